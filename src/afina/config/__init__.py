@@ -1,0 +1,25 @@
+"""Settings: one frozen class a section, TOML in and out."""
+
+from afina.config.sections import (
+    CheckpointConfig,
+    Config,
+    ModelConfig,
+    PreprocessConfig,
+    StopConfig,
+    TableConfig,
+    TrainConfig,
+)
+from afina.config.toml import apply_settings, read_config, to_toml
+
+__all__ = [
+    "CheckpointConfig",
+    "Config",
+    "ModelConfig",
+    "PreprocessConfig",
+    "StopConfig",
+    "TableConfig",
+    "TrainConfig",
+    "apply_settings",
+    "read_config",
+    "to_toml",
+]

@@ -1,0 +1,230 @@
+"""What can be asked of a fit: one frozen class a section, one docstring a setting.
+
+Every field name is unique over all sections, so that the estimators can offer the settings as
+plain keyword arguments. Configuration stops at the edge: only `cli/` and `tabular/` read these
+classes; functions and modules below take plain arguments.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+Frac = Annotated[float, Field(gt=0, lt=1)]
+Rate = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Kind = Literal["numeric", "categorical", "boolean", "datetime", "text", "ignored"]
+Encoding = Literal["onehot", "ordinal", "embedding"]
+
+STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True, validate_default=True)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TableConfig:
+    """How the table is read and split."""
+
+    task: Literal["auto", "classification", "regression"] = "auto"
+    """What the target is: text, two values or at most ten whole numbers are classes by `auto`."""
+
+    kinds: dict[str, Kind] = Field(default_factory=dict)
+    """Kind by column name, where the inferred one is wrong."""
+
+    missing_values: tuple[str, ...] = ()
+    """More words that mean "missing", in every column; the empty cell always does."""
+
+    delimiter: str | None = None
+    """One character between cells; found from the first line when not set."""
+
+    encoding: str = "utf-8"
+    """Text encoding of CSV files; a byte-order mark is honoured whatever stands here."""
+
+    val_frac: Frac = 0.2
+    """Share of rows held out to decide when to stop, in (0, 1)."""
+
+    group: str | None = None
+    """Column whose rows of equal value stay on one side of the split; not used as a feature."""
+
+    time: str | None = None
+    """Column by which the latest rows become the validation rows."""
+
+    weight: str | None = None
+    """Column of row weights, at least 0; a weight of 2 is the row twice. Not used as a feature."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PreprocessConfig:
+    """How columns become numbers a network learns well from."""
+
+    scaling: Literal["minmax", "standard", "robust", "quantile", "none", "batchnorm"] = "robust"
+    """Scaling of numeric columns; `batchnorm` is a normalization layer as the only scaler."""
+
+    categories: Literal["auto", "onehot", "ordinal", "embedding"] = "auto"
+    """Encoding of categories; `auto`: one-hot up to `onehot_max` levels, embedding above."""
+
+    encodings: dict[str, Encoding] = Field(default_factory=dict)
+    """Encoding by column name, where `categories` is not what is wanted."""
+
+    onehot_max: Count = 16
+    """Most levels that `auto` encodes one-hot."""
+
+    embedding_dim: Count = 8
+    """Width of a category's embedding."""
+
+    min_count: Count = 2
+    """Levels seen in fewer training rows (by weight) share the unknown level."""
+
+    unknown_rate: Rate = 0.02
+    """Chance, while training, that a category is shown as unknown, so that unknown is trained."""
+
+    impute: Literal["median", "mean", "zero"] = "median"
+    """What stands in for a missing number; an indicator column says that it was missing."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ModelConfig:
+    """The network."""
+
+    n_blocks: Annotated[int, Field(ge=0)] = 3
+    """Hidden blocks; 0 is a linear model."""
+
+    d_block: Count = 256
+    """Units of each hidden block."""
+
+    residual: bool = False
+    """Add each block's input to its output."""
+
+    activation: Literal["relu", "gelu", "silu", "selu", "tanh", "sigmoid", "mish"] = "relu"
+    """Activation of the hidden blocks."""
+
+    norm: Literal["batch", "layer", "rms", "none"] = "none"
+    """Normalization in each hidden block."""
+
+    norm_place: Literal["pre", "post", "after"] = "post"
+    """`pre`: before the linear; `post`: between linear and activation; `after`: after it."""
+
+    norm_momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Share of the newest batch in batch normalization's running statistics, in (0, 1]."""
+
+    norm_eps: Positive = 1e-5
+    """Added to the variance before the square root."""
+
+    dropout: Rate = 0.1
+    """Chance that a hidden unit is zeroed while training, in [0, 1)."""
+
+    init: Literal[
+        "auto",
+        "zeros",
+        "ones",
+        "constant",
+        "xavier_uniform",
+        "xavier_normal",
+        "kaiming_uniform",
+        "kaiming_normal",
+        "lecun_normal",
+        "torch",
+    ] = "auto"
+    """Initialization of weights; `auto` fits each layer to the activation that follows it."""
+
+    init_constant: float = 0.01
+    """The value of `init = "constant"`."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TrainConfig:
+    """The loop."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Everything random follows from it."""
+
+    max_epochs: Count = 256
+    """Most passes over the training rows."""
+
+    batch_size: Count | Literal["auto"] = "auto"
+    """Rows per optimizer step; `auto` goes by the number of training rows."""
+
+    microbatch_size: Count | None = None
+    """Rows per forward and backward; the step stays that of `batch_size` rows."""
+
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    """The update rule."""
+
+    lr: Positive = 1e-3
+    """Learning rate before the schedule."""
+
+    momentum: Rate = 0.9
+    """Momentum of sgd."""
+
+    beta1: Rate = 0.9
+    """Decay of the mean gradient in adam and adamw."""
+
+    beta2: Rate = 0.999
+    """Decay of the mean squared gradient in adam and adamw."""
+
+    weight_decay: NonNegative = 1e-2
+    """Decoupled decay of weight matrices, times the learning rate, every step."""
+
+    l2: NonNegative = 0.0
+    """Penalty (l2 / 2) * sum of squares of weight matrices, in the loss."""
+
+    schedule: Literal["constant", "cosine", "onecycle"] = "constant"
+    """Course of the learning rate over `max_epochs`."""
+
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps over which the learning rate rises linearly from near 0 to the schedule."""
+
+    max_grad_norm: Positive | None = 1.0
+    """Longest gradient (2-norm over all parameters); a longer one is shortened to it."""
+
+    label_smoothing: Rate = 0.0
+    """Share of the target probability spread evenly over all classes."""
+
+    threads: Count | Literal["auto"] = "auto"
+    """Processor threads of torch; `auto` is 1 for small networks."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class StopConfig:
+    """When training ends. It always ends on the best weights."""
+
+    patience: Count | None = 16
+    """Evaluations (one an epoch) without improvement before training stops; none: never."""
+
+    min_delta: NonNegative = 0.0
+    """What counts as an improvement of the monitored metric."""
+
+    monitor: str = "val/loss"
+    """The metric that decides: `val/loss`, or a score's name such as `val/accuracy`."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class CheckpointConfig:
+    """What is kept on disk while training, so that a killed run can be resumed."""
+
+    every_steps: Count | None = None
+    """A checkpoint every so many steps."""
+
+    every_epochs: Count | None = None
+    """A checkpoint every so many epochs."""
+
+    every_minutes: NonNegative | None = 0.5
+    """A checkpoint every so many minutes."""
+
+    keep_last: Count = 2
+    """How many of the newest checkpoints stay."""
+
+    keep_best: Annotated[int, Field(ge=0)] = 0
+    """How many of the best ones by the monitored metric stay besides; each is saved as found."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Config:
+    """Everything that can be asked of a fit."""
+
+    table: TableConfig = Field(default_factory=TableConfig)
+    preprocess: PreprocessConfig = Field(default_factory=PreprocessConfig)
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    train: TrainConfig = Field(default_factory=TrainConfig)
+    stop: StopConfig = Field(default_factory=StopConfig)
+    checkpoint: CheckpointConfig = Field(default_factory=CheckpointConfig)
