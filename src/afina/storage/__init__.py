@@ -1,0 +1,45 @@
+"""Files and folders on disk: written whole or not at all, read only if whole, never run.
+
+Nothing here imports torch before `save_tensors`, `load_tensors`, `flatten_state` or
+`restore_state` is first asked for.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from afina.storage.commit import commit_folder, remove_folder, sweep, write_file
+from afina.storage.lock import lock_folder
+from afina.storage.manifest import MANIFEST
+from afina.storage.verify import verify_folder
+
+if TYPE_CHECKING:
+    from afina.storage.tensors import load_tensors, save_tensors
+    from afina.storage.tree import flatten_state, restore_state
+
+__all__ = [
+    "MANIFEST",
+    "commit_folder",
+    "flatten_state",
+    "load_tensors",
+    "lock_folder",
+    "remove_folder",
+    "restore_state",
+    "save_tensors",
+    "sweep",
+    "verify_folder",
+    "write_file",
+]
+
+_HOME = {
+    "flatten_state": "afina.storage.tree",
+    "load_tensors": "afina.storage.tensors",
+    "restore_state": "afina.storage.tree",
+    "save_tensors": "afina.storage.tensors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs torch at its first use."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'afina.storage' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)

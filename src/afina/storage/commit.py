@@ -1,0 +1,205 @@
+"""Write folders and files so that a reader sees the whole new one or the old one.
+
+The order is what makes it safe against a kill and against a power cut: write into a temporary
+name beside the goal, fsync every file, fsync the temporary folder, rename, fsync the parent.
+Without the first fsync a power cut leaves a file of length zero under the new name; without the
+last one the rename itself may be lost.
+"""
+
+import contextlib
+import errno
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from afina.errors import StorageError
+from afina.storage.manifest import MANIFEST, describe, why_bad_name, write_manifest
+
+_TEMPORARY = re.compile(r"\.tmp-.+-(?P<pid>[1-9][0-9]{0,9})-[0-9a-f]{8}", re.DOTALL)
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def commit_folder(goal: Path, files: Mapping[str, bytes]) -> None:
+    """Write a new folder with these files and a manifest: durable and whole, or not at all.
+
+    Args:
+        goal: the folder, a name that does not exist yet; its parent exists.
+        files: content by file name. No separators, no leading dot.
+
+    Raises:
+        StorageError: it exists already, or cannot be written. Nothing is left behind then.
+        ValueError: a file name that cannot be.
+    """
+    for name in files:
+        bad = why_bad_name(name)
+        if bad is not None:
+            raise ValueError(f"A file of a folder must have a plain name, however: {name!r} {bad}.")
+    # Under the run folder's lock nobody creates the goal between this look and the rename; and a
+    # folder that has something in it is never replaced by a rename.
+    if os.path.lexists(goal):
+        raise StorageError(
+            f"A folder must be written to a new name, however: {goal} exists. "
+            "Remove it or choose another name."
+        )
+    manifest = write_manifest({name: describe(data) for name, data in files.items()})
+    n_bytes = sum(map(len, files.values())) + len(manifest)
+    scratch = _temporary_name(goal)
+    try:
+        os.mkdir(scratch)
+        for name, data in files.items():
+            _write_new(scratch / name, data)
+        _write_new(scratch / MANIFEST, manifest)
+        _sync_folder(scratch)
+        os.rename(scratch, goal)
+        try:
+            _sync_folder(goal.parent)
+        except OSError:
+            os.rename(goal, scratch)  # an error means: it is not there
+            raise
+    except OSError as reason:
+        _discard(scratch)
+        raise _storage_error("written", goal, reason, n_bytes) from reason
+    except BaseException:  # a second Ctrl-C, or out of memory
+        _discard(scratch)
+        raise
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write one file, replacing what is there: a reader sees the old or the new, never a part.
+
+    Raises:
+        StorageError: it cannot be written, or not made durable; what is there is whole.
+    """
+    scratch = _temporary_name(path)
+    try:
+        _write_new(scratch, data)
+        os.replace(scratch, path)
+        _sync_folder(path.parent)
+    except OSError as reason:
+        _discard(scratch)
+        raise _storage_error("written", path, reason, len(data)) from reason
+    except BaseException:
+        _discard(scratch)
+        raise
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder so that a reader never meets half of it.
+
+    Raises:
+        StorageError: it is not there or cannot be removed.
+    """
+    scratch = _temporary_name(path)
+    try:
+        os.rename(path, scratch)
+        _sync_folder(path.parent)  # the new name must be durable before the files go
+        _remove(scratch)
+    except OSError as reason:
+        raise _storage_error("removed", path, reason) from reason
+
+
+def sweep(parent: Path) -> list[Path]:
+    """Remove what writers that no longer run left unfinished in a folder.
+
+    Call it at the start of a run, holding the run folder's lock: leftovers under this process's
+    own number count as those of an earlier process that had it.
+
+    Returns:
+        the paths removed.
+
+    Raises:
+        StorageError: a leftover cannot be removed.
+    """
+    removed = []
+    try:
+        names = sorted(os.listdir(parent))
+    except OSError as reason:
+        raise _storage_error("listed", parent, reason) from reason
+    for name in names:
+        match = _TEMPORARY.fullmatch(name)
+        if match is None or _is_other_living_process(int(match["pid"])):
+            continue
+        try:
+            _remove(parent / name)
+        except OSError as reason:
+            raise _storage_error("removed", parent / name, reason) from reason
+        removed.append(parent / name)
+    return removed
+
+
+def _temporary_name(goal: Path) -> Path:
+    return goal.parent / f".tmp-{goal.name}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    """Create a file and make its content durable."""
+    descriptor = os.open(path, _NEW_FILE, 0o666)
+    try:
+        rest = memoryview(data)
+        while rest:  # a full disk first writes a part, and says ENOSPC at the next call
+            n_written = os.write(descriptor, rest)
+            if n_written == 0:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            rest = rest[n_written:]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)  # network file systems report a full disk here
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def _discard(path: Path) -> None:
+    """Remove what was begun; where even that fails, `sweep` takes it at the next start."""
+    with contextlib.suppress(OSError):
+        _remove(path)
+
+
+def _is_other_living_process(pid: int) -> bool:
+    if pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _storage_error(
+    done: str, path: Path, reason: OSError, n_bytes: int | None = None
+) -> StorageError:
+    """Name the path, the reason and the free space."""
+    code = errno.errorcode.get(reason.errno or 0, "no code")
+    need = "" if n_bytes is None else f", {n_bytes:,} bytes are needed"
+    error = StorageError(
+        f"{path} must be {done} whole, however: {reason.strerror or reason} ({code}); "
+        f"{_free_space(path.parent)} free there{need}. "
+        "Nothing was left half-written; make room, or choose another folder."
+    )
+    error.errno = reason.errno
+    return error
+
+
+def _free_space(folder: Path) -> str:
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return "an unknown number of bytes is"
+    return f"{found.f_bavail * found.f_frsize:,} bytes are"

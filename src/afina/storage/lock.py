@@ -1,0 +1,100 @@
+"""One writer for a folder."""
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from afina.errors import LockedError, StorageError
+
+_N_LOOKS = 40
+_LOOK_S = 0.005
+
+
+@contextlib.contextmanager
+def lock_folder(path: Path) -> Iterator[None]:
+    """Hold a folder for this process alone; the lock ends with the process, however it ends.
+
+    The lock is the kernel's (`flock` on `.lock` in the folder, which holds the process number to
+    name it to others). The file itself says nothing and is never removed: a removed lock file
+    would let two processes each hold a lock on a file of the same name.
+
+    Raises:
+        LockedError: another process, or this one, holds the folder.
+        StorageError: the folder is missing, read-only, or on a file system without locks.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, lock_folder(Path(folder)):
+        ...     print(int((Path(folder) / ".lock").read_text()) == os.getpid())
+        True
+    """
+    held = [_take(path)]
+    # A forked child shares the lock: one that outlives a killed parent would keep the folder.
+    os.register_at_fork(after_in_child=lambda: _close_all(held))
+    try:
+        yield
+    finally:
+        for descriptor in held:
+            with contextlib.suppress(OSError):
+                os.ftruncate(descriptor, 0)
+        _close_all(held)
+
+
+def _take(path: Path) -> int:
+    file = path / ".lock"
+    try:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    except OSError as reason:
+        raise _cannot_lock(path, reason) from reason
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    except BlockingIOError:
+        holder = _holder(descriptor)
+        os.close(descriptor)
+        raise LockedError(
+            f"A run folder must have one writer, however: {path} is in use by {holder}. "
+            "Wait for it, stop it, or use another folder."
+        ) from None
+    except OSError as reason:
+        os.close(descriptor)
+        raise _cannot_lock(path, reason) from reason
+    return descriptor
+
+
+def _holder(descriptor: int) -> str:
+    """Read who holds the lock; a holder that has just taken it may not have written it yet."""
+    for _ in range(_N_LOOKS):
+        written = os.pread(descriptor, 20, 0).strip()
+        if written.isdigit() and _is_alive(int(written)):
+            return f"process {int(written)}"
+        time.sleep(_LOOK_S)
+    return "a process whose number is not known here (on another machine or in a container)"
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return pid > 0
+
+
+def _close_all(descriptors: list[int]) -> None:
+    while descriptors:
+        os.close(descriptors.pop())
+
+
+def _cannot_lock(path: Path, reason: OSError) -> StorageError:
+    error = StorageError(
+        f"A run folder must be lockable, however: {path} could not be locked: {reason.strerror}. "
+        "Choose a folder that can be written to, on a file system with locks."
+    )
+    error.errno = reason.errno
+    return error

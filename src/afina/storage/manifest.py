@@ -1,0 +1,105 @@
+"""MANIFEST.json: the name, size and sha256 of every file of a committed folder.
+
+The manifest's bytes are a function of what it says. A reader encodes what it understood once
+more and compares, so that no changed byte of a manifest goes unnoticed.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+MANIFEST = "MANIFEST.json"
+FORMAT = 1
+MAX_MANIFEST_BYTES = 1 << 20
+MAX_NAME_BYTES = 255
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a manifest says about one file.
+
+    Args:
+        size: bytes.
+        sha256: 64 lowercase hexadecimal digits.
+    """
+
+    size: int
+    sha256: str
+
+
+def describe(data: bytes) -> Entry:
+    """Measure one file's bytes."""
+    return Entry(size=len(data), sha256=hashlib.sha256(data).hexdigest())
+
+
+def write_manifest(entries: Mapping[str, Entry]) -> bytes:
+    """Encode a manifest.
+
+    Example:
+        >>> read_manifest(write_manifest({"a.bin": describe(b"abc")}))["a.bin"].size
+        3
+    """
+    files = {name: {"sha256": entry.sha256, "size": entry.size} for name, entry in entries.items()}
+    text = json.dumps({"files": files, "format": FORMAT}, indent=1, sort_keys=True)
+    return text.encode() + b"\n"
+
+
+def read_manifest(data: bytes) -> dict[str, Entry]:
+    """Decode a manifest, in bounded time, whoever wrote it.
+
+    Raises:
+        ValueError: with the part of a sentence that says what is wrong.
+    """
+    if len(data) > MAX_MANIFEST_BYTES:
+        raise ValueError(f"it is {len(data):,} bytes long, the limit is {MAX_MANIFEST_BYTES:,}")
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError) as reason:  # also not UTF-8, too deep, too long a number
+        raise ValueError(f"it is not JSON that can be read ({type(reason).__name__})") from None
+    if not isinstance(content, dict) or not isinstance(content.get("files"), dict):
+        raise ValueError("it does not have the shape of a manifest")
+    if content.get("format") != FORMAT:
+        raise ValueError(
+            f"its format is {shown(content.get('format'))}, this version of afina reads {FORMAT}"
+        )
+    entries = {name: _entry(name, found) for name, found in content["files"].items()}
+    if write_manifest(entries) != data:
+        raise ValueError("it is not written as afina writes it, so it was changed")
+    return entries
+
+
+def why_bad_name(name: str) -> str | None:
+    """Say what is wrong with a file name inside a committed folder; None when it is good."""
+    if not name or name.startswith("."):
+        return "is empty or starts with a dot"
+    if any(letter in "/\\" or ord(letter) < 32 for letter in name):
+        return "has a separator or a control character"
+    if name == MANIFEST:
+        return "is the manifest's own"
+    try:
+        length = len(name.encode())
+    except UnicodeEncodeError:
+        return "cannot be encoded"
+    return f"is longer than {MAX_NAME_BYTES} bytes" if length > MAX_NAME_BYTES else None
+
+
+def shown(value: object) -> str:
+    """Show a value from an untrusted file: printable ASCII, and short."""
+    text = ascii(value) if isinstance(value, str | int | float | None) else type(value).__name__
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _entry(name: str, found: Any) -> Entry:
+    bad = why_bad_name(name)
+    if bad is not None:
+        raise ValueError(f"the file name {shown(name)} {bad}")
+    if not isinstance(found, dict) or set(found) != {"sha256", "size"}:
+        raise ValueError(f"its entry for {shown(name)} does not have the shape of an entry")
+    size, sha256 = found["size"], found["sha256"]
+    if type(size) is not int or not 0 <= size < 2**63:
+        raise ValueError(f"the size of {shown(name)} is {shown(size)}")
+    if not isinstance(sha256, str) or len(sha256) != 64:
+        raise ValueError(f"the sha256 of {shown(name)} is {shown(sha256)}")
+    return Entry(size=size, sha256=sha256)

@@ -1,0 +1,150 @@
+"""A nested state to tensors and JSON, and exactly back.
+
+    None, bool, int, text      themselves
+    float                      itself; not finite: {"float": its 16 hexadecimal digits}
+    list                       [...]
+    tuple                      {"tuple": [...]}
+    dict                       {"dict": [[key, value], ...]}, so that 0 and "0" stay apart
+    tensor                     {"tensor": its name among the tensors}
+
+Nothing else can be stored: a state that needs code to come back is refused when it is saved, by
+its path, and not when it is needed.
+"""
+
+import math
+import struct
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from afina.errors import CheckpointError
+from afina.storage.manifest import shown
+
+MAX_DEPTH = 64
+_MAX_INT = 10**4000  # JSON readers refuse numbers of more than 4,300 digits
+
+
+def flatten_state(state: Any, *, name: str = "state") -> tuple[dict[str, Tensor], Any]:
+    """Take a state such as `optimizer.state_dict()` apart.
+
+    Args:
+        state: dicts (keys are text or whole numbers), lists and tuples of tensors, numbers,
+            text, booleans and None. An `OrderedDict` comes back as a dict.
+        name: what the state is called in messages and in the tensors' names.
+
+    Returns:
+        the tensors by name, and the rest, fit for `json.dumps(..., allow_nan=False)`.
+
+    Raises:
+        CheckpointError: something else is in it; the message has its path.
+
+    Example:
+        >>> import torch
+        >>> flatten_state({"lr": 0.5, 0: torch.ones(2)})
+        ({'state.0': tensor([1., 1.])}, {'dict': [['lr', 0.5], [0, {'tensor': 'state.0'}]]})
+    """
+    tensors: dict[str, Tensor] = {}
+    return tensors, _flatten(state, name, tensors, 0)
+
+
+def restore_state(tensors: Mapping[str, Tensor], jsonable: Any) -> Any:
+    """Put together what `flatten_state` took apart.
+
+    Raises:
+        CheckpointError: the two do not belong together or were not made by `flatten_state`.
+    """
+    unused = dict(tensors)
+    state = _restore(jsonable, unused, 0)
+    if unused:
+        raise _damaged(f"nothing refers to the tensor {shown(next(iter(unused)))}")
+    return state
+
+
+def _flatten(value: Any, path: str, tensors: dict[str, Tensor], depth: int) -> Any:
+    if depth > MAX_DEPTH:
+        raise CheckpointError(
+            f"A state must be nested at most {MAX_DEPTH} deep, however: {path[:80]}... is deeper, "
+            "or holds itself. Make it flatter."
+        )
+    kind = type(value)
+    if value is None or kind is bool or kind is str:
+        return value
+    if kind is int and -_MAX_INT < value < _MAX_INT:
+        return value
+    if kind is float:
+        return value if math.isfinite(value) else {"float": struct.pack(">d", value).hex()}
+    if isinstance(value, Tensor):
+        name = path if path not in tensors else f"{path}#{len(tensors)}"
+        tensors[name] = value.detach()
+        return {"tensor": name}
+    if kind is list or kind is tuple:
+        items = [_flatten(x, f"{path}.{i}", tensors, depth + 1) for i, x in enumerate(value)]
+        return items if kind is list else {"tuple": items}
+    if kind is dict or kind is OrderedDict:
+        return {"dict": [_pair(item, path, tensors, depth) for item in value.items()]}
+    raise CheckpointError(
+        f"A state must be made of tensors, numbers, text, None, dicts, lists and tuples, however: "
+        f"{path} is a {kind.__module__}.{kind.__qualname__}. Turn it into one of these."
+    )
+
+
+def _pair(item: tuple[Any, Any], path: str, tensors: dict[str, Tensor], depth: int) -> list[Any]:
+    key, value = item
+    if type(key) is not str and type(key) is not int:
+        raise CheckpointError(
+            f"A state's keys must be text or whole numbers, however: {path} has the key {key!r}, "
+            f"a {type(key).__qualname__}. Use another key."
+        )
+    return [key, _flatten(value, f"{path}.{key}", tensors, depth + 1)]
+
+
+def _restore(node: Any, unused: dict[str, Tensor], depth: int) -> Any:
+    if depth > MAX_DEPTH:
+        raise _damaged(f"it is nested more than {MAX_DEPTH} deep")
+    if node is None or isinstance(node, bool | int | str):
+        return node
+    if isinstance(node, float) and math.isfinite(node):
+        return node
+    if isinstance(node, list):
+        return [_restore(item, unused, depth + 1) for item in node]
+    if not isinstance(node, dict) or len(node) != 1:
+        raise _damaged("a part of it is none of the forms it can have")
+    (tag, content), *_ = node.items()
+    if tag == "tensor" and isinstance(content, str) and content in unused:
+        return unused.pop(content)
+    if tag == "float" and isinstance(content, str):
+        return _special_float(content)
+    if tag == "tuple" and isinstance(content, list):
+        return tuple(_restore(item, unused, depth + 1) for item in content)
+    if tag == "dict" and isinstance(content, list):
+        return _restore_dict(content, unused, depth)
+    raise _damaged(f"a part of it is none of the forms it can have: {shown(tag)}")
+
+
+def _restore_dict(pairs: list[Any], unused: dict[str, Tensor], depth: int) -> dict[Any, Any]:
+    found: dict[Any, Any] = {}
+    for pair in pairs:
+        if not isinstance(pair, list) or len(pair) != 2 or type(pair[0]) not in (str, int):
+            raise _damaged("a dict in it has an entry that is no pair of key and value")
+        if pair[0] in found:
+            raise _damaged(f"a dict in it has the key {shown(pair[0])} twice")
+        found[pair[0]] = _restore(pair[1], unused, depth + 1)
+    return found
+
+
+def _special_float(digits: str) -> float:
+    try:
+        value = float(struct.unpack(">d", bytes.fromhex(digits))[0])
+    except (ValueError, struct.error):
+        raise _damaged(f"a float in it is {shown(digits)}") from None
+    if math.isfinite(value):
+        raise _damaged(f"a float in it is {shown(digits)}")
+    return value
+
+
+def _damaged(what: str) -> CheckpointError:
+    return CheckpointError(
+        f"A stored state must be as it was saved, however: {what}. Use another checkpoint."
+    )

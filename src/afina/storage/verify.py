@@ -1,0 +1,112 @@
+"""Read a committed folder, whoever wrote it: every byte checked, or an error that names the file.
+
+Time and memory are bounded by what really lies in the folder: sizes are taken from the open
+file before anything is read, links and devices are not opened, and each file is
+read once, so that the bytes checked are the bytes returned.
+"""
+
+import os
+import stat
+from pathlib import Path
+
+from afina.errors import CheckpointError
+from afina.storage.manifest import (
+    MANIFEST,
+    MAX_MANIFEST_BYTES,
+    Entry,
+    describe,
+    read_manifest,
+    shown,
+)
+
+# O_NONBLOCK: opening a named pipe would otherwise wait for its writer.
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def verify_folder(path: Path) -> dict[str, bytes]:
+    """Read every file of a committed folder and check it against the manifest.
+
+    Returns:
+        content by file name, without the manifest.
+
+    Raises:
+        CheckpointError: a file is damaged, missing, too many, or not a plain file; or the
+            manifest is missing or not ours. The message names the file and what is wrong.
+    """
+    try:
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as reason:
+        raise _error(path, f"it cannot be opened as a folder: {reason.strerror}") from reason
+    try:
+        raw = _read(path, folder, MANIFEST, None)
+        try:
+            entries = read_manifest(raw)
+        except ValueError as reason:
+            raise _error(path, f"{MANIFEST} cannot be trusted: {reason}") from None
+        _check_names(path, folder, entries)
+        return {name: _checked(path, folder, name, entry) for name, entry in entries.items()}
+    finally:
+        os.close(folder)
+
+
+def _check_names(path: Path, folder: int, entries: dict[str, Entry]) -> None:
+    with os.scandir(folder) as found:  # stops at the first name too many
+        for item in found:
+            if item.name != MANIFEST and item.name not in entries:
+                raise _error(path, f"it has a file that is not in its manifest: {shown(item.name)}")
+
+
+def _checked(path: Path, folder: int, name: str, entry: Entry) -> bytes:
+    data = _read(path, folder, name, entry.size)
+    found = describe(data)
+    if found.size != entry.size:
+        raise _error(path, f"{shown(name)} changed while it was read")
+    if found.sha256 != entry.sha256:
+        raise _error(
+            path,
+            f"{shown(name)} is damaged: its sha256 is {found.sha256[:12]}..., "
+            f"the manifest says {shown(entry.sha256[:12])}",
+        )
+    return data
+
+
+def _read(path: Path, folder: int, name: str, size: int | None) -> bytes:
+    """Read one plain file of a known size; the manifest's own size is only limited."""
+    try:
+        if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            raise _error(path, f"{shown(name)} is a link, a folder or a device, not a plain file")
+        descriptor = os.open(name, _READ, dir_fd=folder)
+    except FileNotFoundError:
+        raise _error(path, f"{shown(name)} is missing") from None
+    except OSError as reason:
+        raise _error(path, f"{shown(name)} cannot be opened: {reason.strerror}") from None
+    try:
+        _check_size(path, name, os.fstat(descriptor), size)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            limit = MAX_MANIFEST_BYTES if size is None else size
+            return file.read(limit + 1)  # one more shows a file that is still growing
+    except (OSError, MemoryError) as reason:
+        why = "does not fit in memory" if isinstance(reason, MemoryError) else f"fails: {reason}"
+        raise _error(path, f"reading {shown(name)} {why}") from None
+    finally:
+        os.close(descriptor)
+
+
+def _check_size(path: Path, name: str, status: os.stat_result, size: int | None) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise _error(path, f"{shown(name)} is not a plain file")
+    if size is not None and status.st_size != size:
+        raise _error(
+            path, f"{shown(name)} has {status.st_size:,} bytes, the manifest says {size:,}"
+        )
+    if size is None and status.st_size > MAX_MANIFEST_BYTES:
+        raise _error(
+            path, f"{name} has {status.st_size:,} bytes, the limit is {MAX_MANIFEST_BYTES:,}"
+        )
+
+
+def _error(path: Path, what: str) -> CheckpointError:
+    return CheckpointError(
+        f"A saved folder must be whole and unchanged, however: in {path}, {what}. "
+        "Use another checkpoint, or copy this one again from where it is whole."
+    )
