@@ -63,7 +63,7 @@ class NonFiniteError(AfinaError, ArithmeticError):
     """A loss, a gradient or an input is NaN or infinite."""
 
 
-class Interrupted(KeyboardInterrupt):  # noqa: N818 - a request to stop, not an error
+class Interrupted(KeyboardInterrupt):
     """The run was asked to stop by a signal; its state was saved first.
 
     Args:
@@ -77,6 +77,7 @@ class Interrupted(KeyboardInterrupt):  # noqa: N818 - a request to stop, not an 
 
     @property
     def exit_code(self) -> int:
+        """Give what a shell expects of a program that ends by a signal."""
         return 128 + self.signum
 
 

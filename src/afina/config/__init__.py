@@ -9,6 +9,7 @@ from afina.config.sections import (
     TableConfig,
     TrainConfig,
 )
+from afina.config.settle import settle
 from afina.config.toml import apply_settings, read_config, to_toml
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "TrainConfig",
     "apply_settings",
     "read_config",
+    "settle",
     "to_toml",
 ]

@@ -1,0 +1,64 @@
+"""Settings that contradict each other, found before anything is read."""
+
+from dataclasses import replace
+
+from afina.config.sections import Config, TrainConfig
+from afina.errors import ConfigError
+
+
+def settle(config: Config) -> Config:
+    """Check settings against each other, and give them as they will be used.
+
+    One setting changes: adam has no decoupled decay, so with `optimizer = "adam"` a
+    `weight_decay` at its default becomes 0. Any other value above 0 is refused.
+
+    Raises:
+        ConfigError: two settings that cannot go together.
+
+    Example:
+        >>> from afina.config import Config, TrainConfig
+        >>> settle(Config(train=TrainConfig(optimizer="adam"))).train.weight_decay
+        0.0
+    """
+    _check_batches(config)
+    _check_table(config)
+    train = config.train
+    if train.optimizer == "adam" and train.weight_decay > 0:
+        if train.weight_decay != TrainConfig().weight_decay:
+            raise ConfigError(
+                "train.weight_decay must be 0 with train.optimizer = adam, which has no decay of "
+                f"its own, however: weight_decay={train.weight_decay}. "
+                "Use train.optimizer = adamw, or train.l2 for a penalty in the loss."
+            )
+        return replace(config, train=replace(train, weight_decay=0.0))
+    return config
+
+
+def _check_batches(config: Config) -> None:
+    batch, micro = config.train.batch_size, config.train.microbatch_size
+    if isinstance(batch, int) and micro is not None and micro > batch:
+        raise ConfigError(
+            "train.microbatch_size must not exceed train.batch_size, "
+            f"however: microbatch_size={micro}, batch_size={batch}. Use {batch} or less."
+        )
+    normalizes = config.model.norm == "batch" or config.preprocess.scaling == "batchnorm"
+    if normalizes and 1 in (batch, micro):
+        raise ConfigError(
+            "Batch normalization must see at least 2 rows at a time, "
+            f"however: batch_size={batch}, microbatch_size={micro}. "
+            "Use larger batches, or model.norm = layer."
+        )
+
+
+def _check_table(config: Config) -> None:
+    table = config.table
+    if table.group is not None and table.time is not None:
+        raise ConfigError(
+            "Only one of table.group and table.time can decide the split, "
+            f"however: group={table.group!r}, time={table.time!r}. Leave one out."
+        )
+    if table.delimiter is not None and len(table.delimiter) != 1:
+        raise ConfigError(
+            f"table.delimiter must be one character, however: {table.delimiter!r}. "
+            'A tab is written table.delimiter="\\t", with the double quotes.'
+        )

@@ -1,0 +1,219 @@
+"""Settings to and from TOML."""
+
+import contextlib
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from afina.config import (
+    CheckpointConfig,
+    Config,
+    ModelConfig,
+    PreprocessConfig,
+    StopConfig,
+    TableConfig,
+    TrainConfig,
+    apply_settings,
+    read_config,
+    to_toml,
+)
+from afina.errors import ConfigError
+
+# Any text that UTF-8 can hold; a lone surrogate cannot stand in a file.
+words = st.text(st.characters(codec="utf-8"), max_size=8)
+positive = st.floats(min_value=5e-324, max_value=1e300)
+kinds = st.sampled_from(["numeric", "categorical", "boolean", "datetime", "text", "ignored"])
+
+configs = st.builds(
+    Config,
+    table=st.builds(
+        TableConfig,
+        kinds=st.dictionaries(words, kinds, max_size=3),
+        missing_values=st.lists(words, max_size=3).map(tuple),
+        delimiter=st.none() | words,
+        val_frac=st.floats(0, 1, exclude_min=True, exclude_max=True),
+        group=st.none() | words | st.just("none"),
+        weight=st.none() | words,
+    ),
+    preprocess=st.builds(
+        PreprocessConfig,
+        scaling=st.sampled_from(["none", "robust", "batchnorm"]),
+        encodings=st.dictionaries(words, st.sampled_from(["onehot", "embedding"]), max_size=3),
+    ),
+    model=st.builds(ModelConfig, residual=st.booleans(), norm_eps=positive),
+    train=st.builds(
+        TrainConfig,
+        seed=st.integers(0, 2**63 - 1),
+        batch_size=st.just("auto") | st.integers(1, 10**9),
+        microbatch_size=st.none() | st.integers(1, 10**9),
+        lr=positive,
+        max_grad_norm=st.none() | positive,
+    ),
+    stop=st.builds(StopConfig, patience=st.none() | st.integers(1, 99), monitor=words),
+    checkpoint=st.builds(
+        CheckpointConfig,
+        every_steps=st.none() | st.integers(1, 99),
+        every_minutes=st.none() | st.floats(0, 1e300),
+    ),
+)
+
+
+@given(configs)
+def test_round_trip(tmp_path_factory: pytest.TempPathFactory, config: Config) -> None:
+    """What `to_toml` writes, `read_config` reads back equal."""
+    path = tmp_path_factory.mktemp("config") / "config.toml"
+    path.write_text(to_toml(config), encoding="utf-8", newline="")
+
+    assert config == read_config(path)
+
+
+def test_every_setting_is_written() -> None:
+    """The text names every setting, also those that are not set."""
+    text = to_toml(Config(table=TableConfig(kinds={"a": "text"})))
+
+    for section in fields(Config):
+        for field in fields(section.type):  # type: ignore[arg-type]
+            if field.name != "encodings":  # an empty table of columns is left out
+                assert field.name in text
+
+
+def test_left_out_settings_keep_their_default(tmp_path: Path) -> None:
+    """A file with one setting changes that one alone."""
+    path = tmp_path / "a.toml"
+    path.write_text("[train]\nlr = 1\n")
+
+    assert Config(train=TrainConfig(lr=1.0)) == read_config(path)
+
+
+def test_byte_order_mark(tmp_path: Path) -> None:
+    """A byte-order mark, as Windows editors write it, does no harm."""
+    path = tmp_path / "a.toml"
+    path.write_bytes(b"\xef\xbb\xbf[train]\nseed = 3\n")
+
+    assert read_config(path).train.seed == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[train\n", ["TOML", "line 1"]),
+        ("[train]\nlr = 1\nlr = 2\n", ["TOML", "line 3"]),
+        ("[trian]\nlr = 1\n", ["[trian]", "Did you mean [train]?"]),
+        ("[train]\nlearning_rate = 1\n", ["train.learning_rate", "Did you mean train.lr?"]),
+        ("[train]\nepochs = 1\n", ["train.epochs", "Did you mean train.max_epochs?"]),
+        ("[train]\ndropout = 0.5\n", ["train.dropout", "Did you mean model.dropout?"]),
+        ("lr = 1\n", ["[lr]", "Did you mean train.lr?"]),
+        ("train = 1\n", ["section", "train = 1"]),
+        ("[train]\nlr = 0\n", ["train.lr must be a number, above 0", ": 0."]),
+        ("[train]\nlr = nan\n", ["train.lr must be a number, above 0", "NaN"]),
+        ("[train]\nlr = '1'\n", ["train.lr must be a number", '"1"']),
+        ("[train]\nmax_epochs = 2.0\n", ["train.max_epochs must be a whole number", "2.0"]),
+        ("[train]\nmax_epochs = true\n", ["train.max_epochs must be a whole number", "true"]),
+        ("[train]\nlr = 'none'\n", ["train.lr must be a number", '"none"']),
+        ("[model]\nnorm = 'bach'\n", ["model.norm must be one of", '"batch"', '"bach"']),
+        ("[model]\nresidual = 1\n", ["model.residual must be true or false", ": 1."]),
+        ("[table.kinds]\nzip = 'code'\n", ["table.kinds.zip must be one of", '"code"']),
+        ("[table]\nmissing_values = 'NA'\n", ["table.missing_values must be a list", '"NA"']),
+        ("[checkpoint]\nevery_steps = 0\n", ["at least 1", '"none"', ": 0."]),
+        ("[train]\nlr = 2020-01-01\n", ["train.lr must be a number", "2020-01-01"]),
+    ],
+)
+def test_wrong_files(tmp_path: Path, text: str, words: list[str]) -> None:
+    """A file that cannot be is refused with the setting, what is allowed, what came and where."""
+    path = tmp_path / "wrong.toml"
+    path.write_text(text)
+
+    with pytest.raises(ConfigError) as caught:
+        read_config(path)
+
+    for word in [*words, "wrong.toml"]:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("absent.toml", None, "there is no"),
+        ("bytes.toml", b"\xff\xfe", "UTF-8"),
+        (".", None, "cannot be read"),
+    ],
+)
+def test_unreadable_files(tmp_path: Path, name: str, content: bytes | None, words: str) -> None:
+    """A file that is absent, not text or a folder is named in the message."""
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+
+    with pytest.raises(ConfigError, match=words) as caught:
+        read_config(tmp_path / name)
+
+    assert str(tmp_path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "section", "key", "expected"),
+    [
+        ("train.lr=1e-2", "train", "lr", 0.01),
+        ("train.lr=.5", "train", "lr", 0.5),
+        (" train.lr = 2 ", "train", "lr", 2.0),
+        ("train.optimizer=sgd", "train", "optimizer", "sgd"),
+        ('train.optimizer="sgd"', "train", "optimizer", "sgd"),
+        ("train.batch_size=64", "train", "batch_size", 64),
+        ("train.batch_size=auto", "train", "batch_size", "auto"),
+        ("stop.patience=none", "stop", "patience", None),
+        ("preprocess.scaling=none", "preprocess", "scaling", "none"),
+        ("table.group=none", "table", "group", None),
+        ('table.group="none"', "table", "group", "none"),
+        ("table.group=2024", "table", "group", "2024"),
+        ("table.group=a b=c", "table", "group", "a b=c"),
+        ("table.delimiter=;", "table", "delimiter", ";"),
+        ("table.delimiter=\t", "table", "delimiter", "\t"),
+        ('table.missing_values=["NA", "?"]', "table", "missing_values", ("NA", "?")),
+        ("table.kinds.zip=categorical", "table", "kinds", {"zip": "categorical"}),
+        ("table.kinds.a.b=text", "table", "kinds", {"a.b": "text"}),
+        ("model.residual=true", "model", "residual", True),
+    ],
+)
+def test_settings(setting: str, section: str, key: str, expected: object) -> None:
+    """A setting from the command line is TOML, or a bare word."""
+    config = apply_settings(Config(), [setting])
+
+    assert expected == getattr(getattr(config, section), key)
+
+
+def test_later_setting_wins() -> None:
+    """Of two values for one setting the later one stands; the others are left alone."""
+    start = Config(train=TrainConfig(lr=0.5, seed=3))
+
+    config = apply_settings(start, ["train.lr=1", "train.lr=2"])
+
+    assert Config(train=TrainConfig(lr=2.0, seed=3)) == config
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("lr=1", "section.key=value, however: 'lr=1'. Did you mean train.lr?"),
+        ("train.lr", "section.key=value"),
+        ("trian.lr=1", "trian.lr. Did you mean train.lr?"),
+        ("train.xyzzy=1", r"train.xyzzy. Section \[train\] has: seed, "),
+        ("xyzzy.q=1", "The sections are: table, "),
+        ("train.lr.x=1", "train.lr has no parts"),
+        ("train.lr=none", "train.lr must be a number, above 0"),
+        ("train.seed=-1", r"at least 0 and below 2\^63, however: -1"),
+    ],
+)
+def test_wrong_settings(setting: str, words: str) -> None:
+    """A setting that cannot be is refused in words."""
+    with pytest.raises(ConfigError, match=words):
+        apply_settings(Config(), [setting])
+
+
+@given(words)
+def test_any_text_is_a_setting_or_a_config_error(text: str) -> None:
+    """Whatever stands behind --set, nothing but a ConfigError comes of it."""
+    for setting in [text, f"train.{text}=1", f"{text}.lr=1", f"train.lr={text}"]:
+        with contextlib.suppress(ConfigError):
+            assert isinstance(apply_settings(Config(), [setting]), Config)

@@ -1,0 +1,43 @@
+"""What holds for every test: one thread, repeatable arithmetic, strict properties."""
+
+import os
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+import torch
+
+import afina
+
+hypothesis.settings.register_profile("house", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("ci" if "CI" in os.environ else "house")
+
+
+def pytest_configure() -> None:
+    """Make arithmetic repeatable; under ./check, make sure that the installed package is tested."""
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(mode=True)
+    if "AFINA_CHECK_INSTALLED" in os.environ:
+        where = Path(afina.__file__)
+        if "site-packages" not in where.parts:
+            pytest.exit(f"the tests must run on the installed package, however: {where}", 3)
+
+
+@pytest.fixture(params=[0, 1, 2])
+def seed(request: pytest.FixtureRequest) -> int:
+    """Run the test with several seeds."""
+    return int(request.param)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Give random numbers that are the same in every run."""
+    return np.random.default_rng(20261123)
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    """Give torch's random numbers, the same in every run."""
+    return torch.Generator().manual_seed(20261123)
