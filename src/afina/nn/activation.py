@@ -1,0 +1,82 @@
+"""Activations by name, and the gain each one asks of the weights before it."""
+
+import math
+from typing import Literal, TypeAlias
+
+from torch import nn
+
+ActivationName: TypeAlias = Literal["relu", "gelu", "silu", "selu", "tanh", "sigmoid", "mish"]
+
+# gelu, silu, mish and elu: the g with E[f(g z)^2] = 1 for z ~ N(0, 1), so that inputs of unit mean
+# square leave the layer and its activation with unit mean square. For relu the same equation gives
+# sqrt(2). The other reading, 1 / sqrt(E[f(z)^2]), holds unit variance before the activation and is
+# much less stable with depth for these functions: docs/design/init.md.
+_GAINS: dict[str, float] = {
+    "relu": math.sqrt(2.0),
+    "gelu": 1.4680112605,
+    "silu": 1.5587599301,
+    "mish": 1.4514912400,
+    "elu": 1.2779600754,
+    "selu": 0.75,
+    "tanh": 5.0 / 3.0,
+    "sigmoid": 1.0,
+    "none": 1.0,
+}
+
+
+def make_activation(name: ActivationName) -> nn.Module:
+    """Make the activation module of a name.
+
+    Raises:
+        ValueError: a name that is none of the seven.
+
+    Example:
+        >>> make_activation("silu")
+        SiLU()
+    """
+    match name:
+        case "relu":
+            return nn.ReLU()
+        case "gelu":
+            return nn.GELU()
+        case "silu":
+            return nn.SiLU()
+        case "selu":
+            return nn.SELU()
+        case "tanh":
+            return nn.Tanh()
+        case "sigmoid":
+            return nn.Sigmoid()
+        case "mish":
+            return nn.Mish()
+        case _:
+            raise ValueError(
+                "activation must be one of relu, gelu, silu, selu, tanh, sigmoid, mish, "
+                f"however: activation={name!r}."
+            )
+
+
+def activation_gain(name: str, *, negative_slope: float = 0.01) -> float:
+    """Give the factor on a layer's weights that makes up for what its activation takes away.
+
+    relu, leaky_relu, gelu, silu, mish, elu: the g that solves E[f(g z)^2] = 1 for a standard
+    normal z (in closed form sqrt(2) for relu, sqrt(2 / (1 + slope^2)) for leaky_relu). tanh: 5/3,
+    sigmoid: 1 and selu: 3/4, as in torch; with `lecun_normal`, which selu was made for, no gain is
+    wanted. none: 1.
+
+    Args:
+        negative_slope: of leaky_relu; the others do not look at it.
+
+    Raises:
+        ValueError: a name without a known gain.
+
+    Example:
+        >>> round(activation_gain("relu"), 4)
+        1.4142
+    """
+    if name == "leaky_relu":
+        return math.sqrt(2.0 / (1.0 + negative_slope * negative_slope))
+    if name not in _GAINS:
+        known = ", ".join(sorted([*_GAINS, "leaky_relu"]))
+        raise ValueError(f"The gain must be known for the name, however: {name=}. Use: {known}.")
+    return _GAINS[name]

@@ -1,0 +1,84 @@
+"""The hidden block: a linear layer with its activation, normalization and dropout."""
+
+from collections import OrderedDict
+from typing import Literal, TypeAlias
+
+from torch import Tensor, nn
+
+from afina.nn.activation import ActivationName, make_activation
+from afina.nn.norm import NormKind, make_norm
+
+NormPlace: TypeAlias = Literal["pre", "post", "after"]
+
+
+class Block(nn.Module):
+    """Apply linear, activation and dropout, with the normalization at one of three places.
+
+    pre: norm, linear, activation, dropout. post: linear, norm, activation, dropout.
+    after: linear, activation, norm, dropout.
+
+    Shape:
+        (n, d_in) -> (n, d_out)
+
+    Args:
+        norm: kind of normalization; `none` leaves the step out.
+        norm_place: where the normalization stands.
+        dropout: chance that an output is zeroed while training, in [0, 1).
+        residual: add the input to the result.
+        momentum: share of the newest batch in batch normalization's running pair, in (0, 1].
+        eps: added to the variance before the square root.
+
+    Raises:
+        ValueError: a residual block whose widths differ, or an argument out of its range.
+
+    Example:
+        >>> import torch
+        >>> block = Block(3, 8, activation="relu", norm="batch", norm_place="post", dropout=0.1)
+        >>> block(torch.ones(4, 3)).shape
+        torch.Size([4, 8])
+    """
+
+    def __init__(
+        self,
+        d_in: int,
+        d_out: int,
+        *,
+        activation: ActivationName = "relu",
+        norm: NormKind = "none",
+        norm_place: NormPlace = "post",
+        dropout: float = 0.0,
+        residual: bool = False,
+        momentum: float = 0.1,
+        eps: float = 1e-5,
+    ) -> None:
+        if residual and d_in != d_out:
+            raise ValueError(
+                f"A residual block must keep its width, however: {d_in=}, {d_out=}. "
+                "Project to d_out before it, or set residual=False."
+            )
+        if norm_place not in ("pre", "post", "after"):
+            raise ValueError(f"norm_place must be pre, post or after, however: {norm_place=}.")
+        if not 0.0 <= dropout < 1.0:
+            raise ValueError(f"dropout must be in [0, 1), however: {dropout=}. Use 0.0 for none.")
+        super().__init__()
+        # A batch norm right after the linear subtracts any bias again.
+        bias = not (norm == "batch" and norm_place == "post")
+        d_norm = d_in if norm_place == "pre" else d_out
+        steps: list[tuple[str, nn.Module]] = [
+            ("linear", nn.Linear(d_in, d_out, bias=bias)),
+            ("activation", make_activation(activation)),
+        ]
+        if norm != "none":
+            place = {"pre": 0, "post": 1, "after": 2}[norm_place]
+            steps.insert(place, ("norm", make_norm(norm, d_norm, momentum=momentum, eps=eps)))
+        if dropout > 0.0:
+            steps.append(("dropout", nn.Dropout(dropout)))
+        self.steps = nn.Sequential(OrderedDict(steps))
+        self.residual = residual
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.steps(x)
+        return x + out if self.residual else out
+
+    def extra_repr(self) -> str:
+        return f"residual={self.residual}"

@@ -1,0 +1,274 @@
+"""Find out what follows each layer of a network, by tracing its forward pass symbolically."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from torch import fx, nn
+
+from afina.nn.norm import NORMS
+
+Found: TypeAlias = Literal["trace", "order"]
+
+LAYERS = (
+    nn.Linear,
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+)
+_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+_ACTIVATIONS: dict[type[nn.Module], str] = {
+    nn.ReLU: "relu",
+    nn.ReLU6: "relu",
+    nn.LeakyReLU: "leaky_relu",
+    nn.PReLU: "leaky_relu",
+    nn.RReLU: "leaky_relu",
+    nn.GELU: "gelu",
+    nn.SiLU: "silu",
+    nn.Hardswish: "silu",
+    nn.Mish: "mish",
+    nn.ELU: "elu",
+    nn.CELU: "elu",
+    nn.SELU: "selu",
+    nn.Tanh: "tanh",
+    nn.Hardtanh: "tanh",
+    nn.Softsign: "tanh",
+    nn.Sigmoid: "sigmoid",
+    nn.Hardsigmoid: "sigmoid",
+}
+_ACTIVATION_CALLS = {
+    "relu": "relu",
+    "relu6": "relu",
+    "leaky_relu": "leaky_relu",
+    "prelu": "leaky_relu",
+    "gelu": "gelu",
+    "silu": "silu",
+    "hardswish": "silu",
+    "mish": "mish",
+    "elu": "elu",
+    "celu": "elu",
+    "selu": "selu",
+    "tanh": "tanh",
+    "hardtanh": "tanh",
+    "sigmoid": "sigmoid",
+}
+_PASSING_MODULES = (*NORMS, nn.Identity, nn.Flatten, nn.Unflatten)
+_PASSING_FAMILIES = ("Dropout", "AlphaDropout", "MaxPool", "AvgPool", "Adaptive")
+_PASSING_CALLS = (
+    *("add", "iadd", "sub", "mul", "imul", "truediv", "mean", "to", "float", "double"),
+    *("cat", "concat", "stack", "chunk", "split", "getitem", "flatten", "reshape", "view"),
+    *("permute", "transpose", "squeeze", "unsqueeze", "contiguous", "dropout"),
+    *("batch_norm", "layer_norm", "rms_norm", "group_norm", "instance_norm"),
+    *("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d"),
+    *("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_max_pool2d"),
+)
+_ADDS = ("add", "iadd")
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A layer and what comes after it.
+
+    Args:
+        follows: name of the first activation behind it; `output` if the result is what the network
+            returns; `none` if another layer or an operation of unknown kind comes first.
+        negative_slope: of that activation, if it is a leaky_relu.
+        found: `trace`: from the forward pass; `order`: from the order of registration.
+    """
+
+    name: str
+    layer: nn.Module
+    follows: str
+    negative_slope: float
+    found: Found
+
+
+def find_layers(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Walk over the linear and convolutional layers, but not into torch's composite modules.
+
+    Attention, recurrent and transformer modules of torch bring their own initialization.
+    """
+    if isinstance(module, LAYERS):
+        yield prefix, module
+        return
+    if type(module).__module__.startswith("torch.nn") and not isinstance(module, _CONTAINERS):
+        return
+    for name, child in module.named_children():
+        yield from find_layers(child, f"{prefix}.{name}" if prefix else name)
+
+
+def trace(module: nn.Module) -> fx.Graph | None:
+    """Trace the forward pass; None if it has control flow (or the like) that cannot be traced."""
+    try:
+        return _Tracer().trace(module)
+    except Exception:  # noqa: BLE001 - foreign code runs on stand-ins here, and may raise anything
+        return None
+
+
+def follow_layers(module: nn.Module, graph: fx.Graph | None) -> tuple[Followed, ...]:
+    """Say for each layer which activation follows it, through norms, dropout, adds and reshapes.
+
+    Args:
+        graph: what `trace` gave for the module; None goes by the order of registration, which
+            sees no activation that is called as a function.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3), nn.Tanh(), nn.Linear(3, 1))
+        >>> [found.follows for found in follow_layers(net, trace(net))]
+        ['tanh', 'output']
+    """
+    if isinstance(module, LAYERS):
+        return (Followed("", module, "output", 0.0, "trace"),)
+    if graph is None:
+        return _follow_by_order(module)
+    modules = dict(module.named_modules())
+    seen: dict[int, Followed] = {}
+    for node in graph.nodes:
+        layer = _module_of(node, modules)
+        if isinstance(layer, LAYERS) and id(layer) not in seen:
+            follows, slope = _first_activation(node, modules)
+            seen[id(layer)] = Followed(str(node.target), layer, follows, slope, "trace")
+    return tuple(
+        seen.get(id(layer), Followed(name, layer, "none", 0.0, "trace"))
+        for name, layer in find_layers(module)
+    )
+
+
+def find_residual_ends(module: nn.Module, graph: fx.Graph | None) -> tuple[nn.Module, ...]:
+    """Find the last layer or norm with a weight of each branch that is added to its own input."""
+    if graph is None:
+        return ()
+    modules = dict(module.named_modules())
+    ancestors: dict[fx.Node, set[fx.Node]] = {}
+    ends = []
+    for node in graph.nodes:
+        ancestors[node] = set(node.all_input_nodes)
+        for before in node.all_input_nodes:
+            ancestors[node] |= ancestors[before]
+        if _call_name(node) not in _ADDS or len(node.all_input_nodes) != 2:
+            continue
+        left, right = node.all_input_nodes
+        if left in ancestors[right] or right in ancestors[left]:
+            branch = right if left in ancestors[right] else left
+            end = _last_weight(branch, modules)
+            if end is not None:
+                ends.append(end)
+    return tuple(ends)
+
+
+def is_plain(graph: fx.Graph, module: nn.Module) -> bool:
+    """Tell if the network takes one (n, d) tensor to linear layers and row-wise steps only."""
+    modules = dict(module.named_modules())
+    rows = (nn.Linear, nn.BatchNorm1d, nn.LayerNorm, nn.RMSNorm, nn.Identity, nn.Dropout)
+    n_inputs = 0
+    for node in graph.nodes:
+        n_inputs += node.op == "placeholder"
+        called = _module_of(node, modules)
+        known = (
+            node.op in ("placeholder", "output")
+            or isinstance(called, (*rows, *_ACTIVATIONS))
+            or _call_name(node) in (*_ADDS, *_ACTIVATION_CALLS, "dropout")
+        )
+        if not known:
+            return False
+    return n_inputs == 1
+
+
+class _Tracer(fx.Tracer):
+    """Trace into everything but torch's modules and those with weights yet without layers."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        if super().is_leaf_module(m, module_qualified_name):
+            return True
+        has_state = any(True for _ in m.parameters()) or any(True for _ in m.buffers())
+        return has_state and next(find_layers(m), None) is None
+
+
+def _module_of(node: fx.Node, modules: dict[str, nn.Module]) -> nn.Module | None:
+    return modules.get(str(node.target)) if node.op == "call_module" else None
+
+
+def _call_name(node: fx.Node) -> str:
+    """Name the function or method that a node calls, without the in-place underscore."""
+    if node.op == "call_function":
+        return str(getattr(node.target, "__name__", "")).rstrip("_")
+    return str(node.target).rstrip("_") if node.op == "call_method" else ""
+
+
+def _activation_of(node: fx.Node, modules: dict[str, nn.Module]) -> tuple[str, float] | None:
+    called = _module_of(node, modules)
+    if called is not None:
+        return _activation_of_module(called)
+    name = _ACTIVATION_CALLS.get(_call_name(node))
+    return None if name is None else (name, 0.01)
+
+
+def _activation_of_module(module: nn.Module) -> tuple[str, float] | None:
+    name = next((name for kind, name in _ACTIVATIONS.items() if isinstance(module, kind)), None)
+    if name is None:
+        return None
+    if isinstance(module, nn.PReLU):
+        return name, float(module.weight.detach().mean())
+    return name, float(getattr(module, "negative_slope", 0.01))
+
+
+def _passes(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
+    called = _module_of(node, modules)
+    if called is not None:
+        kind = type(called)
+        # A foreign module with weights but without layers is taken for a norm.
+        foreign = not kind.__module__.startswith("torch.nn")
+        by_name = kind.__name__.startswith(_PASSING_FAMILIES)
+        return isinstance(called, _PASSING_MODULES) or by_name or foreign
+    return _call_name(node) in _PASSING_CALLS
+
+
+def _first_activation(start: fx.Node, modules: dict[str, nn.Module]) -> tuple[str, float]:
+    """Go through the users of a node, nearest first, up to the first activation on any path."""
+    found = "none"
+    waiting, seen = list(start.users), set(start.users)
+    while waiting:
+        node = waiting.pop(0)
+        activation = _activation_of(node, modules)
+        if activation is not None:
+            return activation
+        if node.op == "output":
+            found = "output"
+        elif _passes(node, modules):
+            waiting += [user for user in node.users if user not in seen]
+            seen.update(node.users)
+    return found, 0.0
+
+
+def _last_weight(node: fx.Node, modules: dict[str, nn.Module]) -> nn.Module | None:
+    """Go back from the end of a branch to the layer or norm that sets its scale."""
+    while True:
+        called = _module_of(node, modules)
+        if isinstance(called, LAYERS):
+            return called
+        if isinstance(called, NORMS) and getattr(called, "weight", None) is not None:
+            return called
+        passes = _passes(node, modules) or _activation_of(node, modules) is not None
+        if not passes or not node.all_input_nodes:
+            return None
+        node = node.all_input_nodes[0]
+
+
+def _follow_by_order(module: nn.Module) -> tuple[Followed, ...]:
+    layers = list(find_layers(module))
+    names = {id(layer): name for name, layer in layers}
+    found: list[Followed] = []
+    open_layers: list[nn.Module] = []
+    for part in module.modules():
+        activation = _activation_of_module(part)
+        if id(part) in names:
+            found += [Followed(names[id(x)], x, "none", 0.0, "order") for x in open_layers]
+            open_layers = [part]
+        elif activation is not None and open_layers:
+            layer = open_layers.pop()
+            found.append(Followed(names[id(layer)], layer, *activation, "order"))
+    found += [Followed(names[id(x)], x, "output", 0.0, "order") for x in open_layers]
+    return tuple(found)

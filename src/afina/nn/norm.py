@@ -1,0 +1,175 @@
+"""Batch, layer and RMS normalization: the formulas spelled out, and torch's kernels for networks.
+
+The functions are for reading and checking; networks use torch's modules through `make_norm`,
+which give the same numbers several times faster.
+"""
+
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+NormKind: TypeAlias = Literal["batch", "layer", "rms", "none"]
+
+NORMS = (
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.BatchNorm3d,
+    nn.SyncBatchNorm,
+    nn.InstanceNorm1d,
+    nn.InstanceNorm2d,
+    nn.InstanceNorm3d,
+    nn.LayerNorm,
+    nn.GroupNorm,
+    nn.RMSNorm,
+)
+"""Every normalization of torch that has a scale and a shift of its own."""
+
+
+def batch_norm(
+    x: Tensor,
+    running_mean: Tensor,
+    running_var: Tensor,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    *,
+    training: bool,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Center and scale each feature, by the batch while training, else by the running pair.
+
+    While training, `running_mean` and `running_var` move in place towards the batch by `momentum`.
+    The batch is normalized by its biased variance (/N); the running one takes the unbiased (/(N-1)).
+
+    Shape:
+        (n, n_features, *) -> (n, n_features, *)
+
+    Args:
+        weight: scale a feature (gamma); None is 1.
+        bias: shift a feature (beta); None is 0.
+        momentum: share of the newest batch in the running pair, in (0, 1].
+        eps: added to the variance before the square root.
+
+    Raises:
+        ValueError: one value a feature while training, whose variance says nothing.
+
+    Example:
+        >>> x = torch.tensor([[1.0], [3.0]])
+        >>> mean, var = torch.zeros(1), torch.ones(1)
+        >>> batch_norm(x, mean, var, training=True).flatten().tolist()
+        [-0.9999949932098389, 0.9999949932098389]
+        >>> round(mean.item(), 4), round(var.item(), 4)
+        (0.2, 1.1)
+
+    Source: Ioffe & Szegedy 2015, arXiv:1502.03167, algorithm 1.
+    """
+    shape = [1, -1] + [1] * (x.ndim - 2)  # (n_features,) -> (1, n_features, 1, ...)
+    if training:
+        others = [d for d in range(x.ndim) if d != 1]
+        n = x.numel() // x.shape[1]
+        if n < 2:
+            raise ValueError(
+                f"Batch normalization must see two values a feature to train, however: "
+                f"x.shape={tuple(x.shape)}. Use larger batches, or layer normalization."
+            )
+        mean = x.mean(others)
+        var = (x - mean.view(shape)).square().mean(others)
+        with torch.no_grad():
+            running_mean.mul_(1 - momentum).add_(momentum * mean)
+            running_var.mul_(1 - momentum).add_(momentum * var * n / (n - 1))
+    else:
+        mean, var = running_mean, running_var
+    x_norm = (x - mean.view(shape)) / torch.sqrt(var.view(shape) + eps)
+    if weight is not None:
+        x_norm = x_norm * weight.view(shape)
+    if bias is not None:
+        x_norm = x_norm + bias.view(shape)
+    return x_norm
+
+
+def layer_norm(
+    x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None, *, eps: float = 1e-5
+) -> Tensor:
+    """Center and scale each row by the mean and biased variance of its own features.
+
+    Shape:
+        (*, n_features) -> (*, n_features)
+
+    Args:
+        weight: scale a feature (gamma); None is 1.
+        bias: shift a feature (beta); None is 0.
+        eps: added to the variance before the square root.
+
+    Example:
+        >>> layer_norm(torch.tensor([[16.0, 14.0, 12.0]])).round(decimals=4).tolist()
+        [[1.2247, 0.0, -1.2247]]
+
+    Source: Ba, Kiros & Hinton 2016, arXiv:1607.06450, equation 4.
+    """
+    mean = x.mean(-1, keepdim=True)
+    var = (x - mean).square().mean(-1, keepdim=True)
+    x_norm = (x - mean) / torch.sqrt(var + eps)
+    if weight is not None:
+        x_norm = x_norm * weight
+    if bias is not None:
+        x_norm = x_norm + bias
+    return x_norm
+
+
+def rms_norm(x: Tensor, weight: Tensor | None = None, *, eps: float = 1e-5) -> Tensor:
+    """Scale each row by the root of the mean square of its own features; center nothing.
+
+    Shape:
+        (*, n_features) -> (*, n_features)
+
+    Args:
+        weight: scale a feature (gamma); None is 1.
+        eps: added to the mean square before the square root.
+
+    Example:
+        >>> rms_norm(torch.tensor([[16.0, 14.0, 12.0]])).round(decimals=4).tolist()
+        [[1.1352, 0.9933, 0.8514]]
+
+    Source: Zhang & Sennrich 2019, arXiv:1910.07467, equation 4.
+    """
+    x_norm = x / torch.sqrt(x.square().mean(-1, keepdim=True) + eps)
+    return x_norm if weight is None else x_norm * weight
+
+
+def make_norm(
+    kind: NormKind, n_features: int, *, momentum: float = 0.1, eps: float = 1e-5
+) -> nn.Module:
+    """Make torch's own module of a kind of normalization, so that any tool recognizes it.
+
+    A training batch of one row has no batch statistics: torch's BatchNorm1d raises ValueError for
+    it. `afina.Trainer` merges a last batch of one row into the one before, so it never comes up.
+
+    Args:
+        momentum: share of the newest batch in batch normalization's running pair, in (0, 1].
+        eps: added to the variance (or the mean square) before the square root.
+
+    Raises:
+        ValueError: a kind, momentum or eps that cannot be.
+
+    Example:
+        >>> make_norm("rms", 8)
+        RMSNorm((8,), eps=1e-05, elementwise_affine=True)
+    """
+    if not 0.0 < momentum <= 1.0:
+        raise ValueError(f"momentum must be in (0, 1], however: {momentum=}. 0.1 is usual.")
+    if not eps > 0.0:
+        raise ValueError(f"eps must be positive, however: {eps=}. 1e-5 is usual.")
+    match kind:
+        case "batch":
+            return nn.BatchNorm1d(n_features, eps=eps, momentum=momentum)
+        case "layer":
+            return nn.LayerNorm(n_features, eps=eps)
+        case "rms":
+            return nn.RMSNorm(n_features, eps=eps)
+        case "none":
+            return nn.Identity()
+        case _:
+            raise ValueError(
+                f"norm must be one of batch, layer, rms, none, however: norm={kind!r}."
+            )
