@@ -48,16 +48,16 @@ def commit_folder(goal: Path, files: Mapping[str, bytes]) -> None:
     n_bytes = sum(map(len, files.values())) + len(manifest)
     scratch = _temporary_name(goal)
     try:
-        os.mkdir(scratch)
+        scratch.mkdir()
         for name, data in files.items():
             _write_new(scratch / name, data)
         _write_new(scratch / MANIFEST, manifest)
         _sync_folder(scratch)
-        os.rename(scratch, goal)
+        scratch.rename(goal)
         try:
             _sync_folder(goal.parent)
         except OSError:
-            os.rename(goal, scratch)  # an error means: it is not there
+            goal.rename(scratch)  # an error means: it is not there
             raise
     except OSError as reason:
         _discard(scratch)
@@ -76,7 +76,7 @@ def write_file(path: Path, data: bytes) -> None:
     scratch = _temporary_name(path)
     try:
         _write_new(scratch, data)
-        os.replace(scratch, path)
+        scratch.replace(path)
         _sync_folder(path.parent)
     except OSError as reason:
         _discard(scratch)
@@ -94,7 +94,7 @@ def remove_folder(path: Path) -> None:
     """
     scratch = _temporary_name(path)
     try:
-        os.rename(path, scratch)
+        path.rename(scratch)
         _sync_folder(path.parent)  # the new name must be durable before the files go
         _remove(scratch)
     except OSError as reason:
@@ -115,18 +115,18 @@ def sweep(parent: Path) -> list[Path]:
     """
     removed = []
     try:
-        names = sorted(os.listdir(parent))
+        found = sorted(parent.iterdir())
     except OSError as reason:
         raise _storage_error("listed", parent, reason) from reason
-    for name in names:
-        match = _TEMPORARY.fullmatch(name)
+    for path in found:
+        match = _TEMPORARY.fullmatch(path.name)
         if match is None or _is_other_living_process(int(match["pid"])):
             continue
         try:
-            _remove(parent / name)
+            _remove(path)
         except OSError as reason:
-            raise _storage_error("removed", parent / name, reason) from reason
-        removed.append(parent / name)
+            raise _storage_error("removed", path, reason) from reason
+        removed.append(path)
     return removed
 
 

@@ -58,13 +58,14 @@ def read_manifest(data: bytes) -> dict[str, Entry]:
         content = json.loads(data)
     except (ValueError, RecursionError) as reason:  # also not UTF-8, too deep, too long a number
         raise ValueError(f"it is not JSON that can be read ({type(reason).__name__})") from None
-    if not isinstance(content, dict) or not isinstance(content.get("files"), dict):
+    if not isinstance(content, dict):
+        content = {}
+    format_, files = content.get("format"), content.get("files")
+    if type(format_) is int and format_ > FORMAT:
+        raise ValueError(f"its format is {shown(format_)}, this version of afina reads {FORMAT}")
+    if format_ != FORMAT or not isinstance(files, dict):
         raise ValueError("it does not have the shape of a manifest")
-    if content.get("format") != FORMAT:
-        raise ValueError(
-            f"its format is {shown(content.get('format'))}, this version of afina reads {FORMAT}"
-        )
-    entries = {name: _entry(name, found) for name, found in content["files"].items()}
+    entries = {name: _entry(name, found) for name, found in files.items()}
     if write_manifest(entries) != data:
         raise ValueError("it is not written as afina writes it, so it was changed")
     return entries

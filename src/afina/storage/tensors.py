@@ -95,10 +95,11 @@ def load_tensors(data: bytes, *, source: str) -> dict[str, Tensor]:
         raise _error(source, f"{type(reason).__name__}: {shown(str(reason))}") from reason
     tensors: dict[str, Tensor] = {}
     for name in list(loaded):
-        # clone: torch's own alignment, on which the last bit of a matrix product may depend
-        tensor = tensors[name] = loaded.pop(name).clone()
+        tensor = loaded.pop(name)
         if tensor.dtype == torch.bool and bool((tensor.view(torch.uint8) > 1).any()):
             raise _error(source, f"{shown(name)} is of booleans and has bytes other than 0 and 1")
+        # clone: torch's own alignment, on which the last bit of a matrix product may depend
+        tensors[name] = tensor.clone()
     return tensors
 
 

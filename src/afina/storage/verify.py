@@ -44,6 +44,7 @@ def verify_folder(path: Path) -> dict[str, bytes]:
         except ValueError as reason:
             raise _error(path, f"{MANIFEST} cannot be trusted: {reason}") from None
         _check_names(path, folder, entries)
+        _check_memory(path, entries)
         return {name: _checked(path, folder, name, entry) for name, entry in entries.items()}
     finally:
         os.close(folder)
@@ -54,6 +55,14 @@ def _check_names(path: Path, folder: int, entries: dict[str, Entry]) -> None:
         for item in found:
             if item.name != MANIFEST and item.name not in entries:
                 raise _error(path, f"it has a file that is not in its manifest: {shown(item.name)}")
+
+
+def _check_memory(path: Path, entries: dict[str, Entry]) -> None:
+    """Refuse what can never fit: a sparse file costs its author nothing, whatever its size."""
+    need = sum(entry.size for entry in entries.values())
+    have = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if need > have:
+        raise _error(path, f"its files have {need:,} bytes, this machine's memory {have:,}")
 
 
 def _checked(path: Path, folder: int, name: str, entry: Entry) -> bytes:
