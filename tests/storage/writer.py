@@ -64,7 +64,8 @@ WAYS["without_fsync"] = without_fsync
 os.access("/afina-begin", os.F_OK)
 try:
     WAYS[sys.argv[3]](Path(sys.argv[2]))
-except OSError:
+except OSError as error:
     os.access("/afina-end", os.F_OK)
+    sys.stdout.write(str(error))
     sys.exit(5)
 os.access("/afina-end", os.F_OK)
