@@ -1,0 +1,202 @@
+"""Time `afina.Trainer` beside a hand-written loop and other trainers, as ratios in one run.
+
+The work is the same for all: 20,000 x 20 float32 rows in memory, two classes, an MLP 20-64-64-2
+with ReLU from the same initial weights, cross entropy, fused AdamW (lr 1e-3, no decay), batch 256,
+a new random order every epoch, the partial last batch included, one thread, no validation. Each
+contender is run for some epochs in turn, round after round; a round's figure is the whole call
+divided by its epochs (so set-up counts), and what is printed is the median over rounds of the
+ratio to the hand-written loop of the same round.
+
+    pip install '.[bench]'
+    python bench/loop.py [--rounds 9] [--epochs 10] [--json FILE]
+"""
+
+import argparse
+import copy
+import json
+import logging
+import platform
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+N_ROWS, N_FEATURES, BATCH, LR = 20_000, 20, 256, 1e-3
+N_STEPS = -(-N_ROWS // BATCH)
+
+Contender = Callable[[nn.Module, Tensor, Tensor, int], None]
+
+
+def make_data() -> tuple[Tensor, Tensor]:
+    """Make rows whose class is a noisy function of the features."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(N_ROWS, N_FEATURES, generator=generator)
+    noise = torch.randn(N_ROWS, generator=generator)
+    return x, ((x[:, :5].sum(1) + x[:, 0] * x[:, 1] + noise) > 0).long()
+
+
+def make_model() -> nn.Module:
+    """Make the network with the same weights every time."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Linear(N_FEATURES, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 2)
+    )
+
+
+def make_optimizer(model: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(model.parameters(), lr=LR, weight_decay=0.0, fused=True)
+
+
+def hand_written(model: nn.Module, x: Tensor, y: Tensor, epochs: int) -> None:
+    """The shortest loop that does the work."""
+    optimizer = make_optimizer(model)
+    for _ in range(epochs):
+        order = torch.randperm(len(x))
+        for first in range(0, len(x), BATCH):
+            rows = order[first : first + BATCH]
+            loss = F.cross_entropy(model(x[rows]), y[rows])
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+
+def afina_trainer(model: nn.Module, x: Tensor, y: Tensor, epochs: int) -> None:
+    import afina
+
+    afina.Trainer(
+        model,
+        loss=nn.CrossEntropyLoss(),
+        optimizer=make_optimizer,
+        batch_size=BATCH,
+        max_epochs=epochs,
+    ).fit((x, y))
+
+
+def data_loader(model: nn.Module, x: Tensor, y: Tensor, epochs: int) -> None:
+    """The loop of the tutorials."""
+    from torch.utils.data import DataLoader, TensorDataset
+
+    loader = DataLoader(TensorDataset(x, y), batch_size=BATCH, shuffle=True)
+    optimizer = make_optimizer(model)
+    for _ in range(epochs):
+        for xb, yb in loader:
+            loss = F.cross_entropy(model(xb), yb)
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+
+def lightning(model: nn.Module, x: Tensor, y: Tensor, epochs: int) -> None:
+    import lightning as L
+    from torch.utils.data import DataLoader, TensorDataset
+
+    class Module(L.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = model
+
+        def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
+            return F.cross_entropy(self.net(batch[0]), batch[1])
+
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return make_optimizer(self.net)
+
+    L.Trainer(
+        max_epochs=epochs,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    ).fit(Module(), DataLoader(TensorDataset(x, y), batch_size=BATCH, shuffle=True))
+
+
+def skorch(model: nn.Module, x: Tensor, y: Tensor, epochs: int) -> None:
+    from skorch import NeuralNetClassifier
+
+    NeuralNetClassifier(
+        model,
+        criterion=nn.CrossEntropyLoss,
+        optimizer=torch.optim.AdamW,
+        optimizer__weight_decay=0.0,
+        optimizer__fused=True,
+        lr=LR,
+        max_epochs=epochs,
+        batch_size=BATCH,
+        iterator_train__shuffle=True,
+        train_split=None,
+        verbose=0,
+    ).fit(x, y)
+
+
+CONTENDERS: dict[str, Contender] = {
+    "hand-written": hand_written,
+    "afina.Trainer": afina_trainer,
+    "DataLoader loop": data_loader,
+    "Lightning": lightning,
+    "skorch": skorch,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--only", nargs="*", help="contenders beside the hand-written loop")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    x, y = make_data()
+    model = make_model()
+    chosen = {
+        name: run
+        for name, run in CONTENDERS.items()
+        if not args.only or name in ("hand-written", *args.only)
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in chosen}
+    losses: dict[str, float] = {}
+    for round_number in range(args.rounds + 1):  # the first round only warms up
+        for name, run in chosen.items():
+            trained = copy.deepcopy(model)
+            start = time.perf_counter()
+            run(trained, x, y, args.epochs)
+            elapsed = (time.perf_counter() - start) / args.epochs
+            if round_number:
+                seconds[name].append(elapsed)
+            with torch.no_grad():
+                losses[name] = F.cross_entropy(trained(x), y).item()
+    rows = []
+    for name, times in seconds.items():
+        ratios = [t / base for t, base in zip(times, seconds["hand-written"], strict=True)]
+        rows.append(
+            {
+                "contender": name,
+                "ratio_median": statistics.median(ratios),
+                "ratio_min": min(ratios),
+                "ratio_max": max(ratios),
+                "us_per_step_median": statistics.median(times) / N_STEPS * 1e6,
+                "final_loss": losses[name],
+            }
+        )
+    print(f"torch {torch.__version__}, 1 thread, {platform.machine()}, {args.rounds} rounds of "
+          f"{args.epochs} epochs of {N_STEPS} steps")  # fmt: skip
+    print(f"{'contender':<16} {'ratio':>7} {'(min - max)':>15} {'us/step':>9} {'loss':>8}")
+    for row in rows:
+        span = f"({row['ratio_min']:.2f} - {row['ratio_max']:.2f})"
+        print(
+            f"{row['contender']:<16} {row['ratio_median']:>7.2f} {span:>15} "
+            f"{row['us_per_step_median']:>9.0f} {row['final_loss']:>8.4f}"
+        )
+    if args.json:
+        args.json.write_text(json.dumps({"rows": rows, "torch": torch.__version__}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

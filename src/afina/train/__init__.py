@@ -1,0 +1,32 @@
+"""The loop, for any `nn.Module`. Knows no table and no model of afina's own."""
+
+from afina.train.checkpoint import CheckpointPlan
+from afina.train.events import (
+    CheckpointEvent,
+    EpochEvent,
+    EvalEvent,
+    Event,
+    Observer,
+    StepEvent,
+    StopEvent,
+)
+from afina.train.evaluate import eval_mode
+from afina.train.loss import make_weighted_loss
+from afina.train.rng import stream_seed
+from afina.train.trainer import Result, Trainer
+
+__all__ = [
+    "CheckpointEvent",
+    "CheckpointPlan",
+    "EpochEvent",
+    "EvalEvent",
+    "Event",
+    "Observer",
+    "Result",
+    "StepEvent",
+    "StopEvent",
+    "Trainer",
+    "eval_mode",
+    "make_weighted_loss",
+    "stream_seed",
+]

@@ -1,0 +1,282 @@
+"""Where batches come from: tensors in memory, or any iterable of batches.
+
+A *window* is what one optimizer step sees: a list of micro-batches. The order of an epoch is a
+function of (seed, epoch), so that a position in it is one number.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from afina.errors import ConfigError
+from afina.train.rng import make_generator, reseed_everything
+
+CHUNK_BYTES = 16 * 2**20
+"""Rows are gathered for many windows at once, up to about this size, then cut without a copy."""
+
+
+class Batch(NamedTuple):
+    """Rows that go through the model together; `x` and `y` are tensors or nests of them."""
+
+    x: Any
+    y: Any
+    weights: Tensor | None = None
+
+
+class Data(Protocol):
+    """What the loop needs of its training data."""
+
+    steps_per_epoch: int | None
+
+    def windows(self, epoch: int, start: int) -> Iterator[list[Batch]]:
+        """Give the windows of an epoch, from number `start` on."""
+        ...
+
+    def describe(self, epoch: int, index: int) -> str:
+        """Say which rows a window holds, for an error message."""
+        ...
+
+    def position(self) -> Any:
+        """Give what a checkpoint must hold to find this place again; none: a number suffices."""
+        ...
+
+    def seek(self, position: Any) -> None:
+        """Go to a place that `position` gave."""
+        ...
+
+
+class TensorData:
+    """Rows held in memory, shuffled anew each epoch.
+
+    Args:
+        batch: all rows.
+        batch_size: rows per window; the last window of an epoch has what is left.
+        microbatch_size: most rows per micro-batch; a window is cut into even parts. None: whole.
+        seed: seed of the order.
+        device: where the model is.
+        no_single: let a last window of one row join the one before it, because batch
+            normalization cannot train on a single row.
+    """
+
+    def __init__(
+        self,
+        batch: Batch,
+        *,
+        batch_size: int,
+        microbatch_size: int | None,
+        seed: int,
+        device: torch.device,
+        no_single: bool,
+    ) -> None:
+        self.n_rows = count_rows(batch)
+        self.batch = batch
+        self.microbatch_size = microbatch_size or batch_size
+        self.seed = seed
+        self.device = device
+        self.sizes = _window_sizes(self.n_rows, batch_size, no_single=no_single)
+        self.steps_per_epoch: int | None = len(self.sizes)
+        row_bytes = sum(
+            t.element_size() * t[:1].numel() for t in _tensors((batch.x, batch.y, batch.weights))
+        )
+        self.chunk = max(1, CHUNK_BYTES // max(1, row_bytes * batch_size))
+
+    def order(self, epoch: int) -> Tensor:
+        """Give the order of the rows in an epoch, a permutation of 0 .. n_rows - 1."""
+        return torch.randperm(self.n_rows, generator=make_generator(self.seed, "order", epoch))
+
+    def windows(self, epoch: int, start: int) -> Iterator[list[Batch]]:
+        order = self.order(epoch)
+        first = sum(self.sizes[:start])
+        for at in range(start, len(self.sizes), self.chunk):
+            sizes = self.sizes[at : at + self.chunk]
+            index = order[first : first + sum(sizes)]
+            first += len(index)
+            chunk = map_tensors(lambda t, i=index: t.index_select(0, i.to(t.device)), self.batch)
+            offset = 0
+            for size in sizes:
+                window = map_tensors(lambda t, o=offset, s=size: t.narrow(0, o, s), chunk)
+                offset += size
+                yield split_batch(move_batch(window, self.device), self.microbatch_size, size)
+
+    def describe(self, epoch: int, index: int) -> str:
+        first = sum(self.sizes[:index])
+        rows = self.order(epoch)[first : first + self.sizes[index]].tolist()
+        shown = ", ".join(map(str, rows[:10]))
+        return f"training rows {shown}{', ...' if len(rows) > 10 else ''} (counted from 0)"
+
+    def position(self) -> None:
+        return None
+
+    def seek(self, position: Any) -> None:
+        pass
+
+
+class StreamData:
+    """Batches from any iterable, such as a `torch.utils.data.DataLoader`.
+
+    Each batch is `(x, y)` or `(x, y, weights)`. With `batch_size` given, batches are taken
+    together until they have that many rows; without, each is a step of its own. An iterable with
+    `state_dict` and `load_state_dict` goes back to its place by them; any other is read again
+    from the start of the epoch, with the same random numbers.
+    """
+
+    def __init__(
+        self,
+        batches: Iterable[Any],
+        *,
+        batch_size: int | None,
+        microbatch_size: int | None,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.batches = batches
+        self.batch_size = batch_size
+        self.microbatch_size = microbatch_size
+        self.seed = seed
+        self.device = device
+        self.stateful = hasattr(batches, "state_dict") and hasattr(batches, "load_state_dict")
+        self.sought = False
+        length = len(batches) if hasattr(batches, "__len__") and batch_size is None else None
+        self.steps_per_epoch: int | None = length
+
+    def windows(self, epoch: int, start: int) -> Iterator[list[Batch]]:
+        skip = 0 if self.sought else start
+        if not self.sought:
+            reseed_everything(self.seed, "order", epoch)
+        self.sought = False
+        source = iter(self.batches)
+        for index in range(2**62):
+            # Items may draw random numbers while they are made: a function of their place.
+            reseed_everything(self.seed, f"data/{epoch}", index + start - skip)
+            window = self._take(source)
+            if not window:
+                return
+            if index >= skip:
+                yield window
+
+    def _take(self, source: Iterator[Any]) -> list[Batch]:
+        window: list[Batch] = []
+        n_rows = 0
+        while not window or n_rows < (self.batch_size or 0):
+            item = next(source, None)
+            if item is None:
+                break
+            batch = as_batch(item)
+            size = count_rows(batch)
+            n_rows += size
+            batch = move_batch(batch, self.device)
+            window += split_batch(batch, self.microbatch_size or max(size, 1), size)
+        return window
+
+    def describe(self, epoch: int, index: int) -> str:
+        return f"batch {index} of epoch {epoch} (counted from 0)"
+
+    def position(self) -> Any:
+        return self.batches.state_dict() if self.stateful else None  # type: ignore[attr-defined]
+
+    def seek(self, position: Any) -> None:
+        if position is not None:
+            self.batches.load_state_dict(position)  # type: ignore[attr-defined]
+            self.sought = True
+
+
+def as_batch(item: Any) -> Batch:
+    """Take `(x, y)` or `(x, y, weights)` as a batch.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    if isinstance(item, Batch):
+        return item
+    if isinstance(item, tuple | list) and len(item) in (2, 3):
+        return Batch(*item)
+    raise ConfigError(
+        f"Data must be (x, y) or (x, y, weights), or an iterable of such, however: "
+        f"{type(item).__name__}. Put inputs, targets and optional row weights in a tuple."
+    )
+
+
+def is_in_memory(data: Any) -> bool:
+    """Tell a tuple of tensors from an iterable of batches."""
+    return isinstance(data, tuple) and len(data) in (2, 3) and not isinstance(data[1], tuple | list)
+
+
+def count_rows(batch: Batch) -> int:
+    """Count the rows of a batch.
+
+    Raises:
+        ConfigError: its tensors differ in their number of rows.
+    """
+    counts = {len(t) for t in _tensors((batch.x, batch.y, batch.weights))}
+    if len(counts) != 1:
+        raise ConfigError(
+            f"x, y and weights must have the same number of rows, however: {sorted(counts)}."
+        )
+    return counts.pop()
+
+
+def ordered_batches(batch: Batch, size: int, device: torch.device) -> Iterator[Batch]:
+    """Cut rows into batches in their order, for evaluation and prediction."""
+    n_rows = count_rows(batch)
+    for first in range(0, max(n_rows, 1), size):
+        rows = min(size, n_rows - first)
+        part = map_tensors(lambda t, f=first, r=rows: t.narrow(0, f, r), batch)
+        yield move_batch(part, device)
+
+
+def split_batch(batch: Batch, most: int, n_rows: int) -> list[Batch]:
+    """Cut a batch into the fewest even parts of at most `most` rows."""
+    if n_rows <= most:
+        return [batch]
+    n_parts = -(-n_rows // most)
+    sizes = [n_rows // n_parts + (i < n_rows % n_parts) for i in range(n_parts)]
+    parts, first = [], 0
+    for size in sizes:
+        parts.append(map_tensors(lambda t, f=first, s=size: t.narrow(0, f, s), batch))
+        first += size
+    return parts
+
+
+def call_model(model: nn.Module, x: Any) -> Any:
+    """Call a model with a tensor, a tuple of arguments or a dict of keyword arguments."""
+    if isinstance(x, tuple | list):
+        return model(*x)
+    return model(**x) if isinstance(x, dict) else model(x)
+
+
+def move_batch(batch: Batch, device: torch.device) -> Batch:
+    """Move a batch to where the model is; nothing is copied that is there already."""
+    if device.type == "cpu":
+        return batch
+    moved: Batch = map_tensors(lambda t: t.to(device, non_blocking=True), batch)
+    return moved
+
+
+def map_tensors(function: Callable[[Tensor], Tensor], value: Any) -> Any:
+    """Apply a function to every tensor of a nest of tuples, lists and dicts."""
+    if isinstance(value, Tensor):
+        return function(value)
+    if isinstance(value, Batch):
+        weights = None if value.weights is None else function(value.weights)
+        return Batch(map_tensors(function, value.x), map_tensors(function, value.y), weights)
+    if isinstance(value, dict):
+        return {key: map_tensors(function, item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return tuple(map_tensors(function, item) for item in value)
+    return value
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    found: list[Tensor] = []
+    map_tensors(lambda t: found.append(t) or t, value)  # type: ignore[func-returns-value]
+    return found
+
+
+def _window_sizes(n_rows: int, batch_size: int, *, no_single: bool) -> list[int]:
+    sizes = [min(batch_size, n_rows - first) for first in range(0, n_rows, batch_size)]
+    if no_single and len(sizes) > 1 and sizes[-1] == 1:
+        sizes.pop()
+        sizes[-1] += 1
+    return sizes

@@ -1,0 +1,43 @@
+"""SIGINT and SIGTERM: the first asks to stop after the step, the second leaves at once."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopRequest:
+    """Holds the signal that asked for a stop, if any."""
+
+    signum: int | None = None
+
+
+@contextmanager
+def stop_requests(*, active: bool) -> Iterator[StopRequest]:
+    """Turn signals into a request that the loop looks at between steps.
+
+    Args:
+        active: whether there is something to save; if not, signals keep their usual effect.
+            They also do outside the main thread, where Python allows no handlers.
+    """
+    request = StopRequest()
+    if not active or threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+
+    def on_signal(signum: int, _frame: FrameType | None) -> None:
+        if request.signum is not None:
+            signal.signal(signum, signal.SIG_DFL)
+            os.kill(os.getpid(), signum)
+        request.signum = signum
+
+    before = {signum: signal.signal(signum, on_signal) for signum in SIGNALS}
+    try:
+        yield request
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)

@@ -1,0 +1,273 @@
+"""The loop. Everything that changes a number stands here, in the order it happens."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from afina.errors import ConfigError, NonFiniteError
+from afina.optim import add_l2_grad_
+from afina.train.batches import Batch, Data, call_model
+from afina.train.events import EpochEvent, EvalEvent, Event, StepEvent, StopEvent, StopReason
+from afina.train.loss import WeightedLoss, weighted_sum
+from afina.train.rng import reseed_torch
+from afina.train.state import TrainState
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """When training ends at the latest, and when it looks at the validation rows.
+
+    Args:
+        max_epochs: passes over the training rows.
+        max_steps: optimizer steps; none: only `max_epochs` counts.
+        eval_every: epochs between evaluations.
+    """
+
+    max_epochs: int
+    max_steps: int | None = None
+    eval_every: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What is trained, on what, and how.
+
+    Args:
+        lrs: learning rate of each parameter group before the schedule.
+        schedule: factor of the learning rate for the step about to be taken.
+        evaluate: gives `val/loss` and scores by name; none without validation rows.
+        monitor: the metric that decides what is best.
+        notify: tells observers; gives the reason if one asks to stop.
+        checkpoint: called between steps, with the monitored metric where one was just
+            computed; saves what is due. Raises `Interrupted` after saving if a signal came.
+    """
+
+    model: nn.Module
+    loss: WeightedLoss
+    optimizer: Optimizer
+    lrs: Sequence[float]
+    schedule: Callable[[int], float]
+    data: Data
+    evaluate: Callable[[], Mapping[str, float]] | None
+    monitor: str
+    limits: Limits
+    seed: int
+    max_grad_norm: float | None
+    l2: float
+    l2_params: Sequence[nn.Parameter]
+    notify: Callable[[Event], str | None]
+    checkpoint: Callable[[TrainState, float | None], None]
+
+
+def train(job: Job, state: TrainState) -> StopEvent:
+    """Take steps until a limit, patience or an observer ends it; leave the last weights in place.
+
+    Args:
+        state: where to start; it is moved along.
+
+    Returns:
+        Why training ended, also in `state.stop`.
+
+    Raises:
+        NonFiniteError: a loss or gradient is NaN or infinite; the step is not taken.
+    """
+    params = [p for group in job.optimizer.param_groups for p in group["params"]]
+    while state.stop is None:
+        asked = None
+        n_before = state.step
+        for window in job.data.windows(state.epoch, state.step_in_epoch):
+            reseed_torch(job.seed, "step", state.step)
+            lr = set_lr(job, state.step)
+            loss, weight = window_gradient(job.model, job.loss, window)
+            if not math.isfinite(loss):
+                raise NonFiniteError(_bad_loss(job, state, window))
+            grads = [p.grad for p in params if p.grad is not None]
+            if job.l2:
+                add_l2_grad_(job.l2_params, job.l2)
+            norm = float(grad_norm(grads))  # sync: .item()
+            if not math.isfinite(norm):
+                raise NonFiniteError(_bad_gradient(job, state))
+            if job.max_grad_norm is not None and norm > job.max_grad_norm:
+                torch._foreach_mul_(grads, job.max_grad_norm / (norm + 1e-6))
+            if weight:  # a window whose every target is ignored moves nothing
+                job.optimizer.step()
+            for p in params:
+                p.grad = None
+
+            state.step += 1
+            state.step_in_epoch += 1
+            state.epoch_loss += loss * weight
+            state.epoch_weight += weight
+            asked = job.notify(StepEvent(state.step, state.epoch, loss, lr, norm)) or asked
+            if asked or state.step == job.limits.max_steps:
+                break
+            if state.step_in_epoch != job.data.steps_per_epoch:
+                job.checkpoint(state, None)
+        if state.step == n_before and state.step_in_epoch == 0:
+            raise ConfigError("The training data gave no batch. Pass at least one row.")
+        state.stop = _end_epoch(job, state, asked)
+    return state.stop
+
+
+def window_gradient(
+    model: nn.Module, loss: WeightedLoss, window: Sequence[Batch]
+) -> tuple[float, float]:
+    """Leave the gradient of a window's mean loss in `.grad`, over all of its micro-batches.
+
+    The parts' sums are divided once by the whole window's weight: never a mean of means.
+
+    Returns:
+        The weighted mean loss, and the weight it was taken over.
+    """
+    if len(window) == 1:
+        x, y, row_weights = window[0]
+        output = call_model(model, x)
+        if loss.mean is not None and row_weights is None:
+            mean, amount = loss.mean(output, y)
+        else:
+            total, weight = weighted_sum(*loss.values(output, y), row_weights)
+            mean, amount = total / weight, float(weight)  # sync: .item()
+        if not amount:
+            return 0.0, 0.0
+        mean.backward()
+        return mean.item(), amount  # sync: .item()
+    sum_of_losses = sum_of_weights = 0.0
+    for batch in window:
+        total, weight = sum_of_batch(model, loss, batch)
+        total.backward()
+        sum_of_losses += total.item()  # sync: .item()
+        sum_of_weights += float(weight)
+    grads = [p.grad for p in model.parameters() if p.grad is not None]
+    if not sum_of_weights:
+        return 0.0, 0.0
+    torch._foreach_div_(grads, sum_of_weights)
+    return sum_of_losses / sum_of_weights, sum_of_weights
+
+
+def set_lr(job: Job, step: int) -> float:
+    """Set every group's learning rate for the step about to be taken; give the first one's."""
+    factor = job.schedule(step)
+    for group, lr in zip(job.optimizer.param_groups, job.lrs, strict=True):
+        group["lr"] = lr * factor
+    first: float = job.optimizer.param_groups[0]["lr"]
+    return first
+
+
+def grad_norm(grads: list[Tensor]) -> Tensor:
+    """Compute the 2-norm of a whole gradient.
+
+    Shape:
+        any number of tensors of any shapes -> scalar
+    """
+    if not grads:
+        return torch.zeros(())
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
+
+
+def sum_of_batch(
+    model: nn.Module, loss: WeightedLoss, batch: Batch
+) -> tuple[Tensor, Tensor | float]:
+    """Run a micro-batch forward; give the weighted sum of its losses, and of its weights."""
+    values, weights = loss.values(call_model(model, batch.x), batch.y)
+    return weighted_sum(values, weights, batch.weights)
+
+
+def _end_epoch(job: Job, state: TrainState, asked: str | None) -> StopEvent | None:
+    """Close the epoch, look at the validation rows, and say whether training is over."""
+    at_limit = state.step == job.limits.max_steps
+    whole = state.step_in_epoch == job.data.steps_per_epoch or not (asked or at_limit)
+    if whole:
+        state.epoch += 1
+        mean = state.epoch_loss / state.epoch_weight if state.epoch_weight else math.nan
+        asked = job.notify(EpochEvent(state.step, state.epoch, mean)) or asked
+        state.step_in_epoch, state.epoch_loss, state.epoch_weight = 0, 0.0, 0.0
+    over = bool(asked) or at_limit or state.epoch >= job.limits.max_epochs
+    value = None
+    if job.evaluate is not None and (over or state.epoch % job.limits.eval_every == 0):
+        value, asked_too = _evaluate(job, state)
+        asked = asked or asked_too
+    stop = _stop(job, state, asked)
+    if stop is None:
+        job.checkpoint(state, value)
+    else:
+        job.notify(stop)
+    return stop
+
+
+def _evaluate(job: Job, state: TrainState) -> tuple[float, str | None]:
+    assert job.evaluate is not None
+    metrics = dict(job.evaluate())
+    if job.monitor not in metrics:
+        raise ConfigError(
+            f"monitor must be one of {sorted(metrics)}, however: monitor={job.monitor!r}."
+        )
+    value = metrics[job.monitor]
+    best = state.stopping.update(value, step=state.step, epoch=state.epoch)
+    if best:
+        state.best_weights = {
+            name: item.detach().clone() if isinstance(item, Tensor) else item
+            for name, item in job.model.state_dict().items()
+        }
+    return value, job.notify(EvalEvent(state.step, state.epoch, metrics, best))
+
+
+def _stop(job: Job, state: TrainState, asked: str | None) -> StopEvent | None:
+    limits, stopping = job.limits, state.stopping
+    reason: StopReason
+    if asked:
+        reason, why = "observer", asked
+    elif job.evaluate is not None and stopping.exhausted:
+        reason, why = "patience", (
+            f"{job.monitor} has not improved for {stopping.n_without} evaluations"
+        )
+    elif limits.max_steps is not None and state.step >= limits.max_steps:
+        reason, why = "max_steps", f"max_steps={limits.max_steps} was reached"
+    elif state.epoch >= limits.max_epochs:
+        reason, why = "max_epochs", f"max_epochs={limits.max_epochs} was reached"
+    else:
+        return None
+    monitor = None if job.evaluate is None else job.monitor
+    return StopEvent(
+        state.step,
+        state.epoch,
+        reason,
+        why,
+        monitor,
+        stopping.best,
+        stopping.best_step,
+        stopping.best_epoch,
+    )
+
+
+def _bad_loss(job: Job, state: TrainState, window: Sequence[Batch]) -> str:
+    where = job.data.describe(state.epoch, state.step_in_epoch)
+    part = ""
+    with torch.no_grad():
+        for number, batch in enumerate(window):
+            total, _ = sum_of_batch(job.model, job.loss, batch)
+            if not total.isfinite():
+                part = f" (first in micro-batch {number + 1} of {len(window)})"
+                break
+    return (
+        f"The loss must be finite, however: it is not at step {state.step + 1}, on {where}{part}. "
+        "The step was not taken. Lower the learning rate, or look at these rows."
+    )
+
+
+def _bad_gradient(job: Job, state: TrainState) -> str:
+    name = next(
+        name
+        for name, p in job.model.named_parameters()
+        if p.grad is not None and not p.grad.isfinite().all()
+    )
+    where = job.data.describe(state.epoch, state.step_in_epoch)
+    return (
+        f"The gradient must be finite, however: that of {name!r} is not at step "
+        f"{state.step + 1}, on {where}. The step was not taken. Lower the learning rate, "
+        "or look for a division by zero or a square root of zero in the model or loss."
+    )

@@ -1,0 +1,189 @@
+"""Losses as sums and weights, so that the parts of a batch add up to the batch.
+
+A mean hides how many targets it was taken over: the mean of two halves' means is not the mean of
+the whole when the halves differ in rows, weights or ignored targets. So every loss is brought to
+the form `(output, target) -> (values, weights)`: one value per target (class weights included) and
+what that target counts in the denominator. The loss of a window is `sum(w * values) / sum(w * weights)`
+with row weights `w`, over all of its micro-batches.
+"""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - torch's own name for it
+
+from afina.errors import ConfigError
+
+Loss = Callable[[Any, Any], Any]
+
+
+@dataclass(frozen=True)
+class WeightedLoss:
+    """A loss in a form whose parts add up.
+
+    Args:
+        values: `(output, target) -> (values, weights)`: one value per target, and what each
+            counts in the denominator (none: 1 each).
+        mean: `(output, target) -> (mean, weight)`, the same numbers from torch's fused kernel,
+            for a window that is one micro-batch without row weights; none where there is none.
+    """
+
+    values: Callable[[Any, Any], tuple[Tensor, Tensor | None]]
+    mean: Callable[[Any, Any], tuple[Tensor, float]] | None = None
+
+# Losses whose `reduction="mean"` is the plain mean over all elements.
+_ELEMENTWISE = (
+    nn.MSELoss,
+    nn.L1Loss,
+    nn.SmoothL1Loss,
+    nn.HuberLoss,
+    nn.BCELoss,
+    nn.BCEWithLogitsLoss,
+    nn.SoftMarginLoss,
+    nn.MultiLabelSoftMarginLoss,
+    nn.PoissonNLLLoss,
+)
+
+_FUNCTIONS: dict[Loss, Callable[[], nn.Module]] = {
+    F.cross_entropy: nn.CrossEntropyLoss,
+    F.nll_loss: nn.NLLLoss,
+    F.mse_loss: nn.MSELoss,
+    F.l1_loss: nn.L1Loss,
+    F.smooth_l1_loss: nn.SmoothL1Loss,
+    F.huber_loss: nn.HuberLoss,
+    F.binary_cross_entropy: nn.BCELoss,
+    F.binary_cross_entropy_with_logits: nn.BCEWithLogitsLoss,
+}
+
+
+def make_weighted_loss(
+    loss: Loss, loss_weight: Callable[[Any, Any], float] | None = None
+) -> WeightedLoss:
+    """Bring a loss to values and weights per target.
+
+    Args:
+        loss: a torch loss module (any reduction but "sum"), the torch function of the same name,
+            or a callable `(output, target)` that returns one value per row or per target, shape
+            `(rows, ...)`, or a pair of such values and their weights.
+        loss_weight: for a callable that returns one number for all rows (a mean): the weight
+            that number stands for, such as the number of targets it was taken over.
+
+    Raises:
+        ConfigError: a loss whose sum cannot be told from its mean.
+
+    Example:
+        >>> loss = make_weighted_loss(nn.CrossEntropyLoss())
+        >>> values, weights = loss.values(torch.zeros(3, 2), torch.tensor([0, 1, -100]))
+        >>> values.shape, weights.tolist()
+        (torch.Size([3]), [1.0, 1.0, 0.0])
+    """
+    if loss in _FUNCTIONS:
+        loss = _FUNCTIONS[loss]()
+    if isinstance(loss, nn.modules.loss._Loss) and getattr(loss, "reduction", "") == "sum":
+        raise ConfigError(
+            f"The loss must be a mean, however: {type(loss).__name__}(reduction='sum'), whose "
+            "size grows with the batch. Use reduction='mean' and scale the learning rate."
+        )
+    if isinstance(loss, nn.CrossEntropyLoss | nn.NLLLoss):
+        return _class_loss(loss)
+    if isinstance(loss, _ELEMENTWISE):
+        return _elementwise_loss(loss)
+    if loss_weight is not None:
+        return _stated_loss(loss, loss_weight)
+    return _own_loss(loss)
+
+
+def weighted_sum(
+    values: Tensor, weights: Tensor | None, row_weights: Tensor | None
+) -> tuple[Tensor, Tensor | float]:
+    """Sum values and weights over all targets, each times its row's weight.
+
+    Shape:
+        values (rows, ...), weights like values, row_weights (rows,) -> scalar, scalar
+    """
+    if row_weights is None:
+        return values.sum(), float(values.numel()) if weights is None else weights.sum()
+    row_weights = row_weights.to(values.dtype).view(-1, *[1] * (values.ndim - 1))
+    if weights is None:
+        per_row = values.numel() / max(len(values), 1)
+        return (values * row_weights).sum(), row_weights.sum() * per_row
+    return (values * row_weights).sum(), (weights * row_weights).sum()
+
+
+def _class_loss(loss: nn.CrossEntropyLoss | nn.NLLLoss) -> WeightedLoss:
+    ignore = loss.ignore_index
+    function = F.nll_loss if isinstance(loss, nn.NLLLoss) else F.cross_entropy
+    smoothing = getattr(loss, "label_smoothing", 0.0)
+    options = {"label_smoothing": smoothing} if smoothing else {}
+
+    def values(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        each = function(
+            output, target, loss.weight, ignore_index=ignore, reduction="none", **options
+        )
+        if target.is_floating_point():  # class probabilities: torch's mean is over rows
+            return each, None
+        counts = target != ignore
+        if loss.weight is None:
+            return each, counts.to(each.dtype)
+        return each, loss.weight[target.clamp(0, len(loss.weight) - 1)] * counts
+
+    def mean(output: Tensor, target: Tensor) -> tuple[Tensor, float]:
+        value = function(output, target, ignore_index=ignore, **options)
+        if target.is_floating_point():
+            return value, float(target.numel() / target.shape[1])
+        return value, float((target != ignore).sum())  # sync: .item()
+
+    return WeightedLoss(values, mean if loss.weight is None else None)
+
+
+def _elementwise_loss(loss: nn.Module) -> WeightedLoss:
+    each, whole = copy.copy(loss), copy.copy(loss)
+    each.reduction, whole.reduction = "none", "mean"
+
+    def check(output: Tensor, target: Tensor) -> None:
+        if output.shape != target.shape:
+            raise ConfigError(
+                f"{type(loss).__name__} needs outputs and targets of one shape, however: "
+                f"{tuple(output.shape)} and {tuple(target.shape)}. "
+                "Reshape one of them; broadcasting would compare every row with every other."
+            )
+
+    def values(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        check(output, target)
+        return each(output, target), None
+
+    def mean(output: Tensor, target: Tensor) -> tuple[Tensor, float]:
+        check(output, target)
+        return whole(output, target), float(output.numel())
+
+    return WeightedLoss(values, mean)
+
+
+def _stated_loss(loss: Loss, loss_weight: Callable[[Any, Any], float]) -> WeightedLoss:
+    def values(output: Any, target: Any) -> tuple[Tensor, Tensor | None]:
+        mean = loss(output, target)
+        weight = torch.as_tensor(loss_weight(output, target), dtype=mean.dtype)
+        return (mean * weight).view(1), weight.view(1)
+
+    return WeightedLoss(values)
+
+
+def _own_loss(loss: Loss) -> WeightedLoss:
+    name = getattr(loss, "__name__", type(loss).__name__)
+
+    def own_values(output: Any, target: Any) -> tuple[Tensor, Tensor | None]:
+        result = loss(output, target)
+        values, weights = result if isinstance(result, tuple) else (result, None)
+        if values.ndim == 0:
+            raise ConfigError(
+                f"A loss must give one value per row, however: {name} gave one number, which hides "
+                "how many targets it was taken over. Return the values before the mean, "
+                "or pass loss_weight=lambda output, target: len(target)."
+            )
+        return values, weights
+
+    return WeightedLoss(own_values)

@@ -1,0 +1,101 @@
+"""Finding the place to go on from, and naming what is not as it was."""
+
+import platform
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from afina.errors import AfinaWarning, CheckpointError, ConfigError, StorageError
+from afina.storage import remove_folder
+from afina.train.checkpoint import Snapshot, list_checkpoints, read_newest
+
+
+def find_snapshot(
+    run_dir: Path | None, settings: Mapping[str, Any], *, resume: bool
+) -> Snapshot | None:
+    """Find the newest whole checkpoint of a run, or make sure that there is none yet.
+
+    Args:
+        run_dir: the run's folder; none: nothing is kept.
+        settings: must be the same as when the run was started.
+        resume: whether to go on with a run that is there.
+
+    Returns:
+        Where to go on from; none: from the start.
+
+    Raises:
+        StorageError: there is a run, and `resume` is false.
+        ConfigError: the settings differ.
+        CheckpointError: there are checkpoints, and every one is damaged.
+    """
+    if run_dir is None:
+        if resume:
+            raise ConfigError("resume=True needs run_dir, the folder of the run to go on with.")
+        return None
+    folder = run_dir / "checkpoints"
+    found = list_checkpoints(folder)
+    if not resume:
+        if found:
+            raise StorageError(
+                f"{run_dir} must hold no run yet, however: it has checkpoints. "
+                "Pass resume=True to go on with it, or another run_dir."
+            )
+        return None
+    snapshot, passed_over = read_newest(folder)
+    for line in passed_over:
+        warnings.warn(line, AfinaWarning, stacklevel=2)
+    if snapshot is None:
+        if passed_over:
+            raise CheckpointError(
+                f"{folder} must hold a whole checkpoint, however: {'; '.join(passed_over)}. "
+                "Start anew in another folder."
+            )
+        return None
+    _check_settings(settings, snapshot.settings)
+    for path in found:
+        if path.name > snapshot.path.name:  # damaged: it was passed over by name above
+            remove_folder(path)
+    return snapshot
+
+
+def conditions(device: torch.device) -> dict[str, Any]:
+    """Say under what a run's bits hold: the same threads, torch and processor family."""
+    return {
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+        "device": device.type,
+    }
+
+
+@contextmanager
+def same_conditions(before: Mapping[str, Any], device: torch.device) -> Iterator[None]:
+    """Restore the thread count of a run, and warn by name of what cannot be restored."""
+    threads = torch.get_num_threads()
+    if before.get("threads") != threads:
+        torch.set_num_threads(int(before["threads"]))
+    now = conditions(device)
+    changed = [f"{k} was {before.get(k)}, is {now[k]}" for k in now if now[k] != before.get(k)]
+    if changed:
+        warnings.warn(
+            f"the resumed run may differ in its last bits: {', '.join(changed)}",
+            AfinaWarning,
+            stacklevel=2,
+        )
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _check_settings(now: Mapping[str, Any], before: Mapping[str, Any]) -> None:
+    changed = [f"{k} was {before.get(k)}, is {now[k]}" for k in now if now[k] != before.get(k)]
+    if changed:
+        raise ConfigError(
+            "A run is resumed with the settings it was started with, however: "
+            f"{', '.join(changed)}. Set them back, or start a new run."
+        )

@@ -1,0 +1,288 @@
+"""`Trainer` as its users meet it."""
+
+import copy
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from afina.errors import ConfigError, StorageError
+from afina.train import EpochEvent, EvalEvent, StepEvent, StopEvent, Trainer
+from afina.train.events import Event
+
+
+def rows(n: int = 60, seed: int = 0) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, 4, generator=generator)
+    return x, (x[:, :2].sum(1, keepdim=True) + 0.1 * torch.randn(n, 1, generator=generator))
+
+
+def network(seed: int = 0, dropout: float = 0.0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Dropout(dropout), nn.Linear(16, 1))
+
+
+def final(**settings) -> dict[str, Tensor]:
+    model = settings.pop("model", None) or network(dropout=0.2)
+    data, val = settings.pop("data", rows()), settings.pop("val", rows(20, 1))
+    arguments = {"loss": nn.MSELoss(), "batch_size": 16, "max_epochs": 4, "lr": 0.01} | settings
+    Trainer(model, **arguments).fit(data, val)
+    return model.state_dict()
+
+
+def equal(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_it_learns() -> None:
+    """A sum of two features is learned, and the validation loss says so."""
+    trainer = Trainer(network(), loss=nn.MSELoss(), lr=0.02, batch_size=16, max_epochs=60)
+    result = trainer.fit(rows(), rows(40, 1))
+
+    assert result.stop.best < 0.1
+    assert result.stop.reason == "max_epochs"
+    assert trainer.evaluate(rows(40, 1))["loss"] == pytest.approx(result.stop.best)
+
+
+def test_same_seed_same_bits_another_seed_others() -> None:
+    """A run is a function of its seed, whatever the global generators hold."""
+    torch.manual_seed(1)
+    first = final(seed=3)
+    torch.manual_seed(2)
+
+    assert equal(first, final(seed=3))
+    assert not equal(first, final(seed=4))
+
+
+def test_global_generators_are_given_back() -> None:
+    """A fit leaves torch's, numpy's and Python's random numbers as they were."""
+    torch.manual_seed(0)
+    np.random.seed(0)
+    random.seed(0)
+    expected = (torch.rand(1).item(), np.random.rand(), random.random())
+    torch.manual_seed(0)
+    np.random.seed(0)
+    random.seed(0)
+    model = network()
+    state = torch.get_rng_state()
+    torch.manual_seed(0)
+    Trainer(model, loss=nn.MSELoss(), max_epochs=2).fit(DataLoader(TensorDataset(*rows()), 8))
+
+    assert (torch.rand(1).item(), np.random.rand(), random.random()) == expected
+    assert state is not None
+
+
+def test_it_ends_on_the_best_weights() -> None:
+    """After an early stop the model gives the best validation loss, not the last."""
+    x, y = rows(24)
+    trainer = Trainer(
+        network(), loss=nn.MSELoss(), lr=0.3, batch_size=8, max_epochs=40, patience=5
+    )
+    result = trainer.fit((x, y), rows(40, 1))
+    evals = [e.metrics["val/loss"] for e in result.history if isinstance(e, EvalEvent)]
+
+    assert result.stop.best == min(evals)
+    assert evals[-1] > min(evals)
+    assert trainer.evaluate(rows(40, 1))["loss"] == min(evals)
+
+
+def test_seeded_fault_last_weights_are_caught() -> None:
+    """Seeded fault: without putting the best weights back, the check above fails."""
+    trainer = Trainer(
+        network(), loss=nn.MSELoss(), lr=0.3, batch_size=8, max_epochs=40, patience=5
+    )
+    load, trainer.model.load_state_dict = trainer.model.load_state_dict, lambda *_: None
+    result = trainer.fit(rows(24), rows(40, 1))
+    trainer.model.load_state_dict = load
+
+    assert trainer.evaluate(rows(40, 1))["loss"] != result.stop.best
+
+
+def test_validation_leaves_no_trace() -> None:
+    """Validating or not, with dropout and batch norm in the net: the same last weights."""
+
+    def last(val, eval_every: int) -> dict[str, Tensor]:
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.3), nn.Linear(8, 1))
+        kept = {}
+
+        def watch(event: Event) -> None:
+            if isinstance(event, StepEvent):
+                kept.update(copy.deepcopy(model.state_dict()))
+
+        Trainer(
+            model,
+            loss=nn.MSELoss(),
+            batch_size=16,
+            max_epochs=8,
+            eval_every=eval_every,
+            observers=[watch],
+        ).fit(rows(), val)
+        return kept
+
+    never = last(None, 1)
+    assert equal(never, last(rows(20, 1), 1))
+    assert equal(never, last(rows(20, 1), 7))
+    loader = DataLoader(TensorDataset(*rows(20, 1)), batch_size=6, shuffle=True)
+    assert equal(never, last(loader, 1))
+
+
+def test_modes_are_restored() -> None:
+    """Each module has its own mode during training and after it; frozen parts stay frozen."""
+    model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 1))
+    model[1].eval()
+    seen = []
+
+    def watch(event: Event) -> None:
+        if isinstance(event, StepEvent):
+            seen.append([m.training for m in model])
+
+    Trainer(model, loss=nn.MSELoss(), max_epochs=3, observers=[watch]).fit(rows(), rows(9, 1))
+
+    assert {tuple(s) for s in seen} == {(True, False, True, True)}
+    assert [m.training for m in model] == [True, False, True, True]
+    assert torch.equal(model[1].running_mean, torch.zeros(8))
+
+
+def test_a_model_in_eval_mode_is_trained_in_train_mode() -> None:
+    """A model that was loaded for prediction still trains with its dropout, and is given back so."""
+    model = network(dropout=0.5).eval()
+    seen = []
+    Trainer(
+        model,
+        loss=nn.MSELoss(),
+        max_epochs=1,
+        observers=[lambda e: seen.append(model[2].training) or None],
+    ).fit(rows())
+
+    assert seen[0] is True
+    assert not model.training
+
+
+def test_prediction_never_runs_in_train_mode() -> None:
+    """With heavy dropout and batch norm, predictions repeat and rows do not see each other."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.9), nn.Linear(8, 1))
+    trainer = Trainer(model, loss=nn.MSELoss(), max_epochs=2)
+    trainer.fit(rows())
+    x = rows(30, 2)[0]
+    whole = trainer.predict(x)
+
+    assert torch.equal(whole, trainer.predict(x))
+    for i in range(30):
+        torch.testing.assert_close(trainer.predict(x[i : i + 1])[0], whole[i], atol=1e-6, rtol=0)
+    assert model.training
+
+
+def test_loader_and_tensors_agree_on_the_same_batches() -> None:
+    """An iterable of the batches that the tensors' order gives leads to the same weights."""
+    trainer = Trainer(network(), loss=nn.MSELoss(), batch_size=16, max_epochs=1, seed=9)
+    batches = [tuple(w[0][:2]) for w in trainer._data(rows()).windows(0, 0)]
+
+    by_tensors = final(model=network(), data=rows(), val=None, max_epochs=1, seed=9)
+    by_stream = final(model=network(), data=batches, val=None, max_epochs=1, seed=9, batch_size=None)
+    assert equal(by_tensors, by_stream)
+
+
+def test_one_row_too_many_for_batch_norm() -> None:
+    """A last window of one row does not stop a net with batch normalization."""
+    model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 1))
+    result = Trainer(model, loss=nn.MSELoss(), batch_size=16, max_epochs=1).fit(rows(33))
+
+    assert result.stop.step == 2
+
+
+def test_observers_hear_everything_in_order_and_can_stop() -> None:
+    """Steps, epoch, evaluation, stop; a returned reason ends the run and is its why."""
+    heard: list[Event] = []
+
+    def observer(event: Event) -> str | None:
+        heard.append(event)
+        return "seen enough" if isinstance(event, EvalEvent) and event.epoch == 2 else None
+
+    result = Trainer(
+        network(), loss=nn.MSELoss(), batch_size=30, max_epochs=9, observers=[observer]
+    ).fit(rows(), rows(9, 1))
+
+    kinds = [type(e) for e in heard]
+    assert kinds == [StepEvent, StepEvent, EpochEvent, EvalEvent] * 2 + [StopEvent]
+    assert (result.stop.reason, result.stop.why) == ("observer", "seen enough")
+
+
+def test_observers_leave_no_trace() -> None:
+    """Watching changes no bit."""
+    assert equal(final(), final(observers=[lambda e: None]))
+
+
+def test_max_steps_ends_mid_epoch() -> None:
+    """max_steps is counted in optimizer steps."""
+    result = Trainer(
+        network(), loss=nn.MSELoss(), batch_size=16, microbatch_size=4, max_steps=6
+    ).fit(rows(), rows(9, 1))
+
+    assert (result.stop.step, result.stop.epoch, result.stop.reason) == (6, 1, "max_steps")
+    assert result.stop.best is not None
+
+
+def test_schedule_goes_by_steps_not_microbatches() -> None:
+    """Linear warm-up over four steps, with two micro-batches a step."""
+    rates: list[float] = []
+
+    def watch(event: Event) -> None:
+        if isinstance(event, StepEvent):
+            rates.append(event.lr)
+
+    Trainer(
+        network(),
+        loss=nn.MSELoss(),
+        lr=1.0,
+        batch_size=10,
+        microbatch_size=5,
+        max_epochs=1,
+        warmup_steps=4,
+        observers=[watch],
+    ).fit(rows())
+
+    assert rates == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0, 1.0])
+
+
+def test_own_optimizer_keeps_its_rates() -> None:
+    """An optimizer passed in is used with its groups and learning rates."""
+    model = network()
+    optimizer = torch.optim.SGD(
+        [{"params": model[0].parameters(), "lr": 0.0}, {"params": model[3].parameters()}], lr=0.1
+    )
+    before = copy.deepcopy(model.state_dict())
+    Trainer(model, loss=nn.MSELoss(), optimizer=optimizer, max_epochs=2).fit(rows())
+
+    assert torch.equal(model[0].weight, before["0.weight"])
+    assert not torch.equal(model[3].weight, before["3.weight"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": 8, "microbatch_size": 9}, "must not exceed batch_size"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"monitor": "val/accuracy"}, "higher_is_better must be given"),
+    ],
+)
+def test_wrong_settings_are_refused(settings, message) -> None:
+    """A setting that cannot be says so before anything runs."""
+    with pytest.raises(ConfigError, match=message):
+        Trainer(network(), loss=nn.MSELoss(), **settings)
+
+
+def test_wrong_use_is_refused(tmp_path) -> None:
+    """Patience without validation, an unknown monitor, and a folder that holds a run."""
+    with pytest.raises(ConfigError, match="patience needs validation rows"):
+        Trainer(network(), loss=nn.MSELoss(), patience=3).fit(rows())
+    with pytest.raises(ConfigError, match=r"one of \['val/loss'\]"):
+        Trainer(network(), loss=nn.MSELoss(), monitor="val/los_loss").fit(rows(), rows())
+    settings = {"loss": nn.MSELoss(), "max_epochs": 1, "run_dir": tmp_path / "run"}
+    Trainer(network(), **settings).fit(rows())
+    with pytest.raises(StorageError, match="must hold no run yet"):
+        Trainer(network(), **settings).fit(rows())
