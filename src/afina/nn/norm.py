@@ -102,7 +102,8 @@ def layer_norm(
         eps: added to the variance before the square root.
 
     Example:
-        >>> layer_norm(torch.tensor([[16.0, 14.0, 12.0]])).round(decimals=4).tolist()
+        >>> x = torch.tensor([[16.0, 14.0, 12.0]], dtype=torch.float64)
+        >>> layer_norm(x).round(decimals=4).tolist()
         [[1.2247, 0.0, -1.2247]]
 
     Source: Ba, Kiros & Hinton 2016, arXiv:1607.06450, equation 4.
@@ -128,7 +129,8 @@ def rms_norm(x: Tensor, weight: Tensor | None = None, *, eps: float = 1e-5) -> T
         eps: added to the mean square before the square root.
 
     Example:
-        >>> rms_norm(torch.tensor([[16.0, 14.0, 12.0]])).round(decimals=4).tolist()
+        >>> x = torch.tensor([[16.0, 14.0, 12.0]], dtype=torch.float64)
+        >>> rms_norm(x).round(decimals=4).tolist()
         [[1.1352, 0.9933, 0.8514]]
 
     Source: Zhang & Sennrich 2019, arXiv:1910.07467, equation 4.

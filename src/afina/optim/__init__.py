@@ -1,0 +1,26 @@
+"""Parameter groups, optimizers and schedules, for any nn.Module."""
+
+from afina.optim.groups import (
+    ParameterRole,
+    Role,
+    decay_groups,
+    decayed_parameters,
+    groups_table,
+    parameter_groups,
+)
+from afina.optim.optimizers import OptimizerName, add_l2_grad_, make_optimizer
+from afina.optim.schedule import ScheduleName, make_schedule
+
+__all__ = [
+    "OptimizerName",
+    "ParameterRole",
+    "Role",
+    "ScheduleName",
+    "add_l2_grad_",
+    "decay_groups",
+    "decayed_parameters",
+    "groups_table",
+    "make_optimizer",
+    "make_schedule",
+    "parameter_groups",
+]

@@ -1,0 +1,143 @@
+"""Which parameters weight decay shrinks: by module type and role, never by name alone."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from torch import nn
+
+from afina.nn import NORMS, CategoryEmbedding
+
+Role: TypeAlias = Literal["weight", "embedding", "bias", "norm", "vector"]
+
+# Modules of torch whose parameters of two dimensions or more multiply inputs, also where a
+# dimension is 1 (a linear layer with one output has a weight of shape (1, d_in)).
+_MULTIPLYING = (
+    nn.Linear,
+    nn.Bilinear,
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+    nn.RNNBase,
+    nn.RNNCellBase,
+    nn.MultiheadAttention,
+)
+_EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag, CategoryEmbedding)
+
+
+@dataclass(frozen=True, eq=False)
+class ParameterRole:
+    """What a parameter is for, and whether weight decay shrinks it.
+
+    Args:
+        name: dotted name in the module that was asked about; of tied parameters the first.
+        module: class name of the module that holds it.
+        role: `weight`: a matrix or kernel; `embedding`: a table of vectors; `bias`; `norm`: any
+            parameter of a normalization; `vector`: anything else of one dimension, such as a
+            layer scale or the vector for unknown categories.
+    """
+
+    name: str
+    parameter: nn.Parameter
+    module: str
+    role: Role
+
+    @property
+    def decays(self) -> bool:
+        """Tell if weight decay shrinks it: weights and embedding tables, nothing else."""
+        return self.role in ("weight", "embedding")
+
+
+def decay_groups(module: nn.Module) -> tuple[ParameterRole, ...]:
+    """Give every trainable parameter its role, once, in the order of `module.parameters()`.
+
+    Weights of linear, convolutional, bilinear, recurrent and attention modules decay, and so do
+    tables of embeddings: they are matrices, and a level that is rare in the data is pulled towards
+    the mean. Biases, everything in a normalization, and vectors do not: to shrink them takes away
+    no capacity and moves the function. In modules of unknown type a parameter with two dimensions
+    larger than 1 is a weight, so that a norm's (1, d, 1, 1) is a vector.
+
+    Raises:
+        ValueError: a lazy parameter, which has no shape yet.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+        >>> [(role.name, role.decays) for role in decay_groups(net)]
+        [('0.weight', True), ('0.bias', False), ('1.weight', False), ('1.bias', False)]
+    """
+    roles = []
+    seen: set[int] = set()
+    for path, owner in module.named_modules():
+        for leaf, parameter in owner.named_parameters(recurse=False):
+            if id(parameter) in seen or not parameter.requires_grad:
+                continue
+            seen.add(id(parameter))
+            name = f"{path}.{leaf}" if path else leaf
+            if isinstance(parameter, nn.parameter.UninitializedParameter):
+                raise ValueError(  # noqa: TRY004 - of the right type, but not ready
+                    f"Every parameter must have its shape, however: {name!r} is lazy. "
+                    "Run one batch through the network first."
+                )
+            role = _role(owner, leaf, parameter)
+            roles.append(ParameterRole(name, parameter, type(owner).__name__, role))
+    return tuple(roles)
+
+
+def decayed_parameters(module: nn.Module) -> list[nn.Parameter]:
+    """List the parameters that weight decay and the l2 penalty are about."""
+    return [one.parameter for one in decay_groups(module) if one.decays]
+
+
+def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Split the trainable parameters into groups for torch's optimizers; no group is empty.
+
+    Raises:
+        ValueError: there is nothing to train.
+
+    Example:
+        >>> [group["weight_decay"] for group in parameter_groups(nn.Linear(2, 1), 0.01)]
+        [0.01, 0.0]
+    """
+    roles = decay_groups(module)
+    if not roles:
+        raise ValueError(
+            f"A module must have parameters to train, however: {type(module).__name__} has none "
+            "with requires_grad=True. Unfreeze some."
+        )
+    decaying = [one.parameter for one in roles if one.decays]
+    others = [one.parameter for one in roles if not one.decays]
+    groups = ((decaying, weight_decay), (others, 0.0))
+    return [{"params": params, "weight_decay": decay} for params, decay in groups if params]
+
+
+def groups_table(module: nn.Module) -> str:
+    """Lay out as text which parameters decay, a line a parameter.
+
+    Example:
+        >>> print(groups_table(nn.Linear(2, 3)))
+        parameter  shape  module  role    decays
+        weight     3x2    Linear  weight  yes
+        bias       3      Linear  bias    no
+    """
+    rows = [("parameter", "shape", "module", "role", "decays")]
+    for one in decay_groups(module):
+        shape = "x".join(map(str, one.parameter.shape)) or "()"
+        rows.append((one.name, shape, one.module, one.role, "yes" if one.decays else "no"))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _role(owner: nn.Module, leaf: str, parameter: nn.Parameter) -> Role:
+    if isinstance(owner, NORMS):
+        return "norm"
+    if leaf.startswith("bias") or leaf.endswith("bias"):
+        return "bias"
+    if isinstance(owner, _EMBEDDINGS) and parameter.ndim > 1:
+        return "embedding"
+    if isinstance(owner, _MULTIPLYING):
+        return "weight" if parameter.ndim > 1 else "vector"
+    n_wide = sum(size > 1 for size in parameter.shape)
+    return "weight" if n_wide > 1 else "vector"

@@ -1,0 +1,101 @@
+"""Optimizers of torch with decay that is decoupled everywhere, and the l2 penalty's gradient."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
+
+from afina.optim.groups import parameter_groups
+
+OptimizerName: TypeAlias = Literal["adamw", "adam", "sgd"]
+
+
+def make_optimizer(
+    name: OptimizerName,
+    module: nn.Module,
+    *,
+    lr: float,
+    weight_decay: float = 0.0,
+    momentum: float = 0.9,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+) -> Optimizer:
+    """Make a torch optimizer over a module's trainable parameters, in decay groups.
+
+    Torch's fused kernels are used where it has them (floating point on CPU or CUDA); on one CPU
+    thread a step of AdamW takes a third of the time of the other kinds.
+
+    Args:
+        lr: learning rate before any schedule.
+        weight_decay: decoupled decay of weight matrices: W <- (1 - lr * weight_decay) W in every
+            step, with the learning rate of that step. Not for adam.
+        momentum: of sgd, in [0, 1).
+        beta1: decay of the mean gradient in adam and adamw.
+        beta2: decay of the mean squared gradient in adam and adamw.
+        eps: added to the root of the mean squared gradient in adam and adamw.
+
+    Raises:
+        ValueError: an unknown name, nothing to train, or adam with weight decay.
+
+    Example:
+        >>> optimizer = make_optimizer("sgd", nn.Linear(2, 1), lr=0.1, weight_decay=0.01)
+        >>> [group["decoupled_weight_decay"] for group in optimizer.param_groups]
+        [0.01, 0.0]
+    """
+    if name == "adam" and weight_decay > 0.0:
+        raise ValueError(
+            f"adam must be used without weight_decay, however: {weight_decay=}. Use "
+            "optimizer=adamw for decoupled decay, or l2 for a penalty in the loss."
+        )
+    groups = parameter_groups(module, weight_decay)
+    fused = _can_fuse(groups)
+    match name:
+        case "adamw":
+            return AdamW(groups, lr=lr, betas=(beta1, beta2), eps=eps, fused=fused)
+        case "adam":
+            return Adam(groups, lr=lr, betas=(beta1, beta2), eps=eps, fused=fused)
+        case "sgd":
+            for group in groups:  # torch's own weight_decay of SGD goes through the momentum
+                group["decoupled_weight_decay"] = group.pop("weight_decay")
+            optimizer = SGD(groups, lr=lr, momentum=momentum, fused=fused)
+            optimizer.register_step_pre_hook(_decay_first)
+            return optimizer
+        case _:
+            raise ValueError(f"optimizer must be adamw, adam or sgd, however: optimizer={name!r}.")
+
+
+@torch.no_grad()
+def add_l2_grad_(params: Sequence[nn.Parameter], l2: float) -> None:
+    """Add the gradient of the penalty (l2 / 2) * sum of squares to the gradients, in place.
+
+    Parameters without a gradient are left out, as the optimizer leaves them out.
+
+    Example:
+        >>> w = nn.Parameter(torch.tensor([2.0]))
+        >>> w.grad = torch.tensor([1.0])
+        >>> add_l2_grad_([w], 0.5)
+        >>> w.grad.item()
+        2.0
+    """
+    pairs = [(p.grad, p) for p in params if p.grad is not None]
+    if pairs:
+        grads, weights = map(list, zip(*pairs, strict=True))
+        torch._foreach_add_(grads, weights, alpha=l2)
+
+
+def _can_fuse(groups: list[dict[str, Any]]) -> bool:
+    params = [p for group in groups for p in group["params"]]
+    return all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in params)
+
+
+@torch.no_grad()
+def _decay_first(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ARG001 - torch's signature
+    """Shrink the decaying weights by the step's own learning rate, before the step."""
+    for group in optimizer.param_groups:
+        with_grad = [p for p in group["params"] if p.grad is not None]
+        if group["decoupled_weight_decay"] and with_grad:
+            factor = 1.0 - group["lr"] * group["decoupled_weight_decay"]
+            torch._foreach_mul_(with_grad, factor)
