@@ -1,0 +1,14 @@
+"""The command line's entrance: `afina` and `python -m afina`."""
+
+import sys
+
+from afina.cli import run_command_line
+
+
+def run() -> None:
+    """Run one command and leave with its exit code."""
+    sys.exit(run_command_line(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,28 @@
+"""afina evaluate: how good a model is on a table with known answers."""
+
+from afina.cli.options import AsJson, Debug, Model, Quiet, Table
+from afina.cli.streams import emit, emit_json
+
+
+def evaluate(
+    model: Model,
+    table: Table,
+    as_json: AsJson = False,
+    quiet: Quiet = False,  # noqa: ARG001 - notes are silenced by whoever shows them
+    debug: Debug = False,  # noqa: ARG001 - looked for by whoever tells errors
+) -> None:
+    """Score a model on a table with known answers.
+
+    Beside each score stands that of the baseline, learned from the training rows: predicting
+    the mean, or the commonest class.
+    """
+    from afina.tabular import load
+
+    result = load(model).evaluate_table(table)
+    if as_json:
+        emit_json({"model": str(model), "table": str(table), **result})
+        return
+
+    from afina.cli.tables import score_lines
+
+    emit("\n".join(score_lines(result["scores"], result["baseline_scores"])))

@@ -1,0 +1,81 @@
+"""Errors in words on stderr, and the exit code of each."""
+
+import errno
+import os
+import signal
+import sys
+import traceback
+
+import typer
+
+from afina.cli.streams import show_error
+from afina.errors import AfinaError, Interrupted
+
+USAGE = 2
+NO_SPACE = 5
+
+
+def tell_error(error: BaseException, *, debug: bool) -> int:
+    """Say on stderr what went wrong.
+
+    Args:
+        error: what ended the command.
+        debug: show the traceback too.
+
+    Returns:
+        The exit code.
+    """
+    if isinstance(error, typer.Exit):
+        return error.exit_code
+    if isinstance(error, BrokenPipeError):
+        return _leave_quietly()
+    if isinstance(error, SystemExit):
+        raise error
+    if debug:
+        traceback.print_exception(error)
+    code, message = _explain(error, debug=debug)
+    show_error(message)
+    return code
+
+
+def _explain(error: BaseException, *, debug: bool) -> tuple[int, str]:
+    """Give the exit code and the message."""
+    # typer carries its own copy of click, whose exceptions have no public name there.
+    if hasattr(error, "format_message"):
+        return USAGE, _explain_usage(error)
+    match error:
+        case AfinaError() | Interrupted():
+            return error.exit_code, str(error)
+        case KeyboardInterrupt():
+            return 128 + signal.SIGINT, "Stopped by Ctrl-C; nothing was finished."
+        case OSError() if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return NO_SPACE, f"The disk is full{_at(error)}. Make room and run the command again."
+        case OSError():
+            return 1, f"{error.strerror or error}{_at(error)}."
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        return 1, (
+            "There is not enough memory. Use a smaller train.microbatch_size, model.d_block or "
+            "preprocess.onehot_max, or fewer rows."
+        )
+    kind = type(error).__name__
+    hint = "" if debug else "; run again with --debug to see where"
+    return 1, f"afina: internal error: {kind}: {error}{hint}"
+
+
+def _explain_usage(error: BaseException) -> str:
+    message = str(error.format_message())  # type: ignore[attr-defined] # asked for by the caller
+    context = getattr(error, "ctx", None)
+    where = context.command_path if context is not None else "afina"
+    stop = "" if message.endswith((".", "?", ")")) else "."
+    return f"{message}{stop} See `{where} --help`."
+
+
+def _at(error: OSError) -> str:
+    return f": {error.filename}" if error.filename else ""
+
+
+def _leave_quietly() -> int:
+    """End as a program does that SIGPIPE killed: the reader, such as `head`, has enough."""
+    # Python flushes stdout once more at its end; there must be something that takes it.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + signal.SIGPIPE

@@ -1,0 +1,180 @@
+"""afina fit: train on a table."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from afina.cli.options import (
+    AsJson,
+    ConfigFile,
+    Debug,
+    Kinds,
+    Overwrite,
+    Quiet,
+    Settings,
+    Verbose,
+    check_loudness,
+    make_config,
+)
+from afina.errors import ConfigError
+
+if TYPE_CHECKING:
+    from afina.cli.voice import Voice
+    from afina.config import Config
+
+
+def fit(
+    table: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="TABLE",
+            show_default=False,
+            help="A table: .csv, .tsv (also .gz), .parquet, .feather or .arrow. "
+            "Without one, a small table of loans that comes with afina.",
+        ),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="COL", show_default=False, help="The column to predict."),
+    ] = None,
+    config: ConfigFile = None,
+    settings: Settings = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(metavar="N", show_default=False, help="Same seed, same model: train.seed."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", show_default=False, help="The run folder; else runs/TIME-TABLE."
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+    kinds: Kinds = None,
+    val: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", show_default=False, help="A table of validation rows."),
+    ] = None,
+    val_frac: Annotated[
+        float | None,
+        typer.Option(
+            metavar="F", show_default=False, help="Share of validation rows: table.val_frac."
+        ),
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COL",
+            show_default=False,
+            help="Keep rows of equal value on one side of the split: table.group.",
+        ),
+    ] = None,
+    time: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COL", show_default=False, help="Validate on the latest rows: table.time."
+        ),
+    ] = None,
+    weight: Annotated[
+        str | None,
+        typer.Option(metavar="COL", show_default=False, help="Weights of rows: table.weight."),
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    debug: Debug = False,  # noqa: ARG001 - looked for by whoever tells errors
+) -> None:
+    """Train a network on a table.
+
+    Says how good it is beside a baseline, and prints the run folder's path. Where options contradict each other, one with a name of its own
+    wins over --set, and --set over --config.
+    """
+    check_loudness(quiet=quiet, verbose=verbose)
+    _check_split(val=val, val_frac=val_frac, group=group, time=time)
+    flags = {
+        "train.seed": seed,
+        "table.val_frac": val_frac,
+        "table.group": group,
+        "table.time": time,
+        "table.weight": weight,
+    }
+    asked = make_config(file=config, settings=settings, kinds=kinds, flags=flags)
+    if table is not None and target is None:
+        raise _no_target(table, asked)
+
+    from afina.cli.voice import open_voice
+
+    voice = open_voice(quiet=quiet, verbose=verbose)
+    _run(
+        voice,
+        asked,
+        table=table,
+        target=target,
+        val=val,
+        out=out,
+        overwrite=overwrite,
+        as_json=as_json,
+    )
+
+
+def _run(
+    voice: "Voice",
+    config: "Config",
+    *,
+    table: Path | None,
+    target: str | None,
+    val: Path | None,
+    out: Path | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    from afina.cli.ending import finish
+    from afina.cli.story import Story
+    from afina.config import to_toml
+    from afina.data import bundled_table
+    from afina.tabular import fit_table
+
+    if voice.verbose:
+        voice.detail(to_toml(config))
+    with Story(voice, monitor=config.stop.monitor) as story:
+        outcome = fit_table(
+            table,
+            target=target,
+            config=config,
+            val=val,
+            out=out,
+            overwrite=overwrite,
+            listen=story,
+        )
+    finish(voice, outcome, table=table or bundled_table(), as_json=as_json)
+
+
+def _check_split(
+    *, val: Path | None, val_frac: float | None, group: str | None, time: str | None
+) -> None:
+    given = {"--val": val, "--group": group, "--time": time}
+    names = [name for name, value in given.items() if value is not None]
+    if val is not None and val_frac is not None:
+        names = ["--val", "--val-frac"]
+    if len(names) > 1:
+        raise ConfigError(
+            "Only one option can decide the split, "
+            f"however: {names[0]} and {names[1]} are given. Leave one out."
+        )
+
+
+def _no_target(table: Path, config: "Config") -> ConfigError:
+    """Name the columns that could be the target."""
+    from afina.table import read_table
+
+    columns = read_table(
+        table, delimiter=config.table.delimiter, encoding=config.table.encoding
+    ).column_names
+    shown = ", ".join(columns[:20]) + (
+        f" and {len(columns) - 20:,} more" if len(columns) > 20 else ""
+    )
+    return ConfigError(
+        "--target must name the column to predict, however: it is not given. "
+        f"The columns of {table} are: {shown}."
+    )

@@ -1,0 +1,106 @@
+"""Arguments and options that several commands share, and the settings they make."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from afina.errors import ConfigError
+
+if TYPE_CHECKING:
+    from afina.config import Config
+
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Say nothing but errors and the result.")
+]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show where an error came from.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is already there.")]
+
+Table = Annotated[
+    Path,
+    typer.Argument(
+        metavar="TABLE",
+        show_default=False,
+        help="A table: .csv, .tsv (also .gz), .parquet, .feather or .arrow.",
+    ),
+]
+Model = Annotated[
+    Path,
+    typer.Argument(metavar="MODEL", show_default=False, help="A run folder or its model folder."),
+]
+Run = Annotated[
+    Path, typer.Argument(metavar="RUN", show_default=False, help="A run folder of `afina fit`.")
+]
+Kinds = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--kind",
+        metavar="COL=KIND",
+        show_default=False,
+        help="Take a column as numeric, categorical, boolean, datetime, text or ignored.",
+    ),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", show_default=False, help="Settings in TOML."),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        show_default=False,
+        help="Change a setting, such as train.lr=1e-2.",
+    ),
+]
+
+
+def make_config(
+    *,
+    file: Path | None,
+    settings: list[str] | None,
+    kinds: list[str] | None = None,
+    flags: Mapping[str, float | str | None],
+) -> "Config":
+    """Put the settings together: the file, then `--set`, then `--kind` and options of their own.
+
+    Args:
+        file: TOML file.
+        settings: lines `section.key=value`.
+        kinds: lines `COL=KIND`.
+        flags: values by setting, such as `{"train.seed": 3}`; None is left out.
+
+    Raises:
+        ConfigError: a setting that does not exist, cannot be, or contradicts another one.
+    """
+    from afina.config import Config, apply_settings, read_config, settle
+
+    config = apply_settings(read_config(file) if file else Config(), settings or [])
+    merged = config.table.kinds | dict(map(_split_kind, kinds or []))
+    columns = ", ".join(f"{_toml(column)} = {_toml(kind)}" for column, kind in merged.items())
+    lines = [f"table.kinds={{{columns}}}"]
+    lines += [f"{name}={_toml(value)}" for name, value in flags.items() if value is not None]
+    return settle(apply_settings(config, lines))
+
+
+def check_loudness(*, quiet: bool, verbose: bool) -> None:
+    """Refuse `-q` beside `-v`."""
+    if quiet and verbose:
+        raise ConfigError("Only one of -q and -v can be given, however: both are.")
+
+
+def _split_kind(text: str) -> tuple[str, str]:
+    column, equals, kind = text.rpartition("=")
+    if not equals or not column:
+        raise ConfigError(f"--kind must look like COL=KIND, however: {text!r}.")
+    return column, kind
+
+
+def _toml(value: float | str) -> str:
+    """Write a value as TOML, quoted where it is text, so that a column named "none" is a name."""
+    import tomli_w
+
+    return tomli_w.dumps({"value": value}).removeprefix("value = ").strip()

@@ -1,0 +1,42 @@
+"""afina predict: predictions for the rows of a table."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from afina.cli.options import Debug, Model, Overwrite, Quiet, Table
+
+
+def predict(
+    model: Model,
+    table: Table,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            show_default=False,
+            help="Write .csv, .tsv, .parquet, .feather or .arrow; else CSV to stdout.",
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,  # noqa: ARG001 - notes are silenced by whoever shows them
+    debug: Debug = False,  # noqa: ARG001 - looked for by whoever tells errors
+) -> None:
+    """Predict each row of a table, in its order.
+
+    The columns are `prediction` and, for classes, a probability each.
+    """
+    from afina.cli.write import check_out, write_csv, write_table
+
+    if out is not None:
+        check_out(out, table=table, overwrite=overwrite)
+
+    from afina.tabular import load
+
+    predictions = load(model).predict_table(table)
+    if out is None:
+        write_csv(predictions, sys.stdout.buffer)
+    else:
+        write_table(predictions, out)

@@ -1,0 +1,27 @@
+"""afina resume: go on with an interrupted run."""
+
+from afina.cli.options import AsJson, Debug, Quiet, Run, Verbose, check_loudness
+
+
+def resume(
+    run: Run,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    debug: Debug = False,  # noqa: ARG001 - looked for by whoever tells errors
+) -> None:
+    """Go on with an interrupted run.
+
+    It starts from the newest whole checkpoint. The model comes out as if the run had never been interrupted. Prints the run folder's path.
+    """
+    check_loudness(quiet=quiet, verbose=verbose)
+
+    from afina.cli.ending import finish
+    from afina.cli.story import Story
+    from afina.cli.voice import open_voice
+    from afina.tabular import resume_run
+
+    voice = open_voice(quiet=quiet, verbose=verbose)
+    with Story(voice, monitor="val/loss") as story:
+        outcome = resume_run(run, listen=story)
+    finish(voice, outcome, table=None, as_json=as_json)

@@ -1,0 +1,144 @@
+"""A fit told on stderr: what was read and learned, how training goes, what came of it."""
+
+import os
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from afina.cli.progress import Progress, open_progress
+from afina.cli.streams import show_note
+from afina.cli.tables import column_lines, score_lines
+from afina.cli.voice import Voice
+from afina.cli.words import count, score_sentence
+from afina.report.wording import seconds
+from afina.tabular.events import Learned, Read, Started
+from afina.train import EvalEvent, StepEvent, StopEvent
+
+
+class Story:
+    """Tells a fit or its resumption; a listener of `fit_table` and `resume_run`.
+
+    Args:
+        voice: where to.
+        monitor: the metric that decides what is best.
+    """
+
+    def __init__(self, voice: Voice, *, monitor: str) -> None:
+        self._voice = voice
+        self._monitor = monitor
+        self._progress: Progress | None = None
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the terminal as it was, whatever happened."""
+        self._close()
+
+    def __call__(self, event: object) -> None:
+        """Tell one record; a step comes first, as it comes most often."""
+        match event:
+            case StepEvent():
+                if self._progress is not None:
+                    self._progress.step(event)
+            case EvalEvent():
+                if self._progress is not None:
+                    self._progress.evaluated(event)
+            case Read():
+                rows, columns = count(event.n_rows, "row"), count(event.n_columns, "column")
+                self._voice.say(f"{event.source}: {rows}, {columns}")
+            case Learned():
+                self._tell_learned(event)
+            case Started():
+                self._tell_started(event)
+            case StopEvent():
+                self._close()
+                self._voice.say(f"\n{event.why}")
+
+    def _close(self) -> None:
+        if self._progress is not None:
+            self._progress.close()
+            self._progress = None
+
+    def _tell_learned(self, event: Learned) -> None:
+        say = self._voice.say
+        say(f"target: {event.target} ({event.task})\n")
+        for line in column_lines(event.schema, whole=self._voice.verbose):
+            say(line)
+        say(
+            f"\n{count(event.n_train, 'row')} to learn from, {event.n_val:,} held out to decide "
+            f"when to stop, {event.n_left_out:,} left out"
+        )
+        say(event.how_split)
+        if not self._voice.quiet:
+            for note in event.notes:
+                show_note(note)
+        say(
+            f"network: {count(event.n_parameters, 'parameter')}; {event.batch_size:,} rows a step; "
+            f"{count(event.threads, 'thread')}"
+        )
+
+    def _tell_started(self, event: Started) -> None:
+        where = f"run folder: {event.run}"
+        if event.resumed_from is not None:
+            where += f", going on from step {event.resumed_from:,}"
+        self._voice.say(f"{where}\n")
+        self._progress = open_progress(
+            self._voice, n_epochs_max=event.n_epochs_max, monitor=self._monitor
+        )
+
+
+def tell_end(
+    voice: Voice, *, run: Path, summary: Mapping[str, Any], report: Path | None, table: Path | None
+) -> None:
+    """Say how good the model is, where everything lies, and what to type next.
+
+    Args:
+        voice: where to.
+        run: the run folder.
+        summary: what `summary.json` says.
+        report: the report, where one was written.
+        table: a table that the model can predict for.
+    """
+    voice.say(score_sentence(summary), style="bold")
+    if len(summary["scores"]) > 1:
+        voice.say()
+        for line in score_lines(summary["scores"], summary["baseline_scores"]):
+            voice.say(line)
+    voice.say()
+    voice.say(f"took {seconds(float(summary['seconds']))}")
+    voice.say(f"run folder: {run}")
+    if report is not None:
+        voice.say(f"report: {report}")
+    voice.say("\nnext:")
+    for line in next_commands(run, table):
+        voice.say(f"  {line}")
+
+
+def next_commands(run: Path, table: Path | None) -> list[str]:
+    """Give commands that can be typed as they stand."""
+    folder = shlex.quote(str(run))
+    source = shlex.quote(str(table)) if table is not None else "TABLE"
+    lines = [
+        (f"afina predict {folder} {source} --out {_free_name()}", "predictions for a table"),
+        (f"afina report {folder}", "write the report again"),
+        (f"afina resume {folder}", "go on, had it been interrupted"),
+    ]
+    width = max(len(command) for command, _ in lines)
+    return [f"{command:{width}}  # {what}" for command, what in lines]
+
+
+def _free_name() -> str:
+    """Find a name that nothing has yet: the command shall run as it stands."""
+    name, number = "predictions.csv", 2
+    while os.path.lexists(name):
+        name, number = f"predictions-{number}.csv", number + 1
+    return name

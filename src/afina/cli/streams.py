@@ -1,0 +1,60 @@
+"""The two streams: data on stdout, everything else on stderr."""
+
+import json
+import math
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+SCHEMA_VERSION = 1
+
+
+def emit(text: str) -> None:
+    """Write a line of data to stdout."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def emit_json(values: Mapping[str, Any]) -> None:
+    """Write one JSON object to stdout; what is not finite becomes null, as JSON has no word."""
+    document = {"schema_version": SCHEMA_VERSION, **values}
+    emit(json.dumps(_finite(document), ensure_ascii=False, allow_nan=False, indent=2))
+
+
+def show_note(message: str) -> None:
+    """Write a note to stderr."""
+    _complain("note", message)
+
+
+def show_error(message: str) -> None:
+    """Write an error to stderr."""
+    _complain("error", message)
+
+
+def printable(text: str) -> str:
+    r"""Escape what could steer a terminal: a table's cells and names end up in messages.
+
+    Example:
+        >>> print(printable("a\x1b[31mb"))
+        a\x1b[31mb
+    """
+    return "".join(
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
+    )
+
+
+def _complain(kind: str, message: str) -> None:
+    sys.stderr.write(f"{kind}: {printable(message.strip())}\n")
+    sys.stderr.flush()
+
+
+def _finite(value: Any) -> Any:
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case Mapping():
+            return {str(key): _finite(part) for key, part in value.items()}
+        case list() | tuple():
+            return [_finite(part) for part in value]
+        case _:
+            return value

@@ -1,0 +1,52 @@
+"""Small tables of text: columns of a table, scores."""
+
+from collections.abc import Mapping, Sequence
+
+from rich.cells import cell_len, set_cell_size
+
+from afina.report.wording import pair
+from afina.table import Schema
+
+MOST_LINES = 40
+WIDEST_CELL = 40
+
+
+def column_lines(schema: Schema, *, whole: bool) -> list[str]:
+    """Say of each column what it was taken as, and why.
+
+    Args:
+        schema: of the table.
+        whole: all columns, however many; otherwise at most 40.
+    """
+    columns = schema.columns if whole else schema.columns[:MOST_LINES]
+    rows = [("column", "kind", "why"), *((c.name, c.kind, c.why) for c in columns)]
+    lines = align(rows)
+    n_more = len(schema.columns) - len(columns)
+    return [*lines, f"  and {n_more:,} more (-v shows all)"] if n_more else lines
+
+
+def score_lines(
+    scores: Mapping[str, float | None], baseline: Mapping[str, float | None]
+) -> list[str]:
+    """Put each score beside the baseline's."""
+    rows = [("score", "model", "baseline")]
+    for name, value in scores.items():
+        ours, theirs = pair(value, baseline.get(name))
+        rows.append((name, ours, theirs if name in baseline else ""))
+    return align(rows)
+
+
+def align(rows: Sequence[tuple[str, str, str]]) -> list[str]:
+    """Line up three columns by the width that a terminal gives each letter."""
+    cells = [[" ".join(cell.split()) for cell in row] for row in rows]
+    widths = [min(max(cell_len(row[j]) for row in cells), WIDEST_CELL) for j in range(2)]
+    return [
+        "  " + "  ".join([*map(_fit, row[:2], widths, strict=True), row[2]]).rstrip()
+        for row in cells
+    ]
+
+
+def _fit(cell: str, width: int) -> str:
+    if cell_len(cell) <= width:
+        return set_cell_size(cell, width)
+    return set_cell_size(cell, width - 1) + "…"

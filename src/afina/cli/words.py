@@ -1,0 +1,31 @@
+"""Figures and sentences for people."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from afina.report.wording import pair
+
+
+def count(n: int, noun: str) -> str:
+    """Say how many of something there are.
+
+    Example:
+        >>> count(1, "row"), count(4454, "row")
+        ('1 row', '4,454 rows')
+    """
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def score_sentence(summary: Mapping[str, Any]) -> str:
+    """Say the score beside the baseline, and which of them is better.
+
+    Args:
+        summary: what `summary.json` says.
+    """
+    score = summary["score"]
+    value, baseline = float(score["value"]), float(score["baseline"])
+    ours, theirs = pair(value, baseline)
+    where = "validation" if summary["on"] == "val" else "training"
+    better = value > baseline if score["higher_is_better"] else value < baseline
+    verdict = "" if better else " The model is no better than that."
+    return f"{where} {score['name']} {ours}, beside {theirs} for {score['baseline_is']}.{verdict}"

@@ -1,0 +1,100 @@
+"""Predictions into a file: all of it or nothing."""
+
+import csv
+import io
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet
+
+from afina.errors import ConfigError, StorageError
+
+Writer = Callable[[pa.Table, BinaryIO], None]
+
+
+def check_out(out: Path, *, table: Path, overwrite: bool) -> None:
+    """Refuse a file that cannot be written, before any work is done.
+
+    Raises:
+        ConfigError: a suffix that stands for no kind of table.
+        StorageError: the file is there already, or its folder is not.
+    """
+    if out.suffix.lower() not in WRITERS:
+        kinds = ", ".join(WRITERS)
+        raise ConfigError(f"--out must end in one of {kinds}, however: {out}.")
+    if out.is_dir():
+        raise StorageError(f"--out must be a file, however: {out} is a folder.")
+    if out.exists() and table.exists() and out.samefile(table):
+        raise StorageError(f"--out must not be the table that is read, however: both are {out}.")
+    if os.path.lexists(out) and not overwrite:
+        raise StorageError(
+            f"--out must be a new file, however: {out} exists. "
+            "Choose another name, or add --overwrite to replace it."
+        )
+    if not out.parent.is_dir():
+        raise StorageError(f"--out must lie in a folder, however: there is no {out.parent}.")
+    if not os.access(out.parent, os.W_OK):
+        raise StorageError(f"The folder of --out must be writable, however: {out.parent} is not.")
+
+
+def write_table(table: pa.Table, out: Path) -> None:
+    """Write a table in the format of the file's suffix; a failure leaves what was there.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written.
+    """
+    target = out.resolve()  # a link keeps pointing where it points
+    # Beside the goal, so that the rename stays on one disk.
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    try:
+        with draft.open("xb") as file:
+            WRITERS[out.suffix.lower()](table, file)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def write_csv(table: pa.Table, file: BinaryIO, *, delimiter: str = ",") -> None:
+    """Write a table as CSV: UTF-8, a line feed after each row, quotes where they are needed."""
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=False)
+    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
+    writer.writerow(table.column_names)
+    for batch in table.to_batches(max_chunksize=4096):
+        writer.writerows(zip(*(_cells(column) for column in batch.columns), strict=True))
+    text.flush()
+    text.detach()  # the file is not ours to close
+
+
+def _cells(column: pa.Array) -> list[object]:
+    """Give cells that read back equal; float32 in its own shortest digits."""
+    if pa.types.is_float32(column.type):
+        return list(map(str, column.to_numpy(zero_copy_only=False)))
+    return list(column.to_pylist())
+
+
+def _write_tsv(table: pa.Table, file: BinaryIO) -> None:
+    write_csv(table, file, delimiter="\t")
+
+
+def _write_feather(table: pa.Table, file: BinaryIO) -> None:
+    pyarrow.feather.write_feather(table, file)
+
+
+def _write_parquet(table: pa.Table, file: BinaryIO) -> None:
+    pyarrow.parquet.write_table(table, file)
+
+
+WRITERS: dict[str, Writer] = {
+    ".csv": write_csv,
+    ".tsv": _write_tsv,
+    ".parquet": _write_parquet,
+    ".feather": _write_feather,
+    ".arrow": _write_feather,
+}

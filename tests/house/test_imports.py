@@ -1,0 +1,65 @@
+"""Imports go downward only, and nothing heavy is imported before it is needed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ["torch", "sklearn", "numpy", "pyarrow", "pydantic", "pandas", "altair", "narwhals"]
+
+
+def loaded(code: str) -> list[str]:
+    """Run code in a fresh interpreter, and give the heavy modules it has loaded at its end."""
+    end = f"import sys; print(*[m for m in {HEAVY} if m in sys.modules], file=sys.stderr)"
+    run = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{end}"], capture_output=True, text=True, check=True
+    )
+    return run.stderr.split()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], []])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    """Help and the version answer without torch, numpy, pyarrow, pydantic and their like."""
+    code = f"from afina.cli import run_command_line; run_command_line({arguments})"
+
+    assert not set(loaded(code)) & set(HEAVY)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *([name, "--help"] for name in ["fit", "predict", "evaluate", "inspect", "report"]),
+        ["resume", "--help"],
+        ["fti"],
+        ["fit", "--tagret", "x"],
+        ["predict"],
+    ],
+)
+def test_usage_loads_little(arguments: list[str]) -> None:
+    """A command's help and usage errors need no torch; typer takes pydantic for options."""
+    code = f"from afina.cli import run_command_line; run_command_line({arguments})"
+
+    assert set(loaded(code)) & set(HEAVY) <= {"pydantic"}
+
+
+def test_import_afina_loads_nothing_heavy() -> None:
+    """`import afina` is quick; its names load what they need at their first use."""
+    assert loaded("import afina") == []
+
+
+def test_a_heavy_import_is_seen() -> None:
+    """An import of numpy at the wrong place would be found."""
+    assert loaded("import numpy") == ["numpy"]
+
+
+def test_layers() -> None:
+    """The import contracts of pyproject.toml hold."""
+    program = Path(sys.executable).with_name("lint-imports")
+    if not program.exists():
+        pytest.skip("import-linter is not installed here: it comes with afina[dev]")
+
+    run = subprocess.run([program], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert run.returncode == 0, run.stdout

@@ -1,0 +1,50 @@
+"""What a package offers is what its `__all__` says."""
+
+import ast
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from conftest import SourceFile
+
+
+def imported_names(tree: ast.Module) -> set[str]:
+    """Give the public names that a package's `__init__` imports or defines."""
+    names: set[str] = set()
+    lazy = [part for node in tree.body if isinstance(node, ast.If) for part in node.body]
+    for node in [*tree.body, *lazy]:  # names for type checkers only are imported at first use
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("afina"):
+            names |= {alias.asname or alias.name for alias in node.names}
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        if isinstance(node, ast.Assign):
+            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    return {name for name in names if not name.startswith("_")}
+
+
+def test_all_is_what_is_public(source_files: "list[SourceFile]") -> None:
+    """Each package's `__all__` holds its public names, each once; ruff keeps it sorted."""
+    for file in source_files:
+        folder, _, name = file.name.rpartition("/")
+        if name != "__init__.py" or not folder:
+            continue
+        package = importlib.import_module(f"afina.{folder.replace('/', '.')}")
+
+        assert package.__doc__, file.name
+        assert sorted(imported_names(file.tree)) == sorted(package.__all__), file.name
+
+
+def test_root() -> None:
+    """Every name that `afina` promises can be had, and no other."""
+    import afina
+
+    for name in afina.__all__:
+        assert getattr(afina, name) is not None
+    assert not hasattr(afina, "Trainr")
+
+
+def test_a_forgotten_name_is_seen() -> None:
+    """A name that is imported but not in `__all__` makes the difference."""
+    tree = ast.parse("from afina.x import a, b\n__all__ = ['a']\n")
+
+    assert imported_names(tree) == {"a", "b"}
