@@ -1,0 +1,143 @@
+"""The input layer: numbers and category codes of a table become one row of floats."""
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from afina.nn import CategoryEmbedding, OneHot, Ordinal, hide_codes
+
+EncodingName: TypeAlias = Literal["onehot", "ordinal", "embedding"]
+CatEncoding: TypeAlias = tuple[EncodingName, int, bool]
+"""How one categorical column is encoded, its number of levels, and whether it had missing cells."""
+
+
+class RawBatchNorm(nn.Module):
+    """Batch-normalize raw numbers in float64, then scale and shift them in the network's precision.
+
+    So nanosecond timestamps keep their differences. The running pair is the plain mean over all
+    batches so far (torch's momentum=None): raw numbers do not drift as hidden ones do, and a moving
+    share would start from mean 0 and need hundreds of steps to reach a timestamp.
+
+    Shape:
+        (n, n_num) float64 -> (n, n_num) float32
+
+    Example:
+        >>> x = torch.tensor([[1.7e18], [1.7e18 + 2e9]], dtype=torch.float64)
+        >>> RawBatchNorm(1)(x).flatten().round(decimals=3).tolist()
+        [-1.0, 1.0]
+    """
+
+    def __init__(self, n_num: int) -> None:
+        super().__init__()
+        self.batch = nn.BatchNorm1d(n_num, momentum=None, affine=False, dtype=torch.float64)
+        self.scale = nn.Parameter(torch.ones(n_num))
+        self.shift = nn.Parameter(torch.zeros(n_num))
+
+    def forward(self, x: Tensor) -> Tensor:
+        centered: Tensor = self.batch(x.to(self.batch.get_buffer("running_mean").dtype))
+        return centered.to(self.scale.dtype) * self.scale + self.shift
+
+
+class InputLayer(nn.Module):
+    """Put numbers and encoded categories side by side.
+
+    The order of the outputs: numbers, one-hot columns, ordinal ranks, ordinal marks, embeddings.
+
+    With `normalize`, batch normalization is the only scaler of the numbers, which come raw:
+    see `RawBatchNorm`.
+
+    Shape:
+        x_num (n, n_num) float, x_cat (n, n_cat) int64 -> (n, d_out)
+
+    Args:
+        n_num: numeric columns, at least 0.
+        cat_encodings: for each categorical column (encoding, n_levels, has_missing). A column
+            without missing cells in training takes a later one for unknown.
+        embedding_dim: width of each embedded column.
+        unknown_rate: chance that a category is shown as unknown while training, in [0, 1).
+        normalize: batch normalization of raw numbers.
+
+    Raises:
+        ValueError: no column at all, an unknown encoding, or a number that cannot be.
+
+    Example:
+        >>> layer = InputLayer(2, [("onehot", 3, False), ("embedding", 40, True)], embedding_dim=8)
+        >>> layer(torch.zeros(5, 2), torch.ones(5, 2, dtype=torch.int64)).shape
+        torch.Size([5, 13])
+    """
+
+    like: Tensor
+
+    def __init__(
+        self,
+        n_num: int,
+        cat_encodings: Sequence[CatEncoding] = (),
+        *,
+        embedding_dim: int = 8,
+        unknown_rate: float = 0.0,
+        normalize: bool = False,
+    ) -> None:
+        if n_num < 0 or n_num + len(cat_encodings) < 1:
+            raise ValueError(
+                f"A network must have a column to read, however: {n_num=}, no categories."
+            )
+        if not 0.0 <= unknown_rate < 1.0:
+            raise ValueError(f"unknown_rate must be in [0, 1), however: {unknown_rate=}.")
+        super().__init__()
+        self.n_num, self.n_cat = n_num, len(cat_encodings)
+        self.unknown_rate = unknown_rate
+        # Empty; its dtype is that of the weights, also after .double() or .half().
+        self.register_buffer("like", torch.empty(0), persistent=False)
+        self.normalize = RawBatchNorm(n_num) if normalize and n_num else None
+        self.encoders = nn.ModuleDict()
+        self.d_out = n_num
+        for encoding, columns in _columns_by_encoding(cat_encodings).items():
+            n_levels = [cat_encodings[i][1] for i in columns]
+            has_missing = [cat_encodings[i][2] for i in columns]
+            encoder = _make_encoder(encoding, n_levels, has_missing, embedding_dim)
+            self.encoders[encoding] = encoder
+            self.d_out += encoder.d_out
+            self.register_buffer(f"{encoding}_columns", torch.tensor(columns), persistent=False)
+
+    def forward(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
+        if x_num.shape[1] != self.n_num or x_cat.shape[1] != self.n_cat:
+            raise ValueError(
+                f"The input must have {self.n_num} numeric and {self.n_cat} categorical columns, "
+                f"however: x_num.shape={tuple(x_num.shape)}, x_cat.shape={tuple(x_cat.shape)}."
+            )
+        numbers = x_num if self.normalize is None else self.normalize(x_num)
+        parts = [numbers.to(self.like.dtype)]
+        codes = hide_codes(x_cat, self.unknown_rate, training=self.training)
+        for encoding, encoder in self.encoders.items():
+            columns = self.get_buffer(f"{encoding}_columns")
+            mine = codes if len(columns) == self.n_cat else codes.index_select(1, columns)
+            parts.append(encoder(mine).to(self.like.dtype))
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+    def extra_repr(self) -> str:
+        return f"n_num={self.n_num}, n_cat={self.n_cat}, unknown_rate={self.unknown_rate}"
+
+
+def _columns_by_encoding(cat_encodings: Sequence[CatEncoding]) -> dict[EncodingName, list[int]]:
+    """List the columns of each encoding that occurs, in one order whatever the columns' order."""
+    order: tuple[EncodingName, ...] = ("onehot", "ordinal", "embedding")
+    for encoding, _, _ in cat_encodings:
+        if encoding not in order:
+            raise ValueError(f"encoding must be one of {', '.join(order)}, however: {encoding=}.")
+    columns = {
+        encoding: [i for i, one in enumerate(cat_encodings) if one[0] == encoding]
+        for encoding in order
+    }
+    return {encoding: mine for encoding, mine in columns.items() if mine}
+
+
+def _make_encoder(
+    encoding: EncodingName, n_levels: list[int], has_missing: list[bool], embedding_dim: int
+) -> OneHot | Ordinal | CategoryEmbedding:
+    if encoding == "onehot":
+        return OneHot(n_levels, has_missing)
+    if encoding == "ordinal":
+        return Ordinal(n_levels)
+    return CategoryEmbedding(n_levels, has_missing, embedding_dim)

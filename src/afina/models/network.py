@@ -1,0 +1,113 @@
+"""The network for tables: an input layer and a body, built and initialized from plain arguments."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from afina.models.input import CatEncoding, InputLayer
+from afina.models.mlp import MLP
+from afina.nn import ActivationName, InitName, NormKind, NormPlace, initialize_
+
+_N_SAMPLE_ROWS = 256
+
+
+class TabularNet(nn.Module):
+    """Take numbers and category codes to outputs.
+
+    Shape:
+        x_num (n, n_num) float, x_cat (n, n_cat) int64 -> (n, d_out)
+
+    Args:
+        input: takes both to one row of floats.
+        body: takes that row to the outputs.
+
+    Example:
+        >>> net = TabularNet(InputLayer(2), MLP(2, 1, n_blocks=1, d_block=8))
+        >>> net(torch.zeros(5, 2), torch.zeros(5, 0, dtype=torch.int64)).shape
+        torch.Size([5, 1])
+    """
+
+    def __init__(self, input: nn.Module, body: nn.Module) -> None:  # noqa: A002 - the seam's name
+        super().__init__()
+        self.input = input
+        self.body = body
+
+    def forward(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
+        out: Tensor = self.body(self.input(x_num, x_cat))
+        return out
+
+
+def make_network(
+    *,
+    n_num: int,
+    cat_encodings: Sequence[CatEncoding] = (),
+    d_out: int,
+    embedding_dim: int = 8,
+    unknown_rate: float = 0.0,
+    normalize: bool = False,
+    n_blocks: int = 3,
+    d_block: int = 256,
+    activation: ActivationName = "relu",
+    norm: NormKind = "none",
+    norm_place: NormPlace = "post",
+    norm_momentum: float = 0.1,
+    norm_eps: float = 1e-5,
+    dropout: float = 0.0,
+    residual: bool = False,
+    init: InitName = "auto",
+    init_constant: float = 0.01,
+    generator: torch.Generator,
+) -> TabularNet:
+    """Build a `TabularNet` of an `InputLayer` and an `MLP`, and initialize it.
+
+    Every weight is a function of the arguments and the generator; torch's global random state is
+    as it was before. The arguments are those of `InputLayer`, `MLP` and `initialize_`.
+
+    Args:
+        n_num: numeric columns as the input layer gets them, indicators included.
+        d_out: outputs a row: classes, or 1 for regression.
+        init: how weights are initialized; `auto` also evens out what one-hot columns, which are
+            mostly 0, bring to the first layer.
+        generator: source of the weights, on the CPU.
+
+    Example:
+        >>> net = make_network(n_num=3, d_out=1, generator=torch.Generator().manual_seed(0))
+        >>> sum(p.numel() for p in net.parameters())
+        132865
+    """
+    with torch.random.fork_rng(devices=[]):  # torch's layers draw on construction
+        head = InputLayer(
+            n_num,
+            cat_encodings,
+            embedding_dim=embedding_dim,
+            unknown_rate=unknown_rate,
+            normalize=normalize,
+        )
+        body = MLP(
+            head.d_out,
+            d_out,
+            n_blocks=n_blocks,
+            d_block=d_block,
+            activation=activation,
+            norm=norm,
+            norm_place=norm_place,
+            norm_momentum=norm_momentum,
+            norm_eps=norm_eps,
+            dropout=dropout,
+            residual=residual,
+        )
+    net = TabularNet(head, body)
+    sample = _sample_rows(n_num, cat_encodings, generator)
+    initialize_(net, init, constant=init_constant, generator=generator, sample=sample)
+    return net
+
+
+def _sample_rows(
+    n_num: int, cat_encodings: Sequence[CatEncoding], generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Make rows as a scaled table has them: unit-normal numbers, and levels by equal chance."""
+    x_num = torch.empty(_N_SAMPLE_ROWS, n_num).normal_(generator=generator)
+    chance = torch.rand(_N_SAMPLE_ROWS, len(cat_encodings), generator=generator)
+    n_levels = torch.tensor([n for _, n, _ in cat_encodings], dtype=torch.int64)
+    return x_num, 2 + (chance * n_levels).long()
