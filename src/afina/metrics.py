@@ -1,0 +1,381 @@
+"""Scores of predictions: pure functions of float64 arrays, with optional row weights.
+
+A weight of 2 is the row twice, equal weights are no weights (bitwise), and a row of weight 0 does
+not exist. What is not defined (an AUC of one class, the r2 of a constant target, any score of no
+rows) is NaN.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = [
+    "HIGHER_IS_BETTER",
+    "accuracy",
+    "auc",
+    "balanced_accuracy",
+    "baseline_scores",
+    "brier",
+    "classification_scores",
+    "confusion_matrix",
+    "f1_macro",
+    "log_loss",
+    "mae",
+    "median_absolute_error",
+    "r2",
+    "regression_scores",
+    "rmse",
+]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+LEAST_PROBABILITY = 1e-15
+"""A probability below this counts as this in `log_loss`, so that one sure mistake costs 34.5."""
+
+HIGHER_IS_BETTER: Mapping[str, bool] = MappingProxyType(
+    {
+        "accuracy": True,
+        "balanced_accuracy": True,
+        "log_loss": False,
+        "auc": True,
+        "brier": False,
+        "f1_macro": True,
+        "rmse": False,
+        "mae": False,
+        "r2": True,
+        "median_absolute_error": False,
+    }
+)
+"""Every score's name, and whether more of it is better."""
+
+
+def accuracy(y: ArrayLike, predicted: ArrayLike, weights: ArrayLike | None = None) -> float:
+    """Share of rows whose class is predicted right.
+
+    Example:
+        >>> accuracy([0, 1, 1], [0, 1, 0], weights=[1, 2, 1])
+        0.75
+    """
+    y, predicted, w = _classes_and_weights(y, predicted, weights)
+    return _mean((y == predicted).astype(np.float64), w)
+
+
+def balanced_accuracy(
+    y: ArrayLike, predicted: ArrayLike, weights: ArrayLike | None = None
+) -> float:
+    """Mean over the classes that occur in `y` of the share predicted right."""
+    counts = _counts(*_classes_and_weights(y, predicted, weights), None)
+    n_true = counts.sum(axis=1)
+    there = n_true > 0
+    return _mean(np.diag(counts)[there] / n_true[there], None)
+
+
+def f1_macro(y: ArrayLike, predicted: ArrayLike, weights: ArrayLike | None = None) -> float:
+    """Mean of the F1 scores of the classes that occur in `y` or among the predictions.
+
+    A class that is never predicted right has an F1 of 0.
+    """
+    counts = _counts(*_classes_and_weights(y, predicted, weights), None)
+    both = counts.sum(axis=0) + counts.sum(axis=1)  # predicted + true
+    there = both > 0
+    return _mean(2 * np.diag(counts)[there] / both[there], None)
+
+
+def confusion_matrix(
+    y: ArrayLike,
+    predicted: ArrayLike,
+    n_classes: int | None = None,
+    weights: ArrayLike | None = None,
+) -> Floats | Ints:
+    """Count rows by true class (row of the matrix) and predicted class (column).
+
+    Shape:
+        (n,), (n,) -> (n_classes, n_classes)
+
+    Args:
+        y: class codes from 0.
+        predicted: class codes from 0.
+        n_classes: by default the greatest code plus 1.
+        weights: with weights the counts are floats, otherwise whole numbers.
+    """
+    y, predicted, w = _classes_and_weights(y, predicted, weights)
+    if weights is None:
+        return _counts(y, predicted, None, n_classes).astype(np.int64)
+    each = 1.0 if w is not None else _column(weights).max(initial=0.0)  # equal weights are no w
+    return _counts(y, predicted, w, n_classes) * each
+
+
+def log_loss(y: ArrayLike, proba: ArrayLike, weights: ArrayLike | None = None) -> float:
+    """Mean of minus the logarithm of the probability given to the true class.
+
+    Probabilities are raised to at least `LEAST_PROBABILITY`; they are not made to add up to 1.
+
+    Shape:
+        (n,), (n, n_classes) -> ()
+    """
+    y, proba, w = _proba_and_weights(y, proba, weights)
+    given = proba[np.arange(len(y)), y]
+    return _mean(-np.log(np.clip(given, LEAST_PROBABILITY, 1.0)), w)
+
+
+def brier(y: ArrayLike, proba: ArrayLike, weights: ArrayLike | None = None) -> float:
+    """Mean squared distance of the probabilities from what came.
+
+    With two classes that of the second class's probability (0 to 1); with more the sum over the
+    classes (0 to 2).
+
+    Shape:
+        (n,), (n, n_classes) -> ()
+    """
+    y, proba, w = _proba_and_weights(y, proba, weights)
+    if proba.shape[1] == 2:
+        return _mean((proba[:, 1] - y) ** 2, w)
+    came = y[:, None] == np.arange(proba.shape[1])
+    return _mean(((proba - came) ** 2).sum(axis=1), w)
+
+
+def auc(y: ArrayLike, proba: ArrayLike, weights: ArrayLike | None = None) -> float:
+    """Chance that a row of a class gets a higher probability of it than a row of another class.
+
+    A tie counts half. With more than two classes: the mean over the classes, each against the
+    rest. NaN where `y` has one class; a class that does not occur is left out of the mean.
+
+    Shape:
+        (n,), (n, n_classes) -> ()
+
+    Source: Hanley & McNeil 1982, Radiology 143; the area under the ROC curve is this chance.
+    """
+    y, proba, w = _proba_and_weights(y, proba, weights)
+    if not np.isfinite(proba).all():
+        return float("nan")
+    if proba.shape[1] == 2:
+        return _auc_of(y == 1, proba[:, 1], w)
+    each = [_auc_of(y == code, proba[:, code], w) for code in range(proba.shape[1])]
+    defined = np.array([area for area in each if not np.isnan(area)])
+    return _mean(defined, None)
+
+
+def rmse(y: ArrayLike, prediction: ArrayLike, weights: ArrayLike | None = None) -> float:
+    """Root of the mean squared error."""
+    error, _, w = _errors_and_weights(y, prediction, weights)
+    return _root_mean_square(error, w)
+
+
+def mae(y: ArrayLike, prediction: ArrayLike, weights: ArrayLike | None = None) -> float:
+    """Mean absolute error."""
+    error, _, w = _errors_and_weights(y, prediction, weights)
+    return _mean(np.abs(error), w)
+
+
+def r2(y: ArrayLike, prediction: ArrayLike, weights: ArrayLike | None = None) -> float:
+    """Share of the target's variance that the prediction explains; below 0: worse than the mean.
+
+    NaN where the target is constant.
+    """
+    error, y, w = _errors_and_weights(y, prediction, weights)
+    if len(y) == 0 or y.min() == y.max():
+        return float("nan")
+    spread = _root_mean_square(y - _mean(y, w), w)
+    return 1.0 - (_root_mean_square(error, w) / spread) ** 2
+
+
+def median_absolute_error(
+    y: ArrayLike, prediction: ArrayLike, weights: ArrayLike | None = None
+) -> float:
+    """Median of the absolute errors: half of the weight has a smaller error.
+
+    Where it falls between two errors, their middle.
+    """
+    error, _, w = _errors_and_weights(y, prediction, weights)
+    if len(error) == 0 or np.isnan(error).any():
+        return float("nan")
+    if w is None:
+        return float(np.median(np.abs(error)))
+    order = np.argsort(np.abs(error), kind="stable")
+    size, reached = np.abs(error)[order], np.cumsum(w[order])
+    half = reached[-1] / 2
+    low = size[np.searchsorted(reached, half, side="left")]
+    high = size[np.searchsorted(reached, half, side="right")]
+    return float(low + (high - low) / 2)
+
+
+def classification_scores(
+    y: ArrayLike, proba: ArrayLike, weights: ArrayLike | None = None
+) -> dict[str, float]:
+    """Score class probabilities in every way for classes; the likeliest class is predicted.
+
+    Shape:
+        (n,), (n, n_classes) -> name -> ()
+
+    Args:
+        y: class codes from 0.
+        proba: a column for every class.
+        weights: of rows, at least 0.
+    """
+    predicted = np.asarray(proba, dtype=np.float64).argmax(axis=1)
+    return {
+        "accuracy": accuracy(y, predicted, weights),
+        "balanced_accuracy": balanced_accuracy(y, predicted, weights),
+        "log_loss": log_loss(y, proba, weights),
+        "auc": auc(y, proba, weights),
+        "brier": brier(y, proba, weights),
+        "f1_macro": f1_macro(y, predicted, weights),
+    }
+
+
+def regression_scores(
+    y: ArrayLike, prediction: ArrayLike, weights: ArrayLike | None = None
+) -> dict[str, float]:
+    """Score predicted numbers in every way for numbers.
+
+    Shape:
+        (n,), (n,) -> name -> ()
+    """
+    return {
+        "rmse": rmse(y, prediction, weights),
+        "mae": mae(y, prediction, weights),
+        "r2": r2(y, prediction, weights),
+        "median_absolute_error": median_absolute_error(y, prediction, weights),
+    }
+
+
+def baseline_scores(
+    y_train: ArrayLike,
+    y: ArrayLike,
+    *,
+    n_classes: int | None,
+    train_weights: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+) -> dict[str, float]:
+    """Score what can be said without looking at a row: the yardstick for every model.
+
+    For classes: the class frequencies of the training rows as probabilities, so the commonest
+    class as prediction. For numbers: the mean of the training rows.
+
+    Args:
+        y_train: targets of the training rows, from which the baseline is taken.
+        y: targets of the rows to score on.
+        n_classes: None when the target is a number.
+        train_weights: of the training rows.
+        weights: of the rows to score on.
+
+    Example:
+        >>> baseline_scores([0, 0, 1], [0, 1], n_classes=2)["accuracy"]
+        0.5
+    """
+    n_rows = len(_column(y))
+    if n_classes is None:
+        train = _column(y_train)
+        kept, w = _kept(len(train), train_weights)
+        return regression_scores(y, np.full(n_rows, _mean(train[kept], w)), weights)
+    counts = confusion_matrix(y_train, y_train, n_classes, train_weights)
+    share = np.diag(counts) / max(float(counts.sum()), np.finfo(np.float64).tiny)
+    return classification_scores(y, np.broadcast_to(share, (n_rows, n_classes)), weights)
+
+
+def _counts(y: Ints, predicted: Ints, w: Floats | None, n_classes: int | None) -> Floats:
+    if n_classes is None:
+        n_classes = 1 + int(max(y.max(initial=-1), predicted.max(initial=-1)))
+    counts = np.bincount(y * n_classes + predicted, weights=w, minlength=n_classes * n_classes)
+    return counts.reshape(n_classes, n_classes).astype(np.float64)
+
+
+def _auc_of(positive: NDArray[np.bool_], score: Floats, w: Floats | None) -> float:
+    """Area under the ROC curve of one class against the rest."""
+    weight = np.ones(len(score)) if w is None else w
+    _, group = np.unique(score, return_inverse=True)  # equal scores are one group
+    n_groups = int(group.max(initial=-1)) + 1
+    ups = np.bincount(group, weights=weight * positive, minlength=n_groups)
+    downs = np.bincount(group, weights=weight * ~positive, minlength=n_groups)
+    pairs = ups.sum() * downs.sum()
+    if pairs == 0:
+        return float("nan")
+    below = np.cumsum(downs) - downs
+    return float((ups * (below + downs / 2)).sum() / pairs)
+
+
+def _mean(values: Floats, w: Floats | None) -> float:
+    if len(values) == 0:
+        return float("nan")
+    if w is None:
+        return float(values.mean())
+    return float((values * w).sum() / w.sum())
+
+
+def _root_mean_square(values: Floats, w: Floats | None) -> float:
+    """Root of the mean square, also of values whose squares would overflow."""
+    if len(values) == 0:
+        return float("nan")
+    largest = float(np.abs(values).max())
+    if largest == 0 or not np.isfinite(largest):
+        return largest
+    return largest * float(np.sqrt(_mean((values / largest) ** 2, w)))
+
+
+def _column(values: ArrayLike) -> Floats:
+    found = np.asarray(values, dtype=np.float64)
+    if found.ndim != 1:
+        raise ValueError(f"a column must have one dimension, however: shape={found.shape}.")
+    return found
+
+
+def _kept(
+    n_rows: int, weights: ArrayLike | None
+) -> tuple[slice | NDArray[np.bool_], Floats | None]:
+    """Say which rows exist, and their weights; None where they are equal and so change no bit."""
+    if weights is None:
+        return slice(None), None
+    w = _column(weights)
+    _check_lengths("weights", len(w), n_rows)
+    if not (np.isfinite(w).all() and (w >= 0).all()):
+        raise ValueError("weights must be finite and at least 0, however: one is not.")
+    kept = w > 0
+    w = w[kept]
+    return kept, None if len(w) == 0 or w.min() == w.max() else w
+
+
+def _errors_and_weights(
+    y: ArrayLike, prediction: ArrayLike, weights: ArrayLike | None
+) -> tuple[Floats, Floats, Floats | None]:
+    y, prediction = _column(y), _column(prediction)
+    _check_lengths("predictions", len(prediction), len(y))
+    kept, w = _kept(len(y), weights)
+    return (prediction - y)[kept], y[kept], w
+
+
+def _classes_and_weights(
+    y: ArrayLike, predicted: ArrayLike, weights: ArrayLike | None
+) -> tuple[Ints, Ints, Floats | None]:
+    y, predicted = _codes(y), _codes(predicted)
+    _check_lengths("predictions", len(predicted), len(y))
+    kept, w = _kept(len(y), weights)
+    return y[kept], predicted[kept], w
+
+
+def _proba_and_weights(
+    y: ArrayLike, proba: ArrayLike, weights: ArrayLike | None
+) -> tuple[Ints, Floats, Floats | None]:
+    y, proba = _codes(y), np.asarray(proba, dtype=np.float64)
+    if proba.ndim != 2 or y.max(initial=-1) >= proba.shape[1]:
+        raise ValueError(
+            f"proba must have a row a target and a column a class, however: its shape is "
+            f"{proba.shape}, the greatest class {y.max(initial=-1)}."
+        )
+    _check_lengths("proba", len(proba), len(y))
+    kept, w = _kept(len(y), weights)
+    return y[kept], proba[kept], w
+
+
+def _codes(values: ArrayLike) -> Ints:
+    found = _column(values)
+    if not (np.isfinite(found).all() and (found >= 0).all() and (found % 1 == 0).all()):
+        raise ValueError("classes must be whole numbers from 0, however: one is not.")
+    return found.astype(np.int64)
+
+
+def _check_lengths(what: str, n_found: int, n_rows: int) -> None:
+    if n_found != n_rows:
+        raise ValueError(f"{what} must be as many as the rows, however: {n_found} and {n_rows}.")
