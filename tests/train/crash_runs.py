@@ -143,7 +143,9 @@ def main(folder: Path, mode: str, count: int, seed: int) -> None:
         for n in range(1, count + 1):
             shutil.rmtree(run, ignore_errors=True)
             _, status = os.waitpid(child(run, n), 0)
-            print(json.dumps({"n": n, "kills": int(status != 0), "sha256": finish(run)}), flush=True)
+            print(
+                json.dumps({"n": n, "kills": int(status != 0), "sha256": finish(run)}), flush=True
+            )
         return
     signum = signal.SIGTERM if mode == "term" else signal.SIGKILL
     while count > 0:

@@ -78,9 +78,7 @@ def test_global_generators_are_given_back() -> None:
 def test_it_ends_on_the_best_weights() -> None:
     """After an early stop the model gives the best validation loss, not the last."""
     x, y = rows(24)
-    trainer = Trainer(
-        network(), loss=nn.MSELoss(), lr=0.3, batch_size=8, max_epochs=40, patience=5
-    )
+    trainer = Trainer(network(), loss=nn.MSELoss(), lr=0.3, batch_size=8, max_epochs=40, patience=5)
     result = trainer.fit((x, y), rows(40, 1))
     evals = [e.metrics["val/loss"] for e in result.history if isinstance(e, EvalEvent)]
 
@@ -91,9 +89,7 @@ def test_it_ends_on_the_best_weights() -> None:
 
 def test_seeded_fault_last_weights_are_caught() -> None:
     """Seeded fault: without putting the best weights back, the check above fails."""
-    trainer = Trainer(
-        network(), loss=nn.MSELoss(), lr=0.3, batch_size=8, max_epochs=40, patience=5
-    )
+    trainer = Trainer(network(), loss=nn.MSELoss(), lr=0.3, batch_size=8, max_epochs=40, patience=5)
     load, trainer.model.load_state_dict = trainer.model.load_state_dict, lambda *_: None
     result = trainer.fit(rows(24), rows(40, 1))
     trainer.model.load_state_dict = load
@@ -183,7 +179,9 @@ def test_loader_and_tensors_agree_on_the_same_batches() -> None:
     batches = [tuple(w[0][:2]) for w in trainer._data(rows()).windows(0, 0)]
 
     by_tensors = final(model=network(), data=rows(), val=None, max_epochs=1, seed=9)
-    by_stream = final(model=network(), data=batches, val=None, max_epochs=1, seed=9, batch_size=None)
+    by_stream = final(
+        model=network(), data=batches, val=None, max_epochs=1, seed=9, batch_size=None
+    )
     assert equal(by_tensors, by_stream)
 
 

@@ -10,8 +10,8 @@ from afina.train.events import (
     StepEvent,
     StopEvent,
 )
-from afina.train.evaluate import eval_mode
 from afina.train.loss import make_weighted_loss
+from afina.train.modes import eval_mode
 from afina.train.rng import stream_seed
 from afina.train.trainer import Result, Trainer
 

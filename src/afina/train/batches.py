@@ -4,7 +4,7 @@ A *window* is what one optimizer step sees: a list of micro-batches. The order o
 function of (seed, epoch), so that a position in it is one number.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -87,30 +87,32 @@ class TensorData:
         return torch.randperm(self.n_rows, generator=make_generator(self.seed, "order", epoch))
 
     def windows(self, epoch: int, start: int) -> Iterator[list[Batch]]:
+        """Give the windows of an epoch, from number `start` on."""
         order = self.order(epoch)
         first = sum(self.sizes[:start])
         for at in range(start, len(self.sizes), self.chunk):
             sizes = self.sizes[at : at + self.chunk]
             index = order[first : first + sum(sizes)]
             first += len(index)
-            chunk = map_tensors(lambda t, i=index: t.index_select(0, i.to(t.device)), self.batch)
+            chunk = take_rows(self.batch, index)
             offset = 0
             for size in sizes:
-                window = map_tensors(lambda t, o=offset, s=size: t.narrow(0, o, s), chunk)
+                window = move_batch(cut_rows(chunk, offset, size), self.device)
                 offset += size
-                yield split_batch(move_batch(window, self.device), self.microbatch_size, size)
+                yield split_batch(window, self.microbatch_size, size)
 
     def describe(self, epoch: int, index: int) -> str:
+        """Say which rows a window holds."""
         first = sum(self.sizes[:index])
         rows = self.order(epoch)[first : first + self.sizes[index]].tolist()
         shown = ", ".join(map(str, rows[:10]))
         return f"training rows {shown}{', ...' if len(rows) > 10 else ''} (counted from 0)"
 
     def position(self) -> None:
-        return None
+        """Give nothing: the step number suffices."""
 
     def seek(self, position: Any) -> None:
-        pass
+        """Do nothing: the step number suffices."""
 
 
 class StreamData:
@@ -138,10 +140,11 @@ class StreamData:
         self.device = device
         self.stateful = hasattr(batches, "state_dict") and hasattr(batches, "load_state_dict")
         self.sought = False
-        length = len(batches) if hasattr(batches, "__len__") and batch_size is None else None
-        self.steps_per_epoch: int | None = length
+        known = isinstance(batches, Sized) and batch_size is None
+        self.steps_per_epoch: int | None = len(batches) if known else None  # type: ignore[arg-type]
 
     def windows(self, epoch: int, start: int) -> Iterator[list[Batch]]:
+        """Give the windows of an epoch, from number `start` on."""
         skip = 0 if self.sought else start
         if not self.sought:
             reseed_everything(self.seed, "order", epoch)
@@ -171,12 +174,15 @@ class StreamData:
         return window
 
     def describe(self, epoch: int, index: int) -> str:
+        """Say which rows a window holds."""
         return f"batch {index} of epoch {epoch} (counted from 0)"
 
     def position(self) -> Any:
+        """Give what `seek` needs to find this place again."""
         return self.batches.state_dict() if self.stateful else None  # type: ignore[attr-defined]
 
     def seek(self, position: Any) -> None:
+        """Go to a place that `position` gave."""
         if position is not None:
             self.batches.load_state_dict(position)  # type: ignore[attr-defined]
             self.sought = True
@@ -222,8 +228,7 @@ def ordered_batches(batch: Batch, size: int, device: torch.device) -> Iterator[B
     n_rows = count_rows(batch)
     for first in range(0, max(n_rows, 1), size):
         rows = min(size, n_rows - first)
-        part = map_tensors(lambda t, f=first, r=rows: t.narrow(0, f, r), batch)
-        yield move_batch(part, device)
+        yield move_batch(cut_rows(batch, first, rows), device)
 
 
 def split_batch(batch: Batch, most: int, n_rows: int) -> list[Batch]:
@@ -234,9 +239,21 @@ def split_batch(batch: Batch, most: int, n_rows: int) -> list[Batch]:
     sizes = [n_rows // n_parts + (i < n_rows % n_parts) for i in range(n_parts)]
     parts, first = [], 0
     for size in sizes:
-        parts.append(map_tensors(lambda t, f=first, s=size: t.narrow(0, f, s), batch))
+        parts.append(cut_rows(batch, first, size))
         first += size
     return parts
+
+
+def cut_rows(batch: Batch, first: int, n_rows: int) -> Batch:
+    """Give neighbouring rows of a batch, without a copy."""
+    cut: Batch = map_tensors(lambda t: t.narrow(0, first, n_rows), batch)
+    return cut
+
+
+def take_rows(batch: Batch, index: Tensor) -> Batch:
+    """Give the rows at an index, copied together."""
+    taken: Batch = map_tensors(lambda t: t.index_select(0, index.to(t.device)), batch)
+    return taken
 
 
 def call_model(model: nn.Module, x: Any) -> Any:
@@ -270,7 +287,12 @@ def map_tensors(function: Callable[[Tensor], Tensor], value: Any) -> Any:
 
 def _tensors(value: Any) -> list[Tensor]:
     found: list[Tensor] = []
-    map_tensors(lambda t: found.append(t) or t, value)  # type: ignore[func-returns-value]
+
+    def collect(tensor: Tensor) -> Tensor:
+        found.append(tensor)
+        return tensor
+
+    map_tensors(collect, value)
     return found
 
 

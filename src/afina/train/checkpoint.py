@@ -115,6 +115,9 @@ class Keeper:
         """Write a checkpoint durably, then remove those that the plan no longer keeps.
 
         Args:
+            state: where the run is.
+            model: its `state_dict` is saved.
+            optimizer: its `state_dict` is saved.
             extra: what else `Snapshot` holds: position, metrics_bytes, conditions, settings.
             value: the monitored metric at this very step, if evaluated.
 
@@ -188,7 +191,7 @@ def read_newest(folder: Path) -> tuple[Snapshot | None, list[str]]:
     Returns:
         The checkpoint, none if there is none; and what was passed over, and why.
     """
-    passed_over = []
+    passed_over: list[str] = []
     for path in reversed(list_checkpoints(folder)):
         try:
             return read_checkpoint(path), passed_over

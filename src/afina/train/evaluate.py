@@ -1,7 +1,6 @@
 """Looking at a model without leaving a trace: modes are restored, gradients are off."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -10,20 +9,9 @@ from torch import Tensor, nn
 from afina.errors import NonFiniteError
 from afina.train.batches import Batch, call_model
 from afina.train.loss import WeightedLoss, weighted_sum
+from afina.train.modes import eval_mode
 
 Scores = Callable[[Any, Any, Any], Mapping[str, float]]
-
-
-@contextmanager
-def eval_mode(model: nn.Module) -> Iterator[None]:
-    """Put every module in eval mode inside; give each its own mode back afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 @torch.no_grad()
@@ -66,13 +54,11 @@ def predict_batches(model: nn.Module, batches: Iterable[Batch]) -> Any:
     Raises:
         NonFiniteError: an output is NaN or infinite; the message names the row.
     """
-    outputs = []
     with eval_mode(model):
-        for batch in batches:
-            outputs.append(call_model(model, batch.x))
+        outputs = [call_model(model, batch.x) for batch in batches]
     joined = _join(outputs)
     if isinstance(joined, Tensor) and joined.is_floating_point() and not joined.isfinite().all():
-        bad = (~joined.isfinite()).reshape(len(joined), -1).any(1).nonzero()[0].item()
+        bad = int((~joined.isfinite()).reshape(len(joined), -1).any(1).nonzero()[0])
         raise NonFiniteError(f"Every output must be finite, however: row {bad} gave {joined[bad]}.")
     return joined
 
@@ -84,4 +70,4 @@ def _join(parts: Any) -> Any:
         return torch.cat(list(parts))
     if isinstance(first, dict):
         return {key: _join([part[key] for part in parts]) for key in first}
-    return type(first)(_join(list(column)) for column in zip(*parts, strict=True))
+    return tuple(_join(list(column)) for column in zip(*parts, strict=True))

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -64,10 +63,11 @@ class Job:
     checkpoint: Callable[[TrainState, float | None], None]
 
 
-def train(job: Job, state: TrainState) -> StopEvent:
+def train(job: Job, state: TrainState) -> StopEvent:  # noqa: C901, PLR0912 - one straight function
     """Take steps until a limit, patience or an observer ends it; leave the last weights in place.
 
     Args:
+        job: what is trained, on what, and how.
         state: where to start; it is moved along.
 
     Returns:
@@ -134,12 +134,12 @@ def window_gradient(
             mean, amount = total / weight, float(weight)  # sync: .item()
         if not amount:
             return 0.0, 0.0
-        mean.backward()
+        mean.backward()  # type: ignore[no-untyped-call]
         return mean.item(), amount  # sync: .item()
     sum_of_losses = sum_of_weights = 0.0
     for batch in window:
         total, weight = sum_of_batch(model, loss, batch)
-        total.backward()
+        total.backward()  # type: ignore[no-untyped-call]
         sum_of_losses += total.item()  # sync: .item()
         sum_of_weights += float(weight)
     grads = [p.grad for p in model.parameters() if p.grad is not None]
@@ -166,7 +166,8 @@ def grad_norm(grads: list[Tensor]) -> Tensor:
     """
     if not grads:
         return torch.zeros(())
-    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))  # noqa: SLF001 - one kernel
+    return norm
 
 
 def sum_of_batch(
@@ -189,7 +190,7 @@ def _end_epoch(job: Job, state: TrainState, asked: str | None) -> StopEvent | No
     over = bool(asked) or at_limit or state.epoch >= job.limits.max_epochs
     value = None
     if job.evaluate is not None and (over or state.epoch % job.limits.eval_every == 0):
-        value, asked_too = _evaluate(job, state)
+        value, asked_too = _evaluate(job, state, job.evaluate)
         asked = asked or asked_too
     stop = _stop(job, state, asked)
     if stop is None:
@@ -199,9 +200,10 @@ def _end_epoch(job: Job, state: TrainState, asked: str | None) -> StopEvent | No
     return stop
 
 
-def _evaluate(job: Job, state: TrainState) -> tuple[float, str | None]:
-    assert job.evaluate is not None
-    metrics = dict(job.evaluate())
+def _evaluate(
+    job: Job, state: TrainState, evaluate: Callable[[], Mapping[str, float]]
+) -> tuple[float, str | None]:
+    metrics = dict(evaluate())
     if job.monitor not in metrics:
         raise ConfigError(
             f"monitor must be one of {sorted(metrics)}, however: monitor={job.monitor!r}."
@@ -222,8 +224,9 @@ def _stop(job: Job, state: TrainState, asked: str | None) -> StopEvent | None:
     if asked:
         reason, why = "observer", asked
     elif job.evaluate is not None and stopping.exhausted:
-        reason, why = "patience", (
-            f"{job.monitor} has not improved for {stopping.n_without} evaluations"
+        reason, why = (
+            "patience",
+            (f"{job.monitor} has not improved for {stopping.n_without} evaluations"),
         )
     elif limits.max_steps is not None and state.step >= limits.max_steps:
         reason, why = "max_steps", f"max_steps={limits.max_steps} was reached"

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - torch's own name for it
+from torch.nn import functional as F
 
 from afina.errors import ConfigError
 
@@ -34,6 +34,7 @@ class WeightedLoss:
 
     values: Callable[[Any, Any], tuple[Tensor, Tensor | None]]
     mean: Callable[[Any, Any], tuple[Tensor, float]] | None = None
+
 
 # Losses whose `reduction="mean"` is the plain mean over all elements.
 _ELEMENTWISE = (
@@ -83,7 +84,7 @@ def make_weighted_loss(
     """
     if loss in _FUNCTIONS:
         loss = _FUNCTIONS[loss]()
-    if isinstance(loss, nn.modules.loss._Loss) and getattr(loss, "reduction", "") == "sum":
+    if isinstance(loss, nn.Module) and getattr(loss, "reduction", "") == "sum":
         raise ConfigError(
             f"The loss must be a mean, however: {type(loss).__name__}(reduction='sum'), whose "
             "size grows with the batch. Use reduction='mean' and scale the learning rate."
@@ -116,14 +117,11 @@ def weighted_sum(
 
 def _class_loss(loss: nn.CrossEntropyLoss | nn.NLLLoss) -> WeightedLoss:
     ignore = loss.ignore_index
-    function = F.nll_loss if isinstance(loss, nn.NLLLoss) else F.cross_entropy
-    smoothing = getattr(loss, "label_smoothing", 0.0)
-    options = {"label_smoothing": smoothing} if smoothing else {}
+    each_loss, mean_loss = copy.copy(loss), copy.copy(loss)
+    each_loss.reduction, mean_loss.reduction = "none", "mean"
 
     def values(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
-        each = function(
-            output, target, loss.weight, ignore_index=ignore, reduction="none", **options
-        )
+        each = each_loss(output, target)
         if target.is_floating_point():  # class probabilities: torch's mean is over rows
             return each, None
         counts = target != ignore
@@ -132,7 +130,7 @@ def _class_loss(loss: nn.CrossEntropyLoss | nn.NLLLoss) -> WeightedLoss:
         return each, loss.weight[target.clamp(0, len(loss.weight) - 1)] * counts
 
     def mean(output: Tensor, target: Tensor) -> tuple[Tensor, float]:
-        value = function(output, target, ignore_index=ignore, **options)
+        value = mean_loss(output, target)
         if target.is_floating_point():
             return value, float(target.numel() / target.shape[1])
         return value, float((target != ignore).sum())  # sync: .item()
@@ -140,7 +138,7 @@ def _class_loss(loss: nn.CrossEntropyLoss | nn.NLLLoss) -> WeightedLoss:
     return WeightedLoss(values, mean if loss.weight is None else None)
 
 
-def _elementwise_loss(loss: nn.Module) -> WeightedLoss:
+def _elementwise_loss(loss: nn.modules.loss._Loss) -> WeightedLoss:
     each, whole = copy.copy(loss), copy.copy(loss)
     each.reduction, whole.reduction = "none", "mean"
 

@@ -54,6 +54,7 @@ class MetricsLog:
         return self.file.tell()
 
     def close(self) -> None:
+        """Close the file."""
         self.file.close()
 
     def _line(self, **record: Any) -> None:

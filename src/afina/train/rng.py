@@ -39,7 +39,7 @@ def make_generator(seed: int, purpose: str, index: int = 0) -> torch.Generator:
 def reseed_torch(seed: int, purpose: str, index: int) -> None:
     """Reseed torch's global generators, which dropout and the like draw from."""
     value = stream_seed(seed, purpose, index)
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.manual_seed(value)
     else:
         torch.default_generator.manual_seed(value)
@@ -58,7 +58,7 @@ def isolated() -> Iterator[None]:
     """Give the caller's global generators back as they were."""
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - as above
     cpu = torch.get_rng_state()
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     try:
         yield
     finally:

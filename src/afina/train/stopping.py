@@ -41,10 +41,12 @@ class Stopping:
 
     @property
     def exhausted(self) -> bool:
+        """Tell if patience has run out."""
         return self.patience is not None and self.n_without >= self.patience
 
     def _gain(self, value: float, other: float) -> float:
         return value - other if self.higher_is_better else other - value
 
     def to_dict(self) -> dict[str, Any]:
+        """Give all fields, ready for JSON."""
         return asdict(self)

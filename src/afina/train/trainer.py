@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,13 @@ from torch import nn
 from torch.optim import Optimizer
 
 from afina.errors import ConfigError, Interrupted
-from afina.optim import decayed_parameters, make_optimizer, make_schedule
+from afina.optim import (
+    OptimizerName,
+    ScheduleName,
+    decayed_parameters,
+    make_optimizer,
+    make_schedule,
+)
 from afina.storage import lock_folder
 from afina.train import rng
 from afina.train.batches import (
@@ -38,6 +44,7 @@ from afina.train.events import (
 from afina.train.interrupts import StopRequest, stop_requests
 from afina.train.loop import Job, Limits, train
 from afina.train.loss import Loss, make_weighted_loss
+from afina.train.modes import train_mode
 from afina.train.record import MetricsLog
 from afina.train.resume import conditions, find_snapshot, same_conditions
 from afina.train.state import TrainState
@@ -123,7 +130,7 @@ class Trainer:
         *,
         loss: Loss,
         loss_weight: Callable[[Any, Any], float] | None = None,
-        optimizer: str | Optimizer | Callable[[nn.Module], Optimizer] = "adamw",
+        optimizer: OptimizerName | Optimizer | Callable[[nn.Module], Optimizer] = "adamw",
         lr: float = 1e-3,
         weight_decay: float = 0.0,
         l2: float = 0.0,
@@ -131,7 +138,7 @@ class Trainer:
         beta1: float = 0.9,
         beta2: float = 0.999,
         max_grad_norm: float | None = None,
-        schedule: str | Callable[[int], float] = "constant",
+        schedule: ScheduleName | Callable[[int], float] = "constant",
         warmup_steps: int = 0,
         batch_size: int | None = None,
         microbatch_size: int | None = None,
@@ -211,7 +218,7 @@ class Trainer:
         with ExitStack() as stack:
             stack.enter_context(rng.isolated())
             stack.enter_context(rng.deterministic())
-            stack.enter_context(_train_mode(self.model))
+            stack.enter_context(train_mode(self.model))
             if self.run_dir is not None:
                 self.run_dir.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(lock_folder(self.run_dir))
@@ -391,21 +398,9 @@ class Trainer:
         return metrics, keeper
 
 
-@contextmanager
-def _train_mode(model: nn.Module) -> Iterator[None]:
-    """Put a model that is in eval mode as a whole in train mode; restore all modes afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    if not model.training:
-        model.train()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
 def _has_batch_norm(model: nn.Module) -> bool:
-    return any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())
+    kind = nn.modules.batchnorm._BatchNorm  # noqa: SLF001 - the class all of them share
+    return any(isinstance(m, kind) for m in model.modules())
 
 
 def _check_counts(**counts: int | None) -> None:
