@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from afina.errors import ConfigError
 from afina.train.rng import make_generator, reseed_everything
 
+DEFAULT_BATCH_SIZE = 256
+"""Rows per step for data in memory, where nothing is said."""
+
 CHUNK_BYTES = 16 * 2**20
 """Rows are gathered for many windows at once, up to about this size, then cut without a copy."""
 
@@ -186,6 +189,37 @@ class StreamData:
         if position is not None:
             self.batches.load_state_dict(position)  # type: ignore[attr-defined]
             self.sought = True
+
+
+def make_data(
+    data: Any,
+    *,
+    batch_size: int | None,
+    microbatch_size: int | None,
+    seed: int,
+    device: torch.device,
+    no_single: bool,
+) -> Data:
+    """Make the training data of what was passed to `Trainer.fit`; see the two classes."""
+    if is_in_memory(data):
+        return TensorData(
+            as_batch(data),
+            batch_size=batch_size or DEFAULT_BATCH_SIZE,
+            microbatch_size=microbatch_size,
+            seed=seed,
+            device=device,
+            no_single=no_single,
+        )
+    return StreamData(
+        data, batch_size=batch_size, microbatch_size=microbatch_size, seed=seed, device=device
+    )
+
+
+def eval_batches(data: Any, size: int, device: torch.device) -> Iterator[Batch]:
+    """Give the batches of what was passed as validation rows, in their order."""
+    if is_in_memory(data):
+        return ordered_batches(as_batch(data), size, device)
+    return (move_batch(as_batch(item), device) for item in data)
 
 
 def as_batch(item: Any) -> Batch:

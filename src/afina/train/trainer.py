@@ -1,7 +1,7 @@
 """`Trainer`: the loop for any `nn.Module`."""
 
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,16 +21,7 @@ from afina.optim import (
 )
 from afina.storage import lock_folder
 from afina.train import rng
-from afina.train.batches import (
-    Batch,
-    Data,
-    StreamData,
-    TensorData,
-    as_batch,
-    is_in_memory,
-    move_batch,
-    ordered_batches,
-)
+from afina.train.batches import Batch, Data, eval_batches, make_data, ordered_batches
 from afina.train.checkpoint import CheckpointPlan, Keeper, Snapshot
 from afina.train.evaluate import Scores, evaluate_batches, predict_batches
 from afina.train.events import (
@@ -50,7 +41,6 @@ from afina.train.resume import conditions, find_snapshot, same_conditions
 from afina.train.state import TrainState
 from afina.train.stopping import Stopping
 
-DEFAULT_BATCH_SIZE = 256
 EVAL_ROWS = 4096
 
 
@@ -236,7 +226,9 @@ class Trainer:
 
     def evaluate(self, data: Any) -> dict[str, float]:
         """Compute the loss and the scores on `data`, in eval mode and without gradients."""
-        return evaluate_batches(self.model, self.loss, self._eval_batches(data), self.scores)
+        return evaluate_batches(
+            self.model, self.loss, eval_batches(data, EVAL_ROWS, self._device()), self.scores
+        )
 
     def _fit(
         self, data: Any, val: Any, *, resume: bool, request: StopRequest, stack: ExitStack
@@ -303,22 +295,13 @@ class Trainer:
         return Result(stop, tuple(history), n_parameters)
 
     def _data(self, data: Any) -> Data:
-        if is_in_memory(data):
-            batch_size = self.batch_size or DEFAULT_BATCH_SIZE
-            return TensorData(
-                as_batch(data),
-                batch_size=batch_size,
-                microbatch_size=self.microbatch_size,
-                seed=self.seed,
-                device=self._device(),
-                no_single=_has_batch_norm(self.model),
-            )
-        return StreamData(
+        return make_data(
             data,
             batch_size=self.batch_size,
             microbatch_size=self.microbatch_size,
             seed=self.seed,
             device=self._device(),
+            no_single=_has_batch_norm(self.model),
         )
 
     def _optimizer(self) -> Optimizer:
@@ -345,11 +328,6 @@ class Trainer:
 
     def _validate(self, val: Any) -> dict[str, float]:
         return {f"val/{name}": value for name, value in self.evaluate(val).items()}
-
-    def _eval_batches(self, data: Any) -> Iterator[Batch]:
-        if is_in_memory(data):
-            return ordered_batches(as_batch(data), EVAL_ROWS, self._device())
-        return (move_batch(as_batch(item), self._device()) for item in data)
 
     def _device(self) -> torch.device:
         first = next(self.model.parameters(), None)
