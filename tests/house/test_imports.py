@@ -19,7 +19,7 @@ def loaded(code: str) -> list[str]:
     return run.stderr.split()
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], []])
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["--version"]])
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     """Help and the version answer without torch, numpy, pyarrow, pydantic and their like."""
     code = f"from afina.cli import run_command_line; run_command_line({arguments})"
@@ -32,6 +32,7 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     [
         *([name, "--help"] for name in ["fit", "predict", "evaluate", "inspect", "report"]),
         ["resume", "--help"],
+        [],
         ["fti"],
         ["fit", "--tagret", "x"],
         ["predict"],

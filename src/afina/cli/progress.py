@@ -57,7 +57,7 @@ class LiveLine:
         self._due = self._started
         self._n_epochs_max = n_epochs_max
         self._monitor = monitor
-        self._scores = ""
+        self._score = ""
         self._best = ""
         self._last: StepEvent | None = None
         self._voice = voice
@@ -72,11 +72,10 @@ class LiveLine:
             self._draw(event)
 
     def evaluated(self, event: EvalEvent) -> None:
-        """Keep the scores for the next drawing."""
-        self._scores, self._best = (
-            _scores(event, self._monitor),
-            _best(event, self._monitor, self._best),
-        )
+        """Keep the score for the next drawing."""
+        self._score = _scores(event, [self._monitor])
+        if event.best and self._monitor in event.metrics:
+            self._best = f"best {figure(event.metrics[self._monitor])} at epoch {event.epoch}"
         if self._voice.verbose:
             self._voice.say(_line(event, self._last, self._monitor), style="dim")
 
@@ -85,13 +84,13 @@ class LiveLine:
         self._live.stop()
 
     def _draw(self, event: StepEvent) -> None:
-        elapsed = self._clock() - self._started
+        # The newest figures first: a narrow terminal cuts the end.
         parts = [
-            f"epoch {event.epoch + 1} of at most {self._n_epochs_max}",
+            f"epoch {event.epoch + 1}/{self._n_epochs_max}",
+            seconds(self._clock() - self._started),
             f"loss {figure(event.loss)}",
-            self._scores,
+            self._score,
             self._best,
-            seconds(elapsed),
         ]
         text = Text(" · ".join(part for part in parts if part), no_wrap=True, overflow="ellipsis")
         self._live.update(text, refresh=True)
@@ -139,21 +138,15 @@ def is_round(epoch: int) -> bool:
 
 def _line(event: EvalEvent, last: StepEvent | None, monitor: str) -> str:
     loss = f", loss {figure(last.loss)}" if last else ""
+    # The metric that decides, and one more, as a score says more to people than the loss.
+    names = [monitor, *(name for name in event.metrics if name != monitor)][:2]
     mark = ", the best so far" if event.best else ""
-    return f"epoch {event.epoch}{loss}, {_scores(event, monitor)}{mark}"
+    return f"epoch {event.epoch}{loss}, {_scores(event, names)}{mark}"
 
 
-def _scores(event: EvalEvent, monitor: str) -> str:
-    """Give the monitored metric, and one more where it is the loss."""
-    names = [monitor, *(name for name in event.metrics if name != monitor)]
+def _scores(event: EvalEvent, names: list[str]) -> str:
     return ", ".join(
-        f"{name.replace('val/', 'validation ')} {figure(event.metrics[name])}"
-        for name in names[:2]
+        f"{name.replace('val/', 'validation ').replace('_', ' ')} {figure(event.metrics[name])}"
+        for name in names
         if name in event.metrics
     )
-
-
-def _best(event: EvalEvent, monitor: str, before: str) -> str:
-    if not event.best or monitor not in event.metrics:
-        return before
-    return f"best {figure(event.metrics[monitor])} at epoch {event.epoch}"

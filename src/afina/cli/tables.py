@@ -41,8 +41,8 @@ def align(rows: Sequence[tuple[str, str, str]]) -> list[str]:
     cells = [[" ".join(cell.split()) for cell in row] for row in rows]
     widths = [min(max(cell_len(row[j]) for row in cells), WIDEST_CELL) for j in range(2)]
     return [
-        "  " + "  ".join([*map(_fit, row[:2], widths, strict=True), row[2]]).rstrip()
-        for row in cells
+        f"  {_fit(first, widths[0])}  {_fit(second, widths[1])}  {last}".rstrip()
+        for first, second, last in cells
     ]
 
 

@@ -38,7 +38,7 @@ class TableConfig:
     """One character between cells; found from the first line when not set."""
 
     encoding: str = "utf-8"
-    """Text encoding of CSV files; a byte-order mark is honoured whatever stands here."""
+    """Text encoding of CSV files; a byte-order mark is honored whatever stands here."""
 
     val_frac: Frac = 0.2
     """Share of rows held out to decide when to stop, in (0, 1)."""

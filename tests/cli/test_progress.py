@@ -1,0 +1,131 @@
+"""How training goes on, on a terminal and elsewhere."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from afina.cli.progress import LiveLine, PlainLines, is_round, open_progress
+from afina.cli.voice import Voice
+from afina.train import EvalEvent, StepEvent
+
+
+def make_voice(*, quiet: bool = False, verbose: bool = False, live: bool = False) -> Voice:
+    """Make a voice that speaks into memory."""
+    console = Console(file=io.StringIO(), force_terminal=live, width=100, color_system=None)
+    return Voice(console, quiet=quiet, verbose=verbose, live=live)
+
+
+def said(voice: Voice) -> str:
+    """Give what was said."""
+    assert isinstance(voice.console.file, io.StringIO)
+    return voice.console.file.getvalue()
+
+
+def step(n: int, epoch: int = 0) -> StepEvent:
+    """Make the record of a step."""
+    return StepEvent(n, epoch, 0.5, 0.001, 1.0)
+
+
+def evaluation(epoch: int, *, best: bool = False) -> EvalEvent:
+    """Make the record of an evaluation."""
+    return EvalEvent(epoch, epoch, {"val/loss": 1 / epoch, "val/accuracy": 0.75}, best)
+
+
+class Clock:
+    """Seconds that pass when told to; counts how often it is looked at."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.looks = 0
+
+    def __call__(self) -> float:
+        """Look at the clock."""
+        self.looks += 1
+        return self.now
+
+
+def test_plain_lines_are_few() -> None:
+    """In 1,000 epochs at most 20 plain lines are written, the first and the last among them."""
+    voice = make_voice()
+    progress = open_progress(voice, n_epochs_max=1000, monitor="val/loss")
+    for epoch in range(1, 1000):
+        progress.step(step(epoch, epoch - 1))
+        progress.evaluated(evaluation(epoch, best=epoch == 1))
+    progress.close()
+
+    lines = said(voice).splitlines()
+    assert len(lines) <= 20
+    assert (
+        lines[0]
+        == "epoch 1, loss 0.500, validation loss 1, validation accuracy 0.750, the best so far"
+    )
+    assert lines[-1].startswith("epoch 999, ")
+
+
+def test_verbose_writes_each_epoch() -> None:
+    """With -v there is a line an epoch, and the last is not written twice."""
+    voice = make_voice(verbose=True)
+    progress = PlainLines(voice, n_epochs_max=7, monitor="val/loss")
+    for epoch in range(1, 8):
+        progress.evaluated(evaluation(epoch))
+    progress.close()
+
+    assert len(said(voice).splitlines()) == 7
+
+
+def test_quiet_writes_nothing() -> None:
+    """With -q nothing is written."""
+    voice = make_voice(quiet=True, live=False)
+    progress = open_progress(voice, n_epochs_max=7, monitor="val/loss")
+    progress.evaluated(evaluation(1))
+    progress.close()
+
+    assert said(voice) == ""
+
+
+def test_the_line_is_drawn_ten_times_a_second() -> None:
+    """However many steps there are, the line is drawn at most ten times a second."""
+    clock, voice = Clock(), make_voice(live=True)
+    progress = LiveLine(voice, n_epochs_max=9, monitor="val/loss", clock=clock)
+    for n in range(10_000):  # 10,000 steps in one second
+        clock.now = n / 10_000
+        progress.step(step(n + 1))
+    progress.close()
+
+    assert 9 <= said(voice).count("epoch 1/9") <= 11
+
+
+def test_a_step_that_draws_nothing_looks_at_the_clock_once() -> None:
+    """Between two drawings a step costs one look at the clock."""
+    clock, voice = Clock(), make_voice(live=True)
+    progress = LiveLine(voice, n_epochs_max=9, monitor="val/loss", clock=clock)
+    progress.step(step(1))
+    looks, text = clock.looks, said(voice)
+    for n in range(100):
+        progress.step(step(n))
+
+    assert clock.looks == looks + 100
+    assert text == said(voice)
+    progress.close()
+
+
+def test_the_line_says_where_training_is() -> None:
+    """The line has the epoch, the loss, the validation score, the best so far and the time."""
+    clock, voice = Clock(), make_voice(live=True)
+    progress = LiveLine(voice, n_epochs_max=9, monitor="val/loss", clock=clock)
+    progress.evaluated(evaluation(1, best=True))
+    progress.evaluated(evaluation(2))
+    clock.now = 75.0
+    progress.step(step(3, 2))
+    progress.close()
+
+    expected = "epoch 3/9 · 1 min 15 s · loss 0.500 · validation loss 0.500 · best 1 at epoch 1"
+    assert expected in said(voice)
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 5, 10, 500, 2000])
+def test_round_epochs(epoch: int) -> None:
+    """1, 2, 5 and these times powers of ten are round; their neighbors are not."""
+    assert is_round(epoch)
+    assert not is_round(epoch * 10 + 1)
