@@ -1,0 +1,21 @@
+"""The report: a run folder read into one HTML file that opens offline.
+
+Nothing here touches a live trainer; what is not in the run folder is not in the report. The chart
+library is imported when the first report is written.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from afina.report.page import write_report
+
+__all__ = ["write_report"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the page, and with it the chart library, at its first use."""
+    if name != "write_report":
+        raise AttributeError(f"module 'afina.report' has no attribute {name!r}")
+    from afina.report.page import write_report  # noqa: PLC0415 - it waits for the chart library
+
+    return write_report

@@ -1,0 +1,99 @@
+"""What all charts share: one record a chart, one look, colors from the page's style sheet."""
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import altair as alt
+import vl_convert
+
+Spec = dict[str, Any]
+Row = dict[str, Any]
+
+# Colors are variables of page.css, so that dark mode and print need no second drawing.
+INK, MUTED, GRID, ON_FILL = "var(--ink)", "var(--muted)", "var(--grid)", "var(--on-fill)"
+TRAIN, VAL, PLAIN = "var(--train)", "var(--val)", "var(--plain)"
+
+_ROOM = {"left": 2, "right": 8, "bottom": 2}
+_LOOK: Spec = {
+    "background": None,
+    "font": "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif",
+    "autosize": {"type": "fit-x", "contains": "padding"},
+    "view": {"stroke": None},
+    "axis": {
+        "domainColor": GRID,
+        "gridColor": GRID,
+        "labelColor": MUTED,
+        "labelFontSize": 11,
+        "labelOverlap": True,
+        "labelSeparation": 8,
+        "tickColor": GRID,
+        "titleColor": MUTED,
+        "titleFontSize": 11,
+        "titleFontWeight": "normal",
+        "titlePadding": 8,
+    },
+}
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One figure of the page.
+
+    Args:
+        name: a plain word, unique on the page.
+        title: what it shows.
+        spec: Vega-Lite, data included.
+        legend: color and meaning of each line.
+        caption: what to see in it.
+        min_width: narrower pages scroll it sideways, in pixels.
+        max_width: wider pages do not stretch it, in pixels; none: as wide as there is room.
+    """
+
+    name: str
+    title: str
+    spec: Spec
+    legend: tuple[tuple[str, str], ...] = ()
+    caption: str = ""
+    min_width: int = 0
+    max_width: int | None = None
+
+
+def finish(drawing: alt.LayerChart, data: dict[str, list[Row]], height: int, top: int = 4) -> Spec:
+    """Make the spec of a drawing whose layers name their data.
+
+    Args:
+        drawing: the layers.
+        data: rows by name.
+        height: of the frame, in pixels.
+        top: room above it, in pixels.
+
+    Data given by name is neither checked row by row nor counted by altair: fast, and its row
+    limit stays as it is for everyone else in the process.
+    """
+    spec: Spec = drawing.properties(width="container", height=height).to_dict()
+    del spec["$schema"]  # an address; the page needs none
+    return spec | {"padding": _ROOM | {"top": top}, "config": _LOOK, "datasets": data}
+
+
+def embed(spec: Spec) -> str:
+    """Write a spec as JSON that can stand inside a script element."""
+    text = json.dumps(spec, allow_nan=False, separators=(",", ":"))  # ASCII only
+    return text.replace("<", "\\u003c")
+
+
+@cache
+def library() -> str:
+    """Give the JavaScript that draws the charts, all in one piece; making it takes a second."""
+    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+
+
+def spans_decades(values: list[float]) -> bool:
+    """Say whether values are better read on a logarithmic axis: all above 0, two decades apart."""
+    return bool(values) and min(values) > 0 and max(values) >= 100 * min(values)
+
+
+def number_format(values: list[float]) -> str:
+    """Choose how an axis writes its numbers: 12.3k for large ones, plain for others."""
+    return "~s" if values and max(map(abs, values)) >= 10_000 else "~g"
