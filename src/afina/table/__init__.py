@@ -1,0 +1,44 @@
+"""Reading tables, and what is known of their columns before anything is trained.
+
+No torch and no scikit-learn here. A value's way: `read_table` or `to_table`, `row_ids` and
+`split_rows`, `infer_schema` on training rows, `encode`. docs/design/schema.md has the rules.
+"""
+
+from afina.table.column import FIRST_LEVEL, KINDS, MISSING, UNKNOWN, Column, Kind
+from afina.table.encode import Features, encode
+from afina.table.frame import to_table
+from afina.table.infer import infer_schema
+from afina.table.names import did_you_mean, nearest_name
+from afina.table.numbers import NumberFormat
+from afina.table.read import read_table
+from afina.table.rows import group_ids, row_ids, time_ranks
+from afina.table.schema import Schema
+from afina.table.split import Split, split_rows
+from afina.table.target import Label, Target, match_target, read_target
+
+__all__ = [
+    "FIRST_LEVEL",
+    "KINDS",
+    "MISSING",
+    "UNKNOWN",
+    "Column",
+    "Features",
+    "Kind",
+    "Label",
+    "NumberFormat",
+    "Schema",
+    "Split",
+    "Target",
+    "did_you_mean",
+    "encode",
+    "group_ids",
+    "infer_schema",
+    "match_target",
+    "nearest_name",
+    "read_table",
+    "read_target",
+    "row_ids",
+    "split_rows",
+    "time_ranks",
+    "to_table",
+]

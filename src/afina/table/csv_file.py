@@ -1,0 +1,205 @@
+"""CSV files as tables of text: structure is checked, no cell is altered."""
+
+import codecs
+import gzip
+import re
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+
+from afina.errors import TableError
+from afina.table.csv_faults import find_fault, line_at, row_at, split_row, unquote
+from afina.table.names import check_names
+
+_DELIMITERS = (",", ";", "\t", "|")
+_LAST_ROW = "afina reads to here"
+_BLOCKS = (1 << 20, 1 << 24, 1 << 28, (1 << 31) - 1)
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it starts with
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_FIRST_LINE = re.compile(rb'(?:"(?:[^"]++|"")*+(?:"|\Z)|[^"\r\n]++)*+')
+_QUOTED = re.compile(rb'"(?:[^"]++|"")*+"?')
+
+
+def read_csv(path: Path, *, delimiter: str | None = None, encoding: str = "utf-8") -> pa.Table:
+    """Read a CSV file, gzipped or not, with every cell as the text that stands there.
+
+    Args:
+        path: the file; gzip is recognized by its content.
+        delimiter: one ASCII character; None: the one of comma, semicolon, tab and bar that stands
+            most often in the first line, outside quotes.
+        encoding: how bytes become text; a byte-order mark at the start decides instead.
+
+    Raises:
+        TableError: the file is no table: what is wrong, in which line, and what to do.
+    """
+    data = _to_utf8(_load(path), encoding, path)
+    _check_no_nul(data, path)
+    start = len(data) - len(data.lstrip(b"\r\n"))
+    line = _FIRST_LINE.match(data, start)
+    if line is None or not line[0].strip():
+        raise TableError(f"{path}: a table must have a first line of names, however: it is empty.")
+    mark = _check_delimiter(delimiter, path) if delimiter else _find_delimiter(line[0])
+    header = row_at(data, start, mark)
+    _check_utf8(data[: start + len(header)], path)
+    names = [unquote(cell).decode() for cell in split_row(header, mark)]
+    check_names(names, str(path))
+    fault = find_fault(header, 0, delimiter=mark, n_columns=len(names))
+    if fault:
+        raise TableError(f"{path}: {fault}")
+    if not data[start + len(header) :].strip(b"\r\n"):
+        raise TableError(
+            f"{path}: a table must have rows, however: only a first line of {len(names)} names came."
+        )
+    return _parse(data, start + len(header), mark, names, path)
+
+
+def _load(path: Path) -> bytes:
+    data = path.read_bytes()
+    if not data.startswith(b"\x1f\x8b"):
+        return data
+    try:
+        return gzip.decompress(data)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise TableError(
+            f"{path}: a gzip file must be whole, however: it is cut off or damaged ({error}). "
+            "Copy or compress it again."
+        ) from error
+
+
+def _to_utf8(data: bytes, encoding: str, path: Path) -> bytes:
+    for mark, name in _MARKS:
+        if data.startswith(mark):
+            if name == "utf-8-sig":
+                return data[len(mark) :]
+            encoding = name
+            break
+    try:
+        if codecs.lookup(encoding).name == "utf-8":
+            return data
+        return data.decode(encoding).encode()
+    except LookupError as error:
+        raise TableError(
+            f"{path}: the encoding must be one that Python knows, however: {encoding=}. "
+            "Use utf-8, latin-1, cp1252 or utf-16."
+        ) from error
+    except UnicodeError as error:
+        raise TableError(
+            f"{path}: the file must be {encoding} text, however: {error}. "
+            "Name its encoding with `--set table.encoding=...`."
+        ) from error
+
+
+def _check_no_nul(data: bytes, path: Path) -> None:
+    at = data.find(b"\0")
+    if at >= 0:
+        raise TableError(
+            f"{path}: a table must be text, however: line {line_at(data, at)} holds a NUL byte. "
+            "If the file is UTF-16, add `--set table.encoding=utf-16-le`; if not, it is damaged or "
+            "no CSV file."
+        )
+
+
+def _check_utf8(data: bytes, path: Path) -> None:
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        raise TableError(
+            f"{path}: the file must be UTF-8 text, however: line {line_at(data, error.start)} "
+            f"holds the byte 0x{data[error.start]:02x} (byte {error.start + 1} of the file). "
+            "If it is Latin-1, add `--set table.encoding=latin-1`."
+        ) from error
+
+
+def _check_delimiter(delimiter: str, path: Path) -> str:
+    if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0':
+        raise TableError(
+            f"{path}: the delimiter must be one ASCII character and no quote, however: "
+            f"{delimiter=}. Use one of , ; | or a tab."
+        )
+    return delimiter
+
+
+def _find_delimiter(line: bytes) -> str:
+    outside = _QUOTED.sub(b"", line)
+    return max(_DELIMITERS, key=lambda mark: outside.count(mark.encode()))
+
+
+def _parse(data: bytes, start: int, delimiter: str, names: list[str], path: Path) -> pa.Table:
+    body = memoryview(data)[start:]
+    quoted = data.find(b'"', start) >= 0
+    if quoted:
+        if _has_stray_quote(data, start, delimiter):
+            _raise_fault(data, start, delimiter, names, path)
+        # A quote that is never closed swallows this row, and so shows.
+        end = delimiter.join([_LAST_ROW] * len(names))
+        body = memoryview(b"".join((body, b"\n", end.encode(), b"\n")))
+    try:
+        table = _read_blocks(body, delimiter, len(names), quoted=quoted)
+    except pa.ArrowInvalid as error:
+        _check_utf8(data, path)
+        _raise_fault(data, start, delimiter, names, path)
+        raise TableError(f"{path}: cannot be read as CSV: {error}") from error
+    if quoted:
+        if table.column(0)[-1].as_py() != _LAST_ROW:
+            _raise_fault(data, start, delimiter, names, path)
+            raise TableError(f"{path}: every quote must be closed, however: one is not. Close it.")
+        table = table.slice(0, table.num_rows - 1)
+    return table.rename_columns(names)
+
+
+def _read_blocks(body: memoryview, delimiter: str, n_columns: int, *, quoted: bool) -> pa.Table:
+    numbers = [str(number) for number in range(n_columns)]
+    for block in _BLOCKS:
+        try:
+            return pyarrow.csv.read_csv(
+                pa.BufferReader(body),
+                read_options=pyarrow.csv.ReadOptions(column_names=numbers, block_size=block),
+                parse_options=pyarrow.csv.ParseOptions(
+                    delimiter=delimiter,
+                    quote_char='"' if quoted else False,
+                    newlines_in_values=quoted,
+                ),
+                convert_options=pyarrow.csv.ConvertOptions(
+                    column_types=dict.fromkeys(numbers, pa.string()),
+                    strings_can_be_null=False,
+                    null_values=[],
+                ),
+            )
+        except pa.ArrowInvalid as error:
+            # A cell longer than the block: read again in longer blocks.
+            if "straddl" not in str(error) or block == _BLOCKS[-1]:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _has_stray_quote(data: bytes, start: int, delimiter: str) -> bool:
+    """Whether a run of quotes may end a cell before its text does; the slow look decides.
+
+    Between two letters the quotes of a sound quoted cell come in pairs; after a delimiter, one
+    quote opens the cell, so that their number is odd.
+    """
+    letters = np.frombuffer(data, dtype=np.uint8)[start:]
+    at = np.flatnonzero(letters == ord('"'))
+    breaks = np.flatnonzero(np.diff(at) > 1)
+    first = at[np.concatenate(([0], breaks + 1))]
+    last = at[np.concatenate((breaks, [len(at) - 1]))]
+    edge = np.zeros(256, dtype=bool)
+    edge[[ord(letter) for letter in "\r\n" + delimiter]] = True
+    opens = (first == 0) | edge[letters[first - 1]]
+    goes_on = (last < len(letters) - 1) & ~edge[letters[(last + 1) % len(letters)]]
+    odd = (last - first) % 2 == 0
+    return bool((goes_on & (odd != opens)).any())
+
+
+def _raise_fault(data: bytes, start: int, delimiter: str, names: list[str], path: Path) -> None:
+    fault = find_fault(data, start, delimiter=delimiter, n_columns=len(names))
+    if fault:
+        raise TableError(f"{path}: {fault}")

@@ -1,0 +1,120 @@
+"""How a text cell holds a date or an instant, and seconds since 1970 for each."""
+
+import re
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+_CLOCK = r"(?P<h>[0-9]{2}):(?P<min>[0-9]{2})(?::(?P<s>[0-9]{2})(?P<frac>\.[0-9]{1,9})?)?"
+_TIME = rf"(?:[T ]{_CLOCK})?$"
+_YEAR, _MONTH, _DAY = "(?P<y>[0-9]{4})", "(?P<m>[0-9]{1,2})", "(?P<d>[0-9]{1,2})"
+FORMATS = {
+    "YYYY-MM-DD": rf"^{_YEAR}-{_MONTH}-{_DAY}{_TIME}",
+    "YYYY-MM-DD with offset": (
+        rf"^{_YEAR}-{_MONTH}-{_DAY}[T ]{_CLOCK} ?(?P<offset>Z|[+-][0-9]{{2}}:?(?:[0-9]{{2}})?)$"
+    ),
+    "YYYY/MM/DD": rf"^{_YEAR}/{_MONTH}/{_DAY}{_TIME}",
+    "DD.MM.YYYY": rf"^{_DAY}\.{_MONTH}\.{_YEAR}{_TIME}",
+    "MM/DD/YYYY": rf"^{_MONTH}/{_DAY}/{_YEAR}{_TIME}",  # before its twin: month first in doubt
+    "DD/MM/YYYY": rf"^{_DAY}/{_MONTH}/{_YEAR}{_TIME}",
+    "DD-MM-YYYY": rf"^{_DAY}-{_MONTH}-{_YEAR}{_TIME}",
+    "YYYYMMDD": r"^(?P<y>[0-9]{4})(?P<m>[0-9]{2})(?P<d>[0-9]{2})$",
+}
+"""Patterns by the name that a Column carries; each but the last two may have a time behind."""
+
+ISO, ISO_OFFSET, COMPACT = "YYYY-MM-DD", "YYYY-MM-DD with offset", "YYYYMMDD"
+_MAYBE = re.compile(r"\s*[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}")
+
+
+def maybe_date(text: str) -> bool:
+    """Whether a text starts as a date does; cheap, for a first look."""
+    return _MAYBE.match(text) is not None
+
+
+def parse_dates(texts: pa.Array, form: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Read texts as dates of one format of `FORMATS`.
+
+    Returns:
+        Seconds since 1970 in UTC (NaN where a text is no date of that format, or a day that no
+        calendar has), and which texts are dates.
+
+    Example:
+        >>> parse_dates(pa.array(["1970-01-02 00:00:01.5", "1970-02-30"]), "YYYY-MM-DD")[0]
+        array([86401.5,     nan])
+    """
+    parts = pc.extract_regex(pc.utf8_trim_whitespace(texts), FORMATS[form])
+    found = np.asarray(pc.is_valid(parts).to_numpy(zero_copy_only=False))
+    names = set(re.findall(r"\(\?P<(\w+)>", FORMATS[form]))
+    year, month, day = (_whole(parts, name) for name in "ymd")
+    leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
+    longest = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
+    length = longest[np.clip(month, 0, 12)] + (leap & (month == 2))
+    fits = found & (year >= 1) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= length)
+    seconds = (_days(year, np.clip(month, 1, 12), day) * 86400).astype(np.int64)
+    fraction = np.zeros(len(seconds))
+    if "h" in names:
+        hour, minute, second = (_whole(parts, name) for name in ("h", "min", "s"))
+        fits &= (hour < 24) & (minute < 60) & (second < 60)
+        seconds += hour * 3600 + minute * 60 + second
+        fraction = _floats(pc.struct_field(parts, "frac"))
+    if "offset" in names:
+        offset, sound = _offsets(pc.struct_field(parts, "offset"))
+        seconds -= offset
+        fits &= sound
+    return np.where(fits, seconds + fraction, np.nan), fits
+
+
+def typed_seconds(column: pa.Array) -> NDArray[np.float64]:
+    """Turn dates or timestamps into seconds since 1970 in UTC; NaN where null."""
+    kind = column.type
+    if pa.types.is_date32(kind):
+        ticks, per_second = column.cast(pa.int32()).cast(pa.int64()), 0
+    elif pa.types.is_date64(kind):
+        ticks, per_second = column.cast(pa.int64()), 1_000
+    else:
+        units = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+        ticks, per_second = column.cast(pa.int64()), units[kind.unit]
+    whole = np.asarray(ticks.fill_null(0).to_numpy(zero_copy_only=False))
+    valid = column.is_valid().to_numpy(zero_copy_only=False)
+    if per_second == 0:
+        return np.where(valid, whole * 86400.0, np.nan)
+    return np.where(valid, whole // per_second + (whole % per_second) / per_second, np.nan)
+
+
+def find_date_formats(texts: pa.Array) -> dict[str, NDArray[np.bool_]]:
+    """Find the formats that some of the texts have, in order of preference."""
+    fits = {form: parse_dates(texts, form)[1] for form in FORMATS if form != COMPACT}
+    return {form: mask for form, mask in fits.items() if mask.any()}
+
+
+def _days(
+    year: NDArray[np.int64], month: NDArray[np.int64], day: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    months = ((year - 1970) * 12 + month - 1).astype("datetime64[M]")
+    return months.astype("datetime64[D]").astype(np.int64) + day - 1
+
+
+def _whole(parts: pa.Array, name: str) -> NDArray[np.int64]:
+    text = pc.struct_field(parts, name)
+    filled = pc.if_else(pc.equal(text, ""), "0", text).fill_null("0")
+    return np.asarray(filled.cast(pa.int64()).to_numpy(zero_copy_only=False))
+
+
+def _floats(text: pa.Array) -> NDArray[np.float64]:
+    filled = pc.if_else(pc.equal(text, ""), ".0", text).fill_null(".0")
+    return np.asarray(filled.cast(pa.float64()).to_numpy(zero_copy_only=False))
+
+
+def _offsets(text: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Turn `Z`, `+02`, `+0200` and `+02:00` into seconds, of which there are few distinct ones."""
+    coded = text.dictionary_encode()
+    seconds, sound = [], []
+    for zone in coded.dictionary.to_pylist():
+        digits = zone.replace("Z", "+0000")[1:].replace(":", "").ljust(4, "0")
+        hours, minutes = int(digits[:2]), int(digits[2:])
+        seconds.append((-1 if zone[0] == "-" else 1) * (hours * 3600 + minutes * 60))
+        sound.append(hours < 24 and minutes < 60)
+    codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return np.array([*seconds, 0], np.int64)[codes], np.array([*sound, False])[codes]

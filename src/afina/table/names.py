@@ -1,0 +1,78 @@
+"""Column names: the nearest one, lists of them, and what a table's names must be."""
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+from afina.errors import TableError
+
+MOST_NAMED = 5
+
+
+def nearest_name(name: str, names: Iterable[str]) -> str | None:
+    """Find the name that was probably meant; None where none is near.
+
+    Example:
+        >>> nearest_name("prise", ["year", "price"])
+        'price'
+        >>> nearest_name("Price", ["PRICE", "year"])
+        'PRICE'
+        >>> nearest_name("weight", ["year", "price"])
+    """
+    by_lower = {other.lower().strip(): other for other in names}
+    near = get_close_matches(name.lower().strip(), by_lower, n=1, cutoff=0.6)
+    return by_lower[near[0]] if near else None
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Put the nearest name into a sentence that starts with a space, or give the empty text.
+
+    Example:
+        >>> did_you_mean("prise", ["year", "price"])
+        " Did you mean 'price'?"
+    """
+    near = nearest_name(name, names)
+    return "" if near is None else f" Did you mean {near!r}?"
+
+
+def list_names(names: Sequence[str]) -> str:
+    """Write up to five names with commas, and how many more there are.
+
+    Example:
+        >>> list_names(list("abcdefg"))
+        "'a', 'b', 'c', 'd', 'e' and 2 more"
+    """
+    shown = ", ".join(repr(_shorten(name)) for name in names[:MOST_NAMED])
+    rest = len(names) - MOST_NAMED
+    return shown if rest <= 0 else f"{shown} and {rest} more"
+
+
+def show_cell(cell: object) -> str:
+    """Quote a cell for a message, cut short where it is long."""
+    return repr(_shorten(cell)) if isinstance(cell, str) else repr(cell)
+
+
+def check_names(names: Sequence[str], source: str) -> None:
+    """Raise a TableError unless every column has a name of its own."""
+    empty = [number for number, name in enumerate(names, 1) if not name.strip()]
+    if empty:
+        raise TableError(
+            f"{source}: every column must have a name, however: column {empty[0]} of {len(names)} "
+            "has none. Name it in the first line (a pandas index column goes away with "
+            "to_csv(index=False))."
+        )
+    if len(set(names)) == len(names):
+        return
+    seen: set[str] = set()
+    repeated: dict[str, None] = {}
+    for name in names:
+        if name in seen:
+            repeated[name] = None
+        seen.add(name)
+    raise TableError(
+        f"{source}: column names must differ, however: {list_names(list(repeated))} "
+        "stands more than once. Rename or remove the repeated columns."
+    )
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,154 @@
+"""Which rows train and which decide when to stop."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from afina.errors import SchemaError
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows of the two sides, ascending.
+
+    Args:
+        train: row numbers, from 0.
+        val: row numbers, from 0; none in common with `train`.
+        how: one sentence that says how they were told apart.
+    """
+
+    train: NDArray[np.int64]
+    val: NDArray[np.int64]
+    how: str
+
+    def digest(self) -> str:
+        """Hash both sides (sha256), so that a resumed run can tell that they are the same."""
+        found = hashlib.sha256()
+        for side in (self.train, self.val):
+            found.update(len(side).to_bytes(8, "little"))
+            found.update(side.astype("<i8").tobytes())
+        return found.hexdigest()
+
+
+def split_rows(
+    ids: NDArray[np.int64],
+    *,
+    val_frac: float,
+    seed: int,
+    strata: NDArray[np.int64] | None = None,
+    groups: NDArray[np.int64] | None = None,
+    times: NDArray[np.int64] | None = None,
+) -> Split:
+    """Hold out distinct rows, whole groups, or the latest rows.
+
+    Equal rows never stand on both sides, and repeating a row moves no other row: what is drawn
+    is distinct rows or groups, in the order of their first rows.
+
+    Args:
+        ids: from `row_ids`. Shape (n_rows,).
+        val_frac: share of distinct rows (or groups) to hold out, in (0, 1).
+        seed: of the draw; not used with `times`.
+        strata: class codes; each class is held out in the same share, and keeps a row in training.
+        groups: from `group_ids`; -1 is a group of its own for each distinct row.
+        times: from `time_ranks`; the latest rows are held out, equal times on one side.
+
+    Raises:
+        SchemaError: one side would be empty.
+    """
+    if not 0 < val_frac < 1:
+        raise ValueError(f"val_frac must be in (0, 1), however: {val_frac=}.")
+    units = ids if groups is None else _group_units(ids, groups)
+    n_units = int(units.max(initial=-1)) + 1
+    noun = "distinct rows" if groups is None else "groups"
+    if n_units < 2:
+        raise SchemaError(
+            f"a split needs two {noun} or more, one for each side, however: there "
+            f"{'is' if n_units == 1 else 'are'} {n_units}. "
+            "Give more rows, or a table of validation rows."
+        )
+    if times is not None:
+        held_out = _latest(units, n_units, times, val_frac)
+        how = f"the latest {noun} are held out"
+    else:
+        classes = _unit_classes(ids, units, n_units, strata)
+        held_out = _draw(classes, val_frac, seed)
+        how = f"{noun} drawn at random" + (", in equal shares of each class" * (strata is not None))
+    side = held_out[units]
+    train, val = np.flatnonzero(~side), np.flatnonzero(side)
+    return Split(train, val, f"{how}: {len(train)} rows to train, {len(val)} held out")
+
+
+def _group_units(ids: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number groups by first row; rows without a group are their own, equal ones together.
+
+    Equal rows in different groups cannot be: the group is a column of the row.
+    """
+    keys = np.where(groups >= 0, groups, ids + groups.max(initial=-1) + 1)
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse]
+
+
+def _unit_classes(
+    ids: NDArray[np.int64],
+    units: NDArray[np.int64],
+    n_units: int,
+    strata: NDArray[np.int64] | None,
+) -> NDArray[np.int64]:
+    """Give each unit one class: its rarest by distinct rows, so that rare ones are spread too."""
+    if strata is None:
+        return np.zeros(n_units, dtype=np.int64)
+    first = np.unique(ids, return_index=True)[1]  # one row of each distinct one
+    codes = strata[first] - strata.min()
+    rarity = np.argsort(np.argsort(-np.bincount(codes), kind="stable"))  # rank; highest is rarest
+    rarest = np.zeros(n_units, dtype=np.int64)
+    np.maximum.at(rarest, units[first], rarity[codes])
+    return rarest
+
+
+def _draw(classes: NDArray[np.int64], val_frac: float, seed: int) -> NDArray[np.bool_]:
+    """Hold out units of each class by one seeded permutation of all."""
+    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
+    order = generator.permutation(len(classes))
+    counts = np.bincount(classes)
+    quotas = _quotas(counts, val_frac)
+    held_out = np.zeros(len(classes), dtype=bool)
+    for code in np.flatnonzero(quotas):
+        mine = order[classes[order] == code]
+        held_out[mine[: quotas[code]]] = True
+    return held_out
+
+
+def _quotas(counts: NDArray[np.int64], val_frac: float) -> NDArray[np.int64]:
+    """Share out what is held out by largest remainder; one at least of a class goes to each side.
+
+    A class of a single unit trains.
+    """
+    exact = counts * val_frac
+    quotas = np.floor(exact).astype(np.int64)
+    total = int(np.clip(np.round(counts.sum() * val_frac), 1, counts.sum() - 1))
+    by_remainder = np.argsort(-(exact - quotas), kind="stable")
+    quotas[by_remainder[: max(0, total - quotas.sum())]] += 1
+    quotas = np.clip(quotas, np.minimum(counts > 1, 1), np.maximum(counts - 1, 0))
+    if not quotas.any():  # every class is a single unit: one of them must go
+        quotas[np.argmax(counts)] = 1
+    return np.asarray(quotas, dtype=np.int64)
+
+
+def _latest(
+    units: NDArray[np.int64], n_units: int, times: NDArray[np.int64], val_frac: float
+) -> NDArray[np.bool_]:
+    """Hold out the units of the latest times; a unit is as late as its latest row."""
+    latest = np.full(n_units, np.iinfo(np.int64).min)
+    np.maximum.at(latest, units, times)
+    moments, counts = np.unique(latest, return_counts=True)
+    if len(moments) < 2:
+        raise SchemaError(
+            "a split by time needs two different times or more, however: all are equal. "
+            "Name another column, or leave `--time` out."
+        )
+    wanted = n_units * val_frac
+    late = np.cumsum(counts[::-1])[::-1]  # units held out if the border lies before each moment
+    border = 1 + int(np.argmin(np.abs(late[1:] - wanted)))
+    return np.asarray(latest >= moments[border])
