@@ -91,7 +91,9 @@ def library() -> str:
 
 def spans_decades(values: list[float]) -> bool:
     """Say whether values are better read on a logarithmic axis: all above 0, two decades apart."""
-    return bool(values) and min(values) > 0 and max(values) >= 100 * min(values)
+    if not values or min(values) < 1e-300 or max(values) > 1e300:  # no power of ten beyond it
+        return False
+    return max(values) >= 100 * min(values)
 
 
 def number_format(values: list[float]) -> str:

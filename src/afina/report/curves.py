@@ -77,10 +77,10 @@ def _by_epoch(
         for of, curve in curves.items()
         for x, y in zip(curve.x, curve.y, strict=True)
     ]
-    places = [row["x"] for row in rows]
+    marks, flags = _marks(metrics, stop, curves.get("validation"))
+    places = [row["x"] for part in (rows, *flags.values()) for row in part]
     x = _x_axis(places, _EPOCHS)
     y = _y_axis([row["y"] for row in rows if row["y"] is not None], axis)
-    marks, flags = _marks(metrics, stop, curves.get("validation"))
     layers = _curve_layers(name, list(curves), x, y, points=len(set(places)) <= _POINTS_UP_TO)
     layers += _flag_layers(marks, flags, x, y, max(places))
     spec = finish(alt.layer(*layers), {"curve": rows} | flags, height)

@@ -91,12 +91,13 @@ def read_metrics(path: Path) -> Metrics:
             lr.add(step, as_number(record.get("lr"), "lr", where))
             grad_norm.add(step, as_number(record.get("grad_norm"), "grad_norm", where))
         elif kind == "epoch":
+            as_count(record.get("step"), "step", where)
             epoch = as_count(record.get("epoch"), "epoch", where)
             train_loss.add(epoch, as_number(record.get("train/loss"), "train/loss", where))
         elif kind == "stop":
             stop = read_stop(record, where)
     last = records[-1] if records else {}
-    val, epochs_per_step = _val_curves([r for r in records if r.get("kind") == "eval"], path)
+    val, epochs_per_step = _val_curves(records, path)
     return Metrics(
         train_loss=train_loss,
         val=val,
@@ -150,24 +151,26 @@ def _read_lines(path: Path) -> str | None:
         return None
     except OSError as reason:
         raise damaged(path, str(reason)) from reason
-    whole, _, rest = data.rpartition(b"\n")
+    whole, newline, rest = data.rpartition(b"\n")
     try:
-        return whole.decode("utf-8") + "\n" + rest.decode("utf-8", errors="replace")
+        return (whole + newline).decode("utf-8") + rest.decode("utf-8", errors="replace")
     except UnicodeDecodeError as reason:
         raise damaged(path, str(reason)) from reason
 
 
 def _val_curves(records: list[Record], path: Path) -> tuple[dict[str, Curve], float | None]:
     """Collect the evaluations by name; several in one epoch stand between whole epochs."""
-    steps = [as_count(record.get("step"), "step", path) for record in records]
-    epochs = [as_count(record.get("epoch"), "epoch", path) for record in records]
+    evals = [record for record in records if record.get("kind") == "eval"]
+    steps = [as_count(record.get("step"), "step", path) for record in evals]
+    epochs = [as_count(record.get("epoch"), "epoch", path) for record in evals]
     places: list[float] = list(epochs)
     scale: float | None = None
-    if len(set(epochs)) < len(epochs) and epochs[-1] > 0:
-        scale = epochs[-1] / max(steps[-1], 1)
+    ends = [record for record in records if record.get("kind") == "epoch" and record["step"]]
+    if len(set(epochs)) < len(epochs):
+        scale = ends[-1]["epoch"] / ends[-1]["step"] if ends else 1 / max(*steps, 1)
         places = [step * scale for step in steps]
     curves: dict[str, Curve] = {}
-    for place, record in zip(places, records, strict=True):
+    for place, record in zip(places, evals, strict=True):
         for name, value in record.items():
             if name.startswith("val/"):
                 curves.setdefault(name, Curve()).add(place, as_number(value, name, path))

@@ -107,10 +107,16 @@ def _cells(confusion: Confusion, labels: list[str]) -> list[Row]:
                     "share": n / n_true if n_true else 0.0,
                     "shade": 0.1 + 0.9 * n / n_true if n else 0.0,  # one row must be seen, too
                     "right": i == j,
-                    "text": f"{n:,}" if n or len(labels) <= 3 else "",
+                    "text": _cell_text(n, len(labels)),
                 }
             )
     return rows
+
+
+def _cell_text(n: int, n_classes: int) -> str:
+    if n_classes <= 6:
+        return f"{n:,}" if n or n_classes <= 3 else ""
+    return f"{n / 1000:,.0f}k" if n >= 10_000 else str(n or "")  # a cell of 32 pixels
 
 
 def _tell_apart(labels: tuple[str, ...]) -> list[str]:
@@ -145,42 +151,34 @@ def scatter_chart(scatter: Scatter, target: str) -> Chart | None:
     if not pairs:
         return None
     shown = _sample(pairs)
-    values = [value for both in pairs for value in both]
-    low, high = min(values), max(values)
-    if low == high:
-        low, high = low - 1, high + 1
-    scale = alt.Scale(domain=[low, high], nice=True, zero=False)
-    fmt, name = number_format(values), clean(target, 40)
-    x = alt.X("x:Q", scale=scale, axis=alt.Axis(title=f"true {name}", format=fmt, tickCount=6))
-    y = alt.Y("y:Q", scale=scale, axis=alt.Axis(title=f"predicted {name}", format=fmt, tickCount=6))
-    points = alt.Chart(alt.NamedData("rows")).mark_circle(
-        aria=False, color=PLAIN, size=22, opacity=0.75 if len(shown) <= 200 else 0.4
-    )
-    points = points.encode(
-        x=x,
-        y=y,
-        tooltip=[
-            alt.Tooltip("x:Q", title="true", format=",.5~g"),
-            alt.Tooltip("y:Q", title="predicted", format=",.5~g"),
-        ],
-    )
-    line = (
-        alt.Chart(alt.NamedData("equal")).mark_line(color=INK, strokeDash=[4, 3]).encode(x=x, y=y)
-    )
-    data = {
-        "rows": [{"x": true, "y": predicted} for true, predicted in shown],
-        "equal": [{"x": low, "y": low}, {"x": high, "y": high}],
-    }
     caption = "On the dashed line a prediction is right; above it, it is too high."
     if len(shown) < len(pairs):
         caption = f"{len(shown):,} of {len(pairs):,} rows, the worst ones among them. {caption}"
-    return Chart(
-        "scatter",
-        "Predicted against true",
-        finish(alt.layer(points, line), data, 400),
-        caption=caption,
-        max_width=520,
-    )
+    low, high = min(map(min, shown)), max(map(max, shown))
+    if low == high:
+        low, high = low - 1, high + 1
+    data: dict[str, list[Row]] = {
+        "rows": [{"x": true, "y": predicted} for true, predicted in shown],
+        "equal": [{"x": low, "y": low}, {"x": high, "y": high}],
+    }
+    drawing = _against(low, high, clean(target, 40), opacity=0.75 if len(shown) <= 200 else 0.4)
+    spec = finish(drawing, data, 400)
+    return Chart("scatter", "Predicted against true", spec, caption=caption, max_width=520)
+
+
+def _against(low: float, high: float, name: str, opacity: float) -> alt.LayerChart:
+    scale = alt.Scale(domain=[low, high], nice=True, zero=False)
+    axis = {"format": number_format([low, high]), "tickCount": 6}
+    x = alt.X("x:Q", scale=scale, axis=alt.Axis(title=f"true {name}", **axis))
+    y = alt.Y("y:Q", scale=scale, axis=alt.Axis(title=f"predicted {name}", **axis))
+    rows, equal = alt.Chart(alt.NamedData("rows")), alt.Chart(alt.NamedData("equal"))
+    tooltip = [
+        alt.Tooltip("x:Q", title="true", format=",.5~g"),
+        alt.Tooltip("y:Q", title="predicted", format=",.5~g"),
+    ]
+    points = rows.mark_circle(aria=False, color=PLAIN, size=22, opacity=opacity)
+    line = equal.mark_line(color=INK, strokeDash=[4, 3])
+    return alt.layer(points.encode(x=x, y=y, tooltip=tooltip), line.encode(x=x, y=y))
 
 
 def _sample(pairs: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -1,0 +1,79 @@
+"""What all charts share."""
+
+import json
+import subprocess
+import sys
+
+import altair as alt
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from afina.report.chart import embed, finish, library, number_format, spans_decades
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@settings(max_examples=40)
+@given(st.dictionaries(st.text(), JSON))
+def test_an_embedded_spec_cannot_end_its_element(spec: "dict[str, object]") -> None:
+    """Nothing in a spec can close the script element, and all of it reads back."""
+    text = embed(spec)
+    assert "<" not in text
+    assert text.isascii()
+    assert json.loads(text) == spec
+
+
+def test_json_alone_would_end_it() -> None:
+    """The seeded fault, plain JSON, does hold the closing tag that `embed` keeps out."""
+    spec = {"title": "</script><script>alert(1)</script>"}
+    assert "</script>" in json.dumps(spec)
+    assert "</script>" not in embed(spec)
+
+
+def test_many_rows_are_drawn_and_no_setting_is_touched() -> None:
+    """More rows than altair's limit pass, and the limit of the process stays as it was."""
+    before = alt.data_transformers.active, dict(alt.data_transformers.options)
+    rows = [{"x": i, "y": i} for i in range(20_000)]
+    drawing = alt.layer(alt.Chart(alt.NamedData("rows")).mark_line().encode(x="x:Q", y="y:Q"))
+    spec = finish(drawing, {"rows": rows}, 100)
+    assert spec["datasets"]["rows"] == rows
+    assert (alt.data_transformers.active, dict(alt.data_transformers.options)) == before
+
+
+def test_the_library_fits_into_a_script_element() -> None:
+    """The drawing library holds nothing that ends or hides a script element."""
+    text = library().lower()
+    assert "</script" not in text
+    assert "<!--" not in text
+    assert len(text) < 1_500_000
+
+
+def test_no_pandas_is_needed() -> None:
+    """A report is written without pandas or polars."""
+    code = (
+        "import sys; sys.modules['pandas'] = sys.modules['polars'] = None\n"
+        "from afina.report.curves import loss_chart\n"
+        "from afina.report.metrics import Curve, Metrics\n"
+        "metrics = Metrics(Curve([1, 2], [1.0, 0.5]), {}, Curve(), Curve(), 2, 2, None)\n"
+        "assert loss_chart(metrics, None, 'nats') is not None\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_log_axis_is_for_decades() -> None:
+    """Two decades above 0 ask for a log axis; less, zero or the ends of float64 do not."""
+    assert spans_decades([0.01, 1.0])
+    assert not spans_decades([0.02, 1.0])
+    assert not spans_decades([0.0, 1.0])
+    assert not spans_decades([5e-324, 1.7e308])
+    assert not spans_decades([])
+
+
+def test_large_numbers_are_written_short() -> None:
+    """Ticks of ten thousands are written with a k, those of a learning rate are not."""
+    assert number_format([0.0, 20_000.0]) == "~s"
+    assert number_format([0.001]) == "~g"
