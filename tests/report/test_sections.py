@@ -28,7 +28,7 @@ def _score(**more: Any) -> dict[str, Any]:
         "value": 0.81,
         "baseline": 0.72,
         "higher_is_better": True,
-        "baseline_is": "always answering 'good'",
+        "baseline_is": "always 'good', the commonest class",
     }
     return {"score": score | more}
 
@@ -56,19 +56,19 @@ def test_the_score_in_a_sentence(make_run: Maker) -> None:
     """The score stands beside what no learning gives, in words."""
     text = score_section(_summary(make_run, _score()))
     assert (
-        "On 890 validation rows the model has accuracy 0.810; "
-        "always answering &#x27;good&#x27; gives 0.720. That is 0.09 better."
+        "On 890 validation rows the model has accuracy 0.810; the baseline "
+        "(always &#x27;good&#x27;, the commonest class) has 0.720. The model is 0.09 better."
     ) in text
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (_score(value=0.72), "no better than that"),
-        (_score(value=0.7), "no better than that"),
-        (_score(value=0.7, higher_is_better=False), "That is 0.02 better"),
-        (_score(value=None), "do not use this model"),
-        (_score(baseline=None), "gives not finite"),
+        (_score(value=0.72), "no better than its baseline"),
+        (_score(value=0.7), "no better than its baseline"),
+        (_score(value=0.7, higher_is_better=False), "The model is 0.02 better"),
+        (_score(value=None), "the score has no finite value"),
+        (_score(baseline=None), "has not finite"),
         (_score() | {"on": "train"}, "On 3,564 training rows"),
         (_score() | {"on": "train"}, "new rows may score worse"),
     ],

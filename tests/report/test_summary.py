@@ -18,7 +18,7 @@ def test_a_summary(make_run: Maker) -> None:
     summary = read_summary(make_run("binary") / "summary.json")
     assert summary is not None
     assert (summary.n_train, summary.n_val) == (3564, 890)
-    assert summary.score.baseline_is == "always answering 'good'"
+    assert summary.score.baseline_is == "always 'good', the commonest class"
     assert summary.confusion is not None
     assert summary.confusion.counts == ((131, 119), (46, 594))
     assert summary.stop is not None

@@ -78,7 +78,11 @@ def make_page(run: Run) -> str:
 def _curves_section(run: Run) -> str:
     stop = run.stop if run.finished else None
     regression = run.summary is not None and run.summary.task == "regression"
-    loss = loss_chart(run.metrics, stop, "standardized target" if regression else "nats per row")
+    loss = loss_chart(
+        run.metrics,
+        stop,
+        "squared error of the standardized target" if regression else "nats per row",
+    )
     if loss is None:
         return "<section><h2>Training</h2><p>No epoch was finished yet.</p></section>"
     limit = run.config.get("train", {}).get("max_grad_norm", 1.0)

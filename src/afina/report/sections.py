@@ -8,7 +8,7 @@ from afina.report.run import Run
 from afina.report.summary import Confusion, Score, Summary
 from afina.report.wording import escape, figure, pair, seconds
 
-_TASKS = {"binary": "two classes", "multiclass": "classes", "regression": "regression"}
+_TASKS = {"binary": "two classes", "multiclass": "several classes", "regression": "regression"}
 _MANY_CLASSES = 15
 
 
@@ -56,22 +56,22 @@ def score_section(run: Run) -> str:
         '<section class="score"><div class="big">'
         f'<p><b class="model">{value}</b><span>{name} of the model</span></p>'
         f"<p><b>{baseline}</b><span>{baseline_is}</span></p></div>"
-        f"<p>On {n:,} {on} rows the model has {name} {value}; "
-        f"{baseline_is} gives {baseline}. {_verdict(score)}{aside}</p></section>"
+        f"<p>On {n:,} {on} rows the model has {name} {value}; the baseline "
+        f"({baseline_is}) has {baseline}. {_verdict(score)}{aside}</p></section>"
     )
 
 
 def _verdict(score: Score) -> str:
     if score.value is None:
-        return "The score is not finite: do not use this model."
+        return "On these rows the score has no finite value."
     if score.baseline is None:
         return ""
     better = score.value - score.baseline
     if not score.higher_is_better:
         better = -better
     if better > 0:
-        return f"That is {figure(better, 2)} better."
-    return "<strong>The model is no better than that: it has learned nothing of use.</strong>"
+        return f"The model is {figure(better, 2)} better."
+    return "<strong>The model is no better than its baseline.</strong>"
 
 
 def _unfinished(run: Run) -> str:
