@@ -1,0 +1,174 @@
+"""All of it: numbers and times of raw rows become the numbers that a network reads."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Self, TypeAlias, get_args
+
+import torch
+from torch import Tensor, nn
+
+from afina.errors import CheckpointError
+from afina.preprocess.dates import DateParts
+from afina.preprocess.impute import Impute, Strategy
+from afina.preprocess.quantile import LEAST_QUANTILES, MOST_QUANTILES, QuantileNormal
+from afina.preprocess.sample import column_samples
+from afina.preprocess.scale import Identity, MinMax, Robust, Standardize
+
+Scaling: TypeAlias = Literal["minmax", "standard", "robust", "quantile", "none", "batchnorm"]
+Scaler: TypeAlias = MinMax | Standardize | Robust | QuantileNormal | Identity
+
+_MOST_COLUMNS = 1_000_000
+_COUNTS = ("n_indicators", "n_timed", "n_quantiles")
+
+
+class Preprocess(nn.Module):
+    """Impute, scale, and add the parts of dates and the marks of missing values.
+
+    The outputs are, in this order: numbers and times, imputed and scaled; sines and cosines of
+    times (see `DateParts`); a 0 or 1 for each column that had missing values in training.
+    `out_names` names them.
+
+    Shape:
+        x_num (n, n_num), x_time (n, n_time) -> (n, d_out) float32
+
+    Args:
+        scaling: `batchnorm` leaves the numbers unscaled, in float64, for a normalization layer.
+        impute: what stands in for a missing number.
+
+    Example:
+        >>> x_num = torch.tensor([[1.0], [2.0], [float("nan")]], dtype=torch.float64)
+        >>> x_time = torch.zeros(3, 0, dtype=torch.float64)
+        >>> preprocess = Preprocess("minmax", "mean").fit(x_num, x_time)
+        >>> preprocess(x_num, x_time).tolist()
+        [[0.0, 0.0], [1.0, 0.0], [0.5, 1.0]]
+        >>> preprocess.out_names
+        ['num0', 'num0.missing']
+    """
+
+    def __init__(self, scaling: Scaling = "robust", impute: Strategy = "median") -> None:
+        super().__init__()
+        self.scaling = scaling
+        self.num_names: list[str] = []
+        self.time_names: list[str] = []
+        self.impute = Impute(impute)
+        self.scale = _make_scaler(scaling, 0, LEAST_QUANTILES)
+        self.dates = DateParts()
+
+    def fit(
+        self,
+        x_num: Tensor,
+        x_time: Tensor,
+        weights: Tensor | None = None,
+        *,
+        num_names: Sequence[str] | None = None,
+        time_names: Sequence[str] | None = None,
+    ) -> Self:
+        """Learn from training rows; NaN is missing, a weight of 2 is the row twice.
+
+        Args:
+            x_num: numbers.
+            x_time: seconds since 1970.
+            weights: one a row, at least 0.
+            num_names: names of the numbers, for `out_names`; `num0`, `num1`, ... by default.
+            time_names: names of the times; `time0`, ... by default.
+
+        Raises:
+            ValueError: shapes that do not fit together, infinite values, negative weights.
+        """
+        if x_num.ndim != 2 or x_time.ndim != 2 or len(x_num) != len(x_time):
+            raise ValueError(
+                "x_num and x_time must be (n, d) of the same n, however: their shapes are "
+                f"{tuple(x_num.shape)} and {tuple(x_time.shape)}."
+            )
+        nums, times = column_samples(x_num, weights), column_samples(x_time, weights)
+        self.num_names = _names(num_names, "num", len(nums))
+        self.time_names = _names(time_names, "time", len(times))
+        self.impute.fit_samples([*nums, *times])
+        self.scale.fit_samples([*nums, *times])
+        self.dates.fit_samples(times)
+        return self
+
+    @property
+    def d_out(self) -> int:
+        """How many columns come out."""
+        return len(self.out_names)
+
+    @property
+    def out_names(self) -> list[str]:
+        """What each column that comes out is."""
+        columns = [*self.num_names, *self.time_names]
+        marked = [f"{columns[i]}.missing" for i in self.impute.marked.tolist()]
+        return [*columns, *self.dates.names_of(self.time_names), *marked]
+
+    def forward(self, x_num: Tensor, x_time: Tensor) -> Tensor:
+        """Turn raw rows into the network's numbers."""
+        filled, missing = self.impute(torch.cat([x_num, x_time], dim=1))
+        numbers = filled if self.scaling == "batchnorm" else self.scale(filled)
+        parts = [numbers, self.dates(x_time).to(numbers.dtype), missing.to(numbers.dtype)]
+        return torch.cat(parts, dim=1)
+
+    def spec(self) -> dict[str, Any]:
+        """Say what a module must be built from to load this one's state; fit for JSON."""
+        return {
+            "scaling": self.scaling,
+            "impute": self.impute.strategy,
+            "num_names": self.num_names,
+            "time_names": self.time_names,
+            "n_indicators": len(self.impute.marked),
+            "n_timed": len(self.dates.timed),
+            "n_quantiles": len(self.scale.knots) if isinstance(self.scale, QuantileNormal) else 0,
+        }
+
+    @classmethod
+    def from_spec(cls, spec: Mapping[str, Any]) -> Self:
+        """Build a module that can load the state of the one whose `spec` this is.
+
+        Raises:
+            CheckpointError: it is not what `spec` returns.
+        """
+        _check_spec(spec)
+        made = cls(spec["scaling"], spec["impute"])
+        made.num_names, made.time_names = list(spec["num_names"]), list(spec["time_names"])
+        n_features = len(made.num_names) + len(made.time_names)
+        made.impute = Impute(spec["impute"], n_features, spec["n_indicators"])
+        made.scale = _make_scaler(spec["scaling"], n_features, spec["n_quantiles"])
+        made.dates = DateParts(len(made.time_names), spec["n_timed"])
+        return made
+
+
+def _check_spec(spec: Mapping[str, Any]) -> None:
+    names = [spec.get("num_names"), spec.get("time_names")]
+    counts = [spec.get(name) for name in _COUNTS]
+    if not (
+        spec.get("scaling") in get_args(Scaling)
+        and spec.get("impute") in get_args(Strategy)
+        and all(isinstance(n, list) and all(isinstance(x, str) for x in n) for n in names)
+        and all(type(count) is int and 0 <= count <= _MOST_COLUMNS for count in counts)
+        and spec["n_quantiles"] <= MOST_QUANTILES
+    ):
+        raise CheckpointError(
+            "A stored preprocessing must have scaling, impute, num_names, time_names, "
+            f"{', '.join(_COUNTS)} as they were saved, however: they are not. "
+            "Use another checkpoint or model."
+        )
+
+
+def _make_scaler(scaling: Scaling, n_features: int, n_quantiles: int) -> Scaler:
+    match scaling:
+        case "minmax":
+            return MinMax(n_features)
+        case "standard":
+            return Standardize(n_features)
+        case "robust":
+            return Robust(n_features)
+        case "quantile":
+            return QuantileNormal(n_features, n_quantiles)
+        case "none" | "batchnorm":
+            return Identity(n_features)
+    raise ValueError(f"scaling must be one of {', '.join(get_args(Scaling))}, however: {scaling=}.")
+
+
+def _names(names: Sequence[str] | None, default: str, n_columns: int) -> list[str]:
+    found = [f"{default}{i}" for i in range(n_columns)] if names is None else list(names)
+    if len(found) != n_columns:
+        raise ValueError(f"names must be one a column, however: {len(found)}, {n_columns} columns.")
+    return found

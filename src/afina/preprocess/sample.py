@@ -1,0 +1,157 @@
+"""What the training rows hold of each column: its distinct values and how much each weighs.
+
+Every statistic is a function of this. Rows repeated and rows weighted by whole numbers give the
+same sample, so they give the same statistic bit for bit; so does any order of the rows.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_MOST_COPIES = 2.0**53  # whole numbers below this are exact in float64
+_FAR = 2.0**400  # squares of larger numbers, and of their inverses, leave float64
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One column of the training rows.
+
+    Args:
+        values: the distinct values that are there, ascending, float64. Shape (n_values,).
+        weights: the weight of each, above 0. Shape (n_values,).
+        has_missing: whether a row lacks a value.
+        n_rows: total weight of all rows, also of those that lack a value.
+    """
+
+    values: Tensor
+    weights: Tensor
+    has_missing: bool
+    n_rows: float
+
+
+def column_samples(x: Tensor, weights: Tensor | None) -> list[Sample]:
+    """Collect a sample of every column.
+
+    Rows of weight 0 do not exist. Equal weights are no weights. Weights that are not all whole
+    are divided by their mean, so that they add up to the number of rows.
+
+    Shape:
+        (n, d), (n,) -> d samples
+
+    Args:
+        x: NaN is missing.
+        weights: at least 0; a weight of 2 is the row twice.
+
+    Raises:
+        ValueError: shapes that do not fit, infinite values, negative weights.
+    """
+    x = x.to(torch.float64)
+    if x.ndim != 2 or x.isinf().any():
+        raise ValueError(
+            f"x must be (n, d) of finite numbers or NaN, however: its shape is {tuple(x.shape)}, "
+            f"{int(x.isinf().sum())} values are infinite."
+        )
+    w = None if weights is None else _checked(weights, len(x))
+    if w is not None:
+        x, w = x[w > 0], w[w > 0]
+        if len(w) == 0 or bool(w.min() == w.max()):
+            w = None
+    n_rows = float(len(x) if w is None else w.sum())
+    return [_sample(column, w, n_rows) for column in x.T]
+
+
+def mean(sample: Sample) -> float:
+    """Weighted mean; 0 of no values. Precise also for values far from 0 and close together."""
+    if len(sample.values) == 0:
+        return 0.0
+    values, unit = _near(sample.values)
+    return float(_center(values, sample.weights) * unit)
+
+
+def deviation(sample: Sample) -> float:
+    """Weighted standard deviation (divided by the total weight); 0 of no values."""
+    if len(sample.values) == 0:
+        return 0.0
+    values, unit = _near(sample.values)
+    gaps = values - _center(values, sample.weights)
+    return float(((sample.weights * gaps**2).sum() / sample.weights.sum()).sqrt() * unit)
+
+
+def quantiles(sample: Sample, levels: Tensor) -> Tensor:
+    """Quantiles by linear interpolation at position `level * (W - 1)`, W the total weight.
+
+    A value of weight w stands at the w positions from the weight below it on, as if repeated;
+    between the last position of a value and the first of the next lies a straight line. A value
+    of weight below 1 stands at one position. With whole weights these are the quantiles of the
+    repeated sample as numpy and scikit-learn compute them.
+
+    Shape:
+        (n_levels,) -> (n_levels,)
+
+    Example:
+        >>> column = column_samples(torch.tensor([[1.0], [2.0]]), torch.tensor([3.0, 1.0]))[0]
+        >>> quantiles(column, torch.tensor([0.5, 0.75, 1.0], dtype=torch.float64))
+        tensor([1.0000, 1.2500, 2.0000], dtype=torch.float64)
+    """
+    if len(sample.values) == 0:
+        return torch.zeros_like(levels)
+    reached = sample.weights.cumsum(0)
+    first = reached - sample.weights
+    last = torch.maximum(reached - 1, first)
+    position = (levels * (reached[-1] - 1)).clamp(min=0)
+    below = torch.searchsorted(first, position, right=True) - 1
+    above = (below + 1).clamp(max=len(first) - 1)
+    gap = (first[above] - last[below]).clamp(min=torch.finfo(torch.float64).tiny)
+    share = ((position - last[below]) / gap).clamp(0, 1)
+    low, high = sample.values[below], sample.values[above]
+    half_step = (high / 2 - low / 2) * share  # halves: the difference itself may overflow
+    return torch.where(share > 0, low + half_step + half_step, low)
+
+
+def half_range(low: Tensor, high: Tensor) -> Tensor:
+    """Half the distance of two numbers, which never overflows."""
+    return high / 2 - low / 2
+
+
+def _checked(weights: Tensor, n_rows: int) -> Tensor:
+    weights = weights.to(torch.float64)
+    if weights.shape != (n_rows,):
+        raise ValueError(
+            f"weights must be one a row, however: their shape is {tuple(weights.shape)}, "
+            f"{n_rows} rows."
+        )
+    if not bool(((weights >= 0) & weights.isfinite()).all()):
+        raise ValueError("weights must be finite and at least 0, however: one is not.")
+    if bool((weights == weights.floor()).all()) and float(weights.sum()) < _MOST_COPIES:
+        return weights
+    shares = weights / weights.max()  # first this, so that nothing overflows
+    return shares / shares[shares > 0].mean()
+
+
+def _sample(column: Tensor, w: Tensor | None, n_rows: float) -> Sample:
+    there = ~column.isnan()
+    present = column[there] + 0.0  # -0.0 becomes 0.0: equal values must be one value
+    ordered, order = present.sort(stable=True)
+    values, group, counts = torch.unique_consecutive(
+        ordered, return_inverse=True, return_counts=True
+    )
+    weights = counts.to(torch.float64)
+    if w is not None:
+        weights = torch.zeros_like(values).index_add_(0, group, w[there][order])
+    return Sample(values, weights, len(present) < len(column), n_rows)
+
+
+def _near(values: Tensor) -> tuple[Tensor, float]:
+    """Bring extreme values near 1 by a power of two; return them and the unit they are in."""
+    largest = float(values.abs().max())
+    if largest > _FAR:
+        return values * 2.0**-600, 2.0**600
+    if largest < 1 / _FAR:
+        return values * 2.0**600, 2.0**-600
+    return values, 1.0
+
+
+def _center(values: Tensor, weights: Tensor) -> Tensor:
+    pivot = values[len(values) // 2]
+    return pivot + (weights * (values - pivot)).sum() / weights.sum()
