@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -63,17 +64,32 @@ def read_levels(column: pa.ChunkedArray, missing_values: Sequence[str] = ()) -> 
         return Levels(pa.array([], pa.string()), np.full(len(column), -1))
     coded = as_one(column).dictionary_encode()
     texts = coded.dictionary
-    codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    codes = _to_codes(coded.indices)
     if is_time(texts.type):
         texts = pa.array([_short_time(text) for text in texts.cast(pa.string()).to_pylist()])
     elif not is_text(texts.type):
         texts = pa.array([cell_text(cell) for cell in texts.to_pylist()], pa.string())
     if not is_text(column.type):  # two values may have one text, as 0.0 and -0.0 have
         shared = texts.dictionary_encode()
-        texts, places = shared.dictionary, shared.indices.to_numpy(zero_copy_only=False)
-        codes = np.append(places, -1)[codes]
-    blank = pc.is_in(texts, pa.array(["", *missing_values], texts.type))
-    return Levels(texts, codes).keep(~np.asarray(blank.to_numpy(zero_copy_only=False)))
+        texts, codes = shared.dictionary, np.append(_to_codes(shared.indices), -1)[codes]
+    if not missing_values and pc.index(texts, "").as_py() < 0:
+        return Levels(texts, codes)
+    return Levels(texts, codes).keep(~_is_in(texts, ("", *missing_values)))
+
+
+def _to_codes(indices: pa.Array) -> NDArray[np.int64]:
+    filled = indices.fill_null(-1) if indices.null_count else indices
+    return np.asarray(filled.to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+def _is_in(texts: pa.Array, words: tuple[str, ...]) -> NDArray[np.bool_]:
+    found = pc.is_in(texts, _word_array(words, texts.type))
+    return np.asarray(found.to_numpy(zero_copy_only=False))
+
+
+@cache
+def _word_array(words: tuple[str, ...], kind: pa.DataType) -> pa.Array:
+    return pa.array(words, kind)
 
 
 def typed_numbers(
@@ -109,15 +125,12 @@ def whole_if_exact(values: NDArray[np.float64]) -> NDArray[np.int64] | None:
 
 def missing_word_mask(texts: pa.Array, words: Sequence[str] = ()) -> NDArray[np.bool_]:
     """Which texts mean "missing" among numbers and dates: the usual words, blanks, and `words`."""
-    known = pa.array(["", *MISSING_WORDS, *words], texts.type)
-    found = pc.is_in(pc.utf8_trim_whitespace(texts), known)
-    return np.asarray(found.to_numpy(zero_copy_only=False))
+    return _is_in(pc.utf8_trim_whitespace(texts), ("", *MISSING_WORDS, *words))
 
 
 def boolean_mask(texts: pa.Array) -> NDArray[np.bool_]:
     """Which texts are the words true and false, in any case."""
-    lower = pc.utf8_lower(pc.utf8_trim_whitespace(texts))
-    return np.asarray(pc.is_in(lower, pa.array(["true", "false"], lower.type)).to_numpy(False))
+    return _is_in(pc.utf8_lower(pc.utf8_trim_whitespace(texts)), ("true", "false"))
 
 
 def describe_type(kind: pa.DataType) -> str:

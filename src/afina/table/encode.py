@@ -143,7 +143,7 @@ def _encode_numbers(job: _Job, column: pa.ChunkedArray) -> NDArray[np.float64]:
             whole = np.where(exact, values, 0.0).astype(np.int64)
     elif is_text(kind):
         form = job.column.number or PLAIN
-        texts = as_one(column).fill_null("")
+        texts = _texts(column)
         values, fits, plain = parse_numbers(texts, form)
         _refuse_or_note(job, texts, fits, form.describe())
         whole, exact = whole_cells(plain) if offset else (None, None)
@@ -168,6 +168,11 @@ def _subtract(
     return np.where(exact, difference.astype(np.float64), values - float(offset))
 
 
+def _texts(column: pa.ChunkedArray) -> pa.Array:
+    texts = as_one(column)
+    return texts.fill_null("") if texts.null_count else texts
+
+
 def _encode_dates(job: _Job, column: pa.ChunkedArray) -> NDArray[np.float64]:
     form, kind = job.column.date_format or ISO, column.type
     if pa.types.is_null(kind):
@@ -178,7 +183,7 @@ def _encode_dates(job: _Job, column: pa.ChunkedArray) -> NDArray[np.float64]:
             job.refuse_type(kind, f"times with{'out' * zoned} an offset from UTC")
         return typed_seconds(as_one(column))
     if is_text(kind):
-        texts = as_one(column).fill_null("")
+        texts = _texts(column)
     elif pa.types.is_integer(kind) and form == COMPACT:
         texts = as_one(column).cast(pa.string()).fill_null("")
     else:

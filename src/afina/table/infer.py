@@ -16,7 +16,7 @@ from afina.table.dates import ISO
 from afina.table.frame import is_number, is_time
 from afina.table.looked import Looked, Rows
 from afina.table.names import did_you_mean
-from afina.table.numbers import PLAIN
+from afina.table.numbers import PLAIN, all_plain
 from afina.table.numeric_rule import try_text_numbers, try_typed_numbers
 from afina.table.schema import Schema
 
@@ -91,6 +91,9 @@ def infer_column(column: pa.ChunkedArray, look: Looked) -> Column:
 
 
 def _infer_levels(look: Looked, levels: Levels) -> Column:
+    if look.asked is None and len(levels.texts) and all_plain(levels.texts):
+        found = try_text_numbers(look, levels)
+        return found if isinstance(found, Column) else describe_categories(look, levels, found)
     rest = levels.keep(~missing_word_mask(levels.texts))
     if not len(rest.texts) and look.asked in _WANTED:
         return _without_values(look)

@@ -91,7 +91,9 @@ def parse_numbers(
         array([1234.5,    nan])
     """
     plain = _write_plainly(texts, form)
-    fits = np.asarray(pc.is_valid(plain).to_numpy(zero_copy_only=False))
+    fits = np.ones(len(plain), dtype=bool)
+    if plain.null_count:
+        fits = np.asarray(plain.is_valid().to_numpy(zero_copy_only=False))
     values = plain.cast(pa.float64()).to_numpy(zero_copy_only=False)
     return values, fits, plain
 
@@ -102,13 +104,14 @@ def whole_cells(plain: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     Returns:
         The numbers (0 where a cell is null, no whole number, or beyond int64), and which are read.
     """
-    digits = pc.replace_substring_regex(plain, r"^\+|\.0*$", "")
-    digits = pc.if_else(pc.match_substring_regex(digits, _WHOLE), digits, None)
     try:
-        whole = digits.cast(pa.int64())
+        whole = plain.cast(pa.int64())
     except pa.ArrowInvalid:
-        small = pa.array(~exceeds_int64(digits))
-        whole = pc.if_else(small, digits, None).cast(pa.int64())
+        digits = pc.replace_substring_regex(plain, r"^\+|\.0*$", "")
+        sound = pc.and_(
+            pc.match_substring_regex(digits, _WHOLE), pc.invert(pa.array(exceeds_int64(digits)))
+        )
+        whole = pc.if_else(sound, digits, None).cast(pa.int64())
     read = np.asarray(whole.is_valid().to_numpy(zero_copy_only=False))
     return np.asarray(whole.fill_null(0).to_numpy(zero_copy_only=False)), read
 
@@ -137,6 +140,11 @@ def has_leading_zero(texts: pa.Array) -> NDArray[np.bool_]:
 def is_infinite(texts: pa.Array) -> NDArray[np.bool_]:
     """Which texts are a word for infinity."""
     return _mask(pc.match_substring_regex(pc.utf8_trim_whitespace(texts), _INFINITE))
+
+
+def all_plain(texts: pa.Array) -> bool:
+    """Whether every text is a plain number; cheap, for a first look."""
+    return bool(pc.all(pc.match_substring_regex(texts, _PLAIN)).as_py())
 
 
 def find_format(
@@ -190,8 +198,9 @@ def canonical_number(text: str) -> str | None:
     """
     if not _CANONICAL.fullmatch(text):
         return None
-    if text.lstrip("+-").isdigit():
-        return str(int(text)) if len(text) < 1000 else None
+    digits = text.rstrip("0").removesuffix(".") if "." in text and "e" not in text.lower() else text
+    if digits.lstrip("+-").isdigit():
+        return str(int(digits)) if len(digits) < 1000 else None
     value = float(text)
     return str(int(value)) if value.is_integer() and abs(value) < 2**63 else repr(value)
 
@@ -200,6 +209,8 @@ def _write_plainly(texts: pa.Array, form: NumberFormat) -> pa.Array:
     trimmed = pc.utf8_trim_whitespace(texts)
     if form == PLAIN:
         fits = pc.match_substring_regex(trimmed, _PLAIN)
+        if pc.all(fits).as_py():
+            return trimmed
         if pc.all(pc.or_(fits, pc.equal(trimmed, ""))).as_py():  # all but the empty cells
             return pc.if_else(fits, trimmed, None)
     fits = pc.match_substring_regex(trimmed, _pattern(form))

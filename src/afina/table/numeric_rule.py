@@ -57,11 +57,14 @@ def try_text_numbers(look: Looked, levels: Levels) -> Column | str:
             if share >= 0.5
             else ""
         )
-    _refuse_infinite(look, levels, others)
+    if len(others):
+        _refuse_infinite(look, levels, others)
     values, _, plain = parse_numbers(levels.texts, form)
-    whole, exact = whole_cells(plain)
+    whole = _whole(values, plain, fits)
     if not look.asked:
-        reason = _why_codes(look, levels, fits, plain, exact)
+        reason = _why_codes(look, levels, fits)
+        if not reason and whole is None and np.abs(values[fits]).max() >= 2.0**63:
+            reason = _why_too_long(look, levels, fits, plain)
         if reason:
             return reason
     words = tuple(sorted(levels.texts[int(at)].as_py() for at in others))
@@ -72,27 +75,35 @@ def try_text_numbers(look: Looked, levels: Levels) -> Column | str:
     ]
     if is_ambiguous(levels.texts.filter(pa.array(fits)), form):
         notes.append("each comma could also be a decimal comma")
-    per_row = np.append(whole, 0)[levels.codes] if exact[fits].all() else None
+    per_row = None if whole is None else np.append(whole, 0)[levels.codes]
     return _describe(look, levels.spread(values), per_row, form, words, notes)
 
 
-def _why_codes(
-    look: Looked,
-    levels: Levels,
-    fits: NDArray[np.bool_],
-    plain: pa.Array,
-    exact: NDArray[np.bool_],
-) -> str:
+def _whole(
+    values: NDArray[np.float64], plain: pa.Array, fits: NDArray[np.bool_]
+) -> NDArray[np.int64] | None:
+    """Read numbers as exact integers; None where one has a fraction or exceeds int64."""
+    here = values[fits]
+    if (here != np.floor(here)).any():
+        return None
+    whole, exact = whole_cells(plain)
+    return whole if exact[fits].all() else None
+
+
+def _why_codes(look: Looked, levels: Levels, fits: NDArray[np.bool_]) -> str:
     """Say why numbers in form are codes in truth; empty where they are not."""
     zeros = has_leading_zero(levels.texts) & fits
     if zeros.any():
         return (
             f"codes, because of the leading zero of {look.example(levels, int(np.argmax(zeros)))}"
         )
-    if exact[fits].all():
-        return ""
+    return ""
+
+
+def _why_too_long(look: Looked, levels: Levels, fits: NDArray[np.bool_], plain: pa.Array) -> str:
+    """Say that whole numbers are too long to keep exactly; empty where some have a fraction."""
     long = exceeds_int64(plain)
-    if long.any() and (long | exact)[fits].all():
+    if long.any() and (long | whole_cells(plain)[1])[fits].all():
         return f"beyond 64 bits, as {look.example(levels, int(np.argmax(long)))}, so taken as text"
     return ""
 

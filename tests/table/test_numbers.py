@@ -1,0 +1,157 @@
+"""Numbers are found in text whatever marks they are written with."""
+
+import math
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from afina.table.numbers import (
+    PLAIN,
+    NumberFormat,
+    canonical_number,
+    exceeds_int64,
+    find_format,
+    missing_numbers,
+    parse_numbers,
+    whole_cells,
+)
+
+FORMATS = [
+    NumberFormat(decimal, thousands, prefix, suffix)
+    for decimal, thousands in [(".", ""), (".", ","), (",", ""), (",", "."), (".", " "), (".", "'")]
+    for prefix, suffix in [("", ""), ("$", ""), ("", "€"), ("EUR", ""), ("", "%")]
+]
+
+
+def write(value: float, form: NumberFormat) -> str:
+    """Write a number with two digits behind the point, as people do."""
+    text = f"{value:,.2f}" if form.thousands else f"{value:.2f}"
+    text = text.translate(str.maketrans({",": form.thousands, ".": form.decimal}))
+    return f"{form.prefix} {text} {form.suffix}".strip()
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=NumberFormat.describe)
+@given(data=st.data())
+def test_what_is_written_is_read(form: NumberFormat, data: st.DataObject) -> None:
+    """Numbers written in a format are found in it, or in a plainer one with the same values."""
+    hundredths = st.integers(-(10**12), 10**12)
+    values = np.array(data.draw(st.lists(hundredths, min_size=1, max_size=9))) / 100
+    texts = pa.array([write(value, form) for value in values])
+
+    found, fits = find_format(texts, np.ones(len(values)))
+
+    assert fits.all()
+    np.testing.assert_array_equal(parse_numbers(texts, found)[0], values)
+    np.testing.assert_array_equal(parse_numbers(texts, form)[0], values)
+
+
+@given(value=st.floats(allow_nan=False, allow_infinity=False))
+def test_floats_are_exact(value: float) -> None:
+    """The shortest text of a float gives the same float."""
+    assert parse_numbers(pa.array([repr(value)]), PLAIN)[0][0] == value
+
+
+@given(value=st.integers())
+def test_whole_numbers_are_exact(value: int) -> None:
+    """Whole numbers of 64 bits are kept digit by digit; longer ones are named as such."""
+    plain = pa.array([str(value), f"+{abs(value)}", f"{value}.0", "1.5", None])
+
+    whole, read = whole_cells(plain)
+
+    inside = -(2**63) <= value < 2**63
+    both = abs(value) < 2**63
+    assert read.tolist() == [inside, both, inside, False, False]
+    assert whole.tolist() == [value * inside, abs(value) * both, value * inside, 0, 0]
+    assert exceeds_int64(pa.array([str(value)])).tolist() == [not inside]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "-",
+        ".",
+        "e5",
+        "1e",
+        "1,2,3",
+        "1.2.3",
+        "1 2",
+        "inf",
+        "nan",
+        "0x1",
+        "1_0",
+        "--1",
+        "١",
+        "1-",
+    ],
+)
+def test_no_numbers(text: str) -> None:
+    """Near numbers are none, in any format."""
+    for form in FORMATS:
+        values, fits, _ = parse_numbers(pa.array([text]), form)
+        assert not fits[0]
+        assert math.isnan(values[0])
+
+
+@pytest.mark.parametrize(
+    ("texts", "says", "values"),
+    [
+        (["1.5", "2"], "numbers", [1.5, 2]),
+        ([" 1 ", "\t2"], "numbers", [1, 2]),
+        (["1,234", "56"], "numbers with commas between thousands", [1234, 56]),
+        (["1,234", "5,6"], "numbers with decimal comma", [1.234, 5.6]),
+        (["0,123"], "numbers with decimal comma", [0.123]),
+        (["1.234"], "numbers", [1.234]),
+        (
+            ["1.234", "1.234.567"],
+            "numbers with decimal comma, points between thousands",
+            [1234, 1234567],
+        ),
+        (["1'234.5", "1\u2019000"], "numbers with apostrophes between thousands", [1234.5, 1000]),
+        (["1\u202f234,5"], "numbers with decimal comma, spaces between thousands", [1234.5]),
+        (["\u22125", "3"], "numbers", [-5, 3]),
+        (["-$5", "$-6", "$ 7"], "numbers with '$' in front", [-5, -6, 7]),
+        (["5 EUR", "6"], "numbers with 'EUR' behind", [5, 6]),
+        (
+            ["R$ 1.000,00"],
+            "numbers with decimal comma, points between thousands, 'R$' in front",
+            [1000],
+        ),
+        (["1,5e3", "2,5"], "numbers with decimal comma", [1500, 2.5]),
+    ],
+)
+def test_formats(texts: list[str], says: str, values: list[float]) -> None:
+    """The plainest format that most cells have is found, and put into words."""
+    array = pa.array(texts)
+    form, fits = find_format(array, np.ones(len(texts)))
+
+    assert fits.all()
+    assert form.describe() == says
+    assert parse_numbers(array, form)[0].tolist() == values
+
+
+@given(value=st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**70), 2**70))
+def test_canonical_numbers(value: float) -> None:
+    """However a number is written, one text stands for it."""
+    texts = {str(value), f"{value}.0" if isinstance(value, int) else str(value)}
+    if not isinstance(value, int) or abs(value) < 2**53:  # a float of it is exact
+        texts |= {repr(float(value)), f"{float(value):.17e}"}
+    if value == 0:
+        texts = {"0", "0.0", "-0", "-0.0", "+0"}
+
+    assert len({canonical_number(text) for text in texts}) == 1
+
+
+@pytest.mark.parametrize("text", ["01", "abc", "", "1,5", " 1", "nan", "1e999x", "٣", "-", "00"])
+def test_not_canonical(text: str) -> None:
+    """Codes and words have no canonical number."""
+    assert canonical_number(text) is None
+
+
+def test_missing_numbers() -> None:
+    """Of the words for "missing", numbers also count by value."""
+    assert missing_numbers(("-999", "x", "99.0")) == (-999.0, 99.0)
