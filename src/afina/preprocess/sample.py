@@ -105,8 +105,9 @@ def quantiles(sample: Sample, levels: Tensor) -> Tensor:
     gap = (first[above] - last[below]).clamp(min=torch.finfo(torch.float64).tiny)
     share = ((position - last[below]) / gap).clamp(0, 1)
     low, high = sample.values[below], sample.values[above]
-    half_step = (high / 2 - low / 2) * share  # halves: the difference itself may overflow
-    return torch.where(share > 0, low + half_step + half_step, low)
+    half = half_range(low, high) * share
+    line = torch.where((high - low).isfinite(), low + (high - low) * share, low + half + half)
+    return torch.where(share > 0, line, low)
 
 
 def half_range(low: Tensor, high: Tensor) -> Tensor:
