@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from afina.table.numbers import (
@@ -34,6 +34,7 @@ def write(value: float, form: NumberFormat) -> str:
 
 
 @pytest.mark.parametrize("form", FORMATS, ids=NumberFormat.describe)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_what_is_written_is_read(form: NumberFormat, data: st.DataObject) -> None:
     """Numbers written in a format are found in it, or in a plainer one with the same values."""

@@ -238,9 +238,12 @@ def _classes(found: _Found, *, auto: bool, allow_single: bool) -> Target:
     if len(single) and not allow_single:
         row = int(np.argmax(merged == single[0])) + 1
         more = f" (and {len(single) - 1} more classes like it)" if len(single) > 1 else ""
+        numbers = auto and found.numbers is not None
+        hint = ", or ask for `--set table.task=regression`" if numbers else ""
         raise SchemaError(
             f"{found.where} must have two rows or more of each class, however: only row {row} has "
-            f"{labels[single[0]]!r}{more}. Leave the row out, or join it to another class."
+            f"{labels[single[0]]!r}{more}. "
+            f"Leave the row out, or join it to another class{hint}."
         )
     order = _sorted_labels(labels)
     place = np.empty(len(labels) + 1, dtype=np.int64)
