@@ -1,0 +1,39 @@
+"""The join: raw table, schema, preprocessing, network, training, predictor.
+
+The only package that knows all of them. `fit_table` is what the command line calls; the
+estimators are the same join with scikit-learn's contract. scikit-learn is imported when an
+estimator is first asked for.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from afina.tabular.artifact import load
+from afina.tabular.finish import Outcome
+from afina.tabular.fit import fit_table
+from afina.tabular.inspection import Inspection, inspect_table
+from afina.tabular.predictor import Predictor
+from afina.tabular.resume import resume_run
+
+if TYPE_CHECKING:
+    from afina.tabular.estimators import AfinaClassifier, AfinaRegressor
+
+__all__ = [
+    "AfinaClassifier",
+    "AfinaRegressor",
+    "Inspection",
+    "Outcome",
+    "Predictor",
+    "fit_table",
+    "inspect_table",
+    "load",
+    "resume_run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the estimators at their first use."""
+    if name not in ("AfinaClassifier", "AfinaRegressor"):
+        raise AttributeError(f"module 'afina.tabular' has no attribute {name!r}")
+    from afina.tabular import estimators
+
+    return getattr(estimators, name)

@@ -1,0 +1,60 @@
+"""`inspect_table`: what a table would be taken as, before anything is trained."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from afina.config import Config
+from afina.data import BUNDLED_TARGET, bundled_table
+from afina.table import Schema, infer_schema, read_table
+from afina.tabular.prepare import TableOf, prepare_table
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a table would be taken as.
+
+    Args:
+        schema: each column's kind, and why.
+        target: the target column; none if it was not named.
+        n_rows: rows of the table.
+        notes: what would be done that may not be expected.
+    """
+
+    schema: Schema
+    target: str | None
+    n_rows: int
+    notes: tuple[str, ...]
+
+
+def inspect_table(
+    path: Path | None, *, target: str | None = None, config: Config | None = None
+) -> Inspection:
+    """Learn a table's schema as a fit would, and train nothing.
+
+    With a target, the schema is learned from the rows that a fit would train on; without, from
+    all rows.
+
+    Raises:
+        TableError: the file cannot be read as a table.
+        SchemaError: the table does not fit what was asked of it.
+    """
+    config = config or Config()
+    if path is None:
+        path, target = bundled_table(), target or BUNDLED_TARGET
+    table = read_table(path, delimiter=config.table.delimiter, encoding=config.table.encoding)
+    if target is not None:
+        prepared = prepare_table(TableOf(table, str(path)), target, config, None)
+        answer = f"{len(prepared.classes)} classes" if prepared.classes else "numbers"
+        notes = (f"the target is {prepared.task}: {answer}", prepared.sides.how, *prepared.notes)
+        return Inspection(prepared.schema, target, table.num_rows, notes)
+    schema = infer_schema(
+        table,
+        rows=np.arange(table.num_rows),
+        kinds=config.table.kinds,
+        missing_values=config.table.missing_values,
+        min_count=config.preprocess.min_count,
+        source=str(path),
+    )
+    return Inspection(schema, None, table.num_rows, ())

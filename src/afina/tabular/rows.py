@@ -1,0 +1,113 @@
+"""Rows as arrays, equal rows taken together.
+
+Training sees each distinct row once, with the sum of its weights, in an order that depends on
+the rows alone. So a weight of 2 is the row twice, to the bit, and the order of rows in a table
+changes nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a network can see of some rows, what it should say, and what each row counts.
+
+    Shape:
+        x_num (n, n_num), x_cat (n, n_cat), x_time (n, n_time), y (n,), weights (n,)
+
+    Args:
+        x_num: numbers; NaN is missing.
+        x_cat: codes of categories.
+        x_time: seconds since 1970 UTC; NaN is missing.
+        y: class numbers (int64), or the values of a regression target (float64).
+        weights: above 0.
+    """
+
+    x_num: Floats
+    x_cat: Integers
+    x_time: Floats
+    y: Integers | Floats
+    weights: Floats
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+def take_together(rows: Rows) -> Rows:
+    """Merge equal rows into one that weighs their sum, and put the rows in their own order.
+
+    Two rows are equal when all features and the target are; NaN equals NaN and -0.0 equals 0.0.
+
+    Example:
+        >>> import numpy as np
+        >>> none = np.empty((3, 0))
+        >>> x = np.array([[2.0], [1.0], [2.0]])
+        >>> y = np.array([0.0, 1.0, 0.0])
+        >>> rows = take_together(Rows(x, none.astype(np.int64), none, y, np.ones(3)))
+        >>> rows.x_num.ravel().tolist(), rows.weights.tolist()
+        ([1.0, 2.0], [1.0, 2.0])
+    """
+    first, group = group_rows([rows.x_num, rows.x_cat, rows.x_time, rows.y])
+    return Rows(
+        x_num=rows.x_num[first],
+        x_cat=rows.x_cat[first],
+        x_time=rows.x_time[first],
+        y=rows.y[first],
+        weights=_exact_sums(group, rows.weights, len(first)),
+    )
+
+
+def even_weights(weights: Floats) -> Floats:
+    """Divide weights by their mean, so that a constant factor changes nothing.
+
+    Example:
+        >>> even_weights(np.array([3.0, 3.0])).tolist(), even_weights(np.array([2.0, 6.0])).tolist()
+        ([1.0, 1.0], [0.5, 1.5])
+    """
+    largest = weights.max(initial=0.0)
+    if (weights == largest).all():
+        return np.ones(len(weights))
+    shares = weights / largest  # first this, so that nothing overflows
+    even: Floats = shares / shares.mean()
+    return even
+
+
+def group_rows(arrays: Sequence[NDArray[Any]]) -> tuple[Integers, Integers]:
+    """Find which rows are equal in all arrays.
+
+    Shape:
+        arrays of (n, ...) -> first (n_distinct,), group (n,)
+
+    Returns:
+        The place of one row of each group, the groups in the order of their bytes; and each
+        row's group.
+    """
+    key = np.concatenate([_as_bytes(array) for array in arrays], axis=1)
+    if key.shape[1] == 0:
+        return np.zeros(min(len(key), 1), dtype=np.int64), np.zeros(len(key), dtype=np.int64)
+    whole = np.ascontiguousarray(key).view(np.dtype((np.void, key.shape[1]))).ravel()
+    _, first, group = np.unique(whole, return_index=True, return_inverse=True)
+    return first.astype(np.int64), group.astype(np.int64).ravel()
+
+
+def _as_bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
+    """Bytes that are equal exactly where values are."""
+    flat = np.ascontiguousarray(array.reshape(len(array), -1))
+    if flat.dtype == np.float64:
+        flat = np.where(np.isnan(flat), np.nan, flat + 0.0)  # one NaN, and no -0.0
+    return flat.view(np.uint8).reshape(len(flat), flat.shape[1] * flat.dtype.itemsize)
+
+
+def _exact_sums(group: Integers, weights: Floats, n_groups: int) -> Floats:
+    """Sum weights by group, largest last, so that the rows' order cannot change a rounding."""
+    order = np.argsort(weights, kind="stable")
+    sums = np.bincount(group[order], weights=weights[order], minlength=n_groups)
+    return sums.astype(np.float64)

@@ -1,0 +1,190 @@
+"""From prepared rows to a trained model: what `auto` means, and the call of the trainer."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from afina.config import Config
+from afina.table import Schema
+from afina.tabular.answers import as_answers
+from afina.tabular.environment import torch_threads
+from afina.tabular.events import Listener
+from afina.tabular.model import Built, TabularModel, build_model
+from afina.tabular.rows import Rows, even_weights, take_together
+from afina.tabular.scoring import check_monitor, score
+from afina.train import CheckpointPlan, Result, Trainer
+
+# Up to so many training rows, so many rows a step; more rows, fewer and larger steps.
+_BATCHES = ((2_000, 32), (10_000, 64), (30_000, 128), (100_000, 256), (300_000, 512))
+_LARGEST_BATCH = 1024
+_MOST_THREADS = 4
+_ROWS_TIMES_NUMBERS = 1 << 28
+_MOST_LOGGED = 20_000
+
+Data = tuple[tuple[Tensor, Tensor], Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A model ready to train, and the rows it trains on.
+
+    Args:
+        built: the model.
+        train: what the trainer gets.
+        val: what decides when to stop; none: nothing is held out.
+        batch_size: rows per step, as resolved.
+        threads: processor threads, as resolved.
+    """
+
+    built: Built
+    train: Data
+    val: Data | None
+    batch_size: int
+    threads: int
+    higher_is_better: bool | None
+
+
+def make_plan(
+    train: Rows,
+    val: Rows | None,
+    *,
+    schema: Schema,
+    n_classes: int,
+    config: Config,
+    threads: int | None = None,
+) -> Plan:
+    """Fit preprocessing, build the network and lay out the rows.
+
+    Args:
+        train: training rows as they stand in the table.
+        val: validation rows, likewise.
+        n_classes: 0 for regression.
+        threads: of the run that is resumed; none: as the settings say.
+    """
+    higher_is_better = None if val is None else check_monitor(config.stop.monitor, n_classes)
+    with torch_threads(1):  # sums must not depend on how many there are
+        merged = take_together(train)
+        built = build_model(merged, schema, n_classes, config)
+        data = as_data(built.model, merged)
+        held_out = None if val is None else as_data(built.model, take_together(val))
+    asked = config.train.batch_size
+    batch_size = choose_batch_size(len(merged)) if isinstance(asked, str) else asked
+    batch_size = max(batch_size, config.train.microbatch_size or 0)  # only `auto` can be below
+    if threads is None:
+        wanted = config.train.threads
+        work = batch_size * built.n_parameters
+        threads = choose_threads(work) if isinstance(wanted, str) else wanted
+    return Plan(built, data, held_out, batch_size, threads, higher_is_better)
+
+
+def train_model(
+    plan: Plan,
+    config: Config,
+    *,
+    run_dir: Path | None = None,
+    listen: Listener | None = None,
+    resume: bool = False,
+) -> Result:
+    """Train the plan's network; it ends on the best weights."""
+    model, train = plan.built.model, config.train
+    monitor = config.stop.monitor
+    n_steps = -(-len(plan.train[1]) // plan.batch_size) * train.max_epochs
+    smoothing = train.label_smoothing if model.n_classes else 0.0
+    trainer = Trainer(
+        model.network,
+        loss=nn.CrossEntropyLoss(label_smoothing=smoothing) if model.n_classes else nn.MSELoss(),
+        optimizer=train.optimizer,
+        lr=train.lr,
+        weight_decay=train.weight_decay,
+        l2=train.l2,
+        momentum=train.momentum,
+        beta1=train.beta1,
+        beta2=train.beta2,
+        max_grad_norm=train.max_grad_norm,
+        schedule=train.schedule,
+        warmup_steps=train.warmup_steps,
+        batch_size=plan.batch_size,
+        microbatch_size=train.microbatch_size,
+        max_epochs=train.max_epochs,
+        patience=None if plan.val is None else config.stop.patience,
+        min_delta=config.stop.min_delta,
+        monitor=monitor if monitor.startswith("val/") else f"val/{monitor}",
+        higher_is_better=plan.higher_is_better,
+        scores=score_with(model),
+        seed=train.seed,
+        run_dir=run_dir,
+        checkpoints=CheckpointPlan(
+            every_steps=config.checkpoint.every_steps,
+            every_epochs=config.checkpoint.every_epochs,
+            every_minutes=config.checkpoint.every_minutes,
+            keep_last=config.checkpoint.keep_last,
+            keep_best=config.checkpoint.keep_best,
+        ),
+        observers=() if listen is None else (_passing_on(listen),),
+        log_every=max(1, n_steps // _MOST_LOGGED),
+    )
+    with torch_threads(plan.threads):
+        return trainer.fit(plan.train, plan.val, resume=resume)
+
+
+def choose_batch_size(n_rows: int) -> int:
+    """Choose rows per step by the number of distinct training rows.
+
+    Example:
+        >>> [choose_batch_size(n) for n in (100, 3_500, 50_000, 10**6)]
+        [32, 64, 256, 1024]
+    """
+    for most, size in _BATCHES:
+        if n_rows <= most:
+            return size
+    return _LARGEST_BATCH
+
+
+def choose_threads(work: int) -> int:
+    """Choose processor threads by rows per step times parameters: one, unless steps are large."""
+    return 1 if work < _ROWS_TIMES_NUMBERS else min(os.cpu_count() or 1, _MOST_THREADS)
+
+
+def as_data(model: TabularModel, rows: Rows) -> Data:
+    """Preprocess rows once, and lay out targets and weights for the trainer."""
+    with torch.no_grad():
+        numbers, codes = model.inputs(
+            torch.from_numpy(rows.x_num),
+            torch.from_numpy(rows.x_cat),
+            torch.from_numpy(rows.x_time),
+        )
+    if model.n_classes:
+        y = torch.from_numpy(rows.y.astype(np.int64))
+    else:
+        y = torch.from_numpy(rows.y).double()
+        y = ((y - model.target_mean) / model.target_scale).float()[:, None]
+    weights = torch.from_numpy(even_weights(rows.weights)).float()
+    return (numbers, codes), y, weights
+
+
+def score_with(model: TabularModel) -> Callable[[Any, Any, Any], Mapping[str, float]]:
+    """Score a network's outputs in the target's own units."""
+
+    def scores(outputs: Tensor, y: Tensor, weights: Tensor | None) -> Mapping[str, float]:
+        if not model.n_classes:
+            mean, scale = model.target_mean, model.target_scale
+            outputs, y = (part[:, 0].double() * scale + mean for part in (outputs, y))
+        answers = as_answers(outputs.double().numpy(), model.n_classes)
+        return score(answers, y.numpy(), None if weights is None else weights.double().numpy())
+
+    return scores
+
+
+def _passing_on(listen: Listener) -> Callable[[object], None]:
+    """Let a listener read what the trainer tells; what it returns stops nothing."""
+
+    def observer(event: object) -> None:
+        listen(event)
+
+    return observer

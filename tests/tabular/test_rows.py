@@ -1,0 +1,69 @@
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from afina.tabular.rows import Rows, take_together
+
+VALUES = st.sampled_from([0.0, -0.0, 1.0, -1.5, float("nan"), 1e300])
+WEIGHTS = st.sampled_from([1.0, 2.0, 0.1, 0.7, 3.0, 1e-9, 1e9])
+
+
+@st.composite
+def some_rows(draw: st.DrawFn) -> Rows:
+    n = draw(st.integers(1, 12))
+    return Rows(
+        x_num=draw(hnp.arrays(np.float64, (n, 2), elements=VALUES)),
+        x_cat=draw(hnp.arrays(np.int64, (n, 1), elements=st.integers(0, 2))),
+        x_time=draw(hnp.arrays(np.float64, (n, 1), elements=VALUES)),
+        y=draw(hnp.arrays(np.int64, n, elements=st.integers(0, 1))),
+        weights=draw(hnp.arrays(np.float64, n, elements=WEIGHTS)),
+    )
+
+
+def pick(rows: Rows, index: np.ndarray) -> Rows:
+    return Rows(
+        rows.x_num[index], rows.x_cat[index], rows.x_time[index], rows.y[index], rows.weights[index]
+    )
+
+
+def as_bytes(rows: Rows) -> list[bytes]:
+    parts = [rows.x_num + 0.0, rows.x_cat, rows.x_time + 0.0, rows.y, rows.weights]
+    return [part.tobytes() for part in parts]
+
+
+@settings(max_examples=60, deadline=None)
+@given(some_rows(), st.randoms(use_true_random=False))
+def test_the_order_of_rows_changes_no_byte(rows, random):
+    """Rows in any order are taken together to the same bytes."""
+    order = np.array(random.sample(range(len(rows)), len(rows)))
+    assert as_bytes(take_together(pick(rows, order))) == as_bytes(take_together(rows))
+
+
+@settings(max_examples=60, deadline=None)
+@given(some_rows())
+def test_a_weight_of_two_is_the_row_twice(rows):
+    """Rows with weight 2 and the same rows twice are taken together to the same bytes."""
+    ones = Rows(rows.x_num, rows.x_cat, rows.x_time, rows.y, np.ones(len(rows)))
+    twos = Rows(rows.x_num, rows.x_cat, rows.x_time, rows.y, np.full(len(rows), 2.0))
+    twice = pick(ones, np.repeat(np.arange(len(rows)), 2))
+    assert as_bytes(take_together(twos)) == as_bytes(take_together(twice))
+
+
+@settings(max_examples=60, deadline=None)
+@given(some_rows())
+def test_the_whole_weight_is_kept_and_no_row_is_left_twice(rows):
+    """Taking together keeps the total weight, and taking together again changes nothing."""
+    merged = take_together(rows)
+    assert np.isclose(merged.weights.sum(), rows.weights.sum(), rtol=1e-12)
+    assert as_bytes(take_together(merged)) == as_bytes(merged)
+
+
+def test_rows_without_any_feature_differ_by_target_only():
+    """With no columns at all, rows of one target are one row."""
+    none = np.empty((4, 0))
+    merged = take_together(
+        Rows(none, none.astype(np.int64), none, np.array([1, 0, 1, 1]), np.ones(4))
+    )
+    assert merged.y.tolist() == [0, 1]
+    assert merged.weights.tolist() == [1.0, 3.0]
