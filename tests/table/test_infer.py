@@ -53,7 +53,7 @@ def learn(table: pa.Table, **options: Any) -> str:
 def leaks(infer: Callable[[pa.Table, np.ndarray], str], first: pa.Table, second: pa.Table) -> bool:
     """Whether rows that are not trained on change what is learned."""
     rows = np.arange(0, first.num_rows, 2)
-    mixed = pa.concat_tables([first, second]).take(
+    mixed = pa.concat_tables([first, second], promote_options="permissive").take(
         [row if row % 2 == 0 else row + first.num_rows for row in range(first.num_rows)]
     )
     return infer(first, rows) != infer(mixed, rows)
