@@ -77,10 +77,10 @@ def test_another_seed_gives_another_net() -> None:
 @pytest.mark.parametrize("activation", ["relu", "tanh", "silu"])
 @pytest.mark.parametrize("norm", ["none", "batch", "layer", "rms"])
 @pytest.mark.parametrize("residual", [False, True])
-def test_outputs_start_at_unit_scale_or_below(
+def test_outputs_start_near_zero(
     activation: str, norm: str, residual: bool, generator: torch.Generator
 ) -> None:
-    """On scaled tables of any width a fresh net's outputs have a std of about 1 or less."""
+    """On scaled tables of any width a fresh net's outputs are small, and not 0."""
     wide = [("onehot", 10, False)] * 60
     for encodings in ([], ENCODINGS, wide):
         net = make_network(
@@ -95,7 +95,7 @@ def test_outputs_start_at_unit_scale_or_below(
         x_cat = torch.randint(2, 6, (500, len(encodings)), generator=generator)
         out = net(torch.randn(500, 3, generator=generator), x_cat)
 
-        assert 0.05 < out.std().item() < 1.6
+        assert 0.005 < out.std().item() < 0.2
 
 
 def test_one_hot_columns_do_not_drown_the_first_layer(generator: torch.Generator) -> None:
