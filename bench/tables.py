@@ -31,7 +31,7 @@ from public_tables import TABLES, PublicTable, split
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.impute import SimpleImputer
-from sklearn.metrics import log_loss, root_mean_squared_error, roc_auc_score
+from sklearn.metrics import log_loss, roc_auc_score, root_mean_squared_error
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -88,7 +88,8 @@ def peer_frame(x: pd.DataFrame) -> pd.DataFrame:
         elif not pd.api.types.is_numeric_dtype(x[name]):
             text = x[name].astype("string")
             top = text.value_counts().index[:254]  # gradient boosting takes 255 at most
-            x[name] = text.where(text.isin(top) | text.isna(), "(other)").astype("category")
+            kept = text.where(text.isin(top) | text.isna(), "(other)").astype(object)
+            x[name] = kept.where(text.notna(), np.nan).astype("category")
     return x
 
 

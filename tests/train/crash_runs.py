@@ -17,6 +17,7 @@ import shutil
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,9 +107,7 @@ def child(run: Path, n: int | None) -> int:
         os._exit(0)
     except Interrupted as stopped:
         os._exit(stopped.exit_code)
-    except BaseException:
-        import traceback
-
+    except Exception:
         traceback.print_exc()
         os._exit(1)
 

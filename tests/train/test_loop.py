@@ -1,6 +1,7 @@
 """The arithmetic of a step: accumulation is the large batch."""
 
 import copy
+import itertools
 
 import pytest
 import torch
@@ -27,7 +28,7 @@ def uneven(batch: Batch, cuts: list[int]) -> list[Batch]:
     edges = [0, *cuts, len(batch.x)]
     return [
         Batch(batch.x[a:b], batch.y[a:b], None if batch.weights is None else batch.weights[a:b])
-        for a, b in zip(edges, edges[1:], strict=False)
+        for a, b in itertools.pairwise(edges)
         if a < b
     ]
 

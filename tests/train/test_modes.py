@@ -10,9 +10,14 @@ def test_modes_come_back_also_after_an_error() -> None:
     """Each module gets its own mode back."""
     model = nn.Sequential(nn.Dropout(), nn.Sequential(nn.BatchNorm1d(2)))
     model[1].eval()
-    with pytest.raises(KeyError), eval_mode(model):
-        assert not any(m.training for m in model.modules())
-        raise KeyError
+
+    def look_and_fail() -> None:
+        with eval_mode(model):
+            assert not any(m.training for m in model.modules())
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        look_and_fail()
 
     assert [m.training for m in model.modules()] == [True, True, False, False]
 

@@ -68,15 +68,14 @@ def test_seeded_faults_are_caught(tmp_path: Path, fault: str) -> None:
     assert len({r["sha256"] for r in runs}) > 1
 
 
-class Crash(Exception):
+class CrashError(Exception):
     """Stands for a process that dies between two steps."""
 
 
 def dying_at(step: int):
     def observer(event):
         if isinstance(event, StepEvent) and event.step == step:
-            raise Crash
-        return None
+            raise CrashError
 
     return observer
 
@@ -112,7 +111,7 @@ def test_shuffling_loader_goes_on_where_it_was(tmp_path: Path, step: int) -> Non
     """A shuffling DataLoader is read again up to its place, and the run ends the same."""
     whole = Trainer(**settings(tmp_path / "whole"))
     whole.fit(loader())
-    with pytest.raises(Crash):
+    with pytest.raises(CrashError):
         Trainer(**settings(tmp_path / "run", observers=[dying_at(step)])).fit(loader())
     torch.manual_seed(12345)
     again = Trainer(**settings(tmp_path / "run"))
@@ -126,7 +125,7 @@ def test_shuffling_loader_goes_on_where_it_was(tmp_path: Path, step: int) -> Non
 
 def crashed_run(tmp_path: Path, step: int = 8) -> Path:
     run = tmp_path / "run"
-    with pytest.raises(Crash):
+    with pytest.raises(CrashError):
         Trainer(**settings(run, observers=[dying_at(step)])).fit(loader())
     return run
 
@@ -136,7 +135,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_used(tmp_path: Path) -
     whole = Trainer(**settings(tmp_path / "whole"))
     whole.fit(loader())
     run = crashed_run(tmp_path)
-    newest = sorted((run / "checkpoints").glob("step-*"))[-1]
+    newest = max((run / "checkpoints").glob("step-*"))
     data = bytearray((newest / "optimizer.safetensors").read_bytes())
     data[-5] ^= 1
     (newest / "optimizer.safetensors").write_bytes(data)

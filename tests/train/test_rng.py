@@ -44,10 +44,15 @@ def test_reseeding_gives_the_same_numbers_from_any_state() -> None:
 def test_isolated_gives_the_generators_back_also_after_an_error() -> None:
     """The caller's generators are as they were."""
     before = (torch.get_rng_state(), random.getstate())
-    with pytest.raises(KeyError), rng.isolated():
-        rng.reseed_everything(0, "step", 0)
-        torch.rand(3)
-        raise KeyError
+
+    def draw_and_fail() -> None:
+        with rng.isolated():
+            rng.reseed_everything(0, "step", 0)
+            torch.rand(3)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        draw_and_fail()
 
     assert torch.equal(torch.get_rng_state(), before[0])
     assert random.getstate() == before[1]
