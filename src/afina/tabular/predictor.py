@@ -141,8 +141,9 @@ class Predictor:
             )
             for at in range(0, n_rows, size)
         ]
-        shape = (0, len(self.classes)) if self.classes else (0,)
-        answers = np.concatenate(parts) if parts else np.empty(shape)
+        if not parts:
+            return np.empty((0, len(self.classes)) if self.classes else 0)
+        answers = np.concatenate(parts)
         bad = ~np.isfinite(answers.reshape(n_rows, -1)).all(axis=1)
         if bad.any():
             row = int(np.argmax(bad))

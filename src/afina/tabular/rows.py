@@ -53,7 +53,7 @@ def take_together(rows: Rows) -> Rows:
         >>> y = np.array([0.0, 1.0, 0.0])
         >>> rows = take_together(Rows(x, none.astype(np.int64), none, y, np.ones(3)))
         >>> rows.x_num.ravel().tolist(), rows.weights.tolist()
-        ([1.0, 2.0], [1.0, 2.0])
+        ([2.0, 1.0], [2.0, 1.0])
     """
     first, group = group_rows([rows.x_num, rows.x_cat, rows.x_time, rows.y])
     return Rows(

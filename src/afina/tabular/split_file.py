@@ -4,8 +4,8 @@
 
 A mask is base64 of zlib of one bit a row (row 0 is the highest bit of the first byte; the last
 byte is filled up with zeros). Rows count from 0 as they stand in the table; a row in neither was
-left out. With a validation table of its own, `val` is null. `sha256` is that of the two masks'
-raw bytes, train first.
+left out. With a validation table of its own, `val` is null. `sha256` is that of the
+number of rows in decimal digits, followed by the two masks' raw bytes, train first.
 """
 
 import base64
@@ -33,14 +33,14 @@ def write_split(
         >>> [part.tolist() for part in read_split(data, "split.json")]
         [[0, 2], [1]]
     """
-    masks = [_mask(train, n_rows), None if val is None else _mask(val, n_rows)]
+    masks = (_mask(train, n_rows), None if val is None else _mask(val, n_rows))
     content = {
         "format": FORMAT,
         "how": how,
         "n_rows": n_rows,
         "train": _packed(masks[0]),
         "val": _packed(masks[1]),
-        "sha256": hashlib.sha256(b"".join(mask or b"" for mask in masks)).hexdigest(),
+        "sha256": _digest(n_rows, masks[0], masks[1]),
     }
     return json.dumps(content, indent=1).encode() + b"\n"
 
@@ -68,9 +68,13 @@ def _read_masks(content: Any) -> tuple[bytes, bytes | None, int]:
         raise ValueError("it is of another format")
     train = _unpacked(content["train"], n_rows)
     val = None if content["val"] is None else _unpacked(content["val"], n_rows)
-    if hashlib.sha256(train + (val or b"")).hexdigest() != content["sha256"]:
+    if _digest(n_rows, train, val) != content["sha256"]:
         raise ValueError("the sha256 differs")
     return train, val, n_rows
+
+
+def _digest(n_rows: int, train: bytes, val: bytes | None) -> str:
+    return hashlib.sha256(str(n_rows).encode() + train + (val or b"")).hexdigest()
 
 
 def _mask(rows: NDArray[np.int64], n_rows: int) -> bytes:
