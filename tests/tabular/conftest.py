@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from afina.config import Config, ModelConfig, TableConfig, TrainConfig
+from afina.tabular import finish
 
 COLORS = ("red", "green", "blue", "grey", "NA")
 
@@ -57,6 +58,18 @@ def quick_config(**table: object) -> Config:
         model=ModelConfig(d_block=16, n_blocks=1),
         train=TrainConfig(max_epochs=4, batch_size=16, lr=0.01),
     )
+
+
+@pytest.fixture
+def reports() -> None:
+    """Ask for this where the report matters."""
+
+
+@pytest.fixture(autouse=True)
+def _no_report(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the report out, which takes longer than a small fit and has tests of its own."""
+    if "reports" not in request.fixturenames:
+        monkeypatch.setattr(finish, "write_report", lambda run: run)
 
 
 @pytest.fixture

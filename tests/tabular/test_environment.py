@@ -28,8 +28,9 @@ def test_differences_are_named():
 def test_threads_are_given_back():
     """Inside, torch has the threads asked for; afterwards those it had, also after an error."""
     before = torch.get_num_threads()
-    with pytest.raises(ZeroDivisionError), torch_threads(2):
+    with torch_threads(2):
         assert torch.get_num_threads() == 2
+    with pytest.raises(ZeroDivisionError), torch_threads(2):
         _ = 1 / 0
 
     assert torch.get_num_threads() == before

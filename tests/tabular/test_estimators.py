@@ -328,7 +328,7 @@ def test_random_states(rng):
         AfinaRegressor(random_state=-1).fit(x, x[:, 0])
 
 
-def test_a_run_folder_of_an_estimator(tmp_path, rng):
+def test_a_run_folder_of_an_estimator(tmp_path, reports):
     """With run_dir the fit leaves a run folder, whose model answers as the estimator does."""
     frame, y = mixed_frame()
     run = tmp_path / "run"

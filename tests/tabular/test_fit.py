@@ -7,6 +7,7 @@ import pyarrow.parquet
 import pytest
 
 from afina.errors import (
+    AfinaWarning,
     ConfigError,
     Interrupted,
     LockedError,
@@ -37,7 +38,7 @@ FILES = {
 }
 
 
-def test_a_run_folder_is_complete(tables, kinds_csv, tmp_path):
+def test_a_run_folder_is_complete(tables, kinds_csv, tmp_path, reports):
     """A fit leaves every file of the run folder, and a summary that says what was done."""
     outcome = fit_table(kinds_csv, target="kind", config=tables.config(), out=tmp_path / "run")
     run = outcome.run
@@ -365,6 +366,21 @@ def test_typed_labels_stay_typed(tables, tmp_path):
     assert found.schema.field("prediction").type == pa.int64()
     assert set(found["prediction"].to_pylist()) <= {big, big + 1}
     assert found.column_names == ["prediction", f"probability_{big}", f"probability_{big + 1}"]
+
+
+def test_a_report_that_fails_costs_no_model(tables, prices_csv, tmp_path, monkeypatch):
+    """Where the report cannot be written, a warning says so, and the run is whole."""
+    from afina.tabular import finish
+
+    def fail(run):
+        raise StorageError("No space.")
+
+    monkeypatch.setattr(finish, "write_report", fail)
+    with pytest.warns(AfinaWarning, match=r"No space.*afina report"):
+        done = fit_table(prices_csv, target="price", config=tables.config(), out=tmp_path / "run")
+
+    assert load(done.run).target == "price"
+    assert (done.run / "summary.json").exists()
 
 
 def _fail(*args, **others):

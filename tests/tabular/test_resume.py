@@ -78,7 +78,7 @@ def test_a_run_killed_twice_ends_the_same(tables, prices_csv, tmp_path):
     assert digest(tmp_path / "run") == digest(whole.run)
 
 
-def test_a_run_killed_before_its_model_is_finished(tables, prices_csv, tmp_path):
+def test_a_run_killed_before_its_model_is_finished(tables, prices_csv, tmp_path, reports):
     """Killed after training, with or without a model in place, a run is finished by resuming."""
     config = config_of(tables)
     whole = fit_table(prices_csv, target="price", config=config, out=tmp_path / "whole")

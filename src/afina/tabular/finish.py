@@ -2,11 +2,13 @@
 
 import json
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from afina.config import Config
+from afina.errors import AfinaError, AfinaWarning
 from afina.report import write_report
 from afina.storage import commit_folder, lock_folder, remove_folder, sweep, write_file
 from afina.table import Features, Schema
@@ -75,11 +77,23 @@ def finish_run(run: Run, result: Result, listen: Listener) -> Outcome:
         commit_folder(run.folder / "model", files)
         text = json.dumps(summary, indent=1, allow_nan=False, ensure_ascii=False)
         write_file(run.folder / "summary.json", text.encode() + b"\n")
-        write_report(run.folder)
+        _report(run.folder)
     score = summary["score"]
     write_log(run.folder, f"finished: {result.stop.why}; {score['name']} {score['value']}")
     listen(Finished(summary))
     return Outcome(run.folder, summary, prepared.schema)
+
+
+def _report(folder: Path) -> None:
+    """Write the report; the model is safe by now, so a failure is no more than a warning."""
+    try:
+        write_report(folder)
+    except (AfinaError, OSError) as error:
+        warnings.warn(
+            f"The report could not be written: {error} Try again: afina report {folder}",
+            AfinaWarning,
+            stacklevel=2,
+        )
 
 
 def make_predictor(prepared: Prepared, plan: Plan, config: Config) -> Predictor:
