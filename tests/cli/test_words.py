@@ -7,7 +7,7 @@ import pytest
 from afina.cli.words import count, score_sentence
 
 
-def summary(name: str, value: float, baseline: float, *, higher: bool) -> dict[str, Any]:
+def summary(name: str, value: float | None, baseline: float, *, higher: bool) -> dict[str, Any]:
     """Make the part of a summary that the sentence is about."""
     score = {
         "name": name,
@@ -26,16 +26,16 @@ def summary(name: str, value: float, baseline: float, *, higher: bool) -> dict[s
         (0.5, 0.6, True, " The model is no better than that."),
         (0.6, 0.6, True, " The model is no better than that."),
         (0.5, 0.6, False, ""),
-        (float("nan"), 0.6, True, " The model is no better than that."),
+        (None, 0.6, True, " The model is no better than that."),
     ],
 )
-def test_score_sentence(value: float, baseline: float, higher: bool, verdict: str) -> None:
+def test_score_sentence(value: float | None, baseline: float, higher: bool, verdict: str) -> None:
     """The score stands beside the baseline; a model that does not beat it is said to be such."""
     sentence = score_sentence(summary("accuracy", value, baseline, higher=higher))
 
-    assert sentence.startswith("validation accuracy ")
+    assert sentence.startswith("Validation accuracy ")
     assert "beside 0.6" in sentence
-    assert sentence.endswith(f"for the commonest class.{verdict}")
+    assert sentence.endswith(f"(the commonest class).{verdict}")
 
 
 def test_count() -> None:

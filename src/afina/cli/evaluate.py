@@ -1,14 +1,14 @@
 """afina evaluate: how good a model is on a table with known answers."""
 
 from afina.cli.options import AsJson, Debug, Model, Quiet, Table
-from afina.cli.streams import emit, emit_json
+from afina.cli.streams import emit, emit_json, show_note
 
 
 def evaluate(
     model: Model,
     table: Table,
     as_json: AsJson = False,
-    quiet: Quiet = False,  # noqa: ARG001 - notes are silenced by whoever shows them
+    quiet: Quiet = False,
     debug: Debug = False,  # noqa: ARG001 - looked for by whoever tells errors
 ) -> None:
     """Score a model on a table with known answers.
@@ -19,6 +19,9 @@ def evaluate(
     from afina.tabular import load
 
     result = load(model).evaluate_table(table)
+    if not quiet:
+        for note in result["notes"]:
+            show_note(note)
     if as_json:
         emit_json({"model": str(model), "table": str(table), **result})
         return

@@ -8,7 +8,7 @@ import traceback
 
 import typer
 
-from afina.cli.streams import show_error
+from afina.cli.streams import show_error, show_stop
 from afina.errors import AfinaError, Interrupted
 
 USAGE = 2
@@ -33,6 +33,9 @@ def tell_error(error: BaseException, *, debug: bool) -> int:
         raise error
     if debug:
         traceback.print_exception(error)
+    if isinstance(error, Interrupted):
+        show_stop(str(error))
+        return error.exit_code
     code, message = _explain(error, debug=debug)
     show_error(message)
     return code
@@ -44,7 +47,7 @@ def _explain(error: BaseException, *, debug: bool) -> tuple[int, str]:
     if hasattr(error, "format_message"):
         return USAGE, _explain_usage(error)
     match error:
-        case AfinaError() | Interrupted():
+        case AfinaError():
             return error.exit_code, str(error)
         case KeyboardInterrupt():
             return 128 + signal.SIGINT, "Stopped by Ctrl-C; nothing was finished."

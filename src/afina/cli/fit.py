@@ -132,7 +132,6 @@ def _run(
     from afina.cli.ending import finish
     from afina.cli.story import Story
     from afina.config import to_toml
-    from afina.data import bundled_table
     from afina.tabular import fit_table
 
     if voice.verbose:
@@ -147,7 +146,7 @@ def _run(
             overwrite=overwrite,
             listen=story,
         )
-    finish(voice, outcome, table=table or bundled_table(), as_json=as_json)
+    finish(voice, outcome, as_json=as_json)
 
 
 def _check_split(

@@ -89,7 +89,7 @@ def _termination() -> Iterator[None]:
     """Turn SIGTERM into an exception, so that a half-written file is removed."""
 
     def on_signal(signum: int, _frame: FrameType | None) -> None:
-        raise Interrupted("Stopped by SIGTERM; nothing was finished.", signum)
+        raise Interrupted("SIGTERM came before anything was finished.", signum)
 
     before = signal.signal(signal.SIGTERM, on_signal)
     try:

@@ -26,7 +26,7 @@ def predict(
 ) -> None:
     """Predict each row of a table, in its order.
 
-    The columns are `prediction` and, for classes, a probability each.
+    The columns are `prediction` and, for classes, `probability_<class>` each.
     """
     from afina.cli.write import check_out, write_csv, write_table
 

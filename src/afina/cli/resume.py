@@ -1,5 +1,7 @@
 """afina resume: go on with an interrupted run."""
 
+from pathlib import Path
+
 from afina.cli.options import AsJson, Debug, Quiet, Run, Verbose, check_loudness
 
 
@@ -22,6 +24,17 @@ def resume(
     from afina.tabular import resume_run
 
     voice = open_voice(quiet=quiet, verbose=verbose)
-    with Story(voice, monitor="val/loss") as story:
+    with Story(voice, monitor=_monitor(run)) as story:
         outcome = resume_run(run, listen=story)
-    finish(voice, outcome, table=None, as_json=as_json)
+    finish(voice, outcome, as_json=as_json)
+
+
+def _monitor(run: Path) -> str:
+    """Read which metric decides; whatever is wrong with the run is told by who resumes it."""
+    from afina.config import read_config
+    from afina.errors import ConfigError
+
+    try:
+        return read_config(run / "config.toml").stop.monitor
+    except ConfigError:
+        return "val/loss"

@@ -27,7 +27,7 @@ class Story:
 
     def __init__(self, voice: Voice, *, monitor: str) -> None:
         self._voice = voice
-        self._monitor = monitor
+        self._monitor = monitor if monitor.startswith("val/") else f"val/{monitor}"
         self._progress: Progress | None = None
 
     def __enter__(self) -> Self:
@@ -61,7 +61,7 @@ class Story:
                 self._tell_started(event)
             case StopEvent():
                 self._close()
-                self._voice.say(f"\n{event.why}")
+                self._tell_stop(event)
 
     def _close(self) -> None:
         if self._progress is not None:
@@ -74,10 +74,10 @@ class Story:
         for line in column_lines(event.schema, whole=self._voice.verbose):
             say(line)
         say(
-            f"\n{count(event.n_train, 'row')} to learn from, {event.n_val:,} held out to decide "
-            f"when to stop, {event.n_left_out:,} left out"
+            f"\nrows: {event.n_train:,} to learn from, {event.n_val:,} to decide when to stop, "
+            f"{event.n_left_out:,} left out"
         )
-        say(event.how_split)
+        say(f"split: {event.how_split}")
         if not self._voice.quiet:
             for note in event.notes:
                 show_note(note)
@@ -86,27 +86,35 @@ class Story:
             f"{count(event.threads, 'thread')}"
         )
 
+    def _tell_stop(self, event: StopEvent) -> None:
+        text = f"Stopped after epoch {event.epoch}: {event.why}."
+        if event.best_epoch is not None:
+            text += f" The best was epoch {event.best_epoch}; its weights are kept."
+        self._voice.say(f"\n{text}")
+
     def _tell_started(self, event: Started) -> None:
         where = f"run folder: {event.run}"
-        if event.resumed_from is not None:
+        if event.resumed_from:
             where += f", going on from step {event.resumed_from:,}"
-        self._voice.say(f"{where}\n")
+        elif event.resumed_from == 0:
+            where += ", which has no checkpoint: from the start"
+        self._voice.say(where)
+        if self._voice.live:
+            self._voice.say("Ctrl-C saves and stops; `afina resume` goes on.", style="dim")
+        self._voice.say()
         self._progress = open_progress(
             self._voice, n_epochs_max=event.n_epochs_max, monitor=self._monitor
         )
 
 
-def tell_end(
-    voice: Voice, *, run: Path, summary: Mapping[str, Any], report: Path | None, table: Path | None
-) -> None:
+def tell_end(voice: Voice, *, run: Path, summary: Mapping[str, Any], report: Path) -> None:
     """Say how good the model is, where everything lies, and what to type next.
 
     Args:
         voice: where to.
         run: the run folder.
         summary: what `summary.json` says.
-        report: the report, where one was written.
-        table: a table that the model can predict for.
+        report: the page about it.
     """
     voice.say(score_sentence(summary), style="bold")
     if len(summary["scores"]) > 1:
@@ -116,24 +124,21 @@ def tell_end(
     voice.say()
     voice.say(f"took {seconds(float(summary['seconds']))}")
     voice.say(f"run folder: {run}")
-    if report is not None:
-        voice.say(f"report: {report}")
+    voice.say(f"report: {report}")
     voice.say("\nnext:")
-    for line in next_commands(run, table):
+    for line in next_commands(run, str(summary["table"])):
         voice.say(f"  {line}")
 
 
-def next_commands(run: Path, table: Path | None) -> list[str]:
+def next_commands(run: Path, table: str) -> list[str]:
     """Give commands that can be typed as they stand."""
     folder = shlex.quote(str(run))
-    source = shlex.quote(str(table)) if table is not None else "TABLE"
-    lines = [
-        (f"afina predict {folder} {source} --out {_free_name()}", "predictions for a table"),
-        (f"afina report {folder}", "write the report again"),
-        (f"afina resume {folder}", "go on, had it been interrupted"),
+    source = shlex.quote(table)
+    return [
+        f"afina predict {folder} {source} --out {_free_name()}",
+        f"afina report {folder}  # writes the report again",
+        f"afina resume {folder}  # goes on with a run that was interrupted",
     ]
-    width = max(len(command) for command, _ in lines)
-    return [f"{command:{width}}  # {what}" for command, what in lines]
 
 
 def _free_name() -> str:

@@ -26,6 +26,11 @@ def show_note(message: str) -> None:
     _complain("note", message)
 
 
+def show_stop(message: str) -> None:
+    """Write to stderr that the command was stopped, and what was saved."""
+    _complain("stopped", message)
+
+
 def show_error(message: str) -> None:
     """Write an error to stderr."""
     _complain("error", message)

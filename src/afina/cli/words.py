@@ -23,9 +23,13 @@ def score_sentence(summary: Mapping[str, Any]) -> str:
         summary: what `summary.json` says.
     """
     score = summary["score"]
-    value, baseline = float(score["value"]), float(score["baseline"])
+    value, baseline = score["value"], score["baseline"]
     ours, theirs = pair(value, baseline)
-    where = "validation" if summary["on"] == "val" else "training"
-    better = value > baseline if score["higher_is_better"] else value < baseline
+    where = "Validation" if summary["on"] == "val" else "Training"
+    what = score["baseline_is"]
+    name = score["name"].replace("_", " ")
+    better = None not in (value, baseline) and (
+        value > baseline if score["higher_is_better"] else value < baseline
+    )
     verdict = "" if better else " The model is no better than that."
-    return f"{where} {score['name']} {ours}, beside {theirs} for {score['baseline_is']}.{verdict}"
+    return f"{where} {name} {ours}, beside {theirs} for the baseline ({what}).{verdict}"

@@ -1,10 +1,9 @@
 """Predictions into a file: all of it or nothing."""
 
-import csv
 import io
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -64,19 +63,31 @@ def write_table(table: pa.Table, out: Path) -> None:
 def write_csv(table: pa.Table, file: BinaryIO, *, delimiter: str = ",") -> None:
     """Write a table as CSV: UTF-8, a line feed after each row, quotes where they are needed."""
     text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=False)
-    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
-    writer.writerow(table.column_names)
+    text.write(_line(table.column_names, delimiter))
     for batch in table.to_batches(max_chunksize=4096):
-        writer.writerows(zip(*(_cells(column) for column in batch.columns), strict=True))
+        rows = zip(*(_cells(column) for column in batch.columns), strict=True)
+        text.writelines(_line(row, delimiter) for row in rows)
     text.flush()
     text.detach()  # the file is not ours to close
 
 
-def _cells(column: pa.Array) -> list[object]:
+def _line(cells: Iterable[str], delimiter: str) -> str:
+    """Write a row; the standard library's writer leaves a lone carriage return unquoted."""
+    special = {delimiter, '"', "\r", "\n"}
+    quoted = (
+        '"' + cell.replace('"', '""') + '"' if not cell or special & set(cell) else cell
+        for cell in cells
+    )
+    return delimiter.join(quoted) + "\n"
+
+
+def _cells(column: pa.Array) -> list[str]:
     """Give cells that read back equal; float32 in its own shortest digits."""
     if pa.types.is_float32(column.type):
         return list(map(str, column.to_numpy(zero_copy_only=False)))
-    return list(column.to_pylist())
+    if pa.types.is_boolean(column.type):
+        return ["true" if cell else "false" for cell in column.to_pylist()]
+    return list(map(str, column.to_pylist()))
 
 
 def _write_tsv(table: pa.Table, file: BinaryIO) -> None:

@@ -149,7 +149,13 @@ def _read_blocks(body: memoryview, delimiter: str, n_columns: int, *, quoted: bo
         try:
             return pyarrow.csv.read_csv(
                 pa.BufferReader(body),
-                read_options=pyarrow.csv.ReadOptions(column_names=numbers, block_size=block),
+                read_options=pyarrow.csv.ReadOptions(
+                    column_names=numbers,
+                    block_size=block,
+                    # A program with torch that ends while pyarrow's threads still start is
+                    # aborted by the C++ runtime (pyarrow 26, torch 2.13: every other time).
+                    use_threads=False,
+                ),
                 parse_options=pyarrow.csv.ParseOptions(
                     delimiter=delimiter,
                     quote_char='"' if quoted else False,
