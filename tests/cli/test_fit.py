@@ -1,0 +1,197 @@
+"""afina fit."""
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+Tree = Callable[[Path], dict[str, bytes]]
+
+
+def test_stdout_is_the_run_folder(fitted) -> None:
+    """The only line on stdout is the run folder's path."""
+    assert fitted.done.stdout == "a run\n"
+
+
+def test_stderr_tells_the_whole_story(fitted) -> None:
+    """What was learned from what, how it went, the score beside the baseline, why it stopped."""
+    text = fitted.done.stderr
+
+    assert text.isprintable() or "\x1b" not in text
+    for words in [
+        "cars.csv: 160 rows, 4 columns\n",
+        "target: class (binary)\n",
+        "  size    numeric      ",
+        "  color   categorical  ",
+        "  note    ignored      ",
+        "1 left out\n",
+        "run folder: a run\n",
+        "epoch 1, loss ",
+        "Stopped after epoch ",
+        "Validation accuracy ",
+        " for the baseline (always '0",
+        "report: a run/report.html\n",
+    ]:
+        assert words in text, words
+    assert text.count("\nepoch ") <= 20
+
+
+def test_the_next_commands_run(fitted, afina: Run, tmp_path: Path) -> None:
+    """Each command that is shown at the end runs as it stands."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    commands = fitted.done.stderr.partition("\nnext:\n")[2].splitlines()
+
+    assert [line.split()[1] for line in commands] == ["predict", "report", "resume"]
+    for command in commands:
+        run = subprocess.run(
+            ["bash", "-c", command],
+            cwd=tmp_path,
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert run.returncode == 0, run.stderr
+    assert (tmp_path / "predictions.csv").read_text().count("\n") == 161
+
+
+def test_quiet_json(cars: Path, afina_here: Run) -> None:
+    """With -q --json, stderr is empty and stdout is one object with the summary."""
+    run = afina_here(
+        "fit",
+        cars,
+        "--target",
+        "class",
+        "--json",
+        "-q",
+        "--set",
+        "train.max_epochs=1",
+        "--out",
+        "r",
+    )
+
+    assert (0, "") == (run.returncode, run.stderr)
+    found = json.loads(run.stdout)
+    assert (1, "r", "class") == (found["schema_version"], found["run"], found["summary"]["target"])
+    assert 0 <= found["summary"]["score"]["baseline"] <= 1
+
+
+def test_a_run_is_not_replaced_unasked(fitted, afina_here: Run, tree: Tree) -> None:
+    """A folder that is taken is refused with exit code 5, and not one byte in it changes."""
+    before = tree(fitted.folder)
+
+    run = afina_here("fit", "cars.csv", "--target", "class", "--out", "a run")
+
+    assert (5, "") == (run.returncode, run.stdout)
+    assert "a run" in run.stderr
+    assert before == tree(fitted.folder)
+
+
+def test_overwrite_replaces_a_run(fitted, afina: Run) -> None:
+    """Asked to, a new run takes the old one's place; nothing else is left beside it."""
+    summary = fitted.folder / "a run" / "summary.json"
+    before = summary.read_bytes()
+    settings = ["--set", "train.max_epochs=1", "--overwrite"]
+
+    run = afina("fit", "cars.csv", "--target", "class", "--out", "a run", *settings)
+
+    assert (0, "a run\n") == (run.returncode, run.stdout)
+    assert before != summary.read_bytes()
+    assert {"a run", "cars.csv"} == {path.name for path in fitted.folder.iterdir()}
+
+
+def test_a_failed_overwrite_changes_nothing(fitted, afina_here: Run, tree: Tree) -> None:
+    """A fit that fails leaves the run that it was to replace as it was."""
+    before = tree(fitted.folder)
+
+    run = afina_here("fit", "cars.csv", "--target", "clas", "--out", "a run", "--overwrite")
+
+    assert run.returncode == 3
+    assert "Did you mean 'class'?" in run.stderr
+    assert before == tree(fitted.folder)
+
+
+def test_no_target(cars: Path, afina_here: Run, tmp_path: Path) -> None:
+    """Without --target the columns are listed, and nothing is made."""
+    run = afina_here("fit", cars)
+
+    assert (2, "") == (run.returncode, run.stdout)
+    assert run.stderr.endswith("are: size, color, note, class.\n")
+    assert [cars] == list(tmp_path.iterdir())
+
+
+def test_verbose_and_colors(cars: Path, afina: Run) -> None:
+    """-v shows the settings and a line an epoch; FORCE_COLOR colors, but moves no cursor."""
+    settings = ["--set", "train.max_epochs=4", "-v"]
+    run = afina("fit", cars, "--target", "class", *settings, FORCE_COLOR="1", TERM="xterm")
+
+    assert run.returncode == 0
+    assert "max_epochs = 4" in run.stderr
+    for epoch in range(1, 5):
+        assert f"epoch {epoch}, loss " in run.stderr
+    assert "\x1b[1m" in run.stderr
+    assert not re.search(r"\x1b\[[^m]*[A-LN-Za-ln-z]", run.stderr)
+    assert run.stdout.isprintable() or run.stdout.count("\n") == 1
+
+
+def run_in_terminal(arguments: list[str], folder: Path, *, stop_at: str) -> tuple[int, str]:
+    """Run `afina` in a terminal, and press Ctrl-C when a text appears.
+
+    Returns:
+        The exit code, and what the terminal showed.
+    """
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(folder)
+        os.environ["TERM"] = "xterm"
+        os.environ.pop("NO_COLOR", None)
+        os.execv(  # noqa: S606 - it is our own command line
+            sys.executable, [sys.executable, "-m", "afina", *arguments]
+        )
+    shown, pressed = b"", False
+    while True:
+        ready, _, _ = select.select([terminal], [], [], 100)
+        try:
+            part = os.read(terminal, 65536) if ready else b""
+        except OSError:  # the program ended
+            part = b""
+        if not part:
+            break
+        shown += part
+        if not pressed and stop_at.encode() in shown:
+            os.write(terminal, b"\x03")
+            pressed = True
+    _, status = os.waitpid(pid, 0)
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(status), shown.decode()
+
+
+# Forking a process with threads is what pytest's own fork does too; the child only executes.
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_ctrl_c_in_a_terminal(cars: Path, afina: Run, tmp_path: Path) -> None:
+    """On a terminal a line shows the progress; Ctrl-C saves, says how to go on, and that works."""
+    arguments = ["fit", str(cars), "--target", "class", "--out", "r"]
+    slow = ["--set", "stop.patience=none", "--set", "train.max_epochs=5000"]
+
+    code, shown = run_in_terminal([*arguments, *slow], tmp_path, stop_at="best ")
+
+    assert code == 128 + signal.SIGINT
+    assert "epoch " in shown
+    assert "\x1b[2K" in shown
+    assert shown.rstrip().endswith("afina resume r")
+    assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 1  # the cursor is back
+
+    config = tmp_path / "r" / "config.toml"
+    assert "max_epochs = 5000" in config.read_text()
+    run = afina("predict", "r", cars)
+    assert run.returncode == 4
+    assert "afina resume r" in run.stderr
