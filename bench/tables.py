@@ -18,6 +18,7 @@ import json
 import os
 import platform
 import time
+import tomllib
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -77,6 +78,22 @@ CONTENDERS: dict[str, Make] = {
 }
 
 
+def variant(text: str) -> Make:
+    """Make afina with settings other than the default: `init=torch,dropout=0.2`."""
+    settings = tomllib.loads("\n".join(quote(pair) for pair in text.split(",")))
+
+    def make(classes: bool, seed: int) -> Any:
+        return afina_default(classes, seed).set_params(**settings)
+
+    return make
+
+
+def quote(pair: str) -> str:
+    """Write `key=value` as TOML, where a bare word is a string."""
+    key, value = pair.split("=")
+    return f'{key}="{value}"' if value.isidentifier() else pair
+
+
 def peer_frame(x: pd.DataFrame) -> pd.DataFrame:
     """Write dates as numbers and text as categories, for the peers."""
     x = x.copy()
@@ -118,23 +135,24 @@ def main() -> None:
     parser.add_argument("--tables", nargs="*", default=DEFAULT)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", nargs="*", default=tuple(CONTENDERS))
+    parser.add_argument("--variant", nargs="*", default=[], help="afina with, such as init=torch")
     parser.add_argument("--out", type=Path, help="also write the table as Markdown")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     by_name = {t.name: t for t in TABLES}
+    contenders = {name: CONTENDERS[name] for name in args.only}
+    contenders |= {f"afina {text}": variant(text) for text in args.variant}
     results: dict[str, dict[str, list[dict[str, float]]]] = {}
     for table_name in args.tables:
         table = by_name[table_name]
         x, y = table.load()
         as_category = peer_frame(x)
-        rows: dict[str, list[dict[str, float]]] = {name: [] for name in args.only}
+        rows: dict[str, list[dict[str, float]]] = {name: [] for name in contenders}
         for seed in range(args.seeds):
-            for name in args.only:
-                frame = x if name == "afina" else as_category
-                rows[name].append(
-                    measure(CONTENDERS[name], table, split(frame, y, table.task, seed), seed)
-                )
+            for name, make in contenders.items():
+                frame = x if name.startswith("afina") else as_category
+                rows[name].append(measure(make, table, split(frame, y, table.task, seed), seed))
         results[table_name] = rows
         print(line(table_name, table, len(x), rows), flush=True)
     text = summary(results, by_name)
@@ -160,15 +178,13 @@ def line(name: str, table: PublicTable, n: int, rows: dict[str, list[dict[str, f
 def summary(results: dict[str, Any], by_name: dict[str, PublicTable]) -> str:
     """Lay the medians over seeds out as Markdown."""
     names = list(next(iter(results.values())))
-    lines = [
-        f"torch {torch.__version__}, scikit-learn {sklearn.__version__}, "
-        f"{os.cpu_count()} cores, {platform.machine()}; medians over seeds; error: 1 - AUC, "
-        "log-loss or RMSE (lower is better); time: fit, as a ratio to afina's in the same run.",
-        "",
-        "| table | task | " + " | ".join(f"{n} error" for n in names)
-        + " | " + " | ".join(f"{n} time" for n in names) + " |",
-        "|---|---|" + "---|" * (2 * len(names)),
-    ]  # fmt: skip
+    how = (
+        f"torch {torch.__version__}, scikit-learn {sklearn.__version__}, {os.cpu_count()} cores, "
+        f"{platform.machine()}; medians over seeds; error: 1 - AUC, log-loss or RMSE (lower is "
+        f"better); time: fit, as a ratio to that of {names[0]} in the same run."
+    )
+    header = ["table", "task", *(f"{n} error" for n in names), *(f"{n} time" for n in names)]
+    lines = [how, "", f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
     wins = dict.fromkeys(names, 0)
     for table, rows in results.items():
         errors = {n: median(rows[n], "error") for n in names}

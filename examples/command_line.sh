@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # From a raw table to predictions on the command line:
 #
-#     bash examples/command_line.sh TABLE.csv TARGET FOLDER
+#     bash examples/command_line.sh [TABLE.csv TARGET FOLDER]
 #
-# The table may have text, numbers, dates and missing values.
+# The table may have text, numbers, dates and missing values; without one, that of afina is taken.
 set -euo pipefail
-table=$1 target=$2 folder=$3
+table=${1:-$(python -c "from afina.data import bundled_table; print(bundled_table())")}
+target=${2:-Status}
+folder=${3:-.}
 
 afina inspect "$table" --target "$target"
 afina fit "$table" --target "$target" --out "$folder/run" --set train.max_epochs=10

@@ -107,7 +107,7 @@ def child(run: Path, n: int | None) -> int:
         os._exit(0)
     except Interrupted as stopped:
         os._exit(stopped.exit_code)
-    except Exception:
+    except Exception:  # noqa: BLE001 - a forked child must not return into the parent's code
         traceback.print_exc()
         os._exit(1)
 

@@ -57,7 +57,7 @@ class TableConfig:
 class PreprocessConfig:
     """How columns become numbers a network learns well from."""
 
-    scaling: Literal["minmax", "standard", "robust", "quantile", "none", "batchnorm"] = "robust"
+    scaling: Literal["minmax", "standard", "robust", "quantile", "none", "batchnorm"] = "quantile"
     """Scaling of numeric columns; `batchnorm` is a normalization layer as the only scaler."""
 
     categories: Literal["auto", "onehot", "ordinal", "embedding"] = "auto"
@@ -110,7 +110,7 @@ class ModelConfig:
     norm_eps: Positive = 1e-5
     """Added to the variance before the square root."""
 
-    dropout: Rate = 0.1
+    dropout: Rate = 0.2
     """Chance that a hidden unit is zeroed while training, in [0, 1)."""
 
     init: Literal[
@@ -124,8 +124,9 @@ class ModelConfig:
         "kaiming_normal",
         "lecun_normal",
         "torch",
-    ] = "auto"
-    """Initialization of weights; `auto` fits each layer to the activation that follows it."""
+    ] = "torch"
+    """Initialization of weights; `auto` fits each layer to the activation that follows it, which
+    deep networks need; in shallow ones on tables torch's smaller weights do better."""
 
     init_constant: float = 0.01
     """The value of `init = "constant"`."""
