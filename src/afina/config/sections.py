@@ -110,7 +110,7 @@ class ModelConfig:
     norm_eps: Positive = 1e-5
     """Added to the variance before the square root."""
 
-    dropout: Rate = 0.2
+    dropout: Rate = 0.1
     """Chance that a hidden unit is zeroed while training, in [0, 1)."""
 
     init: Literal[

@@ -53,7 +53,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
         norm_place: str = "post",
         norm_momentum: float = 0.1,
         norm_eps: float = 1e-5,
-        dropout: float = 0.2,
+        dropout: float = 0.1,
         init: str = "torch",
         init_constant: float = 0.01,
         max_epochs: int = 256,
