@@ -13,7 +13,7 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 
-from afina.config import Config, read_config
+from afina.config import Config, apply_settings, read_config
 from afina.data import BUNDLED_TARGET, bundled_table
 
 
@@ -243,7 +243,7 @@ def test_a_run_is_never_overwritten_unasked(afina, loans):
 @pytest.mark.parametrize(
     "setting",
     [
-        "preprocess.categories=ordinal", "preprocess.categories=embedding", "preprocess.scaling=minmax",
+        "preprocess.categories=ordinal", "preprocess.categories=embedding", "preprocess.scaling=minmax", "preprocess.scaling=robust", "model.init=auto",
         "preprocess.scaling=standard", "preprocess.scaling=quantile", "preprocess.scaling=none",
         "preprocess.scaling=batchnorm", "preprocess.impute=mean", "model.norm=batch", "model.norm=layer",
         "model.norm=rms", "model.norm_place=pre", "model.norm_place=after", "model.dropout=0.5",
@@ -272,11 +272,12 @@ def test_every_trick_by_its_name(afina, loans, setting):
     )
     assert done.code == 0, done.err
     section, key = setting.split("=")[0].split(".")
-    kept, default = (
-        getattr(getattr(c, section), key) for c in (read_config("run/config.toml"), Config())
+    kept, asked = (
+        getattr(getattr(config, section), key)
+        for config in (read_config("run/config.toml"), apply_settings(Config(), [setting]))
     )
 
-    assert kept != default
+    assert kept == asked
     rows = read(afina("predict", "run", loans).out)
     assert all(0 <= float(row["probability_yes"]) <= 1 for row in rows)
     assert len(rows) == 80

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from afina.config import Config, ModelConfig, TableConfig, TrainConfig
-from afina.tabular import finish
+from afina.report import page
 
 COLORS = ("red", "green", "blue", "grey", "NA")
 
@@ -69,7 +69,7 @@ def reports() -> None:
 def _no_report(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the report out, which takes longer than a small fit and has tests of its own."""
     if "reports" not in request.fixturenames:
-        monkeypatch.setattr(finish, "write_report", lambda run: run)
+        monkeypatch.setattr(page, "write_report", lambda run: run)
 
 
 @pytest.fixture

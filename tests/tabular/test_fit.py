@@ -370,12 +370,12 @@ def test_typed_labels_stay_typed(tables, tmp_path):
 
 def test_a_report_that_fails_costs_no_model(tables, prices_csv, tmp_path, monkeypatch):
     """Where the report cannot be written, a warning says so, and the run is whole."""
-    from afina.tabular import finish
+    from afina.report import page
 
     def fail(run):
         raise StorageError("No space.")
 
-    monkeypatch.setattr(finish, "write_report", fail)
+    monkeypatch.setattr(page, "write_report", fail)
     with pytest.warns(AfinaWarning, match=r"No space.*afina report"):
         done = fit_table(prices_csv, target="price", config=tables.config(), out=tmp_path / "run")
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from afina.config import Config
 from afina.errors import AfinaError, AfinaWarning
-from afina.report import write_report
 from afina.storage import commit_folder, lock_folder, remove_folder, sweep, write_file
 from afina.table import Features, Schema
 from afina.tabular.artifact import model_files
@@ -87,6 +86,8 @@ def finish_run(run: Run, result: Result, listen: Listener) -> Outcome:
 def _report(folder: Path) -> None:
     """Write the report; the model is safe by now, so a failure is no more than a warning."""
     try:
+        from afina.report import write_report  # it waits for the chart library
+
         write_report(folder)
     except (AfinaError, OSError) as error:
         warnings.warn(

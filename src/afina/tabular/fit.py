@@ -161,11 +161,10 @@ def resumable(run: Path) -> Iterator[None]:
         yield
     except (AfinaError, Interrupted) as error:
         write_log(run, f"stopped: {error}")
-        more = ""
+        more = f" Go on with it: afina resume {run}" if has_checkpoint(run) else ""
         if isinstance(error, NonFiniteError):
-            more = " Row numbers count rows after equal ones were taken together."
-        elif has_checkpoint(run):
-            more = f" Go on with it: afina resume {run}"
+            kept = f" Its checkpoints stay in {run}." if more else ""
+            more = f" Row numbers count rows after equal ones were taken together.{kept}"
         error.args = (f"{error}{more}",)
         raise
 
