@@ -4,6 +4,7 @@ import importlib
 import inspect
 import pkgutil
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import typer
@@ -81,9 +82,15 @@ def describe_names() -> str:
     for name in ["afina", *_packages()]:
         module = importlib.import_module(name)
         rows = [f"## {name}", (inspect.getdoc(module) or "").split("\n\n")[0], ""]
-        rows += [_describe_name(public, getattr(module, public)) for public in module.__all__]
+        rows += [_describe_name(public, getattr(module, public)) for public in _public(module)]
         parts.append("\n".join(rows))
     return "\n\n".join(parts) + "\n"
+
+
+def _public(module: ModuleType) -> list[str]:
+    """Give a package's `__all__`, or the classes of a module that has none."""
+    classes = [name for name, value in vars(module).items() if inspect.isclass(value)]
+    return list(getattr(module, "__all__", classes))
 
 
 def _packages() -> list[str]:

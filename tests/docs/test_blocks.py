@@ -75,6 +75,8 @@ def as_script(blocks: list[Block]) -> str:
     return "\n".join(lines)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)  # a page may train several models
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every block of the page ends as it says."""

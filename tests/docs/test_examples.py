@@ -11,6 +11,8 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 PROGRAMS = sorted([*EXAMPLES.glob("*.py"), *EXAMPLES.glob("*.sh")])
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)  # an example may train several models
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
 def test_example_runs(program: Path, tmp_path: Path) -> None:
     """The example ends without an error, in a folder of its own."""

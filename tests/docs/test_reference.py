@@ -2,6 +2,7 @@
 
 import importlib.util
 import inspect
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,7 +55,18 @@ def test_public_names_are_documented() -> None:
 def test_pages_are_linked() -> None:
     """Every page of docs/ is in its index."""
     index = (DOCS / "index.md").read_text(encoding="utf-8")
+    names = {page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")} - {"index.md"}
 
-    for page in DOCS.rglob("*.md"):
-        name = page.relative_to(DOCS).as_posix()
-        assert name == "index.md" or f"({name})" in index, name
+    assert {name for name in names if f"({name})" not in index} == set()
+
+
+def test_links_lead_somewhere() -> None:
+    """Every link from a page to a file of the project finds it."""
+    dead = [
+        f"{page.relative_to(DOCS.parent)}: {link}"
+        for page in [*DOCS.parent.glob("*.md"), *DOCS.rglob("*.md")]
+        for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8"))
+        if "://" not in link and not (page.parent / link).exists()
+    ]
+
+    assert dead == []

@@ -14,10 +14,14 @@ def finish(voice: Voice, outcome: Outcome, *, as_json: bool) -> None:
         outcome: of the fit.
         as_json: print an object with the summary in place of the path.
     """
-    report = outcome.run / "report.html"
+    page = outcome.run / "report.html"
+    report = page if page.exists() else None  # a note has said why there is none
     tell_end(voice, run=outcome.run, summary=outcome.summary, report=report)
     if as_json:
-        run: dict[str, object] = {"run": str(outcome.run), "report": str(report)}
+        run: dict[str, object] = {
+            "run": str(outcome.run),
+            "report": str(report) if report else None,
+        }
         emit_json(run | {"summary": outcome.summary})
     else:
         emit(str(outcome.run))

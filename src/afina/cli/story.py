@@ -107,14 +107,14 @@ class Story:
         )
 
 
-def tell_end(voice: Voice, *, run: Path, summary: Mapping[str, Any], report: Path) -> None:
+def tell_end(voice: Voice, *, run: Path, summary: Mapping[str, Any], report: Path | None) -> None:
     """Say how good the model is, where everything lies, and what to type next.
 
     Args:
         voice: where to.
         run: the run folder.
         summary: what `summary.json` says.
-        report: the page about it.
+        report: the page about it, where there is one.
     """
     voice.say(score_sentence(summary), style="bold")
     if len(summary["scores"]) > 1:
@@ -124,7 +124,8 @@ def tell_end(voice: Voice, *, run: Path, summary: Mapping[str, Any], report: Pat
     voice.say()
     voice.say(f"took {seconds(float(summary['seconds']))}")
     voice.say(f"run folder: {run}")
-    voice.say(f"report: {report}")
+    if report is not None:
+        voice.say(f"report: {report}")
     voice.say("\nnext:")
     for line in next_commands(run, str(summary["table"])):
         voice.say(f"  {line}")
