@@ -4,8 +4,8 @@ python examples/pipeline.py
 """
 
 import pandas as pd
-from sklearn.decomposition import PCA
 from sklearn.datasets import load_breast_cancer
+from sklearn.decomposition import PCA
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 

@@ -37,7 +37,7 @@ def training(
     n_epochs: int, best: int, per_epoch: int = 14, high: float = 0.7, low: float = 0.45
 ) -> list[Record]:
     """Make the records of a training that overfits after epoch `best`."""
-    rng = random.Random(0)  # noqa: S311 - made-up figures, no secret
+    rng = random.Random(0)
     records: list[Record] = []
     step = 0
     for epoch in range(1, n_epochs + 1):
@@ -109,7 +109,7 @@ def binary() -> Record:
 
 def multiclass(n: int = 12) -> Record:
     """`n` species, some of them taken for their neighbour."""
-    rng = random.Random(1)  # noqa: S311 - made-up figures, no secret
+    rng = random.Random(1)
     names = ["Quercus robur", "Acer", "Tilia cordata", "Fagus sylvatica", "Betula", "Salix alba"]
     labels = [names[i] if i < len(names) else f"species {i + 1}" for i in range(n)]
     counts = [[0] * n for _ in range(n)]
@@ -130,7 +130,7 @@ def multiclass(n: int = 12) -> Record:
 
 def regression(n: int = 890) -> Record:
     """A price with noise that grows with it."""
-    rng = random.Random(2)  # noqa: S311 - made-up figures, no secret
+    rng = random.Random(2)
     true = [math.exp(rng.gauss(8, 0.6)) for _ in range(n)]
     predicted = [t * math.exp(rng.gauss(0, 0.12)) for t in true]
     records = training(120, 90, high=1.1, low=0.004)

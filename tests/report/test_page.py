@@ -143,7 +143,7 @@ def test_damage_leaves_the_old_page(make_run: Maker) -> None:
 
 def test_a_large_run_gives_a_small_page(make_run: Maker) -> None:
     """10,000 columns, 100,000 steps and 200 classes stay below 2 MB."""
-    rng = random.Random(0)  # noqa: S311 - made-up figures, no secret
+    rng = random.Random(0)
     steps = [
         {"kind": "step", "step": i, "epoch": 0, "train/loss": 1.0, "lr": 1e-3,
          "grad_norm": rng.random()}
