@@ -232,3 +232,15 @@ def test_prediction_is_in_eval_mode(classifier, kinds_csv):
     assert first.tobytes() == second.tobytes()
     assert not any(module.training for module in classifier.model.modules())
     assert not math.isnan(first.sum())
+
+
+def test_a_model_left_in_train_mode_is_seen(classifier, kinds_csv):
+    """With modules in train mode, predicting twice differs: the tests above would fail."""
+    table = read_table(kinds_csv)
+    classifier._exact.train()
+    for module in classifier._exact.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.5
+    first, second = (classifier.predict_proba(table) for _ in range(2))
+
+    assert first.tobytes() != second.tobytes()
