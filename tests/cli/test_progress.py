@@ -7,7 +7,7 @@ from rich.console import Console
 
 from afina.cli.progress import LiveLine, PlainLines, is_round, open_progress
 from afina.cli.voice import Voice
-from afina.train import EvalEvent, StepEvent
+from afina.train import EpochEvent, EvalEvent, StepEvent
 
 
 def make_voice(*, quiet: bool = False, verbose: bool = False, live: bool = False) -> Voice:
@@ -51,6 +51,7 @@ def test_plain_lines_are_few() -> None:
     progress = open_progress(voice, n_epochs_max=1000, monitor="val/loss")
     for epoch in range(1, 1000):
         progress.step(step(epoch, epoch - 1))
+        progress.trained(EpochEvent(epoch, epoch, 0.5))
         progress.evaluated(evaluation(epoch, best=epoch == 1))
     progress.close()
 
@@ -63,10 +64,22 @@ def test_plain_lines_are_few() -> None:
     assert lines[-1].startswith("epoch 999, ")
 
 
+def test_without_validation_the_training_loss_is_told() -> None:
+    """Where nothing is held out, the lines hold the training loss alone, the last epoch's too."""
+    voice = make_voice()
+    progress = open_progress(voice, n_epochs_max=3, monitor="val/loss", validates=False)
+    for epoch in range(1, 4):
+        progress.trained(EpochEvent(epoch, epoch, 1 / epoch))
+    progress.close()
+
+    lines = ["epoch 1, loss 1", "epoch 2, loss 0.500", "epoch 3, loss 0.333"]
+    assert said(voice).splitlines() == lines
+
+
 def test_verbose_writes_each_epoch() -> None:
     """With -v there is a line an epoch, and the last is not written twice."""
     voice = make_voice(verbose=True)
-    progress = PlainLines(voice, n_epochs_max=7, monitor="val/loss")
+    progress = PlainLines(voice, monitor="val/loss")
     for epoch in range(1, 8):
         progress.evaluated(evaluation(epoch))
     progress.close()

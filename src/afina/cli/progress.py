@@ -9,7 +9,7 @@ from rich.text import Text
 
 from afina.cli.voice import Voice
 from afina.report.wording import figure, seconds
-from afina.train import EvalEvent, StepEvent
+from afina.train import EpochEvent, EvalEvent, StepEvent
 
 REDRAW_S = 0.1
 
@@ -20,6 +20,9 @@ class Progress(Protocol):
     def step(self, event: StepEvent) -> None:
         """Take note of an optimizer step; called so often that it must cost nothing."""
 
+    def trained(self, event: EpochEvent) -> None:
+        """Take note of an epoch's training loss; its evaluation, if any, comes next."""
+
     def evaluated(self, event: EvalEvent) -> None:
         """Take note of an evaluation."""
 
@@ -27,11 +30,20 @@ class Progress(Protocol):
         """Show the last state, and leave the terminal as it was."""
 
 
-def open_progress(voice: Voice, *, n_epochs_max: int, monitor: str) -> Progress:
-    """Choose the display that fits where stderr goes."""
+def open_progress(
+    voice: Voice, *, n_epochs_max: int, monitor: str, validates: bool = True
+) -> Progress:
+    """Choose the display that fits where stderr goes.
+
+    Args:
+        voice: where to.
+        n_epochs_max: epochs after which training ends at the latest.
+        monitor: the metric that decides what is best.
+        validates: whether there are validation rows, so that evaluations will come.
+    """
     if voice.live:
         return LiveLine(voice, n_epochs_max=n_epochs_max, monitor=monitor)
-    return PlainLines(voice, n_epochs_max=n_epochs_max, monitor=monitor)
+    return PlainLines(voice, monitor=monitor, validates=validates)
 
 
 class LiveLine:
@@ -59,7 +71,7 @@ class LiveLine:
         self._monitor = monitor
         self._score = ""
         self._best = ""
-        self._last: StepEvent | None = None
+        self._loss: float | None = None
         self._voice = voice
         # Nothing redraws by itself: a drawing thread would take time from training.
         self._live = Live(console=voice.console, auto_refresh=False, transient=True)
@@ -67,9 +79,12 @@ class LiveLine:
 
     def step(self, event: StepEvent) -> None:
         """Redraw when the last time is long enough ago."""
-        self._last = event
         if self._clock() >= self._due:
             self._draw(event)
+
+    def trained(self, event: EpochEvent) -> None:
+        """Keep the training loss for the epoch's line."""
+        self._loss = event.loss
 
     def evaluated(self, event: EvalEvent) -> None:
         """Keep the score for the next drawing."""
@@ -77,7 +92,7 @@ class LiveLine:
         if event.best and self._monitor in event.metrics:
             self._best = f"best {figure(event.metrics[self._monitor])} at epoch {event.epoch}"
         if self._voice.verbose:
-            self._voice.say(_line(event, self._last, self._monitor), style="dim")
+            self._voice.say(_line(event, self._loss, self._monitor), style="dim")
 
     def close(self) -> None:
         """Remove the line."""
@@ -100,29 +115,36 @@ class LiveLine:
 class PlainLines:
     """A line at the epochs 1, 2, 5, 10, 20, 50 and so on; with `-v` at each."""
 
-    def __init__(self, voice: Voice, *, n_epochs_max: int, monitor: str) -> None:
+    def __init__(self, voice: Voice, *, monitor: str, validates: bool = True) -> None:
         self._voice = voice
-        self._n_epochs_max = n_epochs_max
         self._monitor = monitor
-        self._last: StepEvent | None = None
-        self._unsaid: EvalEvent | None = None
+        self._validates = validates
+        self._loss: float | None = None
+        self._unsaid = ""
 
     def step(self, event: StepEvent) -> None:
-        """Keep the newest loss."""
-        self._last = event
+        """Leave single steps unsaid."""
+
+    def trained(self, event: EpochEvent) -> None:
+        """Keep the training loss, or write it where no evaluation will follow."""
+        self._loss = event.loss
+        if not self._validates:
+            self._tell(event.epoch, f"epoch {event.epoch}, loss {figure(event.loss)}")
 
     def evaluated(self, event: EvalEvent) -> None:
         """Write a line when the epoch is a round number."""
-        if self._voice.verbose or is_round(event.epoch):
-            self._voice.say(_line(event, self._last, self._monitor))
-            self._unsaid = None
-        else:
-            self._unsaid = event
+        self._tell(event.epoch, _line(event, self._loss, self._monitor))
 
     def close(self) -> None:
         """Write the last epoch's line if it is still unsaid."""
-        if self._unsaid is not None:
-            self._voice.say(_line(self._unsaid, self._last, self._monitor))
+        if self._unsaid:
+            self._voice.say(self._unsaid)
+
+    def _tell(self, epoch: int, line: str) -> None:
+        told = self._voice.verbose or is_round(epoch)
+        self._unsaid = "" if told else line
+        if told:
+            self._voice.say(line)
 
 
 def is_round(epoch: int) -> bool:
@@ -136,8 +158,8 @@ def is_round(epoch: int) -> bool:
     return digits[0] in "125" and set(digits[1:]) <= {"0"}
 
 
-def _line(event: EvalEvent, last: StepEvent | None, monitor: str) -> str:
-    loss = f", loss {figure(last.loss)}" if last else ""
+def _line(event: EvalEvent, training_loss: float | None, monitor: str) -> str:
+    loss = "" if training_loss is None else f", loss {figure(training_loss)}"
     # The metric that decides, and one more, as a score says more to people than the loss.
     names = [monitor, *(name for name in event.metrics if name != monitor)][:2]
     mark = ", the best so far" if event.best else ""

@@ -14,7 +14,7 @@ from afina.cli.voice import Voice
 from afina.cli.words import count, score_sentence
 from afina.report.wording import seconds
 from afina.tabular.events import Learned, Read, Started
-from afina.train import EvalEvent, StepEvent, StopEvent
+from afina.train import EpochEvent, EvalEvent, StepEvent, StopEvent
 
 
 class Story:
@@ -28,6 +28,7 @@ class Story:
     def __init__(self, voice: Voice, *, monitor: str) -> None:
         self._voice = voice
         self._monitor = monitor if monitor.startswith("val/") else f"val/{monitor}"
+        self._validates = True
         self._progress: Progress | None = None
 
     def __enter__(self) -> Self:
@@ -49,6 +50,9 @@ class Story:
             case StepEvent():
                 if self._progress is not None:
                     self._progress.step(event)
+            case EpochEvent():
+                if self._progress is not None:
+                    self._progress.trained(event)
             case EvalEvent():
                 if self._progress is not None:
                     self._progress.evaluated(event)
@@ -69,6 +73,7 @@ class Story:
             self._progress = None
 
     def _tell_learned(self, event: Learned) -> None:
+        self._validates = event.n_val > 0
         say = self._voice.say
         say(f"target: {event.target} ({event.task})\n")
         for line in column_lines(event.schema, whole=self._voice.verbose):
@@ -103,7 +108,10 @@ class Story:
             self._voice.say("Ctrl-C saves and stops; `afina resume` goes on.", style="dim")
         self._voice.say()
         self._progress = open_progress(
-            self._voice, n_epochs_max=event.n_epochs_max, monitor=self._monitor
+            self._voice,
+            n_epochs_max=event.n_epochs_max,
+            monitor=self._monitor,
+            validates=self._validates,
         )
 
 

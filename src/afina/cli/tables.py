@@ -19,7 +19,8 @@ def column_lines(schema: Schema, *, whole: bool) -> list[str]:
         whole: all columns, however many; otherwise at most 40.
     """
     columns = schema.columns if whole else schema.columns[:MOST_LINES]
-    rows = [("column", "kind", "why"), *((c.name, c.kind, c.why) for c in columns)]
+    rows = [("column", "kind", "missing", "why")]
+    rows += [(c.name, c.kind, share(c.missing_frac), c.why) for c in columns]
     lines = align(rows)
     n_more = len(schema.columns) - len(columns)
     return [*lines, f"  and {n_more:,} more (-v shows all)"] if n_more else lines
@@ -36,13 +37,26 @@ def score_lines(
     return align(rows)
 
 
-def align(rows: Sequence[tuple[str, str, str]]) -> list[str]:
-    """Line up three columns by the width that a terminal gives each letter."""
+def share(part: float) -> str:
+    """Write a share of rows; none is nothing.
+
+    Example:
+        >>> share(0.0), share(0.0004), share(0.087), share(1.0)
+        ('', '<0.1 %', '8.7 %', '100.0 %')
+    """
+    if part == 0:
+        return ""
+    return "<0.1 %" if part < 0.001 else f"{100 * part:.1f} %"
+
+
+def align(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Line up columns by the width that a terminal gives each letter; the last may be long."""
     cells = [[" ".join(cell.split()) for cell in row] for row in rows]
-    widths = [min(max(cell_len(row[j]) for row in cells), WIDEST_CELL) for j in range(2)]
+    n_fitted = len(cells[0]) - 1
+    widths = [min(max(cell_len(row[j]) for row in cells), WIDEST_CELL) for j in range(n_fitted)]
     return [
-        f"  {_fit(first, widths[0])}  {_fit(second, widths[1])}  {last}".rstrip()
-        for first, second, last in cells
+        "  ".join(["", *(_fit(row[j], widths[j]) for j in range(n_fitted)), row[-1]]).rstrip()
+        for row in cells
     ]
 
 
