@@ -47,15 +47,8 @@ class Story:
     def __call__(self, event: object) -> None:
         """Tell one record; a step comes first, as it comes most often."""
         match event:
-            case StepEvent():
-                if self._progress is not None:
-                    self._progress.step(event)
-            case EpochEvent():
-                if self._progress is not None:
-                    self._progress.trained(event)
-            case EvalEvent():
-                if self._progress is not None:
-                    self._progress.evaluated(event)
+            case StepEvent() | EpochEvent() | EvalEvent():
+                self._follow(event)
             case Read():
                 rows, columns = count(event.n_rows, "row"), count(event.n_columns, "column")
                 self._voice.say(f"{event.source}: {rows}, {columns}")
@@ -66,6 +59,17 @@ class Story:
             case StopEvent():
                 self._close()
                 self._tell_stop(event)
+
+    def _follow(self, event: StepEvent | EpochEvent | EvalEvent) -> None:
+        if self._progress is None:
+            return
+        match event:
+            case StepEvent():
+                self._progress.step(event)
+            case EpochEvent():
+                self._progress.trained(event)
+            case EvalEvent():
+                self._progress.evaluated(event)
 
     def _close(self) -> None:
         if self._progress is not None:
