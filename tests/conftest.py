@@ -25,6 +25,13 @@ def pytest_configure() -> None:
             pytest.exit(f"the tests must run on the installed package, however: {where}", 3)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give slow tests ten minutes instead of two; a busy machine makes them slower still."""
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(600))
+
+
 @pytest.fixture(params=[0, 1, 2])
 def seed(request: pytest.FixtureRequest) -> int:
     """Run the test with several seeds."""

@@ -14,7 +14,6 @@ Tree = Callable[[Path], dict[str, bytes]]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)  # three programs, each waiting for torch
 def test_a_stopped_run_goes_on(cars: Path, afina: Run, tmp_path: Path) -> None:
     """SIGTERM saves and leaves with 143; `afina resume` finishes the run, to the same weights."""
     arguments = ["fit", cars, "--target", "class", "--set", "train.max_epochs=40"]

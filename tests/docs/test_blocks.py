@@ -76,7 +76,6 @@ def as_script(blocks: list[Block]) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)  # a page may train several models
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every block of the page ends as it says."""
@@ -89,7 +88,8 @@ def test_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     run = subprocess.run(
         ["bash", "-c", as_script(blocks)],
-        env={**os.environ, "PATH": path},
+        # One thread, as two test processes share two cores.
+        env={**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,

@@ -36,6 +36,7 @@ def mid_run_kills(runs: list[dict]) -> int:
     return sum(step is not None for r in runs for step in r.get("steps", []))
 
 
+@pytest.mark.slow
 def test_random_kills_change_no_bit(tmp_path: Path) -> None:
     """SIGKILL at random times, over and over: every run ends with the same sha256."""
     runs = crash(tmp_path, "random", 60, seed=1)
@@ -44,6 +45,7 @@ def test_random_kills_change_no_bit(tmp_path: Path) -> None:
     assert {r["sha256"] for r in runs} == {runs[0]["sha256"]}
 
 
+@pytest.mark.slow
 def test_a_kill_at_every_file_operation_changes_no_bit(tmp_path: Path) -> None:
     """SIGKILL before and after every early file operation, checkpoint writes cut in half."""
     runs = crash(tmp_path, "syscall", 120, seed=0)
@@ -52,6 +54,7 @@ def test_a_kill_at_every_file_operation_changes_no_bit(tmp_path: Path) -> None:
     assert {r["sha256"] for r in runs} == {runs[0]["sha256"]}
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_leaves_with_its_code(tmp_path: Path) -> None:
     """SIGTERM at random times: the process saves, exits with 143, and resumes to the same end."""
     runs = crash(tmp_path, "term", 24, seed=2)
@@ -60,6 +63,7 @@ def test_sigterm_saves_and_leaves_with_its_code(tmp_path: Path) -> None:
     assert {r["sha256"] for r in runs} == {runs[0]["sha256"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["optimizer", "order"])
 def test_seeded_faults_are_caught(tmp_path: Path, fault: str) -> None:
     """Seeded fault: moments not restored, or an order from the global generator, differ."""
