@@ -80,9 +80,7 @@ class TensorData:
         self.device = device
         self.sizes = _window_sizes(self.n_rows, batch_size, no_single=no_single)
         self.steps_per_epoch: int | None = len(self.sizes)
-        row_bytes = sum(
-            t.element_size() * t[:1].numel() for t in _tensors((batch.x, batch.y, batch.weights))
-        )
+        row_bytes = sum(t.element_size() * t[:1].numel() for t in _tensors(batch))
         self.chunk = max(1, CHUNK_BYTES // max(1, row_bytes * batch_size))
 
     def order(self, epoch: int) -> Tensor:
@@ -97,12 +95,11 @@ class TensorData:
             sizes = self.sizes[at : at + self.chunk]
             index = order[first : first + sum(sizes)]
             first += len(index)
-            chunk = take_rows(self.batch, index)
-            offset = 0
-            for size in sizes:
-                window = move_batch(cut_rows(chunk, offset, size), self.device)
-                offset += size
-                yield split_batch(window, self.microbatch_size, size)
+            chunk = move_batch(take_rows(self.batch, index), self.device)
+            cut = [t.split(sizes) for t in _tensors(chunk)]  # type: ignore[no-untyped-call]
+            parts = zip(*cut, strict=True)
+            for size, tensors in zip(sizes, parts, strict=True):
+                yield split_batch(_rebuild(chunk, iter(tensors)), self.microbatch_size, size)
 
     def describe(self, epoch: int, index: int) -> str:
         """Say which rows a window holds."""
@@ -249,7 +246,7 @@ def count_rows(batch: Batch) -> int:
     Raises:
         ConfigError: its tensors differ in their number of rows.
     """
-    counts = {len(t) for t in _tensors((batch.x, batch.y, batch.weights))}
+    counts = {len(t) for t in _tensors(batch)}
     if len(counts) != 1:
         raise ConfigError(
             f"x, y and weights must have the same number of rows, however: {sorted(counts)}."
@@ -310,13 +307,20 @@ def map_tensors(function: Callable[[Tensor], Tensor], value: Any) -> Any:
     if isinstance(value, Tensor):
         return function(value)
     if isinstance(value, Batch):
-        weights = None if value.weights is None else function(value.weights)
-        return Batch(map_tensors(function, value.x), map_tensors(function, value.y), weights)
+        return Batch(*(map_tensors(function, part) for part in value))
     if isinstance(value, dict):
         return {key: map_tensors(function, item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return tuple(map_tensors(function, item) for item in value)
     return value
+
+
+def _rebuild(like: Batch, tensors: Iterator[Tensor]) -> Batch:
+    """Put tensors in the places that those of a batch have."""
+    if isinstance(like.x, Tensor) and isinstance(like.y, Tensor):  # the common case, in a hot loop
+        return Batch(next(tensors), next(tensors), None if like.weights is None else next(tensors))
+    batch: Batch = map_tensors(lambda _: next(tensors), like)
+    return batch
 
 
 def _tensors(value: Any) -> list[Tensor]:
