@@ -195,3 +195,14 @@ def test_ctrl_c_in_a_terminal(cars: Path, afina: Run, tmp_path: Path) -> None:
     run = afina("predict", "r", cars)
     assert run.returncode == 4
     assert "afina resume r" in run.stderr
+
+
+def test_a_monitor_that_cannot_be(afina_here: Run, tmp_path: Path) -> None:
+    """A score of another task is refused by name, also where nothing is held out."""
+    (tmp_path / "few.csv").write_text("x,y\n" + "".join(f"{i},{i / 7}\n" for i in range(12)))
+
+    run = afina_here("fit", "few.csv", "--target", "y", "--set", "stop.monitor=val/accuracy")
+
+    assert (2, "") == (run.returncode, run.stdout)
+    assert "stop.monitor must be one of val/loss, val/rmse" in run.stderr
+    assert ["few.csv"] == [path.name for path in tmp_path.iterdir()]

@@ -67,7 +67,8 @@ def make_plan(
         n_classes: 0 for regression.
         threads: of the run that is resumed; none: as the settings say.
     """
-    higher_is_better = None if val is None else check_monitor(config.stop.monitor, n_classes)
+    # Also where nothing is held out: a monitor that cannot be is a mistake either way.
+    higher_is_better = check_monitor(config.stop.monitor, n_classes)
     with torch_threads(1):  # sums must not depend on how many there are
         merged = take_together(train)
         built = build_model(merged, schema, n_classes, config)
