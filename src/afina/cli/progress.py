@@ -74,7 +74,9 @@ class LiveLine:
         self._loss: float | None = None
         self._voice = voice
         # Nothing redraws by itself: a drawing thread would take time from training.
-        self._live = Live(console=voice.console, auto_refresh=False, transient=True)
+        self._live = Live(
+            console=voice.console, auto_refresh=False, transient=True, redirect_stdout=False
+        )
         self._live.start()
 
     def step(self, event: StepEvent) -> None:
