@@ -1,5 +1,6 @@
 import json
 import re
+import signal
 
 import numpy as np
 import pyarrow as pa
@@ -385,3 +386,17 @@ def test_a_report_that_fails_costs_no_model(tables, prices_csv, tmp_path, monkey
 
 def _fail(*args, **others):
     raise NonFiniteError("no")
+
+
+def test_ctrl_c_after_training_says_how_to_go_on(tables, prices_csv, tmp_path):
+    """Ctrl-C while results are written is no lost run: the message names the next command."""
+    run = tmp_path / "run"
+
+    def press(event: object) -> None:
+        if isinstance(event, Finished):
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(Interrupted, match=f"afina resume {re.escape(str(run))}"):
+        fit_table(prices_csv, target="price", config=tables.config(), out=run, listen=press)
+
+    assert (run / "checkpoints").is_dir()

@@ -4,7 +4,7 @@ Run by `test_resume.py` (few kills) and `bench/kills.py` (many): torch is import
 run is a forked child, so that a kill costs milliseconds. `python crash_runs.py FOLDER MODE COUNT
 SEED` prints one JSON line a finished run: how often it was killed, and its sha256.
 
-Modes: `random` (SIGKILL after a random time), `syscall` (SIGKILL before or after the n-th file
+Modes: `step` (SIGKILL after a random optimizer step), `random` (SIGKILL after a random time), `syscall` (SIGKILL before or after the n-th file
 operation of the run, for every n from 1 to COUNT), `term` (SIGTERM
 after a random time).
 """
@@ -25,13 +25,18 @@ import torch
 from torch import nn
 
 from afina.errors import Interrupted
-from afina.train import CheckpointPlan, Trainer
+from afina.train import CheckpointPlan, StepEvent, Trainer
 
 FAULT = os.environ.get("AFINA_TEST_FAULT", "")
 
 
-def train(run: Path) -> None:
+def train(run: Path, last_step: int | None = None) -> None:
     """Train a small net with everything in it that a resume could lose, and write its sha256."""
+
+    def die(event: object) -> None:
+        if isinstance(event, StepEvent) and event.step == last_step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(203, 6, generator=generator)
@@ -58,6 +63,7 @@ def train(run: Path) -> None:
         max_epochs=12,
         patience=5,
         run_dir=run,
+        observers=[die],
         checkpoints=CheckpointPlan(every_steps=4, every_minutes=None, keep_last=2, keep_best=1),
     )
     trainer.fit((x[:160], y[:160]), (x[160:], y[160:]), resume=True)
@@ -95,15 +101,15 @@ def kill_at(n: int) -> None:
         setattr(os, name, deadly(getattr(os, name)))
 
 
-def child(run: Path, n: int | None) -> int:
-    """Fork a child that trains in `run`; give its process id."""
+def child(run: Path, n: int | None = None, last_step: int | None = None) -> int:
+    """Fork a child that trains in `run` and may kill itself; give its process id."""
     pid = os.fork()
     if pid:
         return pid
     try:
         if n is not None:
             kill_at(n)
-        train(run)
+        train(run, last_step)
         os._exit(0)
     except Interrupted as stopped:
         os._exit(stopped.exit_code)
@@ -114,7 +120,7 @@ def child(run: Path, n: int | None) -> int:
 
 def finish(run: Path) -> str:
     """Run undisturbed to the end; give the sha256."""
-    _, status = os.waitpid(child(run, None), 0)
+    _, status = os.waitpid(child(run), 0)
     if status:
         raise SystemExit(f"the run failed with status {status}")
     return (run / "final.txt").read_text()
@@ -122,7 +128,7 @@ def finish(run: Path) -> str:
 
 def strike(run: Path, signum: int, longest_s: float, rng: random.Random) -> bool:
     """Send a signal after a random time; say whether it struck before the end."""
-    pid = child(run, None)
+    pid = child(run)
     time.sleep(rng.uniform(0, longest_s))
     os.kill(pid, signum)
     _, status = os.waitpid(pid, 0)
@@ -145,6 +151,14 @@ def main(folder: Path, mode: str, count: int, seed: int) -> None:
             print(
                 json.dumps({"n": n, "kills": int(status != 0), "sha256": finish(run)}), flush=True
             )
+        return
+    if mode == "step":
+        for _ in range(count):
+            shutil.rmtree(run, ignore_errors=True)
+            last_step = rng.randrange(5, 60)
+            _, status = os.waitpid(child(run, last_step=last_step), 0)
+            record = {"kills": int(status != 0), "steps": [last_step], "sha256": finish(run)}
+            print(json.dumps(record), flush=True)
         return
     signum = signal.SIGTERM if mode == "term" else signal.SIGKILL
     while count > 0:

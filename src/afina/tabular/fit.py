@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import signal
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -167,6 +168,12 @@ def resumable(run: Path) -> Iterator[None]:
             more = f" Row numbers count rows after equal ones were taken together.{kept}"
         error.args = (f"{error}{more}",)
         raise
+    except KeyboardInterrupt:
+        if not has_checkpoint(run):
+            raise
+        write_log(run, "stopped while results were written")
+        message = f"Stopped while results were written. Go on with it: afina resume {run}"
+        raise Interrupted(message, signal.SIGINT) from None
 
 
 def _what_to_fit(table: Path | None, target: str | None) -> tuple[Path, str]:
