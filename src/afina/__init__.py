@@ -19,6 +19,11 @@ _HOME = {
 }
 
 
+def __dir__() -> list[str]:
+    """List the public names, also those not imported yet."""
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     """Import a public name at its first use, so that `import afina` does not wait for torch."""
     if name not in _HOME:

@@ -274,6 +274,57 @@ def test_wrong_settings_are_refused(settings, message) -> None:
         Trainer(network(), loss=nn.MSELoss(), **settings)
 
 
+def test_arrays_are_taken_as_tensors() -> None:
+    """Numpy arrays give the very weights that tensors give, and can be predicted."""
+    x, y = rows()
+    model = network()
+    trainer = Trainer(model, loss=nn.MSELoss(), max_epochs=2)
+    trainer.fit((x.numpy(), y.numpy()), (x.numpy(), y.numpy()))
+
+    assert equal(model.state_dict(), final(model=network(), val=(x, y), max_epochs=2, lr=None,
+                                           batch_size=None))  # fmt: skip
+    assert torch.equal(trainer.predict(x.numpy()), trainer.predict(x))
+
+
+def test_predict_takes_a_loader() -> None:
+    """Of an iterable of batches, with or without targets, the inputs are predicted in order."""
+    x, y = rows()
+    trainer = Trainer(network(), loss=nn.MSELoss())
+    whole = trainer.predict(x)
+
+    torch.testing.assert_close(trainer.predict(DataLoader(TensorDataset(x, y), 7)), whole)
+    torch.testing.assert_close(trainer.predict(list(x.split(9))), whole)
+
+
+def test_a_finished_run_goes_on_when_its_limit_is_raised(tmp_path) -> None:
+    """Two epochs, then resumed with five: the weights of five in one go."""
+    model = network(dropout=0.2)
+    settings = {"loss": nn.MSELoss(), "batch_size": 16, "lr": 0.01, "run_dir": tmp_path / "run"}
+    Trainer(network(dropout=0.2), max_epochs=2, **settings).fit(rows())
+    result = Trainer(model, max_epochs=5, **settings).fit(rows(), resume=True)
+
+    assert result.stop.epoch == 5
+    assert equal(model.state_dict(), final(val=None, max_epochs=5))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"optimizer": torch.optim.RMSprop}, "the class RMSprop"),
+        ({"data": ((x, y) for x, y in [rows()])}, "generator can be read once"),
+        ({"data": [rows()], "batch_size": 7}, "more rows than batch_size=7, however: 60"),
+        ({"data": (rows()[0].tolist(), rows()[1])}, "tensors, numpy arrays.*: float"),
+        ({"optimizer": lambda m: torch.optim.SGD(m.parameters()), "lr": 1.0}, "Set them there"),
+    ],
+)
+def test_misunderstandings_are_named(settings, message) -> None:
+    """What the trainer would otherwise ignore, or fail on later, is refused by name."""
+    arguments = {"loss": nn.MSELoss(), "max_epochs": 2} | settings
+    data = arguments.pop("data", rows())
+    with pytest.raises(ConfigError, match=message):
+        Trainer(network(), **arguments).fit(data)
+
+
 def test_wrong_use_is_refused(tmp_path) -> None:
     """Patience without validation, an unknown monitor, and a folder that holds a run."""
     with pytest.raises(ConfigError, match="patience needs validation rows"):

@@ -16,9 +16,13 @@ def evaluate(
     Beside each score stands that of the baseline, learned from the training rows: predicting
     the mean, or the commonest class.
     """
-    from afina.tabular import load
+    from afina.tabular import load, was_trained_on
 
     result = load(model).evaluate_table(table)
+    if was_trained_on(model, table):
+        result["notes"].append(
+            f"{table} is the table that this model was trained on: on new rows it will score lower"
+        )
     if not quiet:
         for note in result["notes"]:
             show_note(note)

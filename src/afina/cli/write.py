@@ -45,7 +45,7 @@ def write_table(table: pa.Table, out: Path) -> None:
     """Write a table in the format of the file's suffix; a failure leaves what was there.
 
     Raises:
-        OSError: the disk is full, or the folder cannot be written.
+        StorageError: the disk is full, or the folder cannot be written.
     """
     target = out.resolve()  # a link keeps pointing where it points
     # Beside the goal, so that the rename stays on one disk.
@@ -56,6 +56,11 @@ def write_table(table: pa.Table, out: Path) -> None:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(target)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StorageError(
+            f"--out must be writable, however: {out}: {reason}. Choose another place."
+        ) from error
     finally:
         draft.unlink(missing_ok=True)
 

@@ -59,7 +59,7 @@ def apply_settings(config: Config, settings: Sequence[str]) -> Config:
         if not equals or not dot:
             raise ConfigError(
                 f"A setting must look like section.key=value, however: {setting!r}."
-                f"{suggest(name.strip())}"
+                + ("" if dot else suggest(name.strip()))
             )
         key, _, column = key.partition(".")
         _check_key(section, key)

@@ -13,6 +13,7 @@ from afina.tabular.fit import fit_table
 from afina.tabular.inspection import Inspection, inspect_table
 from afina.tabular.predictor import Predictor
 from afina.tabular.resume import resume_run
+from afina.tabular.run_folder import was_trained_on
 
 if TYPE_CHECKING:
     from afina.tabular.estimators import AfinaClassifier, AfinaRegressor
@@ -27,6 +28,7 @@ __all__ = [
     "inspect_table",
     "load",
     "resume_run",
+    "was_trained_on",
 ]
 
 

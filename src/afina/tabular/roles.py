@@ -83,9 +83,16 @@ def read_weights(table: pa.Table, name: str | None, source: str) -> NDArray[np.f
     if name is None:
         return np.ones(table.num_rows)
     alone = table.select([name])
-    schema = infer_schema(alone, kinds={name: "numeric"}, source=source)
-    column = schema.num_columns[0]
-    weights = encode(alone, schema, source=source).x_num[:, 0] + float(column.offset)
+    try:
+        schema = infer_schema(alone, kinds={name: "numeric"}, source=source)
+        weights = encode(alone, schema, source=source).x_num[:, 0]
+    except SchemaError as error:
+        what = str(error).split(". ")[0].removeprefix(f"{source}: ")
+        raise SchemaError(
+            f"{source}: weight {name!r} must hold a number in every row, however: {what}. "
+            "Correct the cell, or choose another column."
+        ) from None
+    weights = weights + float(schema.num_columns[0].offset)
     bad = ~np.isfinite(weights) | (weights < 0)
     if bad.any():
         row = int(np.argmax(bad))

@@ -174,6 +174,16 @@ def is_run(folder: Path) -> bool:
     return True
 
 
+def was_trained_on(model: Path, table: Path) -> bool:
+    """Say whether a table file is, byte for byte, the one that a model was trained on."""
+    run = model if (model / "run.json").exists() else model.parent
+    try:
+        begun = read_begun(run).table
+        return begun is not None and describe_file(table).sha256 == begun.sha256
+    except (CheckpointError, OSError):
+        return False
+
+
 def has_checkpoint(run: Path) -> bool:
     """Say whether a run folder holds anything to go on from."""
     return any((run / "checkpoints").glob("step-*"))

@@ -7,6 +7,7 @@ function of (seed, epoch), so that a position in it is one number.
 from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -168,6 +169,12 @@ class StreamData:
                 break
             batch = as_batch(item)
             size = count_rows(batch)
+            if self.batch_size is not None and size > self.batch_size:
+                raise ConfigError(
+                    f"A batch must not have more rows than batch_size={self.batch_size}, however: "
+                    f"{size}. Leave batch_size out to make each batch a step, or use "
+                    "microbatch_size to run it in parts."
+                )
             n_rows += size
             batch = move_batch(batch, self.device)
             window += split_batch(batch, self.microbatch_size or max(size, 1), size)
@@ -228,11 +235,39 @@ def as_batch(item: Any) -> Batch:
     if isinstance(item, Batch):
         return item
     if isinstance(item, tuple | list) and len(item) in (2, 3):
-        return Batch(*item)
+        return Batch(*map(as_tensors, item))
     raise ConfigError(
         f"Data must be (x, y) or (x, y, weights), or an iterable of such, however: "
         f"{type(item).__name__}. Put inputs, targets and optional row weights in a tuple."
     )
+
+
+def as_tensors(value: Any) -> Any:
+    """Turn numpy arrays of a nest into tensors that share their memory.
+
+    Raises:
+        ConfigError: the nest holds something else.
+    """
+    if value is None or isinstance(value, Tensor):
+        return value
+    if isinstance(value, np.ndarray):
+        return torch.as_tensor(value)
+    if isinstance(value, dict):
+        return {key: as_tensors(item) for key, item in value.items()}
+    if isinstance(value, tuple | list) and value:
+        return tuple(map(as_tensors, value))
+    raise ConfigError(
+        "Inputs, targets and weights must be tensors, numpy arrays, or tuples or dicts of them, "
+        f"however: {type(value).__name__}. Convert it with torch.as_tensor."
+    )
+
+
+def input_batches(x: Any, size: int, device: torch.device) -> Iterator[Batch]:
+    """Give the batches of what was passed to `Trainer.predict`; of an iterable's, the inputs."""
+    if isinstance(x, Tensor | np.ndarray | tuple | dict):
+        return ordered_batches(Batch(as_tensors(x), None), size, device)
+    firsts = (item[0] if isinstance(item, tuple | list) else item for item in x)
+    return (move_batch(Batch(as_tensors(first), None), device) for first in firsts)
 
 
 def is_in_memory(data: Any) -> bool:

@@ -5,7 +5,10 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
+
+from afina.errors import Interrupted
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -14,6 +17,20 @@ class StopRequest:
     """Holds the signal that asked for a stop, if any."""
 
     signum: int | None = None
+
+    def leave_if_asked(self, *, step: int, saved_in: Path) -> None:
+        """Raise `Interrupted` if a signal asked to stop.
+
+        Args:
+            step: optimizer steps taken.
+            saved_in: the checkpoint that holds the state.
+        """
+        if self.signum is not None:
+            name = signal.Signals(self.signum).name
+            raise Interrupted(
+                f"{name} stopped the run after step {step}; its state is in {saved_in}.",
+                self.signum,
+            )
 
 
 @contextmanager

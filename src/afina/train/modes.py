@@ -26,6 +26,12 @@ def train_mode(model: nn.Module) -> Iterator[None]:
         yield
 
 
+def has_batch_norm(model: nn.Module) -> bool:
+    """Tell if a model looks across rows while it trains."""
+    kind = nn.modules.batchnorm._BatchNorm  # noqa: SLF001 - the class all of them share
+    return any(isinstance(m, kind) for m in model.modules())
+
+
 @contextmanager
 def _own_modes(model: nn.Module) -> Iterator[None]:
     modes = [(module, module.training) for module in model.modules()]

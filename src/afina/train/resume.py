@@ -12,6 +12,8 @@ import torch
 from afina.errors import AfinaWarning, CheckpointError, ConfigError, StorageError
 from afina.storage import remove_folder
 from afina.train.checkpoint import Snapshot, list_checkpoints, read_newest
+from afina.train.loop import Limits
+from afina.train.state import TrainState
 
 
 def find_snapshot(
@@ -90,6 +92,15 @@ def same_conditions(before: Mapping[str, Any], device: torch.device) -> Iterator
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def extend(state: TrainState, limits: Limits) -> None:
+    """Let a run that ended at a limit go on where the limit is higher now."""
+    if state.stop is None or state.stop.reason not in ("max_epochs", "max_steps"):
+        return
+    steps_left = limits.max_steps is None or state.step < limits.max_steps
+    if steps_left and state.epoch < limits.max_epochs:
+        state.stop = None
 
 
 def _check_settings(now: Mapping[str, Any], before: Mapping[str, Any]) -> None:

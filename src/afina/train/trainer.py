@@ -1,7 +1,6 @@
 """`Trainer`: the loop for any `nn.Module`."""
 
-import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from afina.errors import ConfigError, Interrupted
+from afina.errors import ConfigError
 from afina.optim import (
     OptimizerName,
     ScheduleName,
@@ -21,7 +20,7 @@ from afina.optim import (
 )
 from afina.storage import lock_folder
 from afina.train import rng
-from afina.train.batches import Batch, Data, eval_batches, make_data, ordered_batches
+from afina.train.batches import Data, eval_batches, input_batches, make_data
 from afina.train.checkpoint import CheckpointPlan, Keeper, Snapshot
 from afina.train.evaluate import Scores, evaluate_batches, predict_batches
 from afina.train.events import (
@@ -35,9 +34,9 @@ from afina.train.events import (
 from afina.train.interrupts import StopRequest, stop_requests
 from afina.train.loop import Job, Limits, train
 from afina.train.loss import Loss, make_weighted_loss
-from afina.train.modes import train_mode
+from afina.train.modes import has_batch_norm, train_mode
 from afina.train.record import MetricsLog
-from afina.train.resume import conditions, find_snapshot, same_conditions
+from afina.train.resume import conditions, extend, find_snapshot, same_conditions
 from afina.train.state import TrainState
 from afina.train.stopping import Stopping
 
@@ -46,13 +45,7 @@ EVAL_ROWS = 4096
 
 @dataclass(frozen=True)
 class Result:
-    """What a fit came to.
-
-    Args:
-        stop: why it ended and what was best.
-        history: epoch and evaluation records, in order (since the last resume).
-        n_parameters: trained numbers.
-    """
+    """What a fit came to: why it ended, records since the last resume, trained numbers."""
 
     stop: StopEvent
     history: tuple[Event, ...]
@@ -75,10 +68,10 @@ class Trainer:
             row or target; see `afina.train.make_weighted_loss`.
         loss_weight: for a loss that returns a mean: the weight it stands for.
         optimizer: `"adamw"`, `"adam"`, `"sgd"`, a torch optimizer over the model's parameters,
-            or a callable that makes one from the model. The settings from `lr` to `beta2` are
-            for the named ones; an optimizer of your own keeps its learning rates.
-        lr: learning rate before the schedule.
-        weight_decay: decoupled decay of weight matrices (not of biases or norms).
+            or a callable `model -> optimizer`. The settings from `lr` to `beta2` are for the
+            named ones; an optimizer of your own keeps its settings.
+        lr: learning rate before the schedule; 1e-3 by default.
+        weight_decay: decoupled decay of weight matrices, not of biases or norms; 0 by default.
         l2: penalty (l2 / 2) * sum of squares of weight matrices, in the loss.
         momentum: of sgd.
         beta1: decay of the mean gradient, adam and adamw.
@@ -121,8 +114,8 @@ class Trainer:
         loss: Loss,
         loss_weight: Callable[[Any, Any], float] | None = None,
         optimizer: OptimizerName | Optimizer | Callable[[nn.Module], Optimizer] = "adamw",
-        lr: float = 1e-3,
-        weight_decay: float = 0.0,
+        lr: float | None = None,
+        weight_decay: float | None = None,
         l2: float = 0.0,
         momentum: float = 0.9,
         beta1: float = 0.9,
@@ -170,7 +163,8 @@ class Trainer:
         self.model = model
         self.loss = make_weighted_loss(loss, loss_weight)
         self.optimizer_wanted = optimizer
-        self.rates = {"lr": lr, "weight_decay": weight_decay}
+        _check_optimizer(optimizer, lr, weight_decay)
+        self.rates = {"lr": 1e-3 if lr is None else lr, "weight_decay": weight_decay or 0.0}
         self.moments = {"momentum": momentum, "beta1": beta1, "beta2": beta2}
         self.l2, self.max_grad_norm = l2, max_grad_norm
         self.schedule, self.warmup_steps = schedule, warmup_steps
@@ -203,6 +197,11 @@ class Trainer:
             LockedError: another process is using `run_dir`.
             CheckpointError: every checkpoint is damaged.
         """
+        if isinstance(data, Iterator) and self.limits.max_epochs > 1:
+            raise ConfigError(
+                "Training data must be readable once an epoch, however: "
+                f"{type(data).__name__} can be read once. Pass a list or a DataLoader."
+            )
         if val is None and self.patience is not None:
             raise ConfigError("patience needs validation rows: pass val=(x, y), or patience=None.")
         with ExitStack() as stack:
@@ -218,11 +217,15 @@ class Trainer:
     def predict(self, x: Any, *, batch_size: int = EVAL_ROWS) -> Any:
         """Compute the outputs for all rows, in eval mode and without gradients.
 
+        Args:
+            x: a tensor or array, a tuple or dict of them, or an iterable of batches, of which
+                the inputs (the first of a tuple) are taken.
+            batch_size: rows at a time, for data in memory.
+
         Raises:
             NonFiniteError: an output is NaN or infinite; the message names the row.
         """
-        batch = Batch(x, None)
-        return predict_batches(self.model, ordered_batches(batch, batch_size, self._device()))
+        return predict_batches(self.model, input_batches(x, batch_size, self._device()))
 
     def evaluate(self, data: Any) -> dict[str, float]:
         """Compute the loss and the scores on `data`, in eval mode and without gradients."""
@@ -245,6 +248,7 @@ class Trainer:
             state = snapshot.state
             self.model.load_state_dict(snapshot.model)
             optimizer.load_state_dict(snapshot.optimizer)
+            extend(state, self.limits)
             source.seek(snapshot.position)
         history: list[Event] = []
         writing = self._writing(stack, snapshot)
@@ -263,12 +267,8 @@ class Trainer:
             }
             path = keeper.save(state, self.model, optimizer, extra, value)
             self._notify(CheckpointEvent(state.step, path), history, None)
-            if request.signum is not None and state.stop is None:
-                name = signal.Signals(request.signum).name
-                raise Interrupted(
-                    f"{name} stopped the run after step {state.step}; its state is in {path}.",
-                    request.signum,
-                )
+            if state.stop is None:
+                request.leave_if_asked(step=state.step, saved_in=path)
 
         job = Job(
             model=self.model,
@@ -301,7 +301,7 @@ class Trainer:
             microbatch_size=self.microbatch_size,
             seed=self.seed,
             device=self._device(),
-            no_single=_has_batch_norm(self.model),
+            no_single=has_batch_norm(self.model),
         )
 
     def _optimizer(self) -> Optimizer:
@@ -376,9 +376,18 @@ class Trainer:
         return metrics, keeper
 
 
-def _has_batch_norm(model: nn.Module) -> bool:
-    kind = nn.modules.batchnorm._BatchNorm  # noqa: SLF001 - the class all of them share
-    return any(isinstance(m, kind) for m in model.modules())
+def _check_optimizer(optimizer: Any, lr: float | None, weight_decay: float | None) -> None:
+    if isinstance(optimizer, type):
+        raise ConfigError(
+            "optimizer must be a name, an optimizer, or a callable that makes one from the model, "
+            f"however: the class {optimizer.__name__}. Pass "
+            f"lambda model: {optimizer.__name__}(model.parameters(), ...)."
+        )
+    if not isinstance(optimizer, str) and (lr is not None or weight_decay is not None):
+        raise ConfigError(
+            "lr and weight_decay are for a named optimizer, however: they are given beside an "
+            "optimizer of your own. Set them there."
+        )
 
 
 def _check_counts(**counts: int | None) -> None:
