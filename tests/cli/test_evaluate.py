@@ -19,6 +19,17 @@ def test_scores_beside_the_baseline(fitted, afina_here: Run) -> None:
     assert run.stderr.startswith("note: ")
 
 
+def test_its_own_table_is_named(fitted, afina_here: Run) -> None:
+    """A model scored on the very table it was trained on says so; on other rows it does not."""
+    cars = (fitted.folder / "cars.csv").read_text().splitlines(keepends=True)
+    (fitted.folder / "fewer.csv").write_text("".join(cars[:100]))
+
+    words = "the table that this model was trained on"
+    assert words in afina_here("evaluate", "a run", "cars.csv").stderr
+    assert words in afina_here("evaluate", "a run/model", "cars.csv").stderr
+    assert words not in afina_here("evaluate", "a run", "fewer.csv").stderr
+
+
 def test_json(fitted, afina_here: Run) -> None:
     """--json gives the same scores as one object."""
     run = afina_here("evaluate", "a run", "cars.csv", "--json", "-q")
