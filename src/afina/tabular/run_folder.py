@@ -100,7 +100,11 @@ def choose_folder(out: Path | None, name: str, *, overwrite: bool) -> Path:
     if out is not None:
         if not os.path.lexists(out) or _is_empty_folder(out) or (overwrite and is_run(out)):
             return out
-        how = "Choose another, or ask to overwrite it" if is_run(out) else "Choose another"
+        how = (
+            "Choose another, or add --overwrite (in Python: overwrite=True)"
+            if is_run(out)
+            else "Choose another"
+        )
         what = "it is no run of afina and is left alone" if overwrite else "it exists"
         raise StorageError(f"A run needs a folder of its own, however: {out}: {what}. {how}.")
     plain = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name)
