@@ -26,7 +26,7 @@ def weights_of(run: str | Path) -> str:
 
 
 def test_a_first_fit(afina, tmp_path):
-    """`afina fit` alone trains on the bundled table, well above the baseline, in seconds."""
+    """`afina fit` alone trains on the bundled table, well above the baseline."""
     done = afina("fit")
     run = tmp_path / done.out.strip()
     summary = json.loads((run / "summary.json").read_text())
@@ -35,7 +35,6 @@ def test_a_first_fit(afina, tmp_path):
     assert summary["score"]["name"] == "accuracy"
     assert summary["score"]["value"] > summary["score"]["baseline"] + 0.05
     assert summary["scores"]["auc"] > 0.8
-    assert summary["seconds"] < 60
     assert (run / "report.html").stat().st_size > 100_000
     for words in (
         "Income",
