@@ -23,20 +23,19 @@ def rows_of(window: list[Batch]) -> list[int]:
     return [int(i) for batch in window for i in batch.x[:, 0]]
 
 
-def make(n_rows: int, batch_size: int, micro: int | None = None, **settings) -> TensorData:
+def make(n_rows: int, batch_size: int, **settings) -> TensorData:
     x = torch.arange(n_rows, dtype=torch.float32)[:, None]
     arguments = {"seed": 3, "device": CPU, "no_single": False} | settings
-    return TensorData(Batch(x, x), batch_size=batch_size, microbatch_size=micro, **arguments)
+    return TensorData(Batch(x, x), batch_size=batch_size, **arguments)
 
 
-@given(st.integers(1, 70), st.integers(1, 20), st.integers(1, 20))
-def test_every_row_once_an_epoch(n_rows: int, batch_size: int, micro: int) -> None:
-    """Each epoch holds every row once, in windows of batch_size, parts of at most micro rows."""
-    windows = list(make(n_rows, batch_size, min(micro, batch_size)).windows(0, 0))
+@given(st.integers(1, 70), st.integers(1, 20))
+def test_every_row_once_an_epoch(n_rows: int, batch_size: int) -> None:
+    """Each epoch holds every row once, in windows of batch_size rows."""
+    windows = list(make(n_rows, batch_size).windows(0, 0))
 
     assert sorted(i for w in windows for i in rows_of(w)) == list(range(n_rows))
     assert [len(rows_of(w)) for w in windows[:-1]] == [batch_size] * (len(windows) - 1)
-    assert all(len(b.x) <= micro for w in windows for b in w)
 
 
 @given(st.integers(2, 60), st.integers(1, 9), st.data())
@@ -83,10 +82,10 @@ def test_parts_are_even(n_rows: int, most: int) -> None:
 def test_stream_takes_batches_together() -> None:
     """With batch_size, batches of an iterable are taken together until they have so many rows."""
     batches = [(torch.zeros(3, 1), torch.zeros(3))] * 5
-    stream = StreamData(batches, batch_size=6, microbatch_size=2, seed=0, device=CPU)
+    stream = StreamData(batches, batch_size=6, seed=0, device=CPU)
 
     sizes = [[len(b.x) for b in w] for w in stream.windows(0, 0)]
-    assert sizes == [[2, 1, 2, 1], [2, 1, 2, 1], [2, 1]]
+    assert sizes == [[3, 3], [3, 3], [3]]
 
 
 def test_stream_is_read_again_up_to_its_place() -> None:
@@ -98,7 +97,7 @@ def test_stream_is_read_again_up_to_its_place() -> None:
 
     def read(start: int) -> list[float]:
         torch.manual_seed(start)  # whatever state the process is in
-        stream = StreamData(Noisy(), batch_size=None, microbatch_size=None, seed=0, device=CPU)
+        stream = StreamData(Noisy(), batch_size=None, seed=0, device=CPU)
         return [w[0].x[0, 0].item() for w in stream.windows(1, start)]
 
     assert read(2) == read(0)[2:]
@@ -123,12 +122,12 @@ def test_stream_with_a_state_goes_to_its_place() -> None:
             self.at = state["at"]
 
     source = Counter()
-    stream = StreamData(source, batch_size=None, microbatch_size=None, seed=0, device=CPU)
+    stream = StreamData(source, batch_size=None, seed=0, device=CPU)
     windows = stream.windows(0, 0)
     assert [next(windows)[0].x.item() for _ in range(2)] == [1, 2]
     position = stream.position()
 
-    other = StreamData(Counter(), batch_size=None, microbatch_size=None, seed=0, device=CPU)
+    other = StreamData(Counter(), batch_size=None, seed=0, device=CPU)
     other.seek(position)
     assert [w[0].x.item() for w in other.windows(0, 2)] == [3, 4, 5]
     assert [w[0].x.item() for w in other.windows(1, 0)] == [1, 2, 3, 4, 5]

@@ -68,12 +68,12 @@ def test_a_checkpoint_holds_the_whole_state(tmp_path: Path) -> None:
     snapshot, passed_over = read_newest(tmp_path / "checkpoints")
 
     assert passed_over == []
-    assert snapshot.state.stop == result.stop
-    assert snapshot.state.step == 24
-    best = snapshot.state.best_weights
+    assert snapshot.state["stop"] == result.stop._asdict()
+    assert snapshot.state["step"] == 24
+    best = snapshot.trees["best"]
     assert all(torch.equal(best[k], v) for k, v in trainer.model.state_dict().items())
-    assert snapshot.optimizer["state"][0]["exp_avg"].shape == (1, 3)
-    assert snapshot.optimizer["state"][0]["step"] == 24
+    assert snapshot.trees["optimizer"]["state"][0]["exp_avg"].shape == (1, 3)
+    assert snapshot.trees["optimizer"]["state"][0]["step"] == 24
 
 
 def test_no_pickle_in_what_is_written(tmp_path: Path) -> None:

@@ -12,15 +12,22 @@ from torch import Tensor, nn
 from afina.errors import ConfigError, NonFiniteError
 from afina.train import Trainer
 from afina.train.batches import Batch, split_batch
-from afina.train.loop import grad_norm, window_gradient
+from afina.train.gradient import GradientPlan, accumulate, mean_gradient
+from afina.train.loop import grad_norm
 from afina.train.loss import make_weighted_loss
+from afina.train.state import TrainState
+from afina.train.stopping import Stopping
 
 TOLERANCE = {"rtol": 0, "atol": 1e-10}
 
 
 def gradient(model: nn.Module, loss, window: list[Batch]) -> list[Tensor]:
     model.zero_grad(set_to_none=True)
-    window_gradient(model, make_weighted_loss(loss), window)
+    weighted = make_weighted_loss(loss)
+    plan = GradientPlan(
+        model=model, loss=weighted, forward=model, sum_gradient=accumulate(weighted, model)
+    )
+    mean_gradient(plan, window, TrainState(Stopping()))
     return [p.grad for p in model.parameters()]
 
 

@@ -1,5 +1,6 @@
 """Parameter groups, optimizers and schedules, for any nn.Module."""
 
+from afina.optim.averaging import Average, AveragingName
 from afina.optim.groups import (
     ParameterRole,
     Role,
@@ -12,6 +13,8 @@ from afina.optim.optimizers import OptimizerName, add_l2_grad_, make_optimizer
 from afina.optim.schedule import ScheduleName, make_schedule
 
 __all__ = [
+    "Average",
+    "AveragingName",
     "OptimizerName",
     "ParameterRole",
     "Role",

@@ -1,6 +1,6 @@
 """Where batches come from: tensors in memory, or any iterable of batches.
 
-A *window* is what one optimizer step sees: a list of micro-batches. The order of an epoch is a
+A *window* is what one optimizer step sees: a list of batches. The order of an epoch is a
 function of (seed, epoch), so that a position in it is one number.
 """
 
@@ -35,7 +35,7 @@ class Data(Protocol):
     steps_per_epoch: int | None
 
     def windows(self, epoch: int, start: int) -> Iterator[list[Batch]]:
-        """Give the windows of an epoch, from number `start` on."""
+        """Give the windows of an epoch, from number `start` on: each the batches of one step."""
         ...
 
     def describe(self, epoch: int, index: int) -> str:
@@ -57,7 +57,6 @@ class TensorData:
     Args:
         batch: all rows.
         batch_size: rows per window; the last window of an epoch has what is left.
-        microbatch_size: most rows per micro-batch; a window is cut into even parts. None: whole.
         seed: seed of the order.
         device: where the model is.
         no_single: let a last window of one row join the one before it, because batch
@@ -69,14 +68,12 @@ class TensorData:
         batch: Batch,
         *,
         batch_size: int,
-        microbatch_size: int | None,
         seed: int,
         device: torch.device,
         no_single: bool,
     ) -> None:
         self.n_rows = count_rows(batch)
         self.batch = batch
-        self.microbatch_size = microbatch_size or batch_size
         self.seed = seed
         self.device = device
         self.sizes = _window_sizes(self.n_rows, batch_size, no_single=no_single)
@@ -99,8 +96,8 @@ class TensorData:
             chunk = move_batch(take_rows(self.batch, index), self.device)
             cut = [t.split(sizes) for t in _tensors(chunk)]  # type: ignore[no-untyped-call]
             parts = zip(*cut, strict=True)
-            for size, tensors in zip(sizes, parts, strict=True):
-                yield split_batch(_rebuild(chunk, iter(tensors)), self.microbatch_size, size)
+            for tensors in parts:
+                yield [_rebuild(chunk, iter(tensors))]
 
     def describe(self, epoch: int, index: int) -> str:
         """Say which rows a window holds."""
@@ -130,13 +127,11 @@ class StreamData:
         batches: Iterable[Any],
         *,
         batch_size: int | None,
-        microbatch_size: int | None,
         seed: int,
         device: torch.device,
     ) -> None:
         self.batches = batches
         self.batch_size = batch_size
-        self.microbatch_size = microbatch_size
         self.seed = seed
         self.device = device
         self.stateful = hasattr(batches, "state_dict") and hasattr(batches, "load_state_dict")
@@ -176,8 +171,7 @@ class StreamData:
                     "microbatch_size to run it in parts."
                 )
             n_rows += size
-            batch = move_batch(batch, self.device)
-            window += split_batch(batch, self.microbatch_size or max(size, 1), size)
+            window.append(move_batch(batch, self.device))
         return window
 
     def describe(self, epoch: int, index: int) -> str:
@@ -199,7 +193,6 @@ def make_data(
     data: Any,
     *,
     batch_size: int | None,
-    microbatch_size: int | None,
     seed: int,
     device: torch.device,
     no_single: bool,
@@ -209,14 +202,11 @@ def make_data(
         return TensorData(
             as_batch(data),
             batch_size=batch_size or DEFAULT_BATCH_SIZE,
-            microbatch_size=microbatch_size,
             seed=seed,
             device=device,
             no_single=no_single,
         )
-    return StreamData(
-        data, batch_size=batch_size, microbatch_size=microbatch_size, seed=seed, device=device
-    )
+    return StreamData(data, batch_size=batch_size, seed=seed, device=device)
 
 
 def eval_batches(data: Any, size: int, device: torch.device) -> Iterator[Batch]:

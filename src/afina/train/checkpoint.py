@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from afina.errors import CheckpointError
 from afina.storage import (
@@ -23,7 +22,7 @@ from afina.storage import (
 )
 from afina.train.state import TrainState
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +47,17 @@ class CheckpointPlan:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A checkpoint as read from disk, verified."""
+    """A checkpoint as read from disk, verified.
+
+    Args:
+        state: what `TrainState.to_dict` gave.
+        trees: nested states of tensors: `model`, `optimizer`, and `best` and `average` where
+            they are other than the model's.
+    """
 
     path: Path
-    state: TrainState
-    model: Any
-    optimizer: Any
+    state: Mapping[str, Any]
+    trees: Mapping[str, Any]
     position: Any
     metrics_bytes: int
     conditions: Mapping[str, Any]
@@ -107,8 +111,7 @@ class Keeper:
     def save(
         self,
         state: TrainState,
-        model: nn.Module,
-        optimizer: Optimizer,
+        trees: Mapping[str, Any],
         extra: Mapping[str, Any],
         value: float | None,
     ) -> Path:
@@ -116,8 +119,7 @@ class Keeper:
 
         Args:
             state: where the run is.
-            model: its `state_dict` is saved.
-            optimizer: its `state_dict` is saved.
+            trees: nested states of tensors by name, as in `Snapshot`.
             extra: what else `Snapshot` holds: position, metrics_bytes, conditions, settings.
             value: the monitored metric at this very step, if evaluated.
 
@@ -126,7 +128,7 @@ class Keeper:
         """
         goal = self.folder / f"step-{state.step:08d}"
         if goal not in self.values:  # else it is there already, from before a resume
-            commit_folder(goal, _pack(state, model, optimizer, extra, value))
+            commit_folder(goal, _pack(state, trees, extra, value))
             self.values[goal] = value
         self.saved_at, self.saved_step = time.monotonic(), state.step
         for path in set(self.values) - self._kept():
@@ -165,15 +167,10 @@ def read_checkpoint(path: Path) -> Snapshot:
                 f"{path} must have format {FORMAT}, however: {head['format']}. "
                 "It was written by another version of afina; use that one."
             )
-        model = _unpack(files, "model", head, path)
-        best = _unpack(files, "best", head, path) if "best.safetensors" in files else None
-        if best is None and head["state"]["stopping"]["best_step"] == head["state"]["step"]:
-            best = model
         return Snapshot(
             path=path,
-            state=TrainState.from_dict(head["state"], best),
-            model=model,
-            optimizer=_unpack(files, "optimizer", head, path),
+            state=head["state"],
+            trees={name: _unpack(files, name, head, path) for name in head["trees"]},
             position=head["position"],
             metrics_bytes=int(head["metrics_bytes"]),
             conditions=head["conditions"],
@@ -202,14 +199,10 @@ def read_newest(folder: Path) -> tuple[Snapshot | None, list[str]]:
 
 def _pack(
     state: TrainState,
-    model: nn.Module,
-    optimizer: Optimizer,
+    trees: Mapping[str, Any],
     extra: Mapping[str, Any],
     value: float | None,
 ) -> dict[str, bytes]:
-    trees: dict[str, Any] = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-    if state.best_weights is not None and state.stopping.best_step != state.step:
-        trees["best"] = state.best_weights  # else the model's own weights are the best ones
     head: dict[str, Any] = {
         "format": FORMAT,
         "state": state.to_dict(),

@@ -9,12 +9,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from afina.errors import ConfigError, NonFiniteError
-from afina.optim import add_l2_grad_
-from afina.train.batches import Batch, Data, call_model
+from afina.optim import AveragingName, add_l2_grad_
+from afina.train.batches import Batch, Data
+from afina.train.buffers import kept_buffers
 from afina.train.events import EpochEvent, EvalEvent, Event, StepEvent, StopEvent, StopReason
-from afina.train.loss import WeightedLoss, weighted_sum
-from afina.train.rng import reseed_torch
-from afina.train.state import TrainState
+from afina.train.gradient import GradientPlan, cut_window, mean_gradient, sum_of_batch
+from afina.train.precision import next_scale
+from afina.train.state import TrainState, copied_state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,17 +38,19 @@ class Job:
     """What is trained, on what, and how.
 
     Args:
+        gradient: how a window's gradient is made.
         lrs: learning rate of each parameter group before the schedule.
         schedule: factor of the learning rate for the step about to be taken.
         evaluate: gives `val/loss` and scores by name; none without validation rows.
         monitor: the metric that decides what is best.
+        average_from: epochs finished before the average of the weights begins.
         notify: tells observers; gives the reason if one asks to stop.
         checkpoint: called between steps, with the monitored metric where one was just
             computed; saves what is due. Raises `Interrupted` after saving if a signal came.
     """
 
     model: nn.Module
-    loss: WeightedLoss
+    gradient: GradientPlan
     optimizer: Optimizer
     lrs: Sequence[float]
     schedule: Callable[[int], float]
@@ -55,7 +58,7 @@ class Job:
     evaluate: Callable[[], Mapping[str, float]] | None
     monitor: str
     limits: Limits
-    seed: int
+    average_from: int
     max_grad_norm: float | None
     l2: float
     l2_params: Sequence[nn.Parameter]
@@ -81,9 +84,8 @@ def train(job: Job, state: TrainState) -> StopEvent:  # noqa: C901, PLR0912 - on
         asked = None
         n_before = state.step
         for window in job.data.windows(state.epoch, state.step_in_epoch):
-            reseed_torch(job.seed, "step", state.step)
             lr = set_lr(job, state.step)
-            loss, weight = window_gradient(job.model, job.loss, window)
+            loss, weight = mean_gradient(job.gradient, window, state)
             if not math.isfinite(loss):
                 raise NonFiniteError(_bad_loss(job, state, window))
             grads = [p.grad for p in params if p.grad is not None]
@@ -98,6 +100,9 @@ def train(job: Job, state: TrainState) -> StopEvent:  # noqa: C901, PLR0912 - on
                 job.optimizer.step()
             for p in params:
                 p.grad = None
+            if state.loss_scale is not None:
+                state.loss_scale, state.n_unscaled = next_scale(state.loss_scale, state.n_unscaled)
+            _average(job, state, "ema")
 
             state.step += 1
             state.step_in_epoch += 1
@@ -112,41 +117,6 @@ def train(job: Job, state: TrainState) -> StopEvent:  # noqa: C901, PLR0912 - on
             raise ConfigError("The training data gave no batch. Pass at least one row.")
         state.stop = _end_epoch(job, state, asked)
     return state.stop
-
-
-def window_gradient(
-    model: nn.Module, loss: WeightedLoss, window: Sequence[Batch]
-) -> tuple[float, float]:
-    """Leave the gradient of a window's mean loss in `.grad`, over all of its micro-batches.
-
-    The parts' sums are divided once by the whole window's weight: never a mean of means.
-
-    Returns:
-        The weighted mean loss, and the weight it was taken over.
-    """
-    if len(window) == 1:
-        x, y, row_weights = window[0]
-        output = call_model(model, x)
-        if loss.mean is not None and row_weights is None:
-            mean, amount = loss.mean(output, y)
-        else:
-            total, weight = weighted_sum(*loss.values(output, y), row_weights)
-            mean, amount = total / weight, float(weight)  # sync: .item()
-        if not amount:
-            return 0.0, 0.0
-        mean.backward()  # type: ignore[no-untyped-call]
-        return mean.item(), amount  # sync: .item()
-    sum_of_losses = sum_of_weights = 0.0
-    for batch in window:
-        total, weight = sum_of_batch(model, loss, batch)
-        total.backward()  # type: ignore[no-untyped-call]
-        sum_of_losses += total.item()  # sync: .item()
-        sum_of_weights += float(weight)
-    grads = [p.grad for p in model.parameters() if p.grad is not None]
-    if not sum_of_weights:
-        return 0.0, 0.0
-    torch._foreach_div_(grads, sum_of_weights)
-    return sum_of_losses / sum_of_weights, sum_of_weights
 
 
 def set_lr(job: Job, step: int) -> float:
@@ -170,19 +140,12 @@ def grad_norm(grads: list[Tensor]) -> Tensor:
     return norm
 
 
-def sum_of_batch(
-    model: nn.Module, loss: WeightedLoss, batch: Batch
-) -> tuple[Tensor, Tensor | float]:
-    """Run a micro-batch forward; give the weighted sum of its losses, and of its weights."""
-    values, weights = loss.values(call_model(model, batch.x), batch.y)
-    return weighted_sum(values, weights, batch.weights)
-
-
 def _end_epoch(job: Job, state: TrainState, asked: str | None) -> StopEvent | None:
     """Close the epoch, look at the validation rows, and say whether training is over."""
     at_limit = state.step == job.limits.max_steps
     whole = state.step_in_epoch == job.data.steps_per_epoch or not (asked or at_limit)
     if whole:
+        _average(job, state, "swa")
         state.epoch += 1
         mean = state.epoch_loss / state.epoch_weight if state.epoch_weight else math.nan
         asked = job.notify(EpochEvent(state.step, state.epoch, mean)) or asked
@@ -200,21 +163,26 @@ def _end_epoch(job: Job, state: TrainState, asked: str | None) -> StopEvent | No
     return stop
 
 
+def _average(job: Job, state: TrainState, name: AveragingName) -> None:
+    """Take the weights into the average, if it is of this kind and has begun."""
+    if state.average is None or state.average.name != name or state.epoch < job.average_from:
+        return
+    state.average.update(job.model)
+
+
 def _evaluate(
     job: Job, state: TrainState, evaluate: Callable[[], Mapping[str, float]]
 ) -> tuple[float, str | None]:
-    metrics = dict(evaluate())
-    if job.monitor not in metrics:
-        raise ConfigError(
-            f"monitor must be one of {sorted(metrics)}, however: monitor={job.monitor!r}."
-        )
-    value = metrics[job.monitor]
-    best = state.stopping.update(value, step=state.step, epoch=state.epoch)
-    if best:
-        state.best_weights = {
-            name: item.detach().clone() if isinstance(item, Tensor) else item
-            for name, item in job.model.state_dict().items()
-        }
+    with state.averaged(job.model):
+        metrics = dict(evaluate())
+        if job.monitor not in metrics:
+            raise ConfigError(
+                f"monitor must be one of {sorted(metrics)}, however: monitor={job.monitor!r}."
+            )
+        value = metrics[job.monitor]
+        best = state.stopping.update(value, step=state.step, epoch=state.epoch)
+        if best:
+            state.best_weights = copied_state(job.model)
     return value, job.notify(EvalEvent(state.step, state.epoch, metrics, best))
 
 
@@ -250,11 +218,12 @@ def _stop(job: Job, state: TrainState, asked: str | None) -> StopEvent | None:
 def _bad_loss(job: Job, state: TrainState, window: Sequence[Batch]) -> str:
     where = job.data.describe(state.epoch, state.step_in_epoch)
     part = ""
-    with torch.no_grad():
-        for number, batch in enumerate(window):
-            total, _ = sum_of_batch(job.model, job.loss, batch)
+    parts = cut_window(window, state.microbatch_size)
+    with torch.no_grad(), kept_buffers(job.model):
+        for number, batch in enumerate(parts):
+            total, _ = sum_of_batch(job.gradient.loss, job.gradient.forward, batch)
             if not total.isfinite():
-                part = f" (first in micro-batch {number + 1} of {len(window)})"
+                part = f" (first in micro-batch {number + 1} of {len(parts)})"
                 break
     return (
         f"The loss must be finite, however: it is not at step {state.step + 1}, on {where}{part}. "

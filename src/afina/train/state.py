@@ -4,11 +4,14 @@ Learning rate, order of rows and random numbers are functions of (settings, step
 here. The optimizer's and the model's tensors are read from them when a checkpoint is written.
 """
 
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from afina.optim import Average
 from afina.train.events import StopEvent
 from afina.train.stopping import Stopping
 
@@ -26,7 +29,11 @@ class TrainState:
         step_in_epoch: steps taken in the epoch that is going on.
         epoch_loss: sum of that epoch's losses times their weights.
         epoch_weight: sum of those weights.
+        microbatch_size: most rows per forward; found by halving where that was asked for.
+        loss_scale: factor of the loss in fp16; none in other precisions.
+        n_unscaled: steps since the scale last changed.
         best_weights: the model's state when the monitored metric was best.
+        average: the running average of the weights, where one was asked for.
         stop: set when training has ended.
     """
 
@@ -36,8 +43,16 @@ class TrainState:
     step_in_epoch: int = 0
     epoch_loss: float = 0.0
     epoch_weight: float = 0.0
+    microbatch_size: int | None = None
+    loss_scale: float | None = None
+    n_unscaled: int = 0
     best_weights: Weights | None = field(default=None, repr=False)
+    average: Average | None = field(default=None, repr=False)
     stop: StopEvent | None = None
+
+    def averaged(self, model: nn.Module) -> AbstractContextManager[None]:
+        """Put the average in the model's place inside, where there is one."""
+        return nullcontext() if self.average is None else self.average.swapped_in(model)
 
     def to_dict(self) -> dict[str, Any]:
         """Give everything but the weights, ready for JSON (floats come back bit for bit)."""
@@ -47,21 +62,37 @@ class TrainState:
             "step_in_epoch": self.step_in_epoch,
             "epoch_loss": self.epoch_loss,
             "epoch_weight": self.epoch_weight,
+            "microbatch_size": self.microbatch_size,
+            "loss_scale": self.loss_scale,
+            "n_unscaled": self.n_unscaled,
+            "n_averaged": 0 if self.average is None else self.average.n_updates,
             "stopping": self.stopping.to_dict(),
             "stop": None if self.stop is None else self.stop._asdict(),
         }
 
-    @classmethod
-    def from_dict(cls, d: dict[str, Any], best_weights: Weights | None) -> "TrainState":
-        """Undo `to_dict`."""
-        stop = d["stop"]
-        return cls(
-            stopping=Stopping(**d["stopping"]),
-            step=int(d["step"]),
-            epoch=int(d["epoch"]),
-            step_in_epoch=int(d["step_in_epoch"]),
-            epoch_loss=float(d["epoch_loss"]),
-            epoch_weight=float(d["epoch_weight"]),
-            best_weights=best_weights,
-            stop=None if stop is None else StopEvent(**stop),
-        )
+    def restore(self, d: Mapping[str, Any], trees: Mapping[str, Any]) -> None:
+        """Go to where `to_dict` was called.
+
+        Args:
+            d: what it gave.
+            trees: the states beside it; `best` and `average` where there are such.
+        """
+        self.step, self.epoch = int(d["step"]), int(d["epoch"])
+        self.step_in_epoch = int(d["step_in_epoch"])
+        self.epoch_loss, self.epoch_weight = float(d["epoch_loss"]), float(d["epoch_weight"])
+        self.microbatch_size = d["microbatch_size"]
+        self.loss_scale, self.n_unscaled = d["loss_scale"], int(d["n_unscaled"])
+        self.stopping = Stopping(**d["stopping"])
+        self.stop = None if d["stop"] is None else StopEvent(**d["stop"])
+        self.best_weights = trees.get("best")
+        if self.average is not None:
+            self.average.n_updates = int(d["n_averaged"])
+            self.average.values = dict(trees.get("average", {}))
+
+
+def copied_state(model: nn.Module) -> Weights:
+    """Copy a model's `state_dict`."""
+    return {
+        name: item.detach().clone() if isinstance(item, Tensor) else item
+        for name, item in model.state_dict().items()
+    }

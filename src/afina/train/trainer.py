@@ -1,10 +1,11 @@
 """`Trainer`: the loop for any `nn.Module`."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -12,6 +13,8 @@ from torch.optim import Optimizer
 
 from afina.errors import ConfigError
 from afina.optim import (
+    Average,
+    AveragingName,
     OptimizerName,
     ScheduleName,
     decayed_parameters,
@@ -20,24 +23,21 @@ from afina.optim import (
 )
 from afina.storage import lock_folder
 from afina.train import rng
-from afina.train.batches import Data, eval_batches, input_batches, make_data
+from afina.train.batches import Data, call_model, eval_batches, input_batches, make_data
 from afina.train.checkpoint import CheckpointPlan, Keeper, Snapshot
 from afina.train.evaluate import Scores, evaluate_batches, predict_batches
-from afina.train.events import (
-    CheckpointEvent,
-    EpochEvent,
-    EvalEvent,
-    Event,
-    Observer,
-    StopEvent,
-)
+from afina.train.events import Event, Observer, StopEvent
+from afina.train.gradient import GradientPlan, accumulate
 from afina.train.interrupts import StopRequest, stop_requests
+from afina.train.journal import Journal, Whole
 from afina.train.loop import Job, Limits, train
-from afina.train.loss import Loss, make_weighted_loss
+from afina.train.loss import Loss, WeightedLoss, make_weighted_loss
 from afina.train.modes import has_batch_norm, train_mode
+from afina.train.precision import FIRST_SCALE, Precision, with_autocast
 from afina.train.record import MetricsLog
 from afina.train.resume import conditions, extend, find_snapshot, same_conditions
-from afina.train.state import TrainState
+from afina.train.settings import DEFAULT_LR, check_settings, settings_to_keep
+from afina.train.state import TrainState, copied_state
 from afina.train.stopping import Stopping
 
 EVAL_ROWS = 4096
@@ -52,12 +52,13 @@ class Result:
     n_parameters: int
 
 
+@dataclass(eq=False)
 class Trainer:
     """Train any `nn.Module`: exact, resumable, and ending on the best weights.
 
     One *step* is one optimizer update and sees `batch_size` rows; `microbatch_size` says how many
     of them go through the model at once. The result is that of the whole batch, for every model
-    that does not look across rows (batch normalization does: it then sees micro-batches).
+    that does not look across rows (batch normalization does: see `batchnorm`).
 
     The model trains in the modes it is in; a model that is in eval mode as a whole is put in
     train mode first. Submodules left in eval mode by you (frozen batch normalization, say) stay so.
@@ -82,7 +83,19 @@ class Trainer:
         warmup_steps: steps of linear warm-up (named schedules).
         batch_size: rows per step; for tensors 256 by default. For an iterable of batches: none
             makes each batch a step; a number takes batches together up to so many rows.
-        microbatch_size: most rows per forward and backward; none: all at once.
+        microbatch_size: most rows per forward and backward; none: all at once; `"auto"`: halved
+            when memory does not suffice, and the same step run again as if nothing had been.
+        batchnorm: what batch normalization sees: `"microbatch"`, each micro-batch by itself, or
+            `"window"`, all rows of the step, exactly as without micro-batches.
+        precision: `"float32"`, or autocast to `"bf16"` or `"fp16"` (with loss scaling) in
+            training; evaluation is in float32.
+        compile: compile forward and loss with torch's compiler (needs a C++ compiler).
+        activation_checkpointing: keep fewer activations, and compute them again for the gradient.
+        averaging: `"ema"` or `"swa"`: evaluate, and end on, an average of the weights; see
+            `afina.optim.Average`. None: the weights themselves.
+        ema_decay: decay of `"ema"` per step, in [0, 1).
+        averaging_start: epochs before the average begins; `"ema"` then takes in every step,
+            `"swa"` every epoch's end.
         max_epochs: most passes over the data.
         max_steps: most steps.
         eval_every: epochs between evaluations.
@@ -107,77 +120,52 @@ class Trainer:
         torch.Size([64, 1])
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        *,
-        loss: Loss,
-        loss_weight: Callable[[Any, Any], float] | None = None,
-        optimizer: OptimizerName | Optimizer | Callable[[nn.Module], Optimizer] = "adamw",
-        lr: float | None = None,
-        weight_decay: float | None = None,
-        l2: float = 0.0,
-        momentum: float = 0.9,
-        beta1: float = 0.9,
-        beta2: float = 0.999,
-        max_grad_norm: float | None = None,
-        schedule: ScheduleName | Callable[[int], float] = "constant",
-        warmup_steps: int = 0,
-        batch_size: int | None = None,
-        microbatch_size: int | None = None,
-        max_epochs: int = 100,
-        max_steps: int | None = None,
-        eval_every: int = 1,
-        patience: int | None = None,
-        min_delta: float = 0.0,
-        monitor: str = "val/loss",
-        higher_is_better: bool | None = None,
-        scores: Scores | None = None,
-        seed: int = 0,
-        run_dir: str | Path | None = None,
-        checkpoints: CheckpointPlan | None = None,
-        observers: Sequence[Observer] = (),
-        log_every: int = 1,
-    ) -> None:
-        _check_counts(
-            batch_size=batch_size,
-            microbatch_size=microbatch_size,
-            max_epochs=max_epochs,
-            max_steps=max_steps,
-            eval_every=eval_every,
-            patience=patience,
-            log_every=log_every,
+    model: nn.Module
+    _: KW_ONLY
+    loss: Loss
+    loss_weight: Callable[[Any, Any], float] | None = None
+    optimizer: OptimizerName | Optimizer | Callable[[nn.Module], Optimizer] = "adamw"
+    lr: float | None = None
+    weight_decay: float | None = None
+    l2: float = 0.0
+    momentum: float = 0.9
+    beta1: float = 0.9
+    beta2: float = 0.999
+    max_grad_norm: float | None = None
+    schedule: ScheduleName | Callable[[int], float] = "constant"
+    warmup_steps: int = 0
+    batch_size: int | None = None
+    microbatch_size: int | Literal["auto"] | None = None
+    batchnorm: Literal["microbatch", "window"] = "microbatch"
+    precision: Precision = "float32"
+    compile: bool = False
+    activation_checkpointing: bool = False
+    averaging: AveragingName | None = None
+    ema_decay: float = 0.999
+    averaging_start: int = 0
+    max_epochs: int = 100
+    max_steps: int | None = None
+    eval_every: int = 1
+    patience: int | None = None
+    min_delta: float = 0.0
+    monitor: str = "val/loss"
+    higher_is_better: bool | None = None
+    scores: Scores | None = None
+    seed: int = 0
+    run_dir: str | Path | None = None
+    checkpoints: CheckpointPlan | None = None
+    observers: Sequence[Observer] = ()
+    log_every: int = 1
+
+    def __post_init__(self) -> None:
+        check_settings(vars(self))
+        self.weighted_loss: WeightedLoss = make_weighted_loss(self.loss, self.loss_weight)
+        self.folder = None if self.run_dir is None else Path(self.run_dir)
+        if self.higher_is_better is None:
+            self.higher_is_better = False
+        self.limits = Limits(
+            max_epochs=self.max_epochs, max_steps=self.max_steps, eval_every=self.eval_every
         )
-        if batch_size and microbatch_size and microbatch_size > batch_size:
-            raise ConfigError(
-                f"microbatch_size must not exceed batch_size, however: {microbatch_size=}, "
-                f"{batch_size=}. Use {batch_size} or less."
-            )
-        if higher_is_better is None:
-            if not monitor.endswith("loss"):
-                raise ConfigError(
-                    f"higher_is_better must be given for a metric that is no loss, however: "
-                    f"{monitor=}. Pass higher_is_better=True or False."
-                )
-            higher_is_better = False
-        self.model = model
-        self.loss = make_weighted_loss(loss, loss_weight)
-        self.optimizer_wanted = optimizer
-        _check_optimizer(optimizer, lr, weight_decay)
-        self.rates = {"lr": 1e-3 if lr is None else lr, "weight_decay": weight_decay or 0.0}
-        self.moments = {"momentum": momentum, "beta1": beta1, "beta2": beta2}
-        self.l2, self.max_grad_norm = l2, max_grad_norm
-        self.schedule, self.warmup_steps = schedule, warmup_steps
-        self.batch_size, self.microbatch_size = batch_size, microbatch_size
-        self.limits = Limits(max_epochs=max_epochs, max_steps=max_steps, eval_every=eval_every)
-        self.patience, self.min_delta = patience, min_delta
-        self.monitor, self.higher_is_better = monitor, higher_is_better
-        self.scores = scores
-        self.seed = seed
-        self.run_dir = None if run_dir is None else Path(run_dir)
-        self.plan = checkpoints or CheckpointPlan()
-        self.observers = tuple(observers)
-        self.log_every = log_every
 
     def fit(self, data: Any, val: Any = None, *, resume: bool = False) -> Result:
         """Train; the model ends on the best weights by `monitor` (the last without `val`).
@@ -208,10 +196,10 @@ class Trainer:
             stack.enter_context(rng.isolated())
             stack.enter_context(rng.deterministic())
             stack.enter_context(train_mode(self.model))
-            if self.run_dir is not None:
-                self.run_dir.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(lock_folder(self.run_dir))
-            request = stack.enter_context(stop_requests(active=self.run_dir is not None))
+            if self.folder is not None:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(lock_folder(self.folder))
+            request = stack.enter_context(stop_requests(active=self.folder is not None))
             return self._fit(data, val, resume=resume, request=request, stack=stack)
 
     def predict(self, x: Any, *, batch_size: int = EVAL_ROWS) -> Any:
@@ -230,7 +218,10 @@ class Trainer:
     def evaluate(self, data: Any) -> dict[str, float]:
         """Compute the loss and the scores on `data`, in eval mode and without gradients."""
         return evaluate_batches(
-            self.model, self.loss, eval_batches(data, EVAL_ROWS, self._device()), self.scores
+            self.model,
+            self.weighted_loss,
+            eval_batches(data, EVAL_ROWS, self._device()),
+            self.scores,
         )
 
     def _fit(
@@ -240,39 +231,28 @@ class Trainer:
         optimizer = self._optimizer()
         self.model.zero_grad(set_to_none=True)
         lrs = [group["lr"] for group in optimizer.param_groups]
-        state = TrainState(Stopping(self.higher_is_better, self.patience, self.min_delta))
-        settings = self._settings(source)
-        snapshot = find_snapshot(self.run_dir, settings, resume=resume)
+        state = self._first_state()
+        settings = settings_to_keep(vars(self), source.steps_per_epoch)
+        snapshot = find_snapshot(self.folder, settings, resume=resume)
         if snapshot is not None:
             stack.enter_context(same_conditions(snapshot.conditions, self._device()))
-            state = snapshot.state
-            self.model.load_state_dict(snapshot.model)
-            optimizer.load_state_dict(snapshot.optimizer)
+            self.model.load_state_dict(snapshot.trees["model"])
+            optimizer.load_state_dict(snapshot.trees["optimizer"])
+            state.restore(snapshot.state, snapshot.trees)
             extend(state, self.limits)
             source.seek(snapshot.position)
-        history: list[Event] = []
-        writing = self._writing(stack, snapshot)
 
-        def save(state: TrainState, value: float | None, *, always: bool = False) -> None:
-            if writing is None:
-                return
-            metrics, keeper = writing
-            if not (always or request.signum or keeper.due(state, value)):
-                return
-            extra = {
+        def whole(state: TrainState) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+            return self._trees(state, optimizer), {
                 "position": source.position() if state.step_in_epoch else None,
-                "metrics_bytes": metrics.sync(),
                 "conditions": conditions(self._device()),
                 "settings": settings,
             }
-            path = keeper.save(state, self.model, optimizer, extra, value)
-            self._notify(CheckpointEvent(state.step, path), history, None)
-            if state.stop is None:
-                request.leave_if_asked(step=state.step, saved_in=path)
 
+        journal = self._journal(request, whole, snapshot, stack)
         job = Job(
             model=self.model,
-            loss=self.loss,
+            gradient=self._gradient(),
             optimizer=optimizer,
             lrs=lrs,
             schedule=self._schedule(source),
@@ -280,37 +260,86 @@ class Trainer:
             evaluate=None if val is None else lambda: self._validate(val),
             monitor=self.monitor,
             limits=self.limits,
-            seed=self.seed,
+            average_from=self.averaging_start,
             max_grad_norm=self.max_grad_norm,
             l2=self.l2,
             l2_params=decayed_parameters(self.model) if self.l2 else (),
-            notify=lambda event: self._notify(event, history, writing),
-            checkpoint=save,
+            notify=journal.notify,
+            checkpoint=journal.checkpoint,
         )
         stop = train(job, state)
-        save(state, None, always=True)
+        journal.save(state)
+        self._end_on_best(state)
+        n_parameters = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+        return Result(stop, tuple(journal.history), n_parameters)
+
+    def _first_state(self) -> TrainState:
+        stopping = Stopping(bool(self.higher_is_better), self.patience, self.min_delta)
+        size = self.microbatch_size
+        state = TrainState(stopping, microbatch_size=None if isinstance(size, str) else size)
+        if self.precision == "fp16":
+            state.loss_scale = FIRST_SCALE
+        if self.averaging is not None:
+            state.average = Average(self.averaging, decay=self.ema_decay)
+        return state
+
+    def _gradient(self) -> GradientPlan:
+        """Decide how a window's gradient is made."""
+        forward = with_autocast(partial(call_model, self.model), self.precision, self._device())
+        return GradientPlan(
+            model=self.model,
+            loss=self.weighted_loss,
+            forward=forward,
+            sum_gradient=accumulate(self.weighted_loss, forward),
+            halve=self.microbatch_size == "auto",
+            seed=self.seed,
+        )
+
+    def _trees(self, state: TrainState, optimizer: Optimizer) -> dict[str, Any]:
+        """Give all tensors of the run."""
+        trees: dict[str, Any] = {
+            "model": self.model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+        }
+        if state.best_weights is not None:
+            trees["best"] = state.best_weights
+        if state.average is not None:
+            trees["average"] = state.average.values
+        return trees
+
+    def _end_on_best(self, state: TrainState) -> None:
+        """Leave the best weights in the model; without validation rows the average, or the last."""
         if state.best_weights is not None:
             self.model.load_state_dict(state.best_weights)
-        n_parameters = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
-        return Result(stop, tuple(history), n_parameters)
+        elif state.average is not None and state.average.n_updates:
+            with torch.no_grad(), state.average.swapped_in(self.model):
+                averaged = copied_state(self.model)
+            self.model.load_state_dict(averaged)
 
     def _data(self, data: Any) -> Data:
         return make_data(
             data,
             batch_size=self.batch_size,
-            microbatch_size=self.microbatch_size,
             seed=self.seed,
             device=self._device(),
             no_single=has_batch_norm(self.model),
         )
 
     def _optimizer(self) -> Optimizer:
-        wanted = self.optimizer_wanted
+        wanted = self.optimizer
         if isinstance(wanted, Optimizer):
             return wanted
-        if isinstance(wanted, str):
-            return make_optimizer(wanted, self.model, **self.rates, **self.moments)
-        return wanted(self.model)
+        if not isinstance(wanted, str):
+            return wanted(self.model)
+        return make_optimizer(
+            wanted,
+            self.model,
+            lr=DEFAULT_LR if self.lr is None else self.lr,
+            weight_decay=self.weight_decay or 0.0,
+            momentum=self.momentum,
+            beta1=self.beta1,
+            beta2=self.beta2,
+        )
 
     def _schedule(self, data: Data) -> Callable[[int], float]:
         if callable(self.schedule):
@@ -333,64 +362,22 @@ class Trainer:
         first = next(self.model.parameters(), None)
         return torch.device("cpu") if first is None else first.device
 
-    def _notify(
-        self, event: Event, history: list[Event], writing: tuple[MetricsLog, Keeper] | None
-    ) -> str | None:
-        if writing is not None:
-            writing[0].write(event)
-        if isinstance(event, EpochEvent | EvalEvent | StopEvent):  # steps are too many to keep
-            history.append(event)
-        asked = None
-        for observer in self.observers:
-            asked = observer(event) or asked
-        return asked
-
-    def _settings(self, data: Data) -> dict[str, Any]:
-        """What must be the same at resume for the run to be the same run."""
-        return {
-            "seed": self.seed,
-            "batch_size": self.batch_size,
-            "microbatch_size": self.microbatch_size,
-            "steps_per_epoch": data.steps_per_epoch,
-            "optimizer": self.optimizer_wanted if isinstance(self.optimizer_wanted, str) else None,
-            **self.rates,
-            **self.moments,
-            "l2": self.l2,
-            "max_grad_norm": self.max_grad_norm,
-            "schedule": self.schedule if isinstance(self.schedule, str) else None,
-            "warmup_steps": self.warmup_steps,
-            "monitor": self.monitor,
-        }
-
-    def _writing(
-        self, stack: ExitStack, snapshot: Snapshot | None
-    ) -> tuple[MetricsLog, Keeper] | None:
-        if self.run_dir is None:
-            return None
-        size = 0 if snapshot is None else snapshot.metrics_bytes
-        metrics = MetricsLog(self.run_dir / "metrics.jsonl", every=self.log_every, size=size)
-        stack.callback(metrics.close)
-        keeper = Keeper(
-            self.run_dir / "checkpoints", self.plan, higher_is_better=self.higher_is_better
-        )
-        return metrics, keeper
-
-
-def _check_optimizer(optimizer: Any, lr: float | None, weight_decay: float | None) -> None:
-    if isinstance(optimizer, type):
-        raise ConfigError(
-            "optimizer must be a name, an optimizer, or a callable that makes one from the model, "
-            f"however: the class {optimizer.__name__}. Pass "
-            f"lambda model: {optimizer.__name__}(model.parameters(), ...)."
-        )
-    if not isinstance(optimizer, str) and (lr is not None or weight_decay is not None):
-        raise ConfigError(
-            "lr and weight_decay are for a named optimizer, however: they are given beside an "
-            "optimizer of your own. Set them there."
-        )
-
-
-def _check_counts(**counts: int | None) -> None:
-    for name, value in counts.items():
-        if value is not None and value < 1:
-            raise ConfigError(f"{name} must be at least 1, however: {name}={value}.")
+    def _journal(
+        self,
+        request: StopRequest,
+        whole: Whole,
+        snapshot: Snapshot | None,
+        stack: ExitStack,
+    ) -> Journal:
+        journal = Journal(tuple(self.observers), request, whole)
+        if self.folder is not None:
+            size = 0 if snapshot is None else snapshot.metrics_bytes
+            path = self.folder / "metrics.jsonl"
+            journal.metrics = MetricsLog(path, every=self.log_every, size=size)
+            stack.callback(journal.metrics.close)
+            journal.keeper = Keeper(
+                path.with_name("checkpoints"),
+                self.checkpoints or CheckpointPlan(),
+                higher_is_better=bool(self.higher_is_better),
+            )
+        return journal

@@ -1,0 +1,97 @@
+"""Averages of a model's weights and buffers over the steps of a run."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+AveragingName: TypeAlias = Literal["ema", "swa"]
+
+
+class Average:
+    """A running average of everything in a model's `state_dict`, beside the model.
+
+    `ema`: after update n (the first is 0), average += (1 - d) * (now - average) with
+    d = min(decay, (1 + n) / (10 + n)), so that the first values are soon forgotten.
+    `swa`: the plain mean of all updates. Before the first update the average is the model itself.
+    Floating buffers (running statistics) are averaged as weights are; counters are copied.
+
+    Args:
+        name: which average.
+        decay: of `ema`, in [0, 1).
+
+    Raises:
+        ValueError: an unknown name, or a decay that cannot be.
+
+    Example:
+        >>> net = nn.Linear(1, 1)
+        >>> average = Average("swa")
+        >>> for value in (1.0, 2.0, 6.0):
+        ...     _ = nn.init.constant_(net.weight, value)
+        ...     average.update(net)
+        >>> average.values["weight"].item(), net.weight.item()
+        (3.0, 6.0)
+
+    Source: Polyak & Juditsky 1992; Izmailov et al. 2018, arXiv:1803.05407 (swa); the early decay
+        is that of TensorFlow's ExponentialMovingAverage.
+    """
+
+    def __init__(self, name: AveragingName, *, decay: float = 0.999) -> None:
+        if name not in ("ema", "swa"):
+            raise ValueError(f"averaging must be ema or swa, however: {name!r}.")
+        if not 0.0 <= decay < 1.0:
+            raise ValueError(f"The decay of an average must be in [0, 1), however: {decay}.")
+        self.name = name
+        self.decay = decay
+        self.n_updates = 0
+        self.values: dict[str, Tensor] = {}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Take the model's weights and buffers of now into the average."""
+        now = _tensors(model)
+        if self.n_updates == 0:
+            self.values = {name: tensor.detach().clone() for name, tensor in now.items()}
+        else:
+            floating = [name for name, tensor in now.items() if tensor.is_floating_point()]
+            old, new = [self.values[n] for n in floating], [now[n].detach() for n in floating]
+            torch._foreach_lerp_(old, new, self._share())
+            for name in now.keys() - set(floating):
+                self.values[name].copy_(now[name])
+        self.n_updates += 1
+
+    @contextmanager
+    def swapped_in(self, model: nn.Module) -> Iterator[None]:
+        """Put the average in the model's place inside; nothing is copied, so it is exact."""
+        if self.n_updates == 0:
+            yield
+            return
+        self._swap(model)
+        try:
+            yield
+        finally:
+            self._swap(model)
+
+    def _share(self) -> float:
+        """Share of the newest value."""
+        if self.name == "swa":
+            return 1.0 / (self.n_updates + 1)
+        return 1.0 - min(self.decay, (1.0 + self.n_updates) / (10.0 + self.n_updates))
+
+    def _swap(self, model: nn.Module) -> None:
+        for name, tensor in _tensors(model).items():
+            tensor.data, self.values[name] = self.values[name], tensor.data
+
+
+def _tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Give the model's own parameters and buffers by name; tied ones once."""
+    state = model.state_dict(keep_vars=True)
+    own = {id(t) for t in (*model.parameters(), *model.buffers())}
+    found: dict[str, Tensor] = {}
+    for name, value in state.items():
+        if id(value) in own:
+            own.discard(id(value))
+            found[name] = value
+    return found

@@ -1,0 +1,62 @@
+"""Half precision: where it is used, and the scale that keeps small fp16 gradients from vanishing."""
+
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from afina.errors import ConfigError
+from afina.train.batches import map_tensors
+
+Precision: TypeAlias = Literal["float32", "bf16", "fp16"]
+Forward: TypeAlias = Callable[[Any], Any]
+
+FIRST_SCALE = 2.0**16
+SMALLEST_SCALE = 2.0**-14
+GROW_AFTER = 2000
+"""Steps without overflow before the scale is doubled (the values of torch's GradScaler)."""
+
+
+def with_autocast(forward: Forward, precision: Precision, device: torch.device) -> Forward:
+    """Run a forward under autocast; its floating outputs come back in float32, for the loss.
+
+    Args:
+        precision: `float32` leaves the forward as it is.
+
+    Raises:
+        ConfigError: the device has no such arithmetic.
+    """
+    if precision == "float32":
+        return forward
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float16
+    if not torch.amp.autocast_mode.is_autocast_available(device.type):
+        raise ConfigError(
+            f"precision={precision!r} needs a device with autocast, however: {device.type}. "
+            'Use precision="float32".'
+        )
+
+    def half(x: Any) -> Any:
+        with torch.autocast(device.type, dtype=dtype):
+            output = forward(x)
+        return map_tensors(_as_float32, output)
+
+    return half
+
+
+def next_scale(scale: float, n_good: int) -> tuple[float, int]:
+    """Give the scale and the count of good steps after one more good step.
+
+    Source: Micikevicius et al. 2018, arXiv:1710.03740, section 3.2 (dynamic loss scaling).
+
+    Example:
+        >>> next_scale(4.0, 0), next_scale(4.0, 1999)
+        ((4.0, 1), (8.0, 0))
+    """
+    if n_good + 1 < GROW_AFTER:
+        return scale, n_good + 1
+    return min(scale * 2.0, 2.0**40), 0
+
+
+def _as_float32(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
