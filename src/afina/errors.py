@@ -7,6 +7,7 @@
     ├── CheckpointError (4, ValueError)   a checkpoint or model that is damaged, missing or hostile
     ├── StorageError (5, OSError)         a folder that is full, read-only or already taken
     ├── LockedError (6, RuntimeError)     a run folder in use by another process
+    ├── PeerError (7, RuntimeError)       another process of the same run is gone
     └── NonFiniteError (1, ArithmeticError)  a loss, gradient or value that is NaN or infinite
 
     Interrupted (130 or 143, KeyboardInterrupt)  SIGINT or SIGTERM, after the state was saved
@@ -57,6 +58,12 @@ class LockedError(AfinaError, RuntimeError):
     """A run folder is in use by another process."""
 
     exit_code = 6
+
+
+class PeerError(AfinaError, RuntimeError):
+    """Another process of the same run ended, failed or does not answer."""
+
+    exit_code = 7
 
 
 class NonFiniteError(AfinaError, ArithmeticError):

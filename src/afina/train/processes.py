@@ -1,0 +1,197 @@
+"""Several processes that train one model, as `torchrun` starts them.
+
+Every rank holds the whole model, takes its share of each window's rows, and meets the others once,
+at the window's end. Nothing is pickled: tensors travel as they are, everything else as JSON.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from afina.errors import PeerError
+
+CPU = torch.device("cpu")
+LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+"""What torchrun (or any other launcher) puts into the environment of each process."""
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The processes of one run, seen from one of them; alone, nothing here does anything.
+
+    Args:
+        rank: this process's number, from 0. Rank 0 writes, tells and decides.
+        n_processes: how many there are.
+        device: where exchanged numbers must lie: with nccl, this rank's own GPU.
+    """
+
+    rank: int = 0
+    n_processes: int = 1
+    device: torch.device = CPU
+
+    @property
+    def alone(self) -> bool:
+        """Tell whether there is nobody to exchange anything with."""
+        return self.n_processes == 1
+
+    @property
+    def first(self) -> bool:
+        """Tell whether this is the process that writes files and runs observers."""
+        return self.rank == 0
+
+    def agree(self, flags: Sequence[int]) -> list[int]:
+        """Give the highest of all ranks' flags, place by place, so that all do the same.
+
+        Args:
+            flags: whole numbers, such as whether to stop; equally many on every rank.
+        """
+        if self.alone or not flags:
+            return list(flags)
+        highest = torch.tensor(flags, dtype=torch.int64, device=self.device)
+        dist.all_reduce(highest, op=dist.ReduceOp.MAX)
+        agreed: list[int] = highest.tolist()
+        return agreed
+
+    def broadcast_(self, tensors: Sequence[Tensor]) -> None:
+        """Overwrite tensors by rank 0's, in place; shapes and types must be the same."""
+        if self.alone:
+            return
+        sent = [tensor.detach().to(self.device).contiguous() for tensor in tensors]
+        for work in [dist.broadcast(part, src=0, async_op=True) for part in sent]:
+            work.wait()
+        if not self.first:
+            with torch.no_grad():
+                for tensor, part in zip(tensors, sent, strict=True):
+                    tensor.copy_(part)  # nothing moves where `part` is the tensor itself
+
+    def broadcast_json(self, value: Any) -> Any:
+        """Give rank 0's value on every rank; floats come over bit for bit.
+
+        Args:
+            value: anything that JSON can hold; looked at on rank 0 only.
+        """
+        if self.alone:
+            return value
+        data = json.dumps(value).encode() if self.first else b""
+        size = torch.tensor([len(data)], dtype=torch.int64, device=self.device)
+        dist.broadcast(size, src=0)
+        text = torch.zeros(int(size), dtype=torch.uint8)
+        if self.first:
+            text = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+        text = text.to(self.device)
+        dist.broadcast(text, src=0)
+        return json.loads(bytes(text.tolist()))
+
+
+ALONE = Processes()
+
+
+def share(n_rows: int, rank: int, n_processes: int, *, least: int = 1) -> range:
+    """Give the rows of a window that one rank takes: even, contiguous, possibly none.
+
+    Args:
+        n_rows: rows of the window.
+        rank: whose share.
+        n_processes: among how many.
+        least: rows that a share must have unless it has none (2 for batch normalization, which
+            cannot train on one); where rows are few, the last ranks have none.
+
+    Example:
+        >>> [share(7, rank, 3) for rank in range(3)]
+        [range(0, 3), range(3, 5), range(5, 7)]
+        >>> [len(share(3, rank, 2, least=2)) for rank in range(2)]
+        [3, 0]
+    """
+    n_shares = min(n_processes, max(1, n_rows // least))
+    if rank >= n_shares:
+        return range(n_rows, n_rows)
+    size, left = divmod(n_rows, n_shares)
+    first = rank * size + min(rank, left)
+    return range(first, first + size + (rank < left))
+
+
+@contextmanager
+def current_processes(device: torch.device = CPU) -> Iterator[Processes]:
+    """Join the processes that this one was started with; leave them at the end.
+
+    A group that is there already is used and left open. Where none is, and the environment is a
+    launcher's, one is opened: gloo on the CPU, nccl on GPUs.
+
+    Args:
+        device: where the model is; `cuda` without a number becomes this rank's GPU.
+
+    Raises:
+        PeerError: the others cannot be reached.
+    """
+    if not dist.is_available():
+        yield ALONE
+        return
+    if dist.is_initialized():
+        yield Processes(dist.get_rank(), dist.get_world_size(), device)
+        return
+    if any(name not in os.environ for name in LAUNCHED) or os.environ["WORLD_SIZE"] == "1":
+        yield ALONE
+        return
+    device = own_device(device, os.environ)
+    with naming_lost_peers("Start all of them again."):
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+            dist.init_process_group("nccl", device_id=device)
+        else:
+            dist.init_process_group("gloo")
+    try:
+        yield Processes(dist.get_rank(), dist.get_world_size(), device)
+    except PeerError:
+        if device.type == "cpu":  # nccl would wait for those that are gone
+            dist.destroy_process_group()
+        raise
+    except BaseException:
+        dist.destroy_process_group()
+        raise
+    dist.destroy_process_group()
+
+
+def own_device(device: torch.device, environ: Mapping[str, str]) -> torch.device:
+    """Give a rank its own GPU where `device` says `cuda` without a number.
+
+    Args:
+        device: as asked for.
+        environ: holds LOCAL_RANK, this process's number on its machine.
+    """
+    if str(device) != "cuda":
+        return device
+    n_devices = max(1, torch.cuda.device_count())
+    return torch.device("cuda", int(environ.get("LOCAL_RANK", "0")) % n_devices)
+
+
+@contextmanager
+def naming_lost_peers(advice: str) -> Iterator[None]:
+    """Turn what gloo and nccl raise when another process is gone into an error with a name.
+
+    Args:
+        advice: what to do, such as how to go on with the run.
+
+    Raises:
+        PeerError: another process ended, or does not answer.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not _is_lost_peer(error):
+            raise
+        raise PeerError(
+            "All processes of a run must stay until its end, however: another one ended or does "
+            f"not answer. {advice}"
+        ) from error
+
+
+def _is_lost_peer(error: RuntimeError) -> bool:
+    text = str(error)  # gloo has no class of its own; its messages name its source files
+    return isinstance(error, dist.DistError) or "gloo" in text or "closed by peer" in text
