@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from afina.errors import AfinaWarning, ConfigError, NonFiniteError
 from afina.train.batches import Batch, count_rows, split_batch
-from afina.train.buffers import Buffers
+from afina.train.kept import Buffers
 from afina.train.loss import WeightedLoss, weighted_sum
 from afina.train.precision import SMALLEST_SCALE, Forward
 from afina.train.rng import reseed_torch

@@ -11,9 +11,9 @@ from torch.optim import Optimizer
 from afina.errors import ConfigError, NonFiniteError
 from afina.optim import AveragingName, add_l2_grad_
 from afina.train.batches import Batch, Data
-from afina.train.buffers import kept_buffers
 from afina.train.events import EpochEvent, EvalEvent, Event, StepEvent, StopEvent, StopReason
 from afina.train.gradient import GradientPlan, cut_window, mean_gradient, sum_of_batch
+from afina.train.kept import kept_buffers
 from afina.train.precision import next_scale
 from afina.train.state import TrainState, copied_state
 
@@ -32,6 +32,13 @@ class Limits:
     max_steps: int | None = None
     eval_every: int = 1
 
+    def total_steps(self, steps_per_epoch: int | None) -> int | None:
+        """Give the most steps there can be; none: nobody knows."""
+        if steps_per_epoch is None:
+            return self.max_steps
+        by_epochs = self.max_epochs * steps_per_epoch
+        return by_epochs if self.max_steps is None else min(self.max_steps, by_epochs)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
@@ -41,9 +48,9 @@ class Job:
         gradient: how a window's gradient is made.
         lrs: learning rate of each parameter group before the schedule.
         schedule: factor of the learning rate for the step about to be taken.
-        evaluate: gives `val/loss` and scores by name; none without validation rows.
         monitor: the metric that decides what is best.
         average_from: epochs finished before the average of the weights begins.
+        evaluate: gives `val/loss` and scores by name; none without validation rows.
         notify: tells observers; gives the reason if one asks to stop.
         checkpoint: called between steps, with the monitored metric where one was just
             computed; saves what is due. Raises `Interrupted` after saving if a signal came.
@@ -55,15 +62,15 @@ class Job:
     lrs: Sequence[float]
     schedule: Callable[[int], float]
     data: Data
-    evaluate: Callable[[], Mapping[str, float]] | None
     monitor: str
     limits: Limits
     average_from: int
     max_grad_norm: float | None
     l2: float
     l2_params: Sequence[nn.Parameter]
-    notify: Callable[[Event], str | None]
-    checkpoint: Callable[[TrainState, float | None], None]
+    evaluate: Callable[[], Mapping[str, float]] | None = None
+    notify: Callable[[Event], str | None] = lambda _event: None
+    checkpoint: Callable[[TrainState, float | None], None] = lambda _state, _value: None
 
 
 def train(job: Job, state: TrainState) -> StopEvent:  # noqa: C901, PLR0912 - one straight function

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from afina.optim import Average
 from afina.train.events import StopEvent
@@ -96,3 +97,23 @@ def copied_state(model: nn.Module) -> Weights:
         name: item.detach().clone() if isinstance(item, Tensor) else item
         for name, item in model.state_dict().items()
     }
+
+
+def all_tensors(model: nn.Module, optimizer: Optimizer, state: TrainState) -> dict[str, Any]:
+    """Give every tensor that a resume needs, as nested states by name."""
+    trees: dict[str, Any] = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+    if state.best_weights is not None:
+        trees["best"] = state.best_weights
+    if state.average is not None:
+        trees["average"] = state.average.values
+    return trees
+
+
+def end_on_best(model: nn.Module, state: TrainState) -> None:
+    """Leave the best weights in the model; without validation rows the average, or the last."""
+    best = state.best_weights
+    if best is None and state.average is not None:
+        with state.averaged(model):
+            best = copied_state(model)
+    if best is not None:
+        model.load_state_dict(best)

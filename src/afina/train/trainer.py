@@ -1,8 +1,9 @@
 """`Trainer`: the loop for any `nn.Module`."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -30,14 +31,16 @@ from afina.train.events import Event, Observer, StopEvent
 from afina.train.gradient import GradientPlan, accumulate
 from afina.train.interrupts import StopRequest, stop_requests
 from afina.train.journal import Journal, Whole
+from afina.train.kept import kept_optimizer, kept_weights
 from afina.train.loop import Job, Limits, train
 from afina.train.loss import Loss, WeightedLoss, make_weighted_loss
+from afina.train.lr_range import LrRange, run_range
 from afina.train.modes import has_batch_norm, train_mode
 from afina.train.precision import FIRST_SCALE, Precision, with_autocast
 from afina.train.record import MetricsLog
 from afina.train.resume import conditions, extend, find_snapshot, same_conditions
 from afina.train.settings import DEFAULT_LR, check_settings, settings_to_keep
-from afina.train.state import TrainState, copied_state
+from afina.train.state import TrainState, all_tensors, end_on_best
 from afina.train.stopping import Stopping
 
 EVAL_ROWS = 4096
@@ -224,13 +227,48 @@ class Trainer:
             self.scores,
         )
 
+    def find_lr(
+        self, data: Any, *, lowest: float = 1e-6, highest: float = 1.0, n_steps: int = 100
+    ) -> LrRange:
+        """Try rising learning rates on the first steps of training, and put everything back.
+
+        Model, optimizer and random numbers are afterwards bit for bit what they were, so that a
+        `fit` that follows is the same with and without it. Nothing is written.
+
+        Args:
+            data: as for `fit`.
+            lowest: first learning rate.
+            highest: last learning rate, if the loss does not diverge before.
+            n_steps: steps to take at most, at least 2.
+
+        Raises:
+            ConfigError: rates or steps that cannot be.
+            NonFiniteError: the loss is not finite even at the lowest rate.
+        """
+        if not (0.0 < lowest < highest < math.inf and n_steps >= 2):
+            raise ConfigError(
+                f"find_lr needs 0 < lowest < highest and n_steps of at least 2, however: "
+                f"{lowest=}, {highest=}, {n_steps=}."
+            )
+        with ExitStack() as stack:
+            stack.enter_context(rng.isolated())
+            stack.enter_context(rng.deterministic())
+            stack.enter_context(train_mode(self.model))
+            stack.enter_context(kept_weights(self.model))
+            optimizer = self._optimizer()
+            stack.enter_context(kept_optimizer(optimizer))
+            self.model.zero_grad(set_to_none=True)
+            job = self._job(self._data(data), optimizer)
+            state = self._first_state()
+            return run_range(job, state, lowest=lowest, highest=highest, n_steps=n_steps)
+
     def _fit(
         self, data: Any, val: Any, *, resume: bool, request: StopRequest, stack: ExitStack
     ) -> Result:
         source = self._data(data)
         optimizer = self._optimizer()
         self.model.zero_grad(set_to_none=True)
-        lrs = [group["lr"] for group in optimizer.param_groups]
+        job = self._job(source, optimizer)
         state = self._first_state()
         settings = settings_to_keep(vars(self), source.steps_per_epoch)
         snapshot = find_snapshot(self.folder, settings, resume=resume)
@@ -243,35 +281,41 @@ class Trainer:
             source.seek(snapshot.position)
 
         def whole(state: TrainState) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-            return self._trees(state, optimizer), {
+            return all_tensors(self.model, optimizer, state), {
                 "position": source.position() if state.step_in_epoch else None,
                 "conditions": conditions(self._device()),
                 "settings": settings,
             }
 
         journal = self._journal(request, whole, snapshot, stack)
-        job = Job(
+        job = replace(
+            job,
+            evaluate=None if val is None else lambda: self._validate(val),
+            notify=journal.notify,
+            checkpoint=journal.checkpoint,
+        )
+        stop = train(job, state)
+        journal.save(state)
+        end_on_best(self.model, state)
+        n_parameters = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+        return Result(stop, tuple(journal.history), n_parameters)
+
+    def _job(self, source: Data, optimizer: Optimizer) -> Job:
+        """Say what is trained and how; nobody looks on yet. The optimizer must be fresh."""
+        return Job(
             model=self.model,
             gradient=self._gradient(),
             optimizer=optimizer,
-            lrs=lrs,
+            lrs=[group["lr"] for group in optimizer.param_groups],
             schedule=self._schedule(source),
             data=source,
-            evaluate=None if val is None else lambda: self._validate(val),
             monitor=self.monitor,
             limits=self.limits,
             average_from=self.averaging_start,
             max_grad_norm=self.max_grad_norm,
             l2=self.l2,
             l2_params=decayed_parameters(self.model) if self.l2 else (),
-            notify=journal.notify,
-            checkpoint=journal.checkpoint,
         )
-        stop = train(job, state)
-        journal.save(state)
-        self._end_on_best(state)
-        n_parameters = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
-        return Result(stop, tuple(journal.history), n_parameters)
 
     def _first_state(self) -> TrainState:
         stopping = Stopping(bool(self.higher_is_better), self.patience, self.min_delta)
@@ -294,27 +338,6 @@ class Trainer:
             halve=self.microbatch_size == "auto",
             seed=self.seed,
         )
-
-    def _trees(self, state: TrainState, optimizer: Optimizer) -> dict[str, Any]:
-        """Give all tensors of the run."""
-        trees: dict[str, Any] = {
-            "model": self.model.state_dict(),
-            "optimizer": optimizer.state_dict(),
-        }
-        if state.best_weights is not None:
-            trees["best"] = state.best_weights
-        if state.average is not None:
-            trees["average"] = state.average.values
-        return trees
-
-    def _end_on_best(self, state: TrainState) -> None:
-        """Leave the best weights in the model; without validation rows the average, or the last."""
-        if state.best_weights is not None:
-            self.model.load_state_dict(state.best_weights)
-        elif state.average is not None and state.average.n_updates:
-            with torch.no_grad(), state.average.swapped_in(self.model):
-                averaged = copied_state(self.model)
-            self.model.load_state_dict(averaged)
 
     def _data(self, data: Any) -> Data:
         return make_data(
@@ -344,10 +367,7 @@ class Trainer:
     def _schedule(self, data: Data) -> Callable[[int], float]:
         if callable(self.schedule):
             return self.schedule
-        total = self.limits.max_steps
-        if data.steps_per_epoch is not None:
-            by_epochs = self.limits.max_epochs * data.steps_per_epoch
-            total = by_epochs if total is None else min(total, by_epochs)
+        total = self.limits.total_steps(data.steps_per_epoch)
         if total is None and self.schedule != "constant":
             raise ConfigError(
                 f"schedule={self.schedule!r} needs the number of steps, however: the data does "

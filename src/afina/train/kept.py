@@ -1,10 +1,12 @@
-"""Buffers put back: what a forward changed besides its output, undone."""
+"""What a model or an optimizer held, put back: a failed attempt or a trial leaves no trace."""
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 
 class Buffers:
@@ -41,3 +43,27 @@ def kept_buffers(module: nn.Module) -> Iterator[None]:
         yield
     finally:
         before.restore()
+
+
+@contextmanager
+def kept_weights(model: nn.Module) -> Iterator[None]:
+    """Put parameters and buffers back afterwards, into the same tensors, and drop gradients."""
+    before = [p.detach().clone() for p in model.parameters()]
+    try:
+        with kept_buffers(model):
+            yield
+    finally:
+        with torch.no_grad():
+            for parameter, value in zip(model.parameters(), before, strict=True):
+                parameter.copy_(value)
+        model.zero_grad(set_to_none=True)
+
+
+@contextmanager
+def kept_optimizer(optimizer: Optimizer) -> Iterator[None]:
+    """Put an optimizer's moments and settings back afterwards."""
+    before = copy.deepcopy(optimizer.state_dict())
+    try:
+        yield
+    finally:
+        optimizer.load_state_dict(before)

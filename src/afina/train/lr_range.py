@@ -1,0 +1,85 @@
+"""The learning-rate range test: what the loss does while the rate rises, and a rate to begin with."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from afina.errors import NonFiniteError
+from afina.train.events import Event, StepEvent
+from afina.train.loop import Job, Limits, train
+from afina.train.state import TrainState
+
+SMOOTHING = 0.95
+DIVERGED = 4.0
+BELOW_MINIMUM = 10.0
+
+
+@dataclass(frozen=True)
+class LrRange:
+    """What a range test found.
+
+    Args:
+        lrs: learning rates, rising by a constant factor.
+        losses: training loss at each, smoothed over the steps before it.
+        suggestion: a tenth of the rate at the smallest loss: rates near the minimum itself are
+            already on the way to divergence.
+
+    Source: Smith 2017, arXiv:1506.01186, section 3.3.
+    """
+
+    lrs: tuple[float, ...]
+    losses: tuple[float, ...]
+    suggestion: float
+
+
+def run_range(
+    job: Job, state: TrainState, *, lowest: float, highest: float, n_steps: int
+) -> LrRange:
+    """Train while the learning rate rises from `lowest` to `highest`; stop when it diverges.
+
+    Args:
+        job: what is trained, without validation rows; its model and optimizer are moved.
+        state: a fresh one.
+        lowest: first learning rate of the first parameter group; the others keep their ratio.
+        highest: learning rate of the last step, if the loss does not diverge before.
+        n_steps: steps, at least 2.
+    """
+    lrs: list[float] = []
+    losses: list[float] = []
+    growth = (highest / lowest) ** (1.0 / (n_steps - 1))
+
+    def follow(event: Event) -> str | None:
+        if not isinstance(event, StepEvent):
+            return None
+        lrs.append(event.lr)
+        losses.append(_smoothed(losses, event.loss))
+        if losses[-1] > DIVERGED * min(losses):
+            return "the loss diverges"
+        return None
+
+    rising = replace(
+        job,
+        lrs=[lr / job.lrs[0] * lowest for lr in job.lrs],
+        schedule=_power(growth),
+        limits=Limits(max_epochs=n_steps, max_steps=n_steps),
+        notify=follow,
+    )
+    try:
+        train(rising, state)
+    except NonFiniteError:  # that is where rates are too high
+        if not losses:
+            raise
+    best = min(range(len(losses)), key=losses.__getitem__)
+    return LrRange(tuple(lrs), tuple(losses), lrs[best] / BELOW_MINIMUM)
+
+
+def _power(growth: float) -> Callable[[int], float]:
+    return lambda step: growth**step
+
+
+def _smoothed(before: list[float], loss: float) -> float:
+    """Give the exponential average of the losses so far, without the pull of its first value."""
+    n = len(before)
+    weight = (1.0 - SMOOTHING) / (1.0 - SMOOTHING ** (n + 1))
+    mean = loss if n == 0 else before[-1] + weight * (loss - before[-1])
+    return mean if math.isfinite(mean) else math.inf

@@ -1,0 +1,114 @@
+"""The learning-rate range test: a rate to begin with, and no trace."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from afina.errors import ConfigError
+from afina.train import Trainer
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Linear(4, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 1)
+    )
+
+
+def rows(n: int = 300) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(n, 4, generator=generator)
+    return x, x.sum(1, keepdim=True) + 0.1 * torch.randn(n, 1, generator=generator)
+
+
+def trainer(model: nn.Module, **settings) -> Trainer:
+    arguments = {"loss": nn.MSELoss(), "batch_size": 32, "max_epochs": 3}
+    return Trainer(model, **arguments | settings)
+
+
+def test_rates_rise_by_a_constant_factor_until_the_loss_diverges() -> None:
+    """The rates are a geometric row, and the suggestion is a tenth of the best one."""
+    found = trainer(network(), optimizer="sgd").find_lr(rows(), lowest=1e-5, highest=100)
+
+    ratios = [b / a for a, b in zip(found.lrs, found.lrs[1:], strict=False)]
+    assert found.lrs[0] == pytest.approx(1e-5)
+    assert max(ratios) == pytest.approx(min(ratios))
+    assert 10 < len(found.lrs) < 100
+    assert found.losses[-1] > 4 * min(found.losses)
+    best = found.lrs[found.losses.index(min(found.losses))]
+    assert found.suggestion == pytest.approx(best / 10)
+
+
+def test_the_suggested_rate_trains() -> None:
+    """Training at the suggested rate ends far below the loss of predicting the mean."""
+    model = network()
+    lr = trainer(model).find_lr(rows()).suggestion
+    found = trainer(model, lr=lr, max_epochs=60)
+    found.fit(rows())
+
+    assert found.evaluate(rows())["loss"] < 0.3 * float(rows()[1].var())
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("settings", [{}, {"averaging": "ema"}, {"microbatch_size": 8}])
+def test_a_range_test_leaves_no_trace(own, settings) -> None:
+    """Weights, running statistics, moments, modes and random numbers are what they were, and a
+    fit that follows gives the same bits as one without.
+    """
+
+    def run(*, look: bool) -> dict[str, Tensor]:
+        model = network()
+        if own:
+            optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+            for p in model.parameters():  # an optimizer that has a past
+                p.grad = torch.ones_like(p)
+            optimizer.step()
+        one = trainer(model, optimizer=optimizer if own else "adamw", **settings)
+        if look:
+            state, random = copy.deepcopy(model.state_dict()), torch.get_rng_state()
+            one.find_lr(rows())
+            assert all(torch.equal(v, state[k]) for k, v in model.state_dict().items())
+            assert torch.equal(torch.get_rng_state(), random)
+            assert all(p.grad is None for p in model.parameters())
+            assert model.training
+        one.fit(rows(), rows(50))
+        return model.state_dict()
+
+    plain, looked = run(look=False), run(look=True)
+    assert all(torch.equal(v, looked[k]) for k, v in plain.items())
+
+
+def test_seeded_fault_kept_moments_are_caught(monkeypatch) -> None:
+    """Where an optimizer of your own keeps the trial's moments, the fit that follows differs."""
+    from contextlib import nullcontext
+
+    def run(*, look: bool) -> Tensor:
+        model = network()
+        one = trainer(model, optimizer=torch.optim.AdamW(model.parameters(), lr=0.01))
+        if look:
+            one.find_lr(rows())
+        one.fit(rows())
+        return model[0].weight
+
+    plain = run(look=False)
+    monkeypatch.setattr("afina.train.trainer.kept_optimizer", nullcontext)
+    assert not torch.equal(plain, run(look=True))
+
+
+def test_nothing_is_written(tmp_path: Path) -> None:
+    """A run folder stays empty: a trial is no run."""
+    trainer(network(), run_dir=tmp_path / "run").find_lr(rows())
+
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "rates", [{"lowest": 0.0}, {"lowest": 2.0}, {"n_steps": 1}, {"highest": float("inf")}]
+)
+def test_rates_that_cannot_be_are_refused(rates) -> None:
+    """Rates must rise from above 0, over two steps or more."""
+    with pytest.raises(ConfigError, match="0 < lowest < highest"):
+        trainer(network()).find_lr(rows(), **rates)
