@@ -1,0 +1,215 @@
+"""The compiled gradient: forward, loss and backward of a micro-batch as one graph.
+
+Tracing the backward together with the forward, instead of compiling the forward and leaving the
+backward to autograd, keeps nothing between the two and pays for one call: that is what makes
+small networks faster than a hand-written loop on the CPU (docs/evidence/loop.md).
+
+Every number of rows gets a graph of its own, never a dynamic one: which graph runs is then a
+function of the shapes alone, and a resumed run repeats the bits of the uninterrupted one.
+"""
+
+import sysconfig
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from afina.errors import ConfigError
+from afina.train.batches import Batch
+from afina.train.gradient import SumGradient
+from afina.train.kept import kept_buffers
+from afina.train.loss import WeightedLoss, weighted_sum
+from afina.train.precision import Forward
+
+MOST_SHAPES = 64
+"""Graphs that one fit may compile; an epoch of rows in memory needs two to four."""
+
+TOO_MANY = (
+    f"compile=True takes up to {MOST_SHAPES} shapes of a micro-batch, however: there are more (or "
+    "the model is another at every step). Pad to fewer shapes, or leave compile out."
+)
+
+Sums = Callable[..., tuple[Tensor, Tensor | float, list[Tensor | None]]]
+
+
+@dataclass(frozen=True)
+class CompiledGradient:
+    """The two ways a window's gradient is made.
+
+    Args:
+        sum_gradient: `(micro-batches, scale) -> (sum of losses, sum of weights)`; adds the gradient
+            of scale times the sum of losses to `.grad`.
+        mean_gradient: `(batch) -> (mean loss, weight)`, for a window that is one micro-batch:
+            leaves the gradient of the mean in `.grad`, the division being part of the graph.
+    """
+
+    sum_gradient: SumGradient
+    mean_gradient: Callable[[Batch], tuple[float, float]]
+
+
+@contextmanager
+def compiled_gradient(
+    model: nn.Module, loss: WeightedLoss, forward: Forward, device: torch.device
+) -> Iterator[CompiledGradient]:
+    """Compile how the gradient is made, for the time inside; the model is left as it is.
+
+    Code is compiled when a shape is first met, and checked at every call against everything that
+    the trace relied on (modes, attributes, types): what changed is compiled anew. Random numbers
+    come from torch's generator, the same ones that the plain way draws.
+
+    Args:
+        model: whose gradient it is.
+        loss: in the form whose parts add up.
+        forward: from a micro-batch's inputs to outputs.
+        device: where the model is.
+
+    Raises:
+        ConfigError: there is no compiler; or, when called, the model cannot be traced as a whole.
+    """
+    check_compiler(device)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns about its own code while it is imported
+        import torch._inductor.compile_fx  # noqa: PLC0415 - takes seconds; only compile needs it
+    from torch._dynamo import config, exc  # noqa: PLC0415 - as above
+
+    params = list(model.parameters())
+    sums = _compile(traced_sums(loss, forward, params))
+    sums_of_mean = _compile(traced_sums(loss, forward, params, of_mean=True))
+
+    def run(sums: Sums, batch: Batch, scale: Tensor | None) -> tuple[float, float]:
+        try:
+            total, weight, grads = sums(batch.x, batch.y, batch.weights, scale)
+        except (exc.TorchDynamoException, exc.FailOnRecompileLimitHit) as error:
+            with torch.no_grad(), kept_buffers(model):  # an error of their own says more
+                loss.values(forward(batch.x), batch.y)
+            shapes = isinstance(error, exc.FailOnRecompileLimitHit)
+            raise ConfigError(TOO_MANY if shapes else _not_whole(error)) from error
+        weight = float(weight)  # sync: .item()
+        if weight:
+            _accumulate(params, grads)
+        return total.item(), weight  # sync: .item()
+
+    def sum_gradient(parts: Sequence[Batch], scale: float) -> tuple[float, float]:
+        factor = None if scale == 1.0 else torch.tensor(scale, device=device)
+        sum_of_losses = sum_of_weights = 0.0
+        for batch in parts:
+            total, weight = run(sums, batch, factor)
+            sum_of_losses += total
+            sum_of_weights += weight
+        return sum_of_losses, sum_of_weights
+
+    def mean_gradient(batch: Batch) -> tuple[float, float]:
+        total, weight = run(sums_of_mean, batch, None)
+        return total / weight if weight else 0.0, weight
+
+    with config.patch(trace_autograd_ops=True):
+        yield CompiledGradient(sum_gradient, mean_gradient)
+
+
+def traced_sums(
+    loss: WeightedLoss,
+    forward: Forward,
+    params: Sequence[nn.Parameter],
+    *,
+    of_mean: bool = False,
+) -> Sums:
+    """Make the function that is compiled: from a micro-batch to its sums and the gradient.
+
+    Args:
+        params: whose gradients are made, in this order; none for frozen and unused ones.
+        of_mean: make the gradient of the mean loss, not of the sum.
+
+    Returns:
+        `(x, y, row weights, scale) -> (sum of losses, sum of weights, gradients)`; the gradients
+        are times the scale.
+    """
+
+    def sums(
+        x: Any, y: Any, row_weights: Tensor | None, scale: Tensor | None
+    ) -> tuple[Tensor, Tensor | float, list[Tensor | None]]:
+        total, weight = weighted_sum(*loss.values(forward(x), y), row_weights)
+        goal = total if scale is None else total * scale
+        if of_mean:
+            goal = goal / weight
+        wanted = [p for p in params if p.requires_grad]
+        found = iter(torch.autograd.grad(goal, wanted, allow_unused=True))
+        grads = [next(found) if p.requires_grad else None for p in params]
+        return total.detach(), weight.detach() if isinstance(weight, Tensor) else weight, grads
+
+    return sums
+
+
+def check_compiler(device: torch.device) -> None:
+    """Check that there is what compiling for a device needs, before anything is trained.
+
+    Raises:
+        ConfigError: something must be installed first.
+    """
+    if device.type != "cpu":
+        from torch.utils._triton import has_triton  # noqa: PLC0415 - only compile needs it
+
+        if not has_triton():
+            raise ConfigError(
+                f"compile=True needs Triton on {device.type}, however: it cannot be used here. "
+                "Install triton, or leave compile out."
+            )
+        return
+    from torch._inductor import cpp_builder, exc  # noqa: PLC0415 - takes seconds
+
+    try:
+        cpp_builder.get_cpp_compiler()
+    except (exc.InvalidCxxCompiler, RuntimeError) as error:
+        raise ConfigError(
+            "compile=True needs a C++ compiler on the CPU, however: none was found. Install g++ "
+            "(Debian and Ubuntu: g++, Fedora: gcc-c++, macOS: xcode-select --install) or name "
+            "one in the environment variable CXX, or leave compile out."
+        ) from error
+    include = Path(sysconfig.get_path("include"))
+    if not (include / "Python.h").is_file():
+        raise ConfigError(
+            f"compile=True needs Python's headers, however: {include} holds no Python.h. Install "
+            "them (Debian and Ubuntu: python3-dev, Fedora: python3-devel), or leave compile out."
+        )
+
+
+def _compile(sums: Sums) -> Sums:
+    compiled: Sums = torch.compile(  # type: ignore[call-overload] # lacks the last two arguments
+        sums,
+        fullgraph=True,
+        dynamic=False,
+        options={"fallback_random": True, "deterministic": True},
+        recompile_limit=MOST_SHAPES,
+        isolate_recompiles=True,
+    )
+    return compiled
+
+
+def _accumulate(params: Sequence[nn.Parameter], grads: Sequence[Tensor | None]) -> None:
+    """Add to `.grad` as autograd does: each parameter's in its own memory and layout."""
+    memory = set()
+    for p, grad in zip(params, grads, strict=True):
+        if grad is None:
+            continue
+        if p.grad is not None:
+            p.grad.add_(grad)
+            continue
+        # Two parameters that are added have one gradient; dividing it in place would do it twice.
+        place = grad.untyped_storage().data_ptr()
+        if place in memory or grad.stride() != p.stride():
+            grad = torch.empty_like(p).copy_(grad)  # noqa: PLW2901 - as it should have come
+        memory.add(place)
+        p.grad = grad
+
+
+def _not_whole(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines()]
+    what = next((line for line in lines if line and not line.endswith("raised:")), "no reason")
+    return (
+        "compile=True needs a model and loss that can be traced as a whole, however: "
+        f"{what}. Leave compile out."
+    )
