@@ -163,3 +163,16 @@ def test_preprocessing_is_exact_for_large_numbers(tables):
     found = as_data(plan.built.model, take_together(large))[0][0]
 
     assert torch.allclose(small.sort(dim=0)[0], found.sort(dim=0)[0], atol=1e-5)
+
+
+def test_a_learning_rate_can_be_found(tables):
+    """`lr = "find"` takes what a range test suggests, and leaves the network as it was."""
+    plain, _ = plan_for(tables, 2, "train.lr=0.5")
+    found, _ = plan_for(tables, 2, "train.lr=find")
+
+    assert plain.lr == 0.5
+    assert plain.notes == ()
+    assert 1e-6 < found.lr < 0.5
+    assert "range test" in found.notes[0]
+    states = [plan.built.model.state_dict() for plan in (plain, found)]
+    assert all(torch.equal(states[0][name], value) for name, value in states[1].items())

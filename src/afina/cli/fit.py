@@ -44,6 +44,14 @@ def fit(
         int | None,
         typer.Option(metavar="N", show_default=False, help="Same seed, same model: train.seed."),
     ] = None,
+    lr: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LR",
+            show_default=False,
+            help="Learning rate; find: by a range test before training: train.lr.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -94,6 +102,7 @@ def fit(
     _check_split(val=val, val_frac=val_frac, group=group, time=time)
     flags = {
         "train.seed": seed,
+        "train.lr": lr if lr is None or lr == "find" else _number(lr),
         "table.val_frac": val_frac,
         "table.group": group,
         "table.time": time,
@@ -147,6 +156,13 @@ def _run(
             listen=story,
         )
     finish(voice, outcome, as_json=as_json)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"--lr must be a number or find, however: {text!r}.") from None
 
 
 def _check_split(

@@ -145,14 +145,38 @@ class TrainConfig:
     batch_size: Count | Literal["auto"] = "auto"
     """Rows per optimizer step; `auto` goes by the number of training rows."""
 
-    microbatch_size: Count | None = None
-    """Rows per forward and backward; the step stays that of `batch_size` rows."""
+    microbatch_size: Count | Literal["auto"] | None = None
+    """Rows per forward and backward; the step stays that of `batch_size` rows. `auto`: halved
+    when memory does not suffice."""
+
+    batchnorm: Literal["microbatch", "window"] = "microbatch"
+    """What batch normalization sees while training: each micro-batch by itself, or all rows of
+    the step, exactly as without micro-batches (slower)."""
+
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
+    """Arithmetic of training: float32, or autocast to half precision."""
+
+    compile: bool = False
+    """Compile the network with torch's compiler (needs a C++ compiler)."""
+
+    activation_checkpointing: bool = False
+    """Keep fewer activations in memory, and compute them again for the gradient (slower)."""
+
+    averaging: Literal["ema", "swa", "none"] = "none"
+    """Validate, and end on, a running average of the weights: exponential (`ema`, every step) or
+    plain (`swa`, every epoch's end)."""
+
+    ema_decay: Rate = 0.999
+    """Share of the average that stays at each step of `ema`."""
+
+    averaging_start: Annotated[int, Field(ge=0)] = 0
+    """Epochs before the average begins."""
 
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     """The update rule."""
 
-    lr: Positive = 1e-3
-    """Learning rate before the schedule."""
+    lr: Positive | Literal["find"] = 1e-3
+    """Learning rate before the schedule; `find`: by a range test before training."""
 
     momentum: Rate = 0.9
     """Momentum of sgd."""

@@ -36,7 +36,7 @@ def settle(config: Config) -> Config:
 
 def _check_batches(config: Config) -> None:
     batch, micro = config.train.batch_size, config.train.microbatch_size
-    if isinstance(batch, int) and micro is not None and micro > batch:
+    if isinstance(batch, int) and isinstance(micro, int) and micro > batch:
         raise ConfigError(
             "train.microbatch_size must not exceed train.batch_size, "
             f"however: microbatch_size={micro}, batch_size={batch}. Use {batch} or less."

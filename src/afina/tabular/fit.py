@@ -93,6 +93,7 @@ def read_and_plan(
     listen: Listener,
     *,
     threads: int | None = None,
+    lr: float | None = None,
     more_notes: tuple[str, ...] = (),
 ) -> tuple[Prepared, Plan]:
     """Do everything up to training: a function of the files and the settings alone."""
@@ -106,6 +107,7 @@ def read_and_plan(
         n_classes=len(prepared.classes),
         config=config,
         threads=threads,
+        lr=lr,
     )
     listen(
         Learned(
@@ -116,7 +118,7 @@ def read_and_plan(
             n_val=0 if prepared.val is None else len(prepared.val),
             n_left_out=prepared.n_left_out,
             how_split=prepared.sides.how,
-            notes=(*prepared.notes, *more_notes),
+            notes=(*prepared.notes, *plan.notes, *more_notes),
             n_parameters=plan.built.n_parameters,
             threads=plan.threads,
             batch_size=plan.batch_size,
@@ -136,6 +138,7 @@ def run_files(
         target=prepared.target,
         threads=plan.threads,
         batch_size=plan.batch_size,
+        lr=plan.lr,
         schema_sha256=hashlib.sha256(schema).hexdigest(),
         split_sha256=hashlib.sha256(split).hexdigest(),
     )

@@ -54,7 +54,14 @@ def resume_run(run: str | Path, *, listen: Listener | None = None) -> Outcome:
     val = None if begun.val is None else check_unchanged(begun.val)
     notes = _what_differs(folder, begun)
     prepared, plan = read_and_plan(
-        path, begun.target, config, val, told, threads=begun.threads, more_notes=notes
+        path,
+        begun.target,
+        config,
+        val,
+        told,
+        threads=begun.threads,
+        lr=begun.lr,
+        more_notes=notes,
     )
     _check_same(folder, begun, prepared)
     with resumable(folder):

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -44,6 +45,7 @@ class Begun:
         target: name of the target column.
         threads: processor threads, as resolved.
         batch_size: rows per step, as resolved.
+        lr: learning rate, as resolved.
         schema_sha256: of schema.json, which must come out the same again.
         split_sha256: of split.json, which must come out the same again.
     """
@@ -53,6 +55,7 @@ class Begun:
     target: str
     threads: int
     batch_size: int
+    lr: float
     schema_sha256: str
     split_sha256: str
 
@@ -273,14 +276,14 @@ def _read_record(content: dict[str, Any]) -> Begun:
             _check_types(content[key])
     begun = Begun(**content)
     _check_types(begun)
-    if begun.threads < 1 or begun.batch_size < 1:
-        raise ValueError("a count is below 1")
+    if begun.threads < 1 or begun.batch_size < 1 or not 0 < begun.lr < math.inf:
+        raise ValueError("a number is out of its range")
     return begun
 
 
 def _check_types(record: SourceFile | Begun) -> None:
     for name, value in asdict(record).items():
-        wanted: Any = {"size": int, "threads": int, "batch_size": int}.get(name, str)
+        wanted: Any = {"size": int, "threads": int, "batch_size": int, "lr": float}.get(name, str)
         if name in ("table", "val"):
             continue
         if type(value) is not wanted:

@@ -1,8 +1,8 @@
 """From prepared rows to a trained model: what `auto` means, and the call of the trainer."""
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from afina.tabular.events import Listener
 from afina.tabular.model import Built, TabularModel, build_model
 from afina.tabular.rows import Rows, even_weights, take_together
 from afina.tabular.scoring import check_monitor, score
-from afina.train import CheckpointPlan, Result, Trainer
+from afina.train import CheckpointPlan, Observer, Result, Trainer
 
 # Up to so many training rows, so many rows a step; more rows, fewer and larger steps.
 _BATCHES = ((2_000, 32), (10_000, 64), (30_000, 128), (100_000, 256), (300_000, 512))
@@ -40,6 +40,8 @@ class Plan:
         val: what decides when to stop; none: nothing is held out.
         batch_size: rows per step, as resolved.
         threads: processor threads, as resolved.
+        lr: learning rate, as resolved.
+        notes: sentences about what was found out on the way.
     """
 
     built: Built
@@ -48,6 +50,8 @@ class Plan:
     batch_size: int
     threads: int
     higher_is_better: bool | None
+    lr: float
+    notes: tuple[str, ...] = ()
 
 
 def make_plan(
@@ -58,6 +62,7 @@ def make_plan(
     n_classes: int,
     config: Config,
     threads: int | None = None,
+    lr: float | None = None,
 ) -> Plan:
     """Fit preprocessing, build the network and lay out the rows.
 
@@ -66,6 +71,7 @@ def make_plan(
         val: validation rows, likewise.
         n_classes: 0 for regression.
         threads: of the run that is resumed; none: as the settings say.
+        lr: of the run that is resumed, where it was found; none: as the settings say.
     """
     # Also where nothing is held out: a monitor that cannot be is a mistake either way.
     higher_is_better = check_monitor(config.stop.monitor, n_classes)
@@ -76,12 +82,17 @@ def make_plan(
         held_out = None if val is None else as_data(built.model, take_together(val))
     asked = config.train.batch_size
     batch_size = choose_batch_size(len(merged)) if isinstance(asked, str) else asked
-    batch_size = max(batch_size, config.train.microbatch_size or 0)  # only `auto` can be below
+    micro = config.train.microbatch_size
+    if isinstance(micro, int):
+        batch_size = max(batch_size, micro)  # only `auto` can be below
     if threads is None:
         wanted = config.train.threads
         work = batch_size * built.n_parameters
         threads = choose_threads(work) if isinstance(wanted, str) else wanted
-    return Plan(built, data, held_out, batch_size, threads, higher_is_better)
+    asked_lr = config.train.lr
+    known = lr if isinstance(asked_lr, str) else asked_lr
+    plan = Plan(built, data, held_out, batch_size, threads, higher_is_better, known or 1.0)
+    return plan if known is not None else _with_found_lr(plan, config)
 
 
 def train_model(
@@ -93,15 +104,34 @@ def train_model(
     resume: bool = False,
 ) -> Result:
     """Train the plan's network; it ends on the best weights."""
-    model, train = plan.built.model, config.train
-    monitor = config.stop.monitor
-    n_steps = -(-len(plan.train[1]) // plan.batch_size) * train.max_epochs
+    n_steps = -(-len(plan.train[1]) // plan.batch_size) * config.train.max_epochs
+    trainer = make_trainer(
+        plan,
+        config,
+        run_dir=run_dir,
+        observers=() if listen is None else (_passing_on(listen),),
+        log_every=max(1, n_steps // _MOST_LOGGED),
+    )
+    with torch_threads(plan.threads):
+        return trainer.fit(plan.train, plan.val, resume=resume)
+
+
+def make_trainer(
+    plan: Plan,
+    config: Config,
+    *,
+    run_dir: Path | None = None,
+    observers: Sequence[Observer] = (),
+    log_every: int = 1,
+) -> Trainer:
+    """Give the trainer that the settings ask for."""
+    model, train, stop, keep = plan.built.model, config.train, config.stop, config.checkpoint
     smoothing = train.label_smoothing if model.n_classes else 0.0
-    trainer = Trainer(
+    return Trainer(
         model.network,
         loss=nn.CrossEntropyLoss(label_smoothing=smoothing) if model.n_classes else nn.MSELoss(),
         optimizer=train.optimizer,
-        lr=train.lr,
+        lr=plan.lr,
         weight_decay=train.weight_decay,
         l2=train.l2,
         momentum=train.momentum,
@@ -112,26 +142,38 @@ def train_model(
         warmup_steps=train.warmup_steps,
         batch_size=plan.batch_size,
         microbatch_size=train.microbatch_size,
+        batchnorm=train.batchnorm,
+        precision=train.precision,
+        compile=train.compile,
+        activation_checkpointing=train.activation_checkpointing,
+        averaging=None if train.averaging == "none" else train.averaging,
+        ema_decay=train.ema_decay,
+        averaging_start=train.averaging_start,
         max_epochs=train.max_epochs,
-        patience=None if plan.val is None else config.stop.patience,
-        min_delta=config.stop.min_delta,
-        monitor=monitor if monitor.startswith("val/") else f"val/{monitor}",
+        patience=None if plan.val is None else stop.patience,
+        min_delta=stop.min_delta,
+        monitor=stop.monitor if stop.monitor.startswith("val/") else f"val/{stop.monitor}",
         higher_is_better=plan.higher_is_better,
         scores=score_with(model),
         seed=train.seed,
         run_dir=run_dir,
         checkpoints=CheckpointPlan(
-            every_steps=config.checkpoint.every_steps,
-            every_epochs=config.checkpoint.every_epochs,
-            every_minutes=config.checkpoint.every_minutes,
-            keep_last=config.checkpoint.keep_last,
-            keep_best=config.checkpoint.keep_best,
+            every_steps=keep.every_steps,
+            every_epochs=keep.every_epochs,
+            every_minutes=keep.every_minutes,
+            keep_last=keep.keep_last,
+            keep_best=keep.keep_best,
         ),
-        observers=() if listen is None else (_passing_on(listen),),
-        log_every=max(1, n_steps // _MOST_LOGGED),
+        observers=observers,
+        log_every=log_every,
     )
+
+
+def _with_found_lr(plan: Plan, config: Config) -> Plan:
+    """Put in a learning rate that a range test suggests; the model is as before afterwards."""
     with torch_threads(plan.threads):
-        return trainer.fit(plan.train, plan.val, resume=resume)
+        lr = make_trainer(plan, config).find_lr(plan.train).suggestion
+    return replace(plan, lr=lr, notes=(f"the range test suggests a learning rate of {lr:.2g}",))
 
 
 def choose_batch_size(n_rows: int) -> int:
