@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from afina.errors import ConfigError
 from afina.train.batches import Batch, call_model
 from afina.train.compiled import CompiledGradient, compiled_gradient
-from afina.train.gradient import GradientPlan, accumulate, fused_gradient
+from afina.train.gradient import GradientPlan, accumulate, fused_mean
 from afina.train.loss import make_weighted_loss
 from afina.train.precision import with_autocast
 from afina.train.rng import reseed_torch
@@ -97,7 +97,7 @@ def test_the_mean_of_one_part_is_the_plain_one() -> None:
     batch = rows(9)
 
     plan = plain_plan(plain_model, nn.CrossEntropyLoss())
-    expected = gradient_of(plain_model, lambda: fused_gradient(plan, batch))
+    expected = gradient_of(plain_model, lambda: fused_mean(plan.loss, plan.forward)(batch))
     with compiled(model, nn.CrossEntropyLoss()) as gradient:
         actual = gradient_of(model, lambda: gradient.mean_gradient(batch))
         assert_same(expected, actual)
@@ -151,7 +151,7 @@ def test_what_changes_in_the_model_is_followed() -> None:
             for each in (plain_model, model):
                 each.temperature = temperature
                 each.linear.weight.requires_grad_(trained)
-            expected = gradient_of(plain_model, lambda: fused_gradient(plan, batch))
+            expected = gradient_of(plain_model, lambda: fused_mean(plan.loss, plan.forward)(batch))
             assert_same(expected, gradient_of(model, lambda: gradient.mean_gradient(batch)))
             assert (model.linear.weight.grad is not None) == trained
             assert model.unused.grad is None

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from afina.errors import ConfigError, NonFiniteError
 from afina.train import Trainer
 from afina.train.batches import Batch, split_batch
-from afina.train.gradient import GradientPlan, accumulate, mean_gradient
+from afina.train.gradient import GradientPlan, accumulate, fused_mean, mean_gradient
 from afina.train.loop import grad_norm
 from afina.train.loss import make_weighted_loss
 from afina.train.state import TrainState
@@ -25,7 +25,11 @@ def gradient(model: nn.Module, loss, window: list[Batch]) -> list[Tensor]:
     model.zero_grad(set_to_none=True)
     weighted = make_weighted_loss(loss)
     plan = GradientPlan(
-        model=model, loss=weighted, forward=model, sum_gradient=accumulate(weighted, model)
+        model=model,
+        loss=weighted,
+        forward=model,
+        sum_gradient=accumulate(weighted, model),
+        mean_gradient=fused_mean(weighted, model),
     )
     mean_gradient(plan, window, TrainState(Stopping()))
     return [p.grad for p in model.parameters()]

@@ -13,14 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from afina.errors import AfinaWarning, ConfigError, NonFiniteError
-from afina.train.batches import Batch, count_rows, split_batch
+from afina.train.batches import Batch, count_rows, cut_rows, split_batch
 from afina.train.kept import Buffers
 from afina.train.loss import WeightedLoss, weighted_sum
 from afina.train.precision import SMALLEST_SCALE, Forward
+from afina.train.processes import ALONE, Processes, share
 from afina.train.rng import reseed_torch
 from afina.train.state import TrainState
 
 SumGradient = Callable[[Sequence[Batch], float], tuple[float, float]]
+MeanGradient = Callable[[Batch], tuple[float, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,20 +35,27 @@ class GradientPlan:
         forward: from a micro-batch's inputs to outputs.
         sum_gradient: `(micro-batches, scale) -> (sum of losses, sum of weights)`; leaves the
             gradient of scale times the sum of losses in `.grad`.
-        one_part_is_plain: a window of one micro-batch may use torch's fused mean.
+        mean_gradient: `micro-batch -> (mean loss, weight)`, for a window that is one micro-batch;
+            leaves the gradient of the mean in `.grad`. None: there is no such short way.
         halve: make micro-batches smaller when memory does not suffice.
         seed: of the run.
         stream: purpose of the random numbers of a step, such as dropout's.
+        processes: who shares the rows of a window.
+        least: rows that a process must have unless it has none.
+        even: every process must have equally many micro-batches.
     """
 
     model: nn.Module
     loss: WeightedLoss
     forward: Forward
     sum_gradient: SumGradient
-    one_part_is_plain: bool = True
+    mean_gradient: MeanGradient | None = None
     halve: bool = False
     seed: int = 0
     stream: str = "step"
+    processes: Processes = ALONE
+    least: int = 1
+    even: bool = False
 
 
 def mean_gradient(
@@ -65,11 +74,11 @@ def mean_gradient(
     undo = Buffers(plan.model) if plan.halve or state.loss_scale is not None else None
     while True:
         reseed_torch(plan.seed, plan.stream, state.step)
-        parts = cut_window(window, state.microbatch_size)
+        parts = own_parts(plan, window, state.microbatch_size)
         scale = state.loss_scale or 1.0
         try:
-            if len(parts) == 1 and plan.one_part_is_plain and state.loss_scale is None:
-                return fused_gradient(plan, parts[0])
+            if len(parts) == 1 and plan.mean_gradient is not None and state.loss_scale is None:
+                return plan.mean_gradient(parts[0])
             losses, weight = plan.sum_gradient(parts, scale)
             fits = True
         except (RuntimeError, MemoryError) as error:
@@ -88,21 +97,25 @@ def mean_gradient(
         if fits:
             _lower_scale(state)
         else:
-            _halve_parts(parts, state)
+            _halve_parts(plan, parts, state)
 
 
-def fused_gradient(plan: GradientPlan, batch: Batch) -> tuple[float, float]:
-    """Leave the gradient of one batch's mean loss in `.grad`; torch's fused mean where it can."""
-    output = plan.forward(batch.x)
-    if plan.loss.mean is not None and batch.weights is None:
-        mean, weight = plan.loss.mean(output, batch.y)
-    else:
-        total, total_weight = weighted_sum(*plan.loss.values(output, batch.y), batch.weights)
-        mean, weight = total / total_weight, float(total_weight)  # sync: .item()
-    if not weight:
-        return 0.0, 0.0
-    mean.backward()  # type: ignore[no-untyped-call]
-    return mean.item(), weight  # sync: .item()
+def fused_mean(loss: WeightedLoss, forward: Forward) -> MeanGradient:
+    """Make the short way for one micro-batch, with torch's fused mean where there is one."""
+
+    def mean_gradient(batch: Batch) -> tuple[float, float]:
+        output = forward(batch.x)
+        if loss.mean is not None and batch.weights is None:
+            mean, weight = loss.mean(output, batch.y)
+        else:
+            total, total_weight = weighted_sum(*loss.values(output, batch.y), batch.weights)
+            mean, weight = total / total_weight, float(total_weight)  # sync: .item()
+        if not weight:
+            return 0.0, 0.0
+        mean.backward()  # type: ignore[no-untyped-call]
+        return mean.item(), weight  # sync: .item()
+
+    return mean_gradient
 
 
 def accumulate(loss: WeightedLoss, forward: Forward) -> SumGradient:
@@ -135,6 +148,41 @@ def cut_window(window: Sequence[Batch], most: int | None) -> Sequence[Batch]:
     return [part for batch in window for part in split_batch(batch, most, count_rows(batch))]
 
 
+def own_parts(plan: GradientPlan, window: Sequence[Batch], most: int | None) -> Sequence[Batch]:
+    """Give the micro-batches of a window that this process runs; all of them if it is alone."""
+    if plan.processes.alone:
+        return cut_window(window, most)
+    own = cut_window(own_rows(window, plan.processes, plan.least), most)
+    if not plan.even:
+        return own
+    missing = plan.processes.agree([len(own)])[0] - len(own)
+    return [*own, *[_without_weight(plan, window[0])] * missing]
+
+
+def own_rows(window: Sequence[Batch], processes: Processes, least: int) -> list[Batch]:
+    """Give this process's even share of a window's rows, without a copy; possibly none.
+
+    Args:
+        least: rows that a share must have unless it has none.
+    """
+    sizes = [count_rows(batch) for batch in window]
+    rows = share(sum(sizes), processes.rank, processes.n_processes, least=least)
+    own, before = [], 0
+    for batch, size in zip(window, sizes, strict=True):
+        first, end = max(rows.start - before, 0), min(rows.stop - before, size)
+        if first < end:
+            own.append(cut_rows(batch, first, end - first))
+        before += size
+    return own
+
+
+def _without_weight(plan: GradientPlan, batch: Batch) -> Batch:
+    """Give rows that add nothing to the sums, for a process that has run out of rows."""
+    n_rows = min(plan.least, count_rows(batch))
+    nothing = torch.zeros(n_rows, device=plan.processes.device)
+    return cut_rows(batch, 0, n_rows)._replace(weights=nothing)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell an allocation that failed, on the GPU or the CPU, from any other error."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
@@ -162,8 +210,9 @@ def _lower_scale(state: TrainState) -> None:
     state.loss_scale, state.n_unscaled = scale, 0
 
 
-def _halve_parts(parts: Sequence[Batch], state: TrainState) -> None:
-    largest = max(count_rows(batch) for batch in parts)
+def _halve_parts(plan: GradientPlan, parts: Sequence[Batch], state: TrainState) -> None:
+    largest = max((count_rows(batch) for batch in parts), default=1)
+    largest = plan.processes.agree([largest])[0]
     if largest == 1:
         raise ConfigError(
             f"One row must fit in memory, however: it did not at step {state.step + 1}. "

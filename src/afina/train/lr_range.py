@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from afina.errors import NonFiniteError
+from afina.errors import ConfigError, NonFiniteError
 from afina.train.events import Event, StepEvent
 from afina.train.loop import Job, Limits, train
 from afina.train.state import TrainState
@@ -44,6 +44,11 @@ def run_range(
         highest: learning rate of the last step, if the loss does not diverge before.
         n_steps: steps, at least 2.
     """
+    if not (0.0 < lowest < highest < math.inf and n_steps >= 2):
+        raise ConfigError(
+            f"find_lr needs 0 < lowest < highest and n_steps of at least 2, however: "
+            f"{lowest=}, {highest=}, {n_steps=}."
+        )
     lrs: list[float] = []
     losses: list[float] = []
     growth = (highest / lowest) ** (1.0 / (n_steps - 1))

@@ -1,10 +1,8 @@
 """`Trainer`: the loop for any `nn.Module`."""
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import KW_ONLY, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,11 +22,11 @@ from afina.optim import (
 )
 from afina.storage import lock_folder
 from afina.train import rng
-from afina.train.batches import Data, call_model, eval_batches, input_batches, make_data
+from afina.train.batches import Data, eval_batches, input_batches, make_data
 from afina.train.checkpoint import CheckpointPlan, Keeper, Snapshot
 from afina.train.evaluate import Scores, evaluate_batches, predict_batches
 from afina.train.events import Event, Observer, StopEvent
-from afina.train.gradient import GradientPlan, accumulate
+from afina.train.execution import BatchNorm, plan_gradient
 from afina.train.interrupts import StopRequest, stop_requests
 from afina.train.journal import Journal, Whole
 from afina.train.kept import kept_optimizer, kept_weights
@@ -36,7 +34,7 @@ from afina.train.loop import Job, Limits, train
 from afina.train.loss import Loss, WeightedLoss, make_weighted_loss
 from afina.train.lr_range import LrRange, run_range
 from afina.train.modes import has_batch_norm, train_mode
-from afina.train.precision import FIRST_SCALE, Precision, with_autocast
+from afina.train.precision import FIRST_SCALE, Precision
 from afina.train.record import MetricsLog
 from afina.train.resume import conditions, extend, find_snapshot, same_conditions
 from afina.train.settings import DEFAULT_LR, check_settings, settings_to_keep
@@ -139,7 +137,7 @@ class Trainer:
     warmup_steps: int = 0
     batch_size: int | None = None
     microbatch_size: int | Literal["auto"] | None = None
-    batchnorm: Literal["microbatch", "window"] = "microbatch"
+    batchnorm: BatchNorm = "microbatch"
     precision: Precision = "float32"
     compile: bool = False
     activation_checkpointing: bool = False
@@ -245,11 +243,6 @@ class Trainer:
             ConfigError: rates or steps that cannot be.
             NonFiniteError: the loss is not finite even at the lowest rate.
         """
-        if not (0.0 < lowest < highest < math.inf and n_steps >= 2):
-            raise ConfigError(
-                f"find_lr needs 0 < lowest < highest and n_steps of at least 2, however: "
-                f"{lowest=}, {highest=}, {n_steps=}."
-            )
         with ExitStack() as stack:
             stack.enter_context(rng.isolated())
             stack.enter_context(rng.deterministic())
@@ -258,7 +251,7 @@ class Trainer:
             optimizer = self._optimizer()
             stack.enter_context(kept_optimizer(optimizer))
             self.model.zero_grad(set_to_none=True)
-            job = self._job(self._data(data), optimizer)
+            job = self._job(self._data(data), optimizer, stack)
             state = self._first_state()
             return run_range(job, state, lowest=lowest, highest=highest, n_steps=n_steps)
 
@@ -268,7 +261,7 @@ class Trainer:
         source = self._data(data)
         optimizer = self._optimizer()
         self.model.zero_grad(set_to_none=True)
-        job = self._job(source, optimizer)
+        job = self._job(source, optimizer, stack)
         state = self._first_state()
         settings = settings_to_keep(vars(self), source.steps_per_epoch)
         snapshot = find_snapshot(self.folder, settings, resume=resume)
@@ -300,11 +293,20 @@ class Trainer:
         n_parameters = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         return Result(stop, tuple(journal.history), n_parameters)
 
-    def _job(self, source: Data, optimizer: Optimizer) -> Job:
+    def _job(self, source: Data, optimizer: Optimizer, stack: ExitStack) -> Job:
         """Say what is trained and how; nobody looks on yet. The optimizer must be fresh."""
         return Job(
             model=self.model,
-            gradient=self._gradient(),
+            gradient=plan_gradient(
+                self.model,
+                self.weighted_loss,
+                stack,
+                device=self._device(),
+                precision=self.precision,
+                compiled=self.compile,
+                halve=self.microbatch_size == "auto",
+                seed=self.seed,
+            ),
             optimizer=optimizer,
             lrs=[group["lr"] for group in optimizer.param_groups],
             schedule=self._schedule(source),
@@ -326,18 +328,6 @@ class Trainer:
         if self.averaging is not None:
             state.average = Average(self.averaging, decay=self.ema_decay)
         return state
-
-    def _gradient(self) -> GradientPlan:
-        """Decide how a window's gradient is made."""
-        forward = with_autocast(partial(call_model, self.model), self.precision, self._device())
-        return GradientPlan(
-            model=self.model,
-            loss=self.weighted_loss,
-            forward=forward,
-            sum_gradient=accumulate(self.weighted_loss, forward),
-            halve=self.microbatch_size == "auto",
-            seed=self.seed,
-        )
 
     def _data(self, data: Any) -> Data:
         return make_data(
