@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from afina.errors import StorageError
-from afina.storage import commit_folder, remove_folder, sweep, verify_folder, write_file
+from afina.storage import (
+    commit_folder,
+    make_folder,
+    remove_folder,
+    sweep,
+    sync_file,
+    verify_folder,
+    write_file,
+)
 
 FILES = {"a.bin": b"\x00\x01" * 500, "empty": b"", "state.json": b"{}"}
 
@@ -166,6 +174,49 @@ def test_a_folder_half_removed_does_not_look_like_one(
     assert not (tmp_path / "step-1").exists()
     assert len(sweep(tmp_path)) == 1
     assert names_in(tmp_path) == []
+
+
+def test_a_made_folder_is_durable_with_those_above_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each folder that is made is followed by an fsync of the one it is in; one there is left."""
+    synced = []
+    really_sync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        really_sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    for _ in range(2):
+        make_folder(tmp_path / "runs" / "a" / "checkpoints")
+
+    assert synced == [tmp_path, tmp_path / "runs", tmp_path / "runs" / "a"]
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+    """A file in the folder's place, or in a parent's, is named with its code."""
+    (tmp_path / "file").touch()
+
+    with pytest.raises(StorageError, match=r"file must be made.*EEXIST"):
+        make_folder(tmp_path / "file")
+    with pytest.raises(StorageError, match=r"ENOTDIR"):
+        make_folder(tmp_path / "file" / "in")
+
+
+def test_an_open_file_that_cannot_be_made_durable_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failing fsync of a file that is appended to is named with path and code."""
+
+    def failing(descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with (tmp_path / "metrics.jsonl").open("wb") as file:
+        sync_file(file.fileno(), tmp_path / "metrics.jsonl")
+        monkeypatch.setattr(os, "fsync", failing)
+        with pytest.raises(StorageError, match=r"metrics.jsonl must be written.*EIO"):
+            sync_file(file.fileno(), tmp_path / "metrics.jsonl")
 
 
 def test_the_sweep_takes_leftovers_of_the_dead_and_nothing_else(tmp_path: Path) -> None:

@@ -5,12 +5,13 @@ import pickle
 import time
 
 import pytest
+import safetensors.torch
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from afina.errors import CheckpointError
-from afina.storage import load_tensors, save_tensors
+from afina.storage import Memory, load_tensors, pack_tensors, save_tensors
 from afina.storage.tensors import _DTYPES, MAX_HEADER_BYTES
 
 DTYPES = list(_DTYPES.values())
@@ -49,6 +50,37 @@ def test_every_dtype_and_shape_comes_back_bit_for_bit(
     tensor = tensor.reshape(shape)
 
     assert bits(tensor) == bits(there_and_back({"t": tensor})["t"])
+
+
+NAMES = st.text(st.characters(codec="utf-8"), max_size=8).filter(lambda n: n != "__metadata__")
+
+
+@given(st.dictionaries(NAMES, st.tuples(st.sampled_from(DTYPES), st.integers(0, 3)), max_size=6))
+def test_the_bytes_are_those_of_the_safetensors_library(
+    kinds: dict[str, tuple[torch.dtype, int]],
+) -> None:
+    """Whatever names, dtypes and shapes: byte for byte what the library writes, and it reads it."""
+    tensors = {
+        name: torch.arange(2 * n).to(dtype).reshape(2, n) for name, (dtype, n) in kinds.items()
+    }
+    data = save_tensors(tensors)
+    read = safetensors.torch.load(data)
+
+    assert data == safetensors.torch.save(tensors)
+    assert {name: bits(t) for name, t in tensors.items()} == {n: bits(t) for n, t in read.items()}
+
+
+def test_memory_is_used_again() -> None:
+    """The same memory packed twice holds the second state only, also where it is smaller."""
+    memory = Memory()
+    first = pack_tensors({"a": torch.ones(1000), "b": torch.arange(5)}, memory)
+    size, address = len(first), torch.frombuffer(first, dtype=torch.uint8).data_ptr()
+    for tensors in ({"a": torch.zeros(1000), "b": torch.arange(5)}, {"a": torch.zeros(3)}, {}):
+        data = pack_tensors(tensors, memory)
+
+        assert bytes(data) == save_tensors(tensors)
+        assert torch.frombuffer(data, dtype=torch.uint8).data_ptr() == address
+    assert len(memory.take(size)) == size
 
 
 def test_views_come_back_as_they_look() -> None:
@@ -105,8 +137,10 @@ def test_what_cannot_be_stored_is_refused_by_name(tensor: torch.Tensor, why: str
 
 def test_what_could_not_be_loaded_is_refused_when_saved() -> None:
     """More names than the reader takes is an error at the save, not at the resume."""
-    with pytest.raises(CheckpointError, match="at most 100,000 tensors"):
+    with pytest.raises(CheckpointError, match=r"30,000 tensors it is 5,\d+,\d+ bytes long"):
         save_tensors({f"{i}" * 30: torch.empty(0) for i in range(30_000)})
+    with pytest.raises(CheckpointError, match=r"40,000 tensors it has .* commas and brackets"):
+        save_tensors({f"{i}": torch.empty(0) for i in range(40_000)})
     with pytest.raises(CheckpointError, match="__metadata__"):
         save_tensors({"__metadata__": torch.empty(0)})
 
@@ -170,11 +204,13 @@ def test_hostile_files_are_refused_quickly(kind: str) -> None:
 
 
 def test_the_largest_header_allowed_is_read() -> None:
-    """A file at the limit is read: the limit is not in the way of real ones."""
-    names = {f"{i:06}": entry("F32", [0], 0, 0) for i in range(MAX_HEADER_BYTES // 68)}
-    names["last"] = entry("I8", [1], 0, 1)
+    """A file at either limit is read: the limits are not in the way of real ones."""
+    many = {f"{i:06}": entry("F32", [1, 0], 0, 0) for i in range(31_000)}
+    long = {f"{i:06}" * 40: entry("F32", [0], 0, 0) for i in range(MAX_HEADER_BYTES // 310)}
+    for names in (many, long):
+        names["last"] = entry("I8", [1], 0, 1)
 
-    assert len(names) == len(load_tensors(file_of(names, b"\x05"), source="memory"))
+        assert len(names) == len(load_tensors(file_of(names, b"\x05"), source="memory"))
 
 
 @given(st.binary(max_size=300))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from afina.errors import CheckpointError
-from afina.storage import commit_folder, save_tensors, verify_folder
+from afina.storage import commit_folder, save_tensors, verify_file, verify_folder
 from afina.storage.manifest import MANIFEST, Entry, describe, write_manifest
 
 FILES = {"model.bin": bytes(range(256)) * 4, "state.json": b'{"step": 12}', "empty": b""}
@@ -222,6 +222,20 @@ def test_each_file_is_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     verify_folder(folder)
 
     assert sorted([str(folder), MANIFEST, *FILES]) == sorted(opened)
+
+
+def test_one_file_is_read_as_carefully_as_all(folder: Path) -> None:
+    """One file of a folder: its bytes, or an error when it is damaged, missing or no plain file."""
+    assert FILES["state.json"] == verify_file(folder, "state.json")
+    with pytest.raises(CheckpointError, match="'other' is missing"):
+        verify_file(folder, "other")
+    (folder / "state.json").write_bytes(b'{"step": 13}')
+    with pytest.raises(CheckpointError, match="damaged"):
+        verify_file(folder, "state.json")
+    (folder / "state.json").unlink()
+    os.mkfifo(folder / "state.json")
+    with pytest.raises(CheckpointError, match="is a link, a folder"):
+        verify_file(folder, "state.json")
 
 
 def test_tensors_in_a_folder_are_protected(tmp_path: Path) -> None:

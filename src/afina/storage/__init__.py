@@ -1,38 +1,57 @@
 """Files and folders on disk: written whole or not at all, read only if whole, never run.
 
-Nothing here imports torch before `save_tensors`, `load_tensors`, `flatten_state` or
-`restore_state` is first asked for.
+Nothing here imports torch before `Memory`, `pack_tensors`, `save_tensors`, `load_tensors`,
+`flatten_state` or `restore_state` is first asked for.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from afina.storage.commit import commit_folder, remove_folder, sweep, write_file
+from afina.storage.background import Background
+from afina.storage.bounded_json import read_json, why_too_large
+from afina.storage.commit import (
+    commit_folder,
+    make_folder,
+    remove_folder,
+    sweep,
+    sync_file,
+    write_file,
+)
 from afina.storage.lock import lock_folder
 from afina.storage.manifest import MANIFEST
-from afina.storage.verify import verify_folder
+from afina.storage.verify import verify_file, verify_folder
 
 if TYPE_CHECKING:
-    from afina.storage.tensors import load_tensors, save_tensors
+    from afina.storage.tensors import Memory, load_tensors, pack_tensors, save_tensors
     from afina.storage.tree import flatten_state, restore_state
 
 __all__ = [
     "MANIFEST",
+    "Background",
+    "Memory",
     "commit_folder",
     "flatten_state",
     "load_tensors",
     "lock_folder",
+    "make_folder",
+    "pack_tensors",
+    "read_json",
     "remove_folder",
     "restore_state",
     "save_tensors",
     "sweep",
+    "sync_file",
+    "verify_file",
     "verify_folder",
+    "why_too_large",
     "write_file",
 ]
 
 _HOME = {
+    "Memory": "afina.storage.tensors",
     "flatten_state": "afina.storage.tree",
     "load_tensors": "afina.storage.tensors",
+    "pack_tensors": "afina.storage.tensors",
     "restore_state": "afina.storage.tree",
     "save_tensors": "afina.storage.tensors",
 }

@@ -22,8 +22,11 @@ _TEMPORARY = re.compile(r"\.tmp-.+-(?P<pid>[1-9][0-9]{0,9})-[0-9a-f]{8}", re.DOT
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def commit_folder(goal: Path, files: Mapping[str, bytes]) -> None:
+def commit_folder(goal: Path, files: Mapping[str, bytes | memoryview]) -> None:
     """Write a new folder with these files and a manifest: durable and whole, or not at all.
+
+    What takes time here (hashing, writing, fsync) holds no lock of the interpreter: in a thread
+    of its own it leaves the others at work.
 
     Args:
         goal: the folder, a name that does not exist yet; its parent exists.
@@ -86,6 +89,35 @@ def write_file(path: Path, data: bytes) -> None:
         raise
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, so that they outlive a power cut; one may be there.
+
+    Raises:
+        StorageError: it cannot be made.
+    """
+    missing = [place for place in (path, *path.parents) if not place.exists()]
+    try:
+        for place in reversed(missing):
+            place.mkdir(exist_ok=True)
+            _sync_folder(place.parent)
+        path.mkdir(exist_ok=True)  # an error where it is a file
+    except OSError as reason:
+        raise _storage_error("made", path, reason) from reason
+
+
+def sync_file(descriptor: int, path: Path) -> None:
+    """Make what was written to an open file durable, and its name.
+
+    Raises:
+        StorageError: it could not be.
+    """
+    try:
+        os.fsync(descriptor)
+        _sync_folder(path.parent)
+    except OSError as reason:
+        raise _storage_error("written", path, reason) from reason
+
+
 def remove_folder(path: Path) -> None:
     """Remove a folder so that a reader never meets half of it.
 
@@ -134,7 +166,7 @@ def _temporary_name(goal: Path) -> Path:
     return goal.parent / f".tmp-{goal.name}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
-def _write_new(path: Path, data: bytes) -> None:
+def _write_new(path: Path, data: bytes | memoryview) -> None:
     """Create a file and make its content durable."""
     descriptor = os.open(path, _NEW_FILE, 0o666)
     try:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from afina.storage.bounded_json import read_json
+
 MANIFEST = "MANIFEST.json"
 FORMAT = 1
 MAX_MANIFEST_BYTES = 1 << 20
@@ -29,7 +31,7 @@ class Entry:
     sha256: str
 
 
-def describe(data: bytes) -> Entry:
+def describe(data: bytes | memoryview) -> Entry:
     """Measure one file's bytes."""
     return Entry(size=len(data), sha256=hashlib.sha256(data).hexdigest())
 
@@ -52,12 +54,7 @@ def read_manifest(data: bytes) -> dict[str, Entry]:
     Raises:
         ValueError: with the part of a sentence that says what is wrong.
     """
-    if len(data) > MAX_MANIFEST_BYTES:
-        raise ValueError(f"it is {len(data):,} bytes long, the limit is {MAX_MANIFEST_BYTES:,}")
-    try:
-        content = json.loads(data)
-    except (ValueError, RecursionError) as reason:  # also not UTF-8, too deep, too long a number
-        raise ValueError(f"it is not JSON that can be read ({type(reason).__name__})") from None
+    content = read_json(data, max_bytes=MAX_MANIFEST_BYTES)
     if not isinstance(content, dict):
         content = {}
     format_, files = content.get("format"), content.get("files")

@@ -1,44 +1,75 @@
 """Tensors to bytes and back, bit for bit, in the safetensors format.
 
-The library checks offsets but reads a header of any size below 100 MB, which can cost half a
-minute and gigabytes. So everything the header says is checked here first, against the length of
-the data and against small limits, and only then the library reads the file.
+The bytes are those that the safetensors library writes. They are made here because the library
+can only make new ones: a checkpoint is packed into the same memory every time, and copying into
+memory that was written before costs a tenth of copying into fresh pages. They are read here
+because the library takes a header of any size below 100 MB, which can cost half a minute and
+gigabytes. Everything the header says is checked, against the length of the data and against
+small limits, before any tensor is made.
 """
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import safetensors.torch
+import numpy as np
 import torch
 from torch import Tensor
 
 from afina.errors import CheckpointError
+from afina.storage import bounded_json
+from afina.storage.bounded_json import read_json, why_too_large
 from afina.storage.manifest import shown
 
-MAX_HEADER_BYTES = 4 * 1000 * 1000
-MAX_TENSORS = 100_000
+MAX_HEADER_BYTES = bounded_json.MAX_BYTES
 MAX_DIMENSIONS = 64
 
+# In the order in which the library lays out a file: the widest first, so that each is aligned.
 _DTYPES = {
+    "U64": torch.uint64,
+    "I64": torch.int64,
     "F64": torch.float64,
+    "C64": torch.complex64,
     "F32": torch.float32,
-    "F16": torch.float16,
+    "U32": torch.uint32,
+    "I32": torch.int32,
     "BF16": torch.bfloat16,
+    "F16": torch.float16,
+    "U16": torch.uint16,
+    "I16": torch.int16,
     "F8_E4M3": torch.float8_e4m3fn,
     "F8_E5M2": torch.float8_e5m2,
-    "I64": torch.int64,
-    "I32": torch.int32,
-    "I16": torch.int16,
     "I8": torch.int8,
-    "U64": torch.uint64,
-    "U32": torch.uint32,
-    "U16": torch.uint16,
     "U8": torch.uint8,
     "BOOL": torch.bool,
-    "C64": torch.complex64,
 }
-_KNOWN = frozenset(_DTYPES.values())
+_CODES = {dtype: code for code, dtype in _DTYPES.items()}
+_RANKS = {dtype: rank for rank, dtype in enumerate(_CODES)}
+
+
+@dataclass(frozen=True)
+class Span:
+    """Where a tensor's bytes lie behind the header, and what they are."""
+
+    start: int
+    stop: int
+    name: str
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+
+
+class Memory:
+    """Bytes that are kept from one use to the next: the first write to a page is what costs."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+
+    def take(self, n_bytes: int) -> memoryview:
+        """Give the first `n_bytes`, with whatever the last use left in them."""
+        if len(self._bytes) < n_bytes:
+            self._bytes = bytearray(n_bytes)
+        return memoryview(self._bytes)[:n_bytes]
 
 
 def save_tensors(tensors: Mapping[str, Tensor]) -> bytes:
@@ -52,24 +83,26 @@ def save_tensors(tensors: Mapping[str, Tensor]) -> bytes:
         >>> load_tensors(save_tensors({"a": torch.arange(3)}), source="memory")["a"]
         tensor([0, 1, 2])
     """
-    plain: dict[str, Tensor] = {}
-    memory: set[int] = set()
-    for name, tensor in tensors.items():
-        _check_storable(name, tensor)
-        dense = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous()
-        pointer = dense.untyped_storage().data_ptr()
-        if pointer in memory:  # the library refuses tensors that share memory
-            dense = dense.clone()
-        memory.add(pointer)
-        plain[name] = dense
-    data = safetensors.torch.save(plain)
-    n_header = int.from_bytes(data[:8], "little")
-    if len(plain) > MAX_TENSORS or n_header > MAX_HEADER_BYTES:
-        raise CheckpointError(
-            f"A file of tensors must have at most {MAX_TENSORS:,} tensors and "
-            f"{MAX_HEADER_BYTES:,} bytes of names and shapes, however: {len(plain):,} tensors, "
-            f"{n_header:,} bytes. Keep the state in fewer tensors, or shorten their names."
-        )
+    return bytes(pack_tensors(tensors, Memory()))
+
+
+def pack_tensors(tensors: Mapping[str, Tensor], memory: Memory) -> memoryview:
+    """Encode tensors by name, as `save_tensors` does, by one copy of each into given memory.
+
+    Returns:
+        the file's bytes; the next use of `memory` changes them.
+
+    Raises:
+        CheckpointError: as `save_tensors`.
+    """
+    spans = _lay_out(tensors)
+    header = _write_header(spans)
+    data = memory.take(len(header) + (spans[-1].stop if spans else 0))
+    data[: len(header)] = header
+    flat = torch.frombuffer(data, dtype=torch.uint8)[len(header) :]
+    for span in spans:
+        goal = flat[span.start : span.stop].view(span.dtype).view(span.shape)
+        goal.copy_(tensors[span.name].detach())  # sync: waits for the device
     return data
 
 
@@ -87,20 +120,10 @@ def load_tensors(data: bytes, *, source: str) -> dict[str, Tensor]:
         CheckpointError: the bytes are not a safetensors file within the limits of this module.
     """
     try:
-        _check_header(data)
-        loaded = safetensors.torch.load(data)
+        first, spans = _read_header(data)
+        return {span.name: _copied(data, first, span) for span in spans}
     except _HeaderError as reason:
         raise _error(source, str(reason)) from None
-    except Exception as reason:  # whatever the library finds beyond our own check
-        raise _error(source, f"{type(reason).__name__}: {shown(str(reason))}") from reason
-    tensors: dict[str, Tensor] = {}
-    for name in list(loaded):
-        tensor = loaded.pop(name)
-        if tensor.dtype == torch.bool and bool((tensor.view(torch.uint8) > 1).any()):
-            raise _error(source, f"{shown(name)} is of booleans and has bytes other than 0 and 1")
-        # clone: torch's own alignment, on which the last bit of a matrix product may depend
-        tensors[name] = tensor.clone()
-    return tensors
 
 
 class _HeaderError(Exception):
@@ -115,15 +138,51 @@ def _check_storable(name: str, tensor: Tensor) -> None:
             f"A stored tensor must be dense and have values, however: {name!r} is "
             f"{tensor.layout} on {tensor.device}. Turn it into a dense tensor."
         )
-    if tensor.dtype not in _KNOWN:
+    if tensor.dtype not in _CODES:
         raise CheckpointError(
             f"A stored tensor must have a dtype of safetensors, however: {name!r} is "
             f"{tensor.dtype}. Turn it into another dtype."
         )
 
 
-def _check_header(data: bytes) -> None:
-    """Refuse whatever is not a consistent header of bounded size.
+def _lay_out(tensors: Mapping[str, Tensor]) -> list[Span]:
+    """Say where each tensor goes: the widest dtypes first, names in order."""
+    for name, tensor in tensors.items():
+        _check_storable(name, tensor)
+    spans: list[Span] = []
+    start = 0
+    for name in sorted(tensors, key=lambda name: (_RANKS[tensors[name].dtype], name)):
+        tensor = tensors[name]
+        stop = start + tensor.numel() * tensor.dtype.itemsize
+        spans.append(Span(start, stop, name, tensor.dtype, tuple(tensor.shape)))
+        start = stop
+    return spans
+
+
+def _write_header(spans: list[Span]) -> bytes:
+    """Encode the length and the JSON of a header, padded to 8 bytes so that tensors are aligned."""
+    entries = {
+        span.name: {
+            "dtype": _CODES[span.dtype],
+            "shape": span.shape,
+            "data_offsets": (span.start, span.stop),
+        }
+        for span in spans
+    }
+    text = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    large = why_too_large(text)
+    if large is not None:
+        raise CheckpointError(
+            f"The header of a file of tensors must be small enough to be read back, however: for "
+            f"{len(spans):,} tensors {large}. Keep the state in fewer tensors, or shorten "
+            "their names."
+        )
+    return len(text).to_bytes(8, "little") + text
+
+
+def _read_header(data: bytes) -> tuple[int, list[Span]]:
+    """Check all that a header says; give where the tensors begin, and where each lies.
 
     Layout: 8 bytes n (little endian), n bytes of JSON, then the tensors without gap or overlap.
     """
@@ -133,25 +192,26 @@ def _check_header(data: bytes) -> None:
     if n_header > MAX_HEADER_BYTES:
         raise _HeaderError(f"its header of {n_header:,} bytes is over {MAX_HEADER_BYTES:,}")
     try:
-        # Not json.loads(bytes), which guesses the encoding: the format is UTF-8.
-        header = json.loads(data[8 : 8 + n_header].decode("utf-8"), object_pairs_hook=_no_repeats)
-    except (ValueError, RecursionError) as reason:
-        raise _HeaderError(f"its header is not JSON ({type(reason).__name__})") from None
+        header = read_json(data[8 : 8 + n_header], on_object=_no_repeats)
+    except ValueError as reason:
+        raise _HeaderError(f"of its header, {reason}") from None
     if not isinstance(header, dict):
         raise _HeaderError("its header is not a table of tensors")
     header.pop("__metadata__", None)  # texts only, and nobody here reads them
-    if len(header) > MAX_TENSORS:
-        raise _HeaderError(f"its {len(header):,} tensors are over {MAX_TENSORS:,}")
-    spans = sorted(_span(name, entry) for name, entry in header.items())
+    spans = sorted(
+        (_span(name, entry) for name, entry in header.items()),
+        key=lambda span: (span.start, span.stop, span.name),
+    )
     end = 0
-    for start, stop, name in spans:
-        if start != end:
-            raise _HeaderError(f"{shown(name)} overlaps another tensor or leaves a gap")
-        end = stop
+    for span in spans:
+        if span.start != end:
+            raise _HeaderError(f"{shown(span.name)} overlaps another tensor or leaves a gap")
+        end = span.stop
     if end != len(data) - 8 - n_header:
         raise _HeaderError(
             f"its header describes {end:,} bytes, it has {len(data) - 8 - n_header:,}"
         )
+    return 8 + n_header, spans
 
 
 def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -161,13 +221,13 @@ def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _span(name: str, entry: Any) -> tuple[int, int, str]:
-    """Check one entry; return where its bytes start and stop, and its name."""
+def _span(name: str, entry: Any) -> Span:
+    """Check one entry of a header."""
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise _HeaderError(f"{shown(name)} has no entry of dtype, shape and data_offsets")
-    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in _DTYPES:
-        raise _HeaderError(f"{shown(name)} has the dtype {shown(dtype)}")
+    code, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(code, str) or code not in _DTYPES:
+        raise _HeaderError(f"{shown(name)} has the dtype {shown(code)}")
     if not _are_counts(shape) or len(shape) > MAX_DIMENSIONS:
         raise _HeaderError(f"{shown(name)} has no shape that can be")
     if not _are_counts(offsets) or len(offsets) != 2:
@@ -178,13 +238,27 @@ def _span(name: str, entry: Any) -> tuple[int, int, str]:
         n_strides *= max(size, 1)  # torch multiplies these even where there is no value
         if n_strides >= 2**60:
             raise _HeaderError(f"{shown(name)} has too large a shape")
-    if offsets[1] - offsets[0] != n_values * _DTYPES[dtype].itemsize:
+    dtype = _DTYPES[code]
+    if offsets[1] - offsets[0] != n_values * dtype.itemsize:
         raise _HeaderError(f"{shown(name)} has other bytes than its shape and dtype need")
-    return offsets[0], offsets[1], name
+    return Span(offsets[0], offsets[1], name, dtype, tuple(shape))
 
 
 def _are_counts(values: Any) -> bool:
     return isinstance(values, list) and all(type(n) is int and 0 <= n < 2**60 for n in values)
+
+
+def _copied(data: bytes, first: int, span: Span) -> Tensor:
+    """Copy a tensor out: a view would keep all bytes, and be aligned as they happen to be."""
+    tensor = torch.empty(span.shape, dtype=span.dtype)
+    n_bytes = span.stop - span.start
+    if n_bytes == 0:
+        return tensor
+    flat = tensor.view(-1).view(torch.uint8)
+    flat.numpy()[:] = np.frombuffer(data, np.uint8, n_bytes, first + span.start)
+    if span.dtype == torch.bool and int(flat.max()) > 1:
+        raise _HeaderError(f"{shown(span.name)} is of booleans and has bytes other than 0 and 1")
+    return tensor
 
 
 def _error(source: str, what: str) -> CheckpointError:

@@ -5,8 +5,10 @@ file before anything is read, links and devices are not opened, and each file is
 read once, so that the bytes checked are the bytes returned.
 """
 
+import contextlib
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from afina.errors import CheckpointError
@@ -33,21 +35,45 @@ def verify_folder(path: Path) -> dict[str, bytes]:
         CheckpointError: a file is damaged, missing, too many, or not a plain file; or the
             manifest is missing or not ours. The message names the file and what is wrong.
     """
+    with _opened(path) as folder:
+        entries = _entries(path, folder)
+        _check_memory(path, entries)
+        return {name: _checked(path, folder, name, entry) for name, entry in entries.items()}
+
+
+def verify_file(path: Path, name: str) -> bytes:
+    """Read one file of a committed folder and check it against the manifest.
+
+    Raises:
+        CheckpointError: as `verify_folder`, of this file and the manifest.
+    """
+    with _opened(path) as folder:
+        entries = _entries(path, folder)
+        if name not in entries:
+            raise _error(path, f"{shown(name)} is missing")
+        return _checked(path, folder, name, entries[name])
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
     try:
         folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as reason:
         raise _error(path, f"it cannot be opened as a folder: {reason.strerror}") from reason
     try:
-        raw = _read(path, folder, MANIFEST, None)
-        try:
-            entries = read_manifest(raw)
-        except ValueError as reason:
-            raise _error(path, f"{MANIFEST} cannot be trusted: {reason}") from None
-        _check_names(path, folder, entries)
-        _check_memory(path, entries)
-        return {name: _checked(path, folder, name, entry) for name, entry in entries.items()}
+        yield folder
     finally:
         os.close(folder)
+
+
+def _entries(path: Path, folder: int) -> dict[str, Entry]:
+    raw = _read(path, folder, MANIFEST, None)
+    try:
+        entries = read_manifest(raw)
+    except ValueError as reason:
+        raise _error(path, f"{MANIFEST} cannot be trusted: {reason}") from None
+    _check_names(path, folder, entries)
+    return entries
 
 
 def _check_names(path: Path, folder: int, entries: dict[str, Entry]) -> None:

@@ -1,0 +1,49 @@
+"""JSON from files that anybody may have written, read in bounded time and memory.
+
+A byte limit is not enough: `[{},{},{},...` grows to thirty times its size in memory. So the
+number of values is limited too, from a count of the letters that separate them.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+MAX_BYTES = 3_500_000
+MAX_SEPARATORS = 250_000  # of keys and small tables, which together cost at most 60 MB
+
+Pairs = list[tuple[str, Any]]
+
+
+def read_json(
+    data: bytes, *, max_bytes: int = MAX_BYTES, on_object: Callable[[Pairs], Any] | None = None
+) -> Any:
+    """Decode UTF-8 JSON within the limits.
+
+    Args:
+        on_object: makes a value of an object's pairs; a dict by default.
+
+    Raises:
+        ValueError: with the part of a sentence that says what is wrong.
+
+    Example:
+        >>> read_json(b'{"step": 12}')
+        {'step': 12}
+    """
+    large = why_too_large(data, max_bytes=max_bytes)
+    if large is not None:
+        raise ValueError(large)
+    try:
+        # Not json.loads(bytes), which guesses the encoding.
+        return json.loads(data.decode("utf-8"), object_pairs_hook=on_object)
+    except (ValueError, RecursionError) as reason:  # also not UTF-8, too deep, too long a number
+        raise ValueError(f"it is not JSON that can be read ({type(reason).__name__})") from None
+
+
+def why_too_large(data: bytes, *, max_bytes: int = MAX_BYTES) -> str | None:
+    """Say which limit JSON is over; None when it is within them."""
+    if len(data) > max_bytes:
+        return f"it is {len(data):,} bytes long, the limit is {max_bytes:,}"
+    n_separators = sum(data.count(letter) for letter in b",[{")
+    if n_separators > MAX_SEPARATORS:
+        return f"it has {n_separators:,} commas and brackets, the limit is {MAX_SEPARATORS:,}"
+    return None
