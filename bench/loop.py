@@ -7,16 +7,26 @@ contender is run for some epochs in turn, round after round; a round's figure is
 divided by its epochs (so set-up counts), and what is printed is the median over rounds of the
 ratio to the hand-written loop of the same round.
 
+The contenders that compile run one epoch more, in which they do it: it is left out of their time
+per epoch, and what it took beyond an epoch is printed as their compile seconds, first with an empty
+compiler cache (imports included), then again in the same process; and after how many steps that is
+earned back.
+
     pip install '.[bench]'
-    python bench/loop.py [--rounds 9] [--epochs 10] [--json FILE]
+    python bench/loop.py [--rounds 9] [--epochs 10] [--only NAME ...] [--cpu-time] [--json FILE]
+
+`--cpu-time` counts the process's CPU seconds instead of the clock's: on a machine that is busy with
+other work the ratios then spread less.
 """
 
 import argparse
 import copy
 import json
 import logging
+import os
 import platform
 import statistics
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -29,7 +39,14 @@ from torch.nn import functional as F
 N_ROWS, N_FEATURES, BATCH, LR = 20_000, 20, 256, 1e-3
 N_STEPS = -(-N_ROWS // BATCH)
 
-Contender = Callable[[nn.Module, Tensor, Tensor, int], None]
+Clocks = tuple[float, float]
+Contender = Callable[[nn.Module, Tensor, Tensor, int], Clocks | None]
+"""`(model, x, y, epochs) -> now() at the end of an extra first epoch`, none where there is none."""
+
+
+def now() -> Clocks:
+    """Read the clock and the CPU time of this process, which knows nothing of compilers it runs."""
+    return time.perf_counter(), time.process_time()
 
 
 def make_data() -> tuple[Tensor, Tensor]:
@@ -75,6 +92,37 @@ def afina_trainer(model: nn.Module, x: Tensor, y: Tensor, epochs: int) -> None:
         batch_size=BATCH,
         max_epochs=epochs,
     ).fit((x, y))
+
+
+def afina_compiled(model: nn.Module, x: Tensor, y: Tensor, epochs: int) -> Clocks:
+    import afina
+
+    ends: list[Clocks] = []
+
+    def watch(event: afina.train.Event) -> None:
+        if isinstance(event, afina.train.EpochEvent):
+            ends.append(now())
+
+    afina.Trainer(
+        model,
+        loss=nn.CrossEntropyLoss(),
+        optimizer=make_optimizer,
+        compile=True,
+        batch_size=BATCH,
+        max_epochs=epochs + 1,
+        observers=[watch],
+    ).fit((x, y))
+    return ends[0]
+
+
+def hand_compiled(model: nn.Module, x: Tensor, y: Tensor, epochs: int) -> Clocks:
+    """The hand-written loop around `torch.compile(model)`, as the documentation has it."""
+    torch.compiler.reset()
+    compiled = torch.compile(model)
+    hand_written(compiled, x, y, 1)
+    end = now()
+    hand_written(compiled, x, y, epochs)
+    return end
 
 
 def data_loader(model: nn.Module, x: Tensor, y: Tensor, epochs: int) -> None:
@@ -137,57 +185,59 @@ def skorch(model: nn.Module, x: Tensor, y: Tensor, epochs: int) -> None:
 CONTENDERS: dict[str, Contender] = {
     "hand-written": hand_written,
     "afina.Trainer": afina_trainer,
+    "afina, compile": afina_compiled,
+    "hand, compile": hand_compiled,
     "DataLoader loop": data_loader,
     "Lightning": lightning,
     "skorch": skorch,
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--only", nargs="*", help="contenders beside the hand-written loop")
-    parser.add_argument("--json", type=Path)
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore")
-    for name in ("lightning", "lightning.pytorch", "lightning.pytorch.utilities.rank_zero"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+def race(
+    chosen: dict[str, Contender], rounds: int, epochs: int, *, cpu_time: bool
+) -> list[dict[str, object]]:
+    """Run the contenders in turn; give each one's figures, the hand-written loop's first."""
     x, y = make_data()
     model = make_model()
-    chosen = {
-        name: run
-        for name, run in CONTENDERS.items()
-        if not args.only or name in ("hand-written", *args.only)
-    }
     seconds: dict[str, list[float]] = {name: [] for name in chosen}
+    compiling: dict[str, list[float]] = {name: [] for name in chosen}
     losses: dict[str, float] = {}
-    for round_number in range(args.rounds + 1):  # the first round only warms up
+    for round_number in range(rounds + 1):  # the first round only warms up
         for name, run in chosen.items():
             trained = copy.deepcopy(model)
-            start = time.perf_counter()
-            run(trained, x, y, args.epochs)
-            elapsed = (time.perf_counter() - start) / args.epochs
+            start = now()
+            first_end = run(trained, x, y, epochs)
+            end = now()
+            elapsed = [(b - a) / epochs for a, b in zip(first_end or start, end, strict=True)]
+            if first_end is not None:
+                compiling[name].append(first_end[0] - start[0] - elapsed[0])
             if round_number:
-                seconds[name].append(elapsed)
+                seconds[name].append(elapsed[cpu_time])
             with torch.no_grad():
                 losses[name] = F.cross_entropy(trained(x), y).item()
-    rows = []
+    base = seconds["hand-written"]
+    rows: list[dict[str, object]] = []
     for name, times in seconds.items():
-        ratios = [t / base for t, base in zip(times, seconds["hand-written"], strict=True)]
-        rows.append(
-            {
-                "contender": name,
-                "ratio_median": statistics.median(ratios),
-                "ratio_min": min(ratios),
-                "ratio_max": max(ratios),
-                "us_per_step_median": statistics.median(times) / N_STEPS * 1e6,
-                "final_loss": losses[name],
-            }
-        )
-    print(f"torch {torch.__version__}, 1 thread, {platform.machine()}, {args.rounds} rounds of "
-          f"{args.epochs} epochs of {N_STEPS} steps")  # fmt: skip
+        ratios = [t / b for t, b in zip(times, base, strict=True)]
+        saved = (statistics.median(base) - statistics.median(times)) / N_STEPS
+        row: dict[str, object] = {
+            "contender": name,
+            "ratio_median": statistics.median(ratios),
+            "ratio_min": min(ratios),
+            "ratio_max": max(ratios),
+            "us_per_step_median": statistics.median(times) / N_STEPS * 1e6,
+            "us_per_step_min": min(times) / N_STEPS * 1e6,
+            "final_loss": losses[name],
+        }
+        if compiling[name]:
+            again = statistics.median(compiling[name][1:])
+            row |= {"compile_seconds_first": compiling[name][0], "compile_seconds_again": again}
+            row["steps_to_break_even"] = round(compiling[name][0] / saved) if saved > 0 else None
+        rows.append(row)
+    return rows
+
+
+def show(rows: list[dict[str, object]]) -> None:
     print(f"{'contender':<16} {'ratio':>7} {'(min - max)':>15} {'us/step':>9} {'loss':>8}")
     for row in rows:
         span = f"({row['ratio_min']:.2f} - {row['ratio_max']:.2f})"
@@ -195,6 +245,40 @@ def main() -> None:
             f"{row['contender']:<16} {row['ratio_median']:>7.2f} {span:>15} "
             f"{row['us_per_step_median']:>9.0f} {row['final_loss']:>8.4f}"
         )
+    for row in rows:
+        if "compile_seconds_first" in row:
+            steps = row["steps_to_break_even"]
+            earned = "never" if steps is None else f"after {steps:,} steps"
+            print(
+                f"{row['contender']}: compile {row['compile_seconds_first']:.1f} s at first, "
+                f"{row['compile_seconds_again']:.2f} s again; earned back {earned}"
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--only", nargs="*", help="contenders beside the hand-written loop")
+    parser.add_argument("--cpu-time", action="store_true", help="count CPU seconds")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    for name in ("lightning", "lightning.pytorch", "lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    chosen = {
+        name: run
+        for name, run in CONTENDERS.items()
+        if not args.only or name in ("hand-written", *args.only)
+    }
+    with tempfile.TemporaryDirectory() as empty:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = empty
+        rows = race(chosen, args.rounds, args.epochs, cpu_time=args.cpu_time)
+    kind = "CPU time" if args.cpu_time else "time"
+    print(f"torch {torch.__version__}, 1 thread, {platform.machine()}, {kind}, {args.rounds} rounds "
+          f"of {args.epochs} epochs of {N_STEPS} steps")  # fmt: skip
+    show(rows)
     if args.json:
         args.json.write_text(json.dumps({"rows": rows, "torch": torch.__version__}, indent=1))
 
