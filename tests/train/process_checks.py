@@ -67,9 +67,11 @@ def check_gradients(processes: Processes) -> None:
         rows = share(11, processes.rank, n)
         loss = (w[rows] * (net(x[rows], first=processes.first) - y[rows]) ** 2).sum()
         loss.backward()
-        losses, weights = sum_gradients(
-            processes, list(net.parameters()), loss.item(), float(w[rows].sum())
+        flags = [int(processes.rank == n - 1), 0]
+        losses, weights, raised = sum_gradients(
+            processes, list(net.parameters()), loss.item(), float(w[rows].sum()), flags
         )
+        assert raised == [1, 0]
         of_first = share(11, 0, n)
         rest = range(len(of_first), 11)
         parts = [(of_first, True), (rest, False)]
@@ -117,7 +119,7 @@ def check_sums_are_exact(processes: Processes) -> None:
     """Weights beyond 2**24, where float32 leaves out numbers, are summed exactly."""
     p = nn.Parameter(torch.ones(1))
     p.grad = torch.ones(1)
-    _, weights = sum_gradients(processes, [p], 0.0, 2.0**24 + 1)
+    _, weights, _ = sum_gradients(processes, [p], 0.0, 2.0**24 + 1)
     assert weights == processes.n_processes * (2**24 + 1)
     assert p.grad.item() == processes.n_processes
 

@@ -73,7 +73,7 @@ def test_one_process_exchanges_nothing() -> None:
         assert processes == ALONE
         assert not torch.distributed.is_initialized()
 
-    assert sum_gradients(ALONE, [p], 2.0, 3.0) == (2.0, 3.0)
+    assert sum_gradients(ALONE, [p], 2.0, 3.0, [1]) == (2.0, 3.0, [1])
     assert p.grad is gradient
     assert ALONE.agree([1, 0]) == [1, 0]
     assert ALONE.broadcast_json({"a": 1}) == {"a": 1}

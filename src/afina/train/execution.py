@@ -1,6 +1,7 @@
 """How a window goes through the model, by the settings: plainly, compiled, in half precision."""
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Literal
 
@@ -9,11 +10,34 @@ from torch import nn
 
 from afina.train.batches import call_model
 from afina.train.compiled import compiled_gradient
-from afina.train.gradient import GradientPlan, accumulate, fused_mean
+from afina.train.gradient import GradientPlan, MeanGradient, SumGradient, accumulate, fused_mean
 from afina.train.loss import WeightedLoss
+from afina.train.modes import has_batch_norm
 from afina.train.precision import Precision, with_autocast
+from afina.train.processes import ALONE, Processes
+from afina.train.reduction import over_processes
 
 BatchNorm = Literal["microbatch", "window"]
+Sharding = Literal["fsdp2"]
+
+
+@contextmanager
+def spread(
+    model: nn.Module, processes: Processes, sharding: Sharding | None
+) -> Iterator[nn.Module]:
+    """Give the model to train: the same values in every process; a sharded copy where asked for.
+
+    Raises:
+        ConfigError: it cannot be sharded.
+    """
+    processes.broadcast_([*model.parameters(), *model.buffers()])
+    if sharding is None:
+        yield model
+        return
+    from afina.train.sharding import sharded_copy  # noqa: PLC0415 - takes a second
+
+    with sharded_copy(model, processes) as sharded:
+        yield sharded
 
 
 def plan_gradient(
@@ -26,6 +50,8 @@ def plan_gradient(
     compiled: bool,
     halve: bool,
     seed: int,
+    processes: Processes = ALONE,
+    sharded: bool = False,
 ) -> GradientPlan:
     """Decide how a window's gradient is made.
 
@@ -38,15 +64,25 @@ def plan_gradient(
         compiled: use torch's compiler.
         halve: make micro-batches smaller when memory does not suffice.
         seed: of the run.
+        processes: who shares the rows of a window.
+        sharded: whether the model is spread over them.
 
     Raises:
         ConfigError: the model or the machine cannot do what is asked.
     """
     forward = with_autocast(partial(call_model, model), precision, device)
-    sum_gradient, mean_gradient = accumulate(loss, forward), fused_mean(loss, forward)
+    sum_gradient: SumGradient = accumulate(loss, forward)
+    mean_gradient: MeanGradient | None = fused_mean(loss, forward)
     if compiled:
         made = stack.enter_context(compiled_gradient(model, loss, forward, device))
         sum_gradient, mean_gradient = made.sum_gradient, made.mean_gradient
+    if not processes.alone:
+        if sharded:
+            from afina.train.sharding import accumulate_sharded  # noqa: PLC0415 - takes a second
+
+            sum_gradient = accumulate_sharded(model, loss, forward)
+        sum_gradient = over_processes(processes, model, sum_gradient, sharded=sharded, halve=halve)
+        mean_gradient = None  # the mean is the window's, not a process's
     return GradientPlan(
         model=model,
         loss=loss,
@@ -55,4 +91,8 @@ def plan_gradient(
         mean_gradient=mean_gradient,
         halve=halve,
         seed=seed,
+        stream="step" if processes.first else f"step/{processes.rank}",
+        processes=processes,
+        least=2 if has_batch_norm(model) else 1,
+        even=sharded,
     )

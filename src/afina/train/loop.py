@@ -242,7 +242,8 @@ def _bad_gradient(job: Job, state: TrainState) -> str:
     name = next(
         name
         for name, p in job.model.named_parameters()
-        if p.grad is not None and not p.grad.isfinite().all()
+        # By its norm, as in the loop: of a sharded gradient, the norm alone is everybody's.
+        if p.grad is not None and not math.isfinite(float(grad_norm([p.grad])))
     )
     where = job.data.describe(state.epoch, state.step_in_epoch)
     return (

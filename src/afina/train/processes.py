@@ -6,17 +6,18 @@ at the window's end. Nothing is pickled: tensors travel as they are, everything 
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from afina.errors import PeerError
+from afina.errors import AfinaError, PeerError
 
+T = TypeVar("T")
 CPU = torch.device("cpu")
 LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """What torchrun (or any other launcher) puts into the environment of each process."""
@@ -91,6 +92,34 @@ class Processes:
 
 
 ALONE = Processes()
+
+
+def only_first(processes: Processes, work: Callable[[], T]) -> T | None:
+    """Let rank 0 alone do something, and the others wait; if it fails, all fail.
+
+    Args:
+        work: run on rank 0.
+
+    Returns:
+        What `work` gave, on rank 0; none elsewhere.
+
+    Raises:
+        AfinaError: what `work` raised; a PeerError with its message elsewhere.
+    """
+    if processes.alone:
+        return work()
+    error, result = None, None
+    if processes.first:
+        try:
+            result = work()
+        except AfinaError as failed:
+            error = failed
+    message = processes.broadcast_json(error and str(error))
+    if error is not None:
+        raise error
+    if message is not None:
+        raise PeerError(f"Process 0 must be able to go on, however: {message}")
+    return result
 
 
 def share(n_rows: int, rank: int, n_processes: int, *, least: int = 1) -> range:

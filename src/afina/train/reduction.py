@@ -8,6 +8,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from afina.errors import ConfigError
+from afina.train.batches import Batch, count_rows
+from afina.train.gradient import SumGradient, is_out_of_memory
 from afina.train.processes import Processes
 
 
@@ -16,7 +18,8 @@ def sum_gradients(
     params: Sequence[nn.Parameter],
     sum_of_losses: float,
     sum_of_weights: float,
-) -> tuple[float, float]:
+    flags: Sequence[int] = (),
+) -> tuple[float, float, list[int]]:
     """Replace each rank's gradient of its sum of losses by the sum over all ranks.
 
     A parameter without a gradient on this rank counts as zeros if it has one elsewhere, and stays
@@ -28,15 +31,16 @@ def sum_gradients(
         params: the same ones in the same order on every rank.
         sum_of_losses: this rank's losses times their weights.
         sum_of_weights: this rank's weights.
+        flags: raised for all if one rank raises them, on the same occasion.
 
     Returns:
-        The two sums over all ranks, added in float64.
+        The two sums over all ranks, added in float64, and the flags.
 
     Raises:
         ConfigError: a gradient is sparse.
     """
     if processes.alone:
-        return sum_of_losses, sum_of_weights
+        return sum_of_losses, sum_of_weights, list(flags)
     if any(p.grad is not None and p.grad.layout is not torch.strided for p in params):
         raise ConfigError(
             "Gradients must be dense with several processes, however: one is sparse. "
@@ -45,7 +49,9 @@ def sum_gradients(
     present = [float(p.grad is not None) for p in params]
     # Beside the gradients, not in them: float32 holds whole weights only up to 2**24.
     head = torch.tensor(
-        [sum_of_losses, sum_of_weights, *present], dtype=torch.float64, device=processes.device
+        [sum_of_losses, sum_of_weights, *present, *flags],
+        dtype=torch.float64,
+        device=processes.device,
     )
     pending = [dist.all_reduce(head, async_op=True)]
     flats = []
@@ -56,10 +62,11 @@ def sum_gradients(
     for work in pending:
         work.wait()
     losses, weights, *counts = head.tolist()  # sync: .tolist()
-    anywhere = {id(p) for p, count in zip(params, counts, strict=True) if count}
+    raised = [int(count > 0) for count in counts[len(params) :]]
+    anywhere = {id(p) for p, count in zip(params, counts, strict=False) if count}
     for alike, flat in flats:
         _give_back([p.numel() for p in alike], alike, flat, anywhere)
-    return losses, weights
+    return losses, weights, raised
 
 
 class MovingBuffers:
@@ -90,7 +97,7 @@ class MovingBuffers:
         """Make those buffers the same on every rank.
 
         Args:
-            moved: which ones moved on any rank, as `Processes.agree` gives it.
+            moved: which ones moved on any rank.
             n_rows: rows that this rank saw since the last time; 0 leaves it out of the mean.
         """
         chosen = [i for i, flag in enumerate(moved) if flag]
@@ -108,6 +115,44 @@ class MovingBuffers:
             now = self.buffers[i]
             now.copy_((added / total if now.is_floating_point() else added).view_as(now))
             self.before[i].copy_(now)
+
+
+def over_processes(
+    processes: Processes,
+    model: nn.Module,
+    sum_gradient: SumGradient,
+    *,
+    sharded: bool = False,
+    halve: bool = False,
+) -> SumGradient:
+    """Make a window's gradient of the parts that each rank makes: nothing is exchanged before.
+
+    Args:
+        sum_gradient: makes this rank's part.
+        sharded: the backward passes have summed the gradients already.
+        halve: memory may not suffice on one rank; all then raise MemoryError together.
+    """
+    params = [] if sharded else [p for p in model.parameters() if p.requires_grad]
+    buffers = MovingBuffers(model, processes)
+
+    def summed(parts: Sequence[Batch], scale: float) -> tuple[float, float]:
+        losses = weights = 0.0
+        fits = True
+        try:
+            losses, weights = sum_gradient(parts, scale)
+        except (RuntimeError, MemoryError) as error:
+            if not halve or not is_out_of_memory(error):
+                raise
+            fits = False
+        if halve and processes.agree([int(not fits)])[0]:
+            raise MemoryError("out of memory in one of the processes")
+        losses, weights, moved = sum_gradients(
+            processes, params, losses, weights, flags=buffers.moved()
+        )
+        buffers.average(moved, sum(count_rows(batch) for batch in parts))
+        return losses, weights
+
+    return summed
 
 
 def _by_kind(params: Sequence[nn.Parameter]) -> list[list[nn.Parameter]]:

@@ -2,17 +2,19 @@
 
 import platform
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from afina.errors import AfinaWarning, CheckpointError, ConfigError, StorageError
-from afina.storage import remove_folder
+from afina.storage import flatten_state, remove_folder, restore_state
 from afina.train.checkpoint import Snapshot, list_checkpoints, read_newest
 from afina.train.loop import Limits
+from afina.train.processes import ALONE, Processes, only_first
 from afina.train.state import TrainState
 
 
@@ -64,27 +66,73 @@ def find_snapshot(
     return snapshot
 
 
-def conditions(device: torch.device) -> dict[str, Any]:
-    """Say under what a run's bits hold: the same threads, torch and processor family."""
+def shared_snapshot(processes: Processes, find: Callable[[], Snapshot | None]) -> Snapshot | None:
+    """Let rank 0 find the place to go on from, and give it to all: nobody else reads the disk.
+
+    Args:
+        find: gives the snapshot, or none; run on rank 0.
+
+    Raises:
+        AfinaError: what `find` raised; a PeerError on the other ranks.
+    """
+    snapshot = only_first(processes, find)
+    if processes.alone:
+        return snapshot
+    tensors: dict[str, Tensor] = {}
+    head = None
+    if snapshot is not None:
+        tensors, tree = flatten_state(snapshot.trees)
+        kinds = {
+            name: [str(t.dtype).removeprefix("torch."), list(t.shape)]
+            for name, t in tensors.items()
+        }
+        head = {**vars(snapshot), "path": str(snapshot.path), "trees": tree, "kinds": kinds}
+    head = processes.broadcast_json(head)
+    if head is None:
+        return None
+    kinds = head.pop("kinds")
+    if not processes.first:
+        tensors = {
+            name: torch.empty(shape, dtype=getattr(torch, kind))
+            for name, (kind, shape) in kinds.items()
+        }
+    processes.broadcast_(list(tensors.values()))
+    trees = restore_state(tensors, head["trees"])
+    return Snapshot(**{**head, "path": Path(head["path"]), "trees": trees})
+
+
+def conditions(
+    device: torch.device, processes: Processes = ALONE, sharding: str | None = None
+) -> dict[str, Any]:
+    """Say under what a run's bits hold: the same threads, torch, processors and processes."""
     return {
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "machine": platform.machine(),
         "device": device.type,
+        "n_processes": processes.n_processes,
+        "sharding": sharding,
     }
 
 
 @contextmanager
-def same_conditions(before: Mapping[str, Any], device: torch.device) -> Iterator[None]:
+def same_conditions(
+    before: Mapping[str, Any],
+    device: torch.device,
+    processes: Processes = ALONE,
+    sharding: str | None = None,
+) -> Iterator[None]:
     """Restore the thread count of a run, and warn by name of what cannot be restored."""
     threads = torch.get_num_threads()
     if before.get("threads") != threads:
         torch.set_num_threads(int(before["threads"]))
-    now = conditions(device)
+    now = conditions(device, processes, sharding)
     changed = [f"{k} was {before.get(k)}, is {now[k]}" for k in now if now[k] != before.get(k)]
-    if changed:
+    if changed and processes.first:
+        recounted = before.get("n_processes") != now["n_processes"]
+        dropout = "; dropout draws other numbers" if recounted else ""
         warnings.warn(
-            f"the resumed run may differ in its last bits: {', '.join(changed)}",
+            f"the resumed run may differ in its last bits: {', '.join(changed)}{dropout}",
             AfinaWarning,
             stacklevel=2,
         )

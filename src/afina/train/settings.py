@@ -1,9 +1,15 @@
 """What of a trainer's settings cannot be, and what must be the same when a run is resumed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from torch import nn
+from torch.optim import Optimizer
+from torch.utils.data import DistributedSampler
+
 from afina.errors import ConfigError
+from afina.optim import make_optimizer, make_schedule
+from afina.train.processes import Processes
 
 DEFAULT_LR = 1e-3
 
@@ -21,6 +27,7 @@ CHOICES = {
     "batchnorm": ("microbatch", "window"),
     "precision": ("float32", "bf16", "fp16"),
     "averaging": ("ema", "swa", None),
+    "sharding": ("fsdp2", None),
 }
 
 SAME_AT_RESUME = (
@@ -68,6 +75,7 @@ def check_settings(given: Mapping[str, Any]) -> None:
             )
     _check_sizes(given["batch_size"], given["microbatch_size"])
     _check_optimizer(given["optimizer"], given["lr"], given["weight_decay"])
+    _check_sharding(given)
     monitor = given["monitor"]
     if given["higher_is_better"] is None and not monitor.endswith("loss"):
         raise ConfigError(
@@ -88,6 +96,97 @@ def settings_to_keep(given: Mapping[str, Any], steps_per_epoch: int | None) -> d
         if not isinstance(kept[name], str):
             kept[name] = None
     return {**kept, "steps_per_epoch": steps_per_epoch}
+
+
+def chosen_optimizer(model: nn.Module, given: Mapping[str, Any]) -> Optimizer:
+    """Give the optimizer that the settings name, make or hold."""
+    wanted = given["optimizer"]
+    if isinstance(wanted, Optimizer):
+        return wanted
+    if not isinstance(wanted, str):
+        made: Optimizer = wanted(model)
+        return made
+    return make_optimizer(
+        wanted,  # type: ignore[arg-type] # checked by make_optimizer
+        model,
+        lr=DEFAULT_LR if given["lr"] is None else given["lr"],
+        weight_decay=given["weight_decay"] or 0.0,
+        momentum=given["momentum"],
+        beta1=given["beta1"],
+        beta2=given["beta2"],
+    )
+
+
+def chosen_schedule(given: Mapping[str, Any], total_steps: int | None) -> Callable[[int], float]:
+    """Give the schedule that the settings name or hold.
+
+    Args:
+        total_steps: steps of the whole run; none: not known.
+
+    Raises:
+        ConfigError: the schedule needs that number.
+    """
+    wanted = given["schedule"]
+    if callable(wanted):
+        schedule: Callable[[int], float] = wanted
+        return schedule
+    if total_steps is None and wanted != "constant":
+        raise ConfigError(
+            f"schedule={wanted!r} needs the number of steps, however: the data does "
+            "not say its length. Pass max_steps."
+        )
+    return make_schedule(wanted, total_steps=total_steps or 1, warmup_steps=given["warmup_steps"])
+
+
+def check_processes(
+    given: Mapping[str, Any], data: Any, processes: Processes, *, kept: Mapping[str, Any]
+) -> None:
+    """Refuse what several processes cannot do, or what they were not all told alike.
+
+    Args:
+        given: the trainer's settings by name.
+        data: the training data, as passed.
+        processes: all of them call this together.
+        kept: what must be the same in every process.
+
+    Raises:
+        ConfigError: the message names it; all processes raise together.
+    """
+    if processes.alone:
+        return
+    if given["batchnorm"] == "window":
+        raise ConfigError(
+            'batchnorm="window" needs all rows of a step in one process, however: '
+            f"{processes.n_processes} share them. Use one process, or batchnorm='microbatch'."
+        )
+    if isinstance(getattr(data, "sampler", None), DistributedSampler):
+        raise ConfigError(
+            "Every process must be given all rows, as the trainer gives each its share, however: "
+            "the loader has a DistributedSampler. Leave the sampler out."
+        )
+    first = processes.broadcast_json(kept)
+    other = [f"{name} is {first.get(name)!r} in one" for name in kept if first[name] != kept[name]]
+    if processes.agree([len(other)])[0]:
+        shown = ", ".join(other) or "one of them was not"
+        raise ConfigError(f"All processes must be started alike, however: {shown}.")
+
+
+def _check_sharding(given: Mapping[str, Any]) -> None:
+    if given["sharding"] is None:
+        return
+    refused = {
+        "compile=True": given["compile"],
+        f"averaging={given['averaging']!r}": given["averaging"] is not None,
+        'precision="fp16"': given["precision"] == "fp16",
+        'microbatch_size="auto"': given["microbatch_size"] == "auto",
+        "an optimizer made before": isinstance(given["optimizer"], Optimizer),
+    }
+    found = [name for name, there in refused.items() if there]
+    if found:
+        raise ConfigError(
+            f'sharding="fsdp2" does not go with {found[0]}. Leave out one of the two '
+            "(an optimizer can be given as a callable that makes it from the model)."
+        )
 
 
 def _check_sizes(batch_size: int | None, microbatch_size: Any) -> None:

@@ -4,7 +4,7 @@ What is saved is whole: a checkpoint written by four shards is the checkpoint of
 """
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,10 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
 from afina.errors import ConfigError
+from afina.train.batches import Batch
+from afina.train.gradient import SumGradient, sum_of_batch
+from afina.train.loss import WeightedLoss
+from afina.train.precision import Forward
 from afina.train.processes import Processes
 
 
@@ -81,13 +85,30 @@ def shard_model(model: nn.Module, processes: Processes) -> nn.Module:
     return model
 
 
-def sync_gradients(model: nn.Module, *, last: bool) -> None:
-    """Let ranks exchange gradients in the next backward only if it is the window's last.
+def accumulate_sharded(model: nn.Module, loss: WeightedLoss, forward: Forward) -> SumGradient:
+    """Make a window's gradient; ranks sum theirs in the backward of the last micro-batch alone.
+
+    Every rank must have equally many micro-batches: each forward gathers the parameters.
 
     Args:
-        model: nothing happens if it is not sharded.
-        last: whether the next backward is that of the window's last micro-batch.
+        model: as `shard_model` left it.
     """
+
+    def sum_gradient(parts: Sequence[Batch], scale: float) -> tuple[float, float]:
+        sum_of_losses = sum_of_weights = 0.0
+        for number, batch in enumerate(parts, start=1):
+            sync_gradients(model, last=number == len(parts))
+            total, weight = sum_of_batch(loss, forward, batch)
+            (total * scale if scale != 1.0 else total).backward()  # type: ignore[no-untyped-call]
+            sum_of_losses += total.item()  # sync: .item()
+            sum_of_weights += float(weight)
+        return sum_of_losses, sum_of_weights
+
+    return sum_gradient
+
+
+def sync_gradients(model: nn.Module, *, last: bool) -> None:
+    """Let ranks exchange gradients in the next backward only if it is the window's last."""
     if isinstance(model, FSDPModule):
         model.set_requires_gradient_sync(last)
         model.set_is_last_backward(last)
@@ -113,8 +134,13 @@ def whole(tree: Any, *, keep: bool = True) -> Any:
 
 def load_model_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Load a whole state into a model that may be sharded; each rank takes its own part."""
+    model.load_state_dict(shard_state(model, state))
+
+
+def shard_state(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Cut a whole state as the model's own is cut; each rank gets its own part."""
     now = model.state_dict()
-    model.load_state_dict({name: _part(item, now.get(name)) for name, item in state.items()})
+    return {name: _part(item, now.get(name)) for name, item in state.items()}
 
 
 def load_optimizer_state(optimizer: Optimizer, state: Mapping[str, Any]) -> None:

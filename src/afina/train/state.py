@@ -99,14 +99,50 @@ def copied_state(model: nn.Module) -> Weights:
     }
 
 
-def all_tensors(model: nn.Module, optimizer: Optimizer, state: TrainState) -> dict[str, Any]:
-    """Give every tensor that a resume needs, as nested states by name."""
+def all_tensors(
+    model: nn.Module,
+    optimizer: Optimizer,
+    state: TrainState,
+    *,
+    sharded: bool = False,
+    keep: bool = True,
+) -> dict[str, Any]:
+    """Give every tensor that a resume needs, whole, as nested states by name.
+
+    Args:
+        sharded: the model is spread over processes; all of them must call this together.
+        keep: whether this process wants the result.
+    """
     trees: dict[str, Any] = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
     if state.best_weights is not None:
         trees["best"] = state.best_weights
     if state.average is not None:
         trees["average"] = state.average.values
+    if sharded:
+        from afina.train import sharding  # noqa: PLC0415 - takes a second
+
+        return dict(sharding.whole(trees, keep=keep))
     return trees
+
+
+def load_tensors(
+    model: nn.Module, optimizer: Optimizer, trees: Mapping[str, Any], *, sharded: bool = False
+) -> Mapping[str, Any]:
+    """Load into model and optimizer what `all_tensors` gave.
+
+    Returns:
+        The other states, in the form that the model's own now has.
+    """
+    if not sharded:
+        model.load_state_dict(trees["model"])
+        optimizer.load_state_dict(trees["optimizer"])
+        return trees
+    from afina.train import sharding  # noqa: PLC0415 - takes a second
+
+    sharding.load_model_state(model, trees["model"])
+    sharding.load_optimizer_state(optimizer, trees["optimizer"])
+    others = trees.keys() - {"model", "optimizer"}
+    return {name: sharding.shard_state(model, trees[name]) for name in others}
 
 
 def end_on_best(model: nn.Module, state: TrainState) -> None:

@@ -11,34 +11,32 @@ from torch import nn
 from torch.optim import Optimizer
 
 from afina.errors import ConfigError
-from afina.optim import (
-    Average,
-    AveragingName,
-    OptimizerName,
-    ScheduleName,
-    decayed_parameters,
-    make_optimizer,
-    make_schedule,
-)
+from afina.optim import Average, AveragingName, OptimizerName, ScheduleName, decayed_parameters
 from afina.storage import lock_folder
 from afina.train import rng
 from afina.train.batches import Data, eval_batches, input_batches, make_data
-from afina.train.checkpoint import CheckpointPlan, Keeper, Snapshot
+from afina.train.checkpoint import CheckpointPlan
 from afina.train.evaluate import Scores, evaluate_batches, predict_batches
 from afina.train.events import Event, Observer, StopEvent
-from afina.train.execution import BatchNorm, plan_gradient
+from afina.train.execution import BatchNorm, Sharding, plan_gradient, spread
 from afina.train.interrupts import StopRequest, stop_requests
-from afina.train.journal import Journal, Whole
+from afina.train.journal import Journal, open_journal
 from afina.train.kept import kept_optimizer, kept_weights
 from afina.train.loop import Job, Limits, train
 from afina.train.loss import Loss, WeightedLoss, make_weighted_loss
 from afina.train.lr_range import LrRange, run_range
 from afina.train.modes import has_batch_norm, train_mode
 from afina.train.precision import FIRST_SCALE, Precision
-from afina.train.record import MetricsLog
-from afina.train.resume import conditions, extend, find_snapshot, same_conditions
-from afina.train.settings import DEFAULT_LR, check_settings, settings_to_keep
-from afina.train.state import TrainState, all_tensors, end_on_best
+from afina.train.processes import ALONE, Processes, current_processes, naming_lost_peers, only_first
+from afina.train.resume import conditions, extend, find_snapshot, same_conditions, shared_snapshot
+from afina.train.settings import (
+    check_processes,
+    check_settings,
+    chosen_optimizer,
+    chosen_schedule,
+    settings_to_keep,
+)
+from afina.train.state import TrainState, all_tensors, end_on_best, load_tensors
 from afina.train.stopping import Stopping
 
 EVAL_ROWS = 4096
@@ -91,6 +89,9 @@ class Trainer:
         precision: `"float32"`, or autocast to `"bf16"` or `"fp16"` (with loss scaling) in
             training; evaluation is in float32.
         compile: compile forward and loss with torch's compiler (needs a C++ compiler).
+        sharding: `"fsdp2"` spreads parameters, gradients and moments over the processes that
+            torchrun started; none: each process has them all. Every process takes its share of a
+            step's rows either way.
         activation_checkpointing: keep fewer activations, and compute them again for the gradient.
         averaging: `"ema"` or `"swa"`: evaluate, and end on, an average of the weights; see
             `afina.optim.Average`. None: the weights themselves.
@@ -140,6 +141,7 @@ class Trainer:
     batchnorm: BatchNorm = "microbatch"
     precision: Precision = "float32"
     compile: bool = False
+    sharding: Sharding | None = None
     activation_checkpointing: bool = False
     averaging: AveragingName | None = None
     ema_decay: float = 0.999
@@ -185,6 +187,7 @@ class Trainer:
             StorageError: `run_dir` cannot be written, or holds a run already.
             LockedError: another process is using `run_dir`.
             CheckpointError: every checkpoint is damaged.
+            PeerError: another process of the run ended, or does not answer.
         """
         if isinstance(data, Iterator) and self.limits.max_epochs > 1:
             raise ConfigError(
@@ -194,14 +197,21 @@ class Trainer:
         if val is None and self.patience is not None:
             raise ConfigError("patience needs validation rows: pass val=(x, y), or patience=None.")
         with ExitStack() as stack:
+            processes = stack.enter_context(current_processes(self._device()))
+            saved = "Nothing was saved, as there is no run_dir."
+            if self.folder is not None:
+                saved = f"What was saved last is in {self.folder / 'checkpoints'}."
+            stack.enter_context(naming_lost_peers(saved))
             stack.enter_context(rng.isolated())
             stack.enter_context(rng.deterministic())
             stack.enter_context(train_mode(self.model))
-            if self.folder is not None:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(lock_folder(self.folder))
+            only_first(processes, lambda: self._take_folder(stack))
             request = stack.enter_context(stop_requests(active=self.folder is not None))
-            return self._fit(data, val, resume=resume, request=request, stack=stack)
+            model = stack.enter_context(spread(self.model, processes, self.sharding))
+            trainer = self if model is self.model else replace(self, model=model)
+            return trainer._fit(  # noqa: SLF001 - it is one of us
+                data, val, resume=resume, request=request, stack=stack, processes=processes
+            )
 
     def predict(self, x: Any, *, batch_size: int = EVAL_ROWS) -> Any:
         """Compute the outputs for all rows, in eval mode and without gradients.
@@ -248,42 +258,68 @@ class Trainer:
             stack.enter_context(rng.deterministic())
             stack.enter_context(train_mode(self.model))
             stack.enter_context(kept_weights(self.model))
-            optimizer = self._optimizer()
+            optimizer = chosen_optimizer(self.model, vars(self))
             stack.enter_context(kept_optimizer(optimizer))
             self.model.zero_grad(set_to_none=True)
             job = self._job(self._data(data), optimizer, stack)
             state = self._first_state()
             return run_range(job, state, lowest=lowest, highest=highest, n_steps=n_steps)
 
+    def _take_folder(self, stack: ExitStack) -> None:
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(lock_folder(self.folder))
+
     def _fit(
-        self, data: Any, val: Any, *, resume: bool, request: StopRequest, stack: ExitStack
+        self,
+        data: Any,
+        val: Any,
+        *,
+        resume: bool,
+        request: StopRequest,
+        stack: ExitStack,
+        processes: Processes,
     ) -> Result:
         source = self._data(data)
-        optimizer = self._optimizer()
+        optimizer = chosen_optimizer(self.model, vars(self))
         self.model.zero_grad(set_to_none=True)
-        job = self._job(source, optimizer, stack)
+        job = self._job(source, optimizer, stack, processes)
         state = self._first_state()
         settings = settings_to_keep(vars(self), source.steps_per_epoch)
-        snapshot = find_snapshot(self.folder, settings, resume=resume)
+        limits = {**vars(self.limits), "validation": val is not None, "resume": resume}
+        check_processes(vars(self), data, processes, kept={**settings, **limits})
+        snapshot = shared_snapshot(
+            processes, lambda: find_snapshot(self.folder, settings, resume=resume)
+        )
+        under, sharded = (self._device(), processes, self.sharding), self.sharding is not None
         if snapshot is not None:
-            stack.enter_context(same_conditions(snapshot.conditions, self._device()))
-            self.model.load_state_dict(snapshot.trees["model"])
-            optimizer.load_state_dict(snapshot.trees["optimizer"])
-            state.restore(snapshot.state, snapshot.trees)
+            stack.enter_context(same_conditions(snapshot.conditions, *under))
+            trees = load_tensors(self.model, optimizer, snapshot.trees, sharded=sharded)
+            state.restore(snapshot.state, trees)
             extend(state, self.limits)
             source.seek(snapshot.position)
 
         def whole(state: TrainState) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-            return all_tensors(self.model, optimizer, state), {
-                "position": source.position() if state.step_in_epoch else None,
-                "conditions": conditions(self._device()),
+            keep = processes.first
+            return all_tensors(self.model, optimizer, state, sharded=sharded, keep=keep), {
+                "position": source.position(),
+                "conditions": conditions(*under),
                 "settings": settings,
             }
 
-        journal = self._journal(request, whole, snapshot, stack)
+        journal = Journal(tuple(self.observers), request, whole, processes)
+        open_journal(
+            journal,
+            stack,
+            folder=self.folder,
+            plan=self.checkpoints or CheckpointPlan(),
+            log_every=self.log_every,
+            metrics_bytes=0 if snapshot is None else snapshot.metrics_bytes,
+            higher_is_better=bool(self.higher_is_better),
+        )
         job = replace(
             job,
-            evaluate=None if val is None else lambda: self._validate(val),
+            evaluate=None if val is None else lambda: self._validate(val, processes),
             notify=journal.notify,
             checkpoint=journal.checkpoint,
         )
@@ -293,7 +329,13 @@ class Trainer:
         n_parameters = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         return Result(stop, tuple(journal.history), n_parameters)
 
-    def _job(self, source: Data, optimizer: Optimizer, stack: ExitStack) -> Job:
+    def _job(
+        self,
+        source: Data,
+        optimizer: Optimizer,
+        stack: ExitStack,
+        processes: Processes = ALONE,
+    ) -> Job:
         """Say what is trained and how; nobody looks on yet. The optimizer must be fresh."""
         return Job(
             model=self.model,
@@ -306,10 +348,12 @@ class Trainer:
                 compiled=self.compile,
                 halve=self.microbatch_size == "auto",
                 seed=self.seed,
+                processes=processes,
+                sharded=self.sharding is not None and not processes.alone,
             ),
             optimizer=optimizer,
             lrs=[group["lr"] for group in optimizer.param_groups],
-            schedule=self._schedule(source),
+            schedule=chosen_schedule(vars(self), self.limits.total_steps(source.steps_per_epoch)),
             data=source,
             monitor=self.monitor,
             limits=self.limits,
@@ -338,56 +382,11 @@ class Trainer:
             no_single=has_batch_norm(self.model),
         )
 
-    def _optimizer(self) -> Optimizer:
-        wanted = self.optimizer
-        if isinstance(wanted, Optimizer):
-            return wanted
-        if not isinstance(wanted, str):
-            return wanted(self.model)
-        return make_optimizer(
-            wanted,
-            self.model,
-            lr=DEFAULT_LR if self.lr is None else self.lr,
-            weight_decay=self.weight_decay or 0.0,
-            momentum=self.momentum,
-            beta1=self.beta1,
-            beta2=self.beta2,
-        )
-
-    def _schedule(self, data: Data) -> Callable[[int], float]:
-        if callable(self.schedule):
-            return self.schedule
-        total = self.limits.total_steps(data.steps_per_epoch)
-        if total is None and self.schedule != "constant":
-            raise ConfigError(
-                f"schedule={self.schedule!r} needs the number of steps, however: the data does "
-                "not say its length. Pass max_steps."
-            )
-        return make_schedule(self.schedule, total_steps=total or 1, warmup_steps=self.warmup_steps)
-
-    def _validate(self, val: Any) -> dict[str, float]:
-        return {f"val/{name}": value for name, value in self.evaluate(val).items()}
+    def _validate(self, val: Any, processes: Processes) -> dict[str, float]:
+        found = {f"val/{name}": float(value) for name, value in self.evaluate(val).items()}
+        metrics: dict[str, float] = processes.broadcast_json(found)
+        return metrics
 
     def _device(self) -> torch.device:
         first = next(self.model.parameters(), None)
         return torch.device("cpu") if first is None else first.device
-
-    def _journal(
-        self,
-        request: StopRequest,
-        whole: Whole,
-        snapshot: Snapshot | None,
-        stack: ExitStack,
-    ) -> Journal:
-        journal = Journal(tuple(self.observers), request, whole)
-        if self.folder is not None:
-            size = 0 if snapshot is None else snapshot.metrics_bytes
-            path = self.folder / "metrics.jsonl"
-            journal.metrics = MetricsLog(path, every=self.log_every, size=size)
-            stack.callback(journal.metrics.close)
-            journal.keeper = Keeper(
-                path.with_name("checkpoints"),
-                self.checkpoints or CheckpointPlan(),
-                higher_is_better=bool(self.higher_is_better),
-            )
-        return journal
