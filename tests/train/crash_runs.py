@@ -1,12 +1,12 @@
 """A process that forks training runs, kills them, resumes them, and says what they came to.
 
-Run by `test_resume.py` (few kills) and `bench/kills.py` (many): torch is imported once, and every
-run is a forked child, so that a kill costs milliseconds. `python crash_runs.py FOLDER MODE COUNT
-SEED` prints one JSON line a finished run: how often it was killed, and its sha256.
+Run by `test_resume.py` (hundreds of kills) and `bench/kills.py` (thousands): torch is imported once,
+and every run is a forked child, so that a kill costs milliseconds. `python crash_runs.py FOLDER
+VARIANT MODE COUNT SEED` prints one JSON line a finished run: how often it was killed, and its sha256.
 
-Modes: `step` (SIGKILL after a random optimizer step), `random` (SIGKILL after a random time), `syscall` (SIGKILL before or after the n-th file
-operation of the run, for every n from 1 to COUNT), `term` (SIGTERM
-after a random time).
+Modes: `random` and `term` (SIGKILL and SIGTERM after random times, up to eight in a run), `step`
+(SIGKILL after a random optimizer step), `eval` (SIGKILL while the validation rows are evaluated),
+`syscall` (SIGKILL before or after the n-th file operation of the run, for every n up to COUNT).
 """
 
 import hashlib
@@ -18,55 +18,189 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 from afina.errors import Interrupted
-from afina.train import CheckpointPlan, StepEvent, Trainer
+from afina.train import CheckpointPlan, StepEvent, Trainer, gradient
+from afina.train.batches import TensorData
+from afina.train.record import MetricsLog
+from afina.train.state import TrainState
 
 FAULT = os.environ.get("AFINA_TEST_FAULT", "")
+MOST_ROWS = 6
+
+VARIANTS: dict[str, dict] = {
+    "plain": {},
+    "overfit": {"lr": 0.03, "schedule": "constant", "patience": 4},
+    "ema": {"averaging": "ema", "ema_decay": 0.9, "averaging_start": 2},
+    "swa": {"averaging": "swa", "averaging_start": 2},
+    "bf16": {"precision": "bf16"},
+    "fp16": {"precision": "fp16"},
+    "auto": {"microbatch_size": "auto"},
+    "window": {"batchnorm": "window"},
+    "recompute": {"activation_checkpointing": True},
+    "compile": {"compile": True, "max_epochs": 4},
+    "workers": {"max_epochs": 4},
+    "stateful": {},
+}
+"""What a run has besides: each must be resumed as exactly as the plain one."""
 
 
-def train(run: Path, last_step: int | None = None) -> None:
+LAST_STEPS = {"overfit": (70, 95), "swa": (40, 60), "compile": (5, 36), "workers": (5, 36)}
+"""Where `step` kills: while patience is running out, after the average began, before the end."""
+
+
+class Fits(nn.Module):
+    """Lets so many rows through while it trains, and fails above like an allocator."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and len(x) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return x
+
+
+class Noisy(Dataset):
+    """A map-style data set whose items draw random numbers, as augmentation does."""
+
+    def __init__(self, x: Tensor, y: Tensor) -> None:
+        self.x, self.y = x, y
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.x[index] + 0.1 * torch.randn(6), self.y[index]
+
+
+class Stateful:
+    """An iterable that knows its place and has an order of its own, as a stream has."""
+
+    def __init__(self, x: Tensor, y: Tensor) -> None:
+        self.x, self.y = x, y
+        self.epoch = self.at = 0
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        order = torch.randperm(
+            len(self.x), generator=torch.Generator().manual_seed(7 + self.epoch)
+        ).split(16)
+        while self.at < len(order):
+            rows = order[self.at]
+            self.at += 1
+            yield self.x[rows], self.y[rows]
+        self.epoch, self.at = self.epoch + 1, 0
+
+    def state_dict(self) -> dict[str, int]:
+        return {"epoch": self.epoch, "at": self.at}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.epoch, self.at = state["epoch"], state["at"]
+
+
+FORGOTTEN: dict[str, Callable[[TrainState], None]] = {
+    "average": lambda state: setattr(state.average, "n_updates", 0),
+    "scale": lambda state: setattr(state, "loss_scale", 4.0),
+    "size": lambda state: setattr(state, "microbatch_size", 3),
+    "patience": lambda state: setattr(state.stopping, "n_without", -3),
+    "best": lambda state: setattr(state.stopping, "best", None),
+    "loss": lambda state: setattr(state, "epoch_loss", 0.0),
+}
+
+
+def break_resume(fault: str) -> None:
+    """Make this process forget something at resume, as trainers have been found to."""
+    restore = TrainState.restore
+
+    def forgetful(state: TrainState, d: dict, trees: dict) -> None:
+        restore(state, d, trees)
+        forgotten = FORGOTTEN.get(fault)
+        if forgotten is not None:
+            forgotten(state)
+
+    TrainState.restore = forgetful
+    if fault == "optimizer":
+        torch.optim.AdamW.load_state_dict = lambda *_: None
+    if fault == "order":
+        TensorData.order = lambda self, epoch: torch.randperm(self.n_rows)
+    if fault == "position":
+        Stateful.load_state_dict = lambda *_: None
+    if fault == "random":
+        gradient.reseed_torch = lambda *_: None
+    if fault == "metrics":
+        journal_size = MetricsLog.__init__
+        MetricsLog.__init__ = lambda self, path, *, every, size: journal_size(
+            self, path, every=every, size=0
+        )
+
+
+def train(
+    run: Path, variant: str = "plain", last_step: int | None = None, last_eval: int | None = None
+) -> None:
     """Train a small net with everything in it that a resume could lose, and write its sha256."""
+    n_evals = 0
 
     def die(event: object) -> None:
         if isinstance(event, StepEvent) and event.step == last_step:
             os.kill(os.getpid(), signal.SIGKILL)
 
+    def scores(*_: object) -> dict[str, float]:
+        nonlocal n_evals
+        n_evals += 1
+        if n_evals == last_eval:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return {}
+
     torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    if FAULT:
+        break_resume(FAULT)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(203, 6, generator=generator)
     y = ((x[:, 0] * x[:, 1] + 0.5 * torch.randn(203, generator=generator)) > 0).long()
     torch.manual_seed(0)
     model = nn.Sequential(
-        nn.Linear(6, 24), nn.BatchNorm1d(24), nn.ReLU(), nn.Dropout(0.2), nn.Linear(24, 2)
+        nn.Sequential(nn.Linear(6, 24), nn.BatchNorm1d(24), nn.ReLU(), nn.Dropout(0.2)),
+        nn.Sequential(nn.Linear(24, 24), nn.BatchNorm1d(24), nn.ReLU(), nn.Dropout(0.2)),
+        Fits(MOST_ROWS if variant == "auto" else 10**6),
+        nn.Linear(24, 2),
     )
-    if FAULT == "optimizer":
-        torch.optim.AdamW.load_state_dict = lambda *_: None
-    if FAULT == "order":
-        from afina.train.batches import TensorData
-
-        TensorData.order = lambda self, epoch: torch.randperm(self.n_rows)
+    if variant == "overfit":  # nothing to learn: the best is early, and patience runs out
+        y = y[torch.randperm(203, generator=generator)]
+    data: object = (x[:160], y[:160])
+    if variant == "workers":
+        data = DataLoader(Noisy(x[:160], y[:160]), 16, shuffle=True, num_workers=2)
+    if variant == "stateful":
+        data = Stateful(x[:160], y[:160])
+    arguments = {
+        "lr": 0.01,
+        "weight_decay": 0.01,
+        "max_grad_norm": 0.5,
+        "schedule": "cosine",
+        "batch_size": None if variant in ("workers", "stateful") else 16,
+        "microbatch_size": 6,
+        "max_epochs": 12,
+        "max_steps": 120,
+        "patience": 5,
+        "checkpoints": CheckpointPlan(every_steps=4, every_minutes=None, keep_last=2, keep_best=1),
+    }
     trainer = Trainer(
         model,
         loss=nn.CrossEntropyLoss(),
-        lr=0.01,
-        weight_decay=0.01,
-        max_grad_norm=0.5,
-        schedule="cosine",
-        batch_size=16,
-        microbatch_size=6,
-        max_epochs=12,
-        patience=5,
         run_dir=run,
         observers=[die],
-        checkpoints=CheckpointPlan(every_steps=4, every_minutes=None, keep_last=2, keep_best=1),
+        scores=scores,
+        **arguments | VARIANTS[variant],
     )
-    trainer.fit((x[:160], y[:160]), (x[160:], y[160:]), resume=True)
+    trainer.fit(data, (x[160:], y[160:]), resume=True)
     digest = hashlib.sha256((run / "metrics.jsonl").read_bytes())
     for name, value in model.state_dict().items():
         digest.update(name.encode() + value.numpy().tobytes())
@@ -101,7 +235,7 @@ def kill_at(n: int) -> None:
         setattr(os, name, deadly(getattr(os, name)))
 
 
-def child(run: Path, n: int | None = None, last_step: int | None = None) -> int:
+def child(run: Path, variant: str, n: int | None = None, **ends: int) -> int:
     """Fork a child that trains in `run` and may kill itself; give its process id."""
     pid = os.fork()
     if pid:
@@ -109,7 +243,7 @@ def child(run: Path, n: int | None = None, last_step: int | None = None) -> int:
     try:
         if n is not None:
             kill_at(n)
-        train(run, last_step)
+        train(run, variant, **ends)
         os._exit(0)
     except Interrupted as stopped:
         os._exit(stopped.exit_code)
@@ -118,17 +252,17 @@ def child(run: Path, n: int | None = None, last_step: int | None = None) -> int:
         os._exit(1)
 
 
-def finish(run: Path) -> str:
+def finish(run: Path, variant: str) -> str:
     """Run undisturbed to the end; give the sha256."""
-    _, status = os.waitpid(child(run), 0)
+    _, status = os.waitpid(child(run, variant), 0)
     if status:
         raise SystemExit(f"the run failed with status {status}")
     return (run / "final.txt").read_text()
 
 
-def strike(run: Path, signum: int, longest_s: float, rng: random.Random) -> bool:
+def strike(run: Path, variant: str, signum: int, longest_s: float, rng: random.Random) -> bool:
     """Send a signal after a random time; say whether it struck before the end."""
-    pid = child(run)
+    pid = child(run, variant)
     time.sleep(rng.uniform(0, longest_s))
     os.kill(pid, signum)
     _, status = os.waitpid(pid, 0)
@@ -137,39 +271,36 @@ def strike(run: Path, signum: int, longest_s: float, rng: random.Random) -> bool
     return status != 0
 
 
-def main(folder: Path, mode: str, count: int, seed: int) -> None:
+def main(folder: Path, variant: str, mode: str, count: int, seed: int) -> None:
     rng = random.Random(seed)
     run = folder / "run"
-    train(folder / "warm")  # what torch imports late is then there in every child
+    train(folder / "warm", variant)  # what torch imports late is then there in every child
     start = time.monotonic()
-    print(json.dumps({"kills": 0, "sha256": finish(folder / "whole")}), flush=True)
+    tell(kills=0, sha256=finish(folder / "whole", variant))
     longest_s = 1.1 * (time.monotonic() - start)
-    if mode == "syscall":
-        for n in range(1, count + 1):
-            shutil.rmtree(run, ignore_errors=True)
-            _, status = os.waitpid(child(run, n), 0)
-            print(
-                json.dumps({"n": n, "kills": int(status != 0), "sha256": finish(run)}), flush=True
-            )
-        return
-    if mode == "step":
-        for _ in range(count):
-            shutil.rmtree(run, ignore_errors=True)
-            last_step = rng.randrange(5, 60)
-            _, status = os.waitpid(child(run, last_step=last_step), 0)
-            record = {"kills": int(status != 0), "steps": [last_step], "sha256": finish(run)}
-            print(json.dumps(record), flush=True)
-        return
-    signum = signal.SIGTERM if mode == "term" else signal.SIGKILL
     while count > 0:
         shutil.rmtree(run, ignore_errors=True)
-        steps = []
-        while len(steps) < min(count, 8) and strike(run, signum, longest_s / 2, rng):
-            steps.append(max((p.name for p in run.glob("checkpoints/step-*")), default=None))
-        count -= max(len(steps), 1)
-        record = {"kills": len(steps), "steps": steps, "sha256": finish(run)}
-        print(json.dumps(record), flush=True)
+        if mode in ("random", "term"):
+            signum = signal.SIGTERM if mode == "term" else signal.SIGKILL
+            steps = []
+            while len(steps) < min(count, 8) and strike(run, variant, signum, longest_s / 2, rng):
+                steps.append(max((p.name for p in run.glob("checkpoints/step-*")), default=None))
+            count -= max(len(steps), 1)
+            tell(kills=len(steps), steps=steps, sha256=finish(run, variant))
+            continue
+        ends: dict[str, int] = {
+            "syscall": {"n": count},
+            "step": {"last_step": rng.randrange(*LAST_STEPS.get(variant, (5, 60)))},
+            "eval": {"last_eval": rng.randrange(2, 4)},
+        }[mode]
+        _, status = os.waitpid(child(run, variant, **ends), 0)
+        count -= 1
+        tell(kills=int(status != 0), ends=ends, sha256=finish(run, variant))
+
+
+def tell(**record: object) -> None:
+    print(json.dumps(record), flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))

@@ -142,9 +142,8 @@ class StreamData:
     def windows(self, epoch: int, start: int) -> Iterator[list[Batch]]:
         """Give the windows of an epoch, from number `start` on."""
         skip = 0 if self.sought else start
-        if not self.sought:
-            reseed_everything(self.seed, "order", epoch)
         self.sought = False
+        reseed_everything(self.seed, "order", epoch)
         source = iter(self.batches)
         for index in range(2**62):
             # Items may draw random numbers while they are made: a function of their place.
