@@ -1,10 +1,15 @@
 """Early stopping on tables of metric sequences."""
 
+import json
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from afina.train.stopping import Stopping
+from afina.errors import ConfigError
+from afina.train.grokking import GrokkingSigns
+from afina.train.stopping import Extension, Stopping, make_extension, relative_fall
 
 
 def follow(values: list[float], **settings) -> tuple[Stopping, int | None]:
@@ -50,6 +55,174 @@ def test_nan_first_is_replaced_by_any_number() -> None:
 def test_state_round_trips() -> None:
     """A state rebuilt from its dict goes on in the same way."""
     stopping, _ = follow([3, 2, 4], patience=3)
-    again = Stopping(**stopping.to_dict())
+    again = Stopping.from_dict(stopping.to_dict())
 
     assert again == stopping
+
+
+PATIENCE = 4
+FALLING = [100 * 0.99**n for n in range(40)]
+FLAT = [100 + 0.01 * (-1) ** n for n in range(40)]
+RISING = FALLING[::-1]
+
+
+def signs(scale: float = 1.0, *, train: float = 1e-3, val: float = 5.0, decays: bool = True):
+    return GrokkingSigns(train, val, decays, scale)
+
+
+def follow_signs(sequence: list[GrokkingSigns], budget: float = 50.0) -> tuple[Stopping, int]:
+    """Feed evaluations 100 steps apart until patience ends; give the state and their number."""
+    stopping = Stopping(patience=PATIENCE, extension=Extension(PATIENCE, budget))
+    for number, one in enumerate(sequence, start=1):
+        stopping.update(one.val_loss, step=number * 100, epoch=number, signs=one)
+        if stopping.exhausted:
+            return stopping, number
+    return stopping, len(sequence) + 1
+
+
+@pytest.mark.parametrize(
+    ("sequence", "ended", "said"),
+    [
+        # As long as the norm falls, it is waited for; plain patience ends at evaluation 5.
+        ([signs(x) for x in FALLING], 41, "is extended"),
+        ([signs(x) for x in FLAT], 5, "was not extended: the norm of the decayed weights"),
+        ([signs(x) for x in RISING], 5, "was not extended: the norm of the decayed weights"),
+        ([signs(x, decays=False) for x in FALLING], 5, "weight decay is off"),
+        ([signs(x, train=0.6) for x in FALLING], 5, "training loss, 0.6, is not at its floor"),
+        ([signs(x, train=-9.0) for x in FALLING], 5, "is not at its floor"),
+        ([signs(x, train=math.nan) for x in FALLING], 5, "is not at its floor"),
+        ([signs(x, val=math.nan) for x in FALLING], 4, "validation loss, unknown"),
+        ([signs(x) for x in [0.0] * 40], 5, "the norm of the decayed weights"),
+        ([signs(x) for x in [math.nan] * 40], 5, "the norm of the decayed weights"),
+        # It is let go of within one patience of standing still.
+        ([signs(x) for x in FALLING[:20] + [FALLING[20]] * 20], 25, "extended by 20 evaluations"),
+        # One bad evaluation decides nothing, in either direction.
+        ([signs(x * (1.02 if n == 30 else 1)) for n, x in enumerate(FALLING)], 41, "is extended"),
+        ([signs(x, train=9.0 if n == 30 else 1e-3) for n, x in enumerate(FALLING)], 41, "is ext"),
+        # While the training loss falls to less than half over one patience, the norm may grow.
+        ([signs(x, train=0.4 * 0.8**n) for n, x in enumerate(RISING)], 41, "is extended"),
+        ([signs(x, train=0.4 * 0.9**n) for n, x in enumerate(RISING)], 5, "changed by +4"),
+    ],
+)
+def test_extension(sequence, ended, said) -> None:
+    """Patience is extended while all signs hold, and the reason names the one that does not."""
+    stopping, at = follow_signs(sequence)
+
+    assert at == ended
+    assert said in stopping.why("val/loss")
+
+
+@pytest.mark.parametrize(("budget", "ended"), [(1, 5), (1.1, 6), (2, 10), (3.01, 16)])
+def test_budget(budget, ended) -> None:
+    """The budget ends it, in multiples of the steps at which patience first ran out."""
+    stopping, at = follow_signs([signs(x) for x in FALLING], budget)
+
+    assert at == ended
+    assert "the budget is spent" in stopping.why("val/loss")
+    assert "the 500 steps" in stopping.why("val/loss")
+
+
+def test_patience_is_plain_again_when_validation_has_followed() -> None:
+    """After late generalization plain patience ends training, although the norm still falls."""
+    values = [5.0] * 10 + [0.4] * 30
+    stopping, at = follow_signs([signs(x, val=v) for x, v in zip(FALLING, values, strict=True)])
+
+    assert at == 11 + PATIENCE
+    assert "validation has followed: its loss fell from 5 to 0.4" in stopping.why("val/loss")
+
+
+def test_an_improvement_is_no_extension() -> None:
+    """As long as the metric improves nothing is extended, whatever the signs."""
+    stopping, at = follow_signs([signs(val=5.0 - 0.01 * n) for n in range(40)])
+
+    assert at == 41
+    assert not stopping.extending
+    assert stopping.extension.n_extended == 0
+
+
+def test_without_signs_patience_is_plain() -> None:
+    """An extension that is told nothing extends nothing."""
+    stopping = Stopping(patience=2, extension=Extension(2, 50.0))
+    for epoch in (1, 2, 3):
+        stopping.update(1.0, step=epoch, epoch=epoch)
+
+    assert stopping.exhausted
+
+
+def resumed(
+    sequence: list[GrokkingSigns], at: int, *, budget: float = 50.0, forget: str = ""
+) -> int:
+    """Follow a sequence with a save and a resume at some evaluation; say where it ends."""
+    stopping = Stopping(patience=PATIENCE, extension=Extension(PATIENCE, budget))
+    for number, one in enumerate(sequence, start=1):
+        if number == at:
+            saved = json.loads(json.dumps(stopping.to_dict()))
+            saved["extension"].pop(forget, None)
+            stopping = Stopping.from_dict(saved)
+        stopping.update(one.val_loss, step=number * 100, epoch=number, signs=one)
+        if stopping.exhausted:
+            return number
+    return len(sequence) + 1
+
+
+@given(
+    scales=st.lists(st.floats(0.1, 10.0), min_size=20, max_size=20),
+    trains=st.lists(st.floats(0.0, 1.0), min_size=20, max_size=20),
+    at=st.integers(1, 20),
+)
+def test_a_resume_goes_on_in_the_same_way(scales, trains, at) -> None:
+    """Wherever a run is saved and resumed, it ends where it would have ended."""
+    sequence = [signs(x, train=t) for x, t in zip(scales, trains, strict=True)]
+
+    assert resumed(sequence, at) == follow_signs(sequence)[1]
+
+
+@pytest.mark.parametrize("name", ["scales", "first_step"])
+def test_seeded_fault_a_forgotten_field_is_caught(name) -> None:
+    """A resume that lost the window, or where the budget began, ends elsewhere: seeded fault."""
+    sequence = [signs(x) for x in FALLING]
+
+    assert resumed(sequence, 10, budget=4) == 20
+    assert resumed(sequence, 10, budget=4, forget=name) != 20
+
+
+def test_states_of_before_load() -> None:
+    """A state that was written without an extension loads, and goes on without one."""
+    stopping, _ = follow([3, 2, 4], patience=3)
+    before = stopping.to_dict()
+    del before["extension"]
+
+    assert Stopping.from_dict(before) == stopping
+
+
+@pytest.mark.parametrize(
+    ("wanted", "patience", "budget", "said"),
+    [
+        ("luck", 3, 50, "must be 'grokking' or None, however: 'luck'"),
+        ("grokking", None, 50, "needs a patience to extend"),
+        ("grokking", 3, 0.5, "must be at least 1, however: patience_budget=0.5"),
+        ("grokking", 3, math.nan, "must be at least 1"),
+    ],
+)
+def test_settings_that_cannot_be(wanted, patience, budget, said) -> None:
+    """What cannot be extended is refused by name."""
+    with pytest.raises(ConfigError, match=said):
+        make_extension(wanted, patience=patience, budget=budget)
+
+
+def test_nothing_is_extended_unasked() -> None:
+    """Without the setting there is no extension."""
+    assert make_extension(None, patience=3, budget=50) is None
+
+
+@given(
+    start=st.floats(1e-3, 1e3), rate=st.floats(0.5, 1.5), n=st.integers(2, 30), unit=st.floats(1, 9)
+)
+def test_relative_fall(start, rate, n, unit) -> None:
+    """The fall of a geometric sequence is exact, in whatever unit it is measured."""
+    scales = [start * rate**i for i in range(n)]
+
+    assert relative_fall(scales) == pytest.approx(1 - rate ** (n - 1), rel=1e-6, abs=1e-9)
+    assert relative_fall([s * unit for s in scales]) == pytest.approx(
+        relative_fall(scales), rel=1e-6, abs=1e-9
+    )

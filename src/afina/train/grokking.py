@@ -1,0 +1,205 @@
+"""Signs that a net may still generalize late (grok): read from it, never a prediction.
+
+A net that has learned its training rows by heart can find the rule behind them much later, while
+weight decay draws its weights in. As long as the weights shrink, something still changes; when
+they stand still, nothing does. The weights' norm says so where it sets the size of the outputs.
+Behind a normalization it does not: there the size of the outputs is looked at instead.
+
+Source: Power et al. 2022, arXiv:2201.02177 (the phenomenon); Nanda et al. 2023, arXiv:2301.05217
+(weights shrink just before); Liu et al. 2022, arXiv:2210.01117 (the norm and the delay).
+"""
+
+import copy
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.optim import Optimizer
+
+from afina.nn import NORMS
+from afina.nn.follow import LAYERS, trace
+from afina.train.batches import map_tensors
+
+# Functions of torch that do what a layer or a normalization does, by name.
+_LAYER_CALLS = ("linear", "matmul", "mm", "bmm", "addmm", "einsum", "conv1d", "conv2d", "conv3d")
+_NORM_CALLS = ("batch_norm", "layer_norm", "rms_norm", "group_norm", "instance_norm", "normalize")
+
+
+@dataclass(frozen=True)
+class GrokkingSigns:
+    """What one evaluation says about late generalization.
+
+    Args:
+        train_loss: weighted mean loss over the epoch before the evaluation, at least 0.
+        val_loss: loss on the validation rows.
+        decays: whether weight decay or the l2 penalty shrinks any weight.
+        scale: of what decay draws in: larger is farther out; at least 0.
+        scale_of: what that is, in words.
+    """
+
+    train_loss: float
+    val_loss: float
+    decays: bool
+    scale: float
+    scale_of: str = "the norm of the decayed weights"
+
+
+SignReader = Callable[[float, float], GrokkingSigns]
+
+
+def make_sign_reader(
+    model: nn.Module,
+    optimizer: Optimizer,
+    *,
+    l2_params: Sequence[nn.Parameter] = (),
+    outputs: Callable[[], Any],
+) -> SignReader:
+    """Make the function `(train_loss, val_loss) -> GrokkingSigns` for a model in training.
+
+    The model is looked through once, here, on a copy; what the function reads is as it stands
+    when it is called.
+
+    Args:
+        l2_params: parameters with an l2 penalty in the loss.
+        outputs: gives the model's outputs for some validation rows, always the same, in eval
+            mode and without gradients; called only if the net ends in a normalization.
+
+    Example:
+        >>> net = nn.Linear(2, 1, bias=False)
+        >>> optimizer = torch.optim.AdamW(net.parameters(), weight_decay=0.1)
+        >>> read = make_sign_reader(net, optimizer, outputs=lambda: None)
+        >>> _ = nn.init.constant_(net.weight, 1.0)
+        >>> round(read(0.01, 2.0).scale, 4)
+        1.4142
+    """
+    normed = ends_in_norm(model)
+
+    def read(train_loss: float, val_loss: float) -> GrokkingSigns:
+        weights = decayed_weights(optimizer, l2_params)
+        if normed:
+            scale, scale_of = output_scale(outputs()), "the scale of the outputs"
+        else:
+            scale, scale_of = weight_norm(weights), "the norm of the decayed weights"
+        return GrokkingSigns(train_loss, val_loss, bool(weights), scale, scale_of)
+
+    return read
+
+
+def decayed_weights(
+    optimizer: Optimizer, l2_params: Sequence[nn.Parameter] = ()
+) -> list[nn.Parameter]:
+    """List the parameters that decay shrinks, decoupled or not, each once."""
+    found = {
+        id(p): p
+        for group in optimizer.param_groups
+        if _decay_of(group)
+        for p in group["params"]
+    }
+    return list((found | {id(p): p for p in l2_params}).values())
+
+
+def _decay_of(group: Mapping[str, Any]) -> float:
+    # Of this name afina's sgd has a rate, torch's AdamW a flag beside its weight_decay.
+    decoupled = group.get("decoupled_weight_decay", 0.0)
+    plain = float(group.get("weight_decay", 0.0))
+    return plain if isinstance(decoupled, bool) else max(plain, float(decoupled))
+
+
+def weight_norm(weights: Sequence[Tensor]) -> float:
+    """Compute the 2-norm over all weights together."""
+    return math.hypot(*(float(torch.linalg.vector_norm(w.detach())) for w in weights))
+
+
+def output_scale(outputs: Any) -> float:
+    """Compute the root mean square of what a row's outputs differ from their mean by.
+
+    A shift of all logits of a row changes no probability and counts for nothing. With one output
+    a row the mean is that of all rows.
+
+    Shape:
+        (n, *), or a nest of such -> scalar
+
+    Example:
+        >>> output_scale(torch.tensor([[1.0, 3.0], [10.0, 12.0]]))
+        1.0
+        >>> output_scale(torch.tensor([[1.0], [5.0]]))
+        2.0
+    """
+    squares, n_values = 0.0, 0
+
+    def add(output: Tensor) -> Tensor:
+        nonlocal squares, n_values
+        if output.is_floating_point() and output.numel():
+            rows = output.detach().double().reshape(len(output), -1)
+            off = rows - (rows.mean(1, keepdim=True) if rows.shape[1] > 1 else rows.mean())
+            squares += float(off.square().sum())
+            n_values += off.numel()
+        return output
+
+    map_tensors(add, outputs)
+    return math.sqrt(squares / n_values) if n_values else 0.0
+
+
+def ends_in_norm(model: nn.Module) -> bool:
+    """Tell if the outputs come from a normalization, at most one layer behind it.
+
+    There the size of all weights before the normalization changes nothing but how far a step
+    turns them. Between the normalization and the last layer there may be activations, dropout,
+    reshapes and sums of normalized parts. The forward pass is traced; where it cannot be, the
+    order in which layers and normalizations were registered decides. A normalization is one of
+    torch's, a module with weights and with `norm` in its class's name, or a function of torch.
+
+    Example:
+        >>> ends_in_norm(nn.Sequential(nn.Linear(2, 4), nn.LayerNorm(4), nn.Linear(4, 3)))
+        True
+        >>> ends_in_norm(nn.Sequential(nn.LayerNorm(2), nn.Linear(2, 4), nn.Linear(4, 3)))
+        False
+    """
+    graph = _trace_copy(model)
+    if graph is not None:
+        modules = dict(model.named_modules())
+        output = next(node for node in graph.nodes if node.op == "output")
+        parts = output.all_input_nodes
+        return bool(parts) and all(_is_normed(node, modules, n_layers=1) for node in parts)
+    found = [m for m in model.modules() if isinstance(m, LAYERS) or _is_norm(m)]
+    return any(map(_is_norm, found[-1:])) or any(map(_is_norm, found[-2:-1]))
+
+
+def _trace_copy(model: nn.Module) -> fx.Graph | None:
+    """Trace a copy: a forward pass that keeps what it computes would keep tracing's stand-ins."""
+    try:
+        model = copy.deepcopy(model)
+    except Exception:  # noqa: BLE001 - foreign code copies itself here, and may raise anything
+        return None
+    return trace(model)
+
+
+def _is_norm(module: nn.Module) -> bool:
+    return isinstance(module, NORMS) or "norm" in type(module).__name__.lower()
+
+
+def _is_normed(node: fx.Node, modules: dict[str, nn.Module], *, n_layers: int) -> bool:
+    """Go back from a node to normalizations on every path, through at most `n_layers` layers."""
+    inputs = [one for one in node.all_input_nodes if one.op != "get_attr"]
+    if node.op == "call_module":
+        module = modules[str(node.target)]
+        if _is_norm(module):
+            return True
+        is_layer = isinstance(module, LAYERS)
+        if not is_layer and next(module.parameters(), None) is not None:
+            return False  # embeddings, attention, recurrent and unknown modules
+    else:
+        target = node.target
+        name = target if isinstance(target, str) else getattr(target, "__name__", "")
+        if name in _NORM_CALLS:
+            return True
+        is_layer = name in _LAYER_CALLS
+    n_left = n_layers - is_layer
+    return (
+        n_left >= 0
+        and bool(inputs)
+        and all(_is_normed(one, modules, n_layers=n_left) for one in inputs)
+    )
