@@ -15,6 +15,7 @@ from afina.train.loss import WeightedLoss
 from afina.train.modes import has_batch_norm
 from afina.train.precision import Precision, with_autocast
 from afina.train.processes import ALONE, Processes
+from afina.train.recompute import recomputed
 from afina.train.reduction import over_processes
 
 BatchNorm = Literal["microbatch", "window"]
@@ -48,6 +49,7 @@ def plan_gradient(
     device: torch.device,
     precision: Precision,
     compiled: bool,
+    recompute: bool,
     halve: bool,
     seed: int,
     processes: Processes = ALONE,
@@ -62,6 +64,7 @@ def plan_gradient(
         device: where the model is.
         precision: of forward and backward.
         compiled: use torch's compiler.
+        recompute: keep fewer activations, and compute them again for the gradient.
         halve: make micro-batches smaller when memory does not suffice.
         seed: of the run.
         processes: who shares the rows of a window.
@@ -70,6 +73,8 @@ def plan_gradient(
     Raises:
         ConfigError: the model or the machine cannot do what is asked.
     """
+    if recompute:
+        stack.enter_context(recomputed(model))
     forward = with_autocast(partial(call_model, model), precision, device)
     sum_gradient: SumGradient = accumulate(loss, forward)
     mean_gradient: MeanGradient | None = fused_mean(loss, forward)

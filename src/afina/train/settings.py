@@ -75,6 +75,7 @@ def check_settings(given: Mapping[str, Any]) -> None:
             )
     _check_sizes(given["batch_size"], given["microbatch_size"])
     _check_optimizer(given["optimizer"], given["lr"], given["weight_decay"])
+    _check_execution(given)
     _check_sharding(given)
     monitor = given["monitor"]
     if given["higher_is_better"] is None and not monitor.endswith("loss"):
@@ -171,11 +172,26 @@ def check_processes(
         raise ConfigError(f"All processes must be started alike, however: {shown}.")
 
 
+def _check_execution(given: Mapping[str, Any]) -> None:
+    """Refuse two ways of running a micro-batch at once."""
+    ways = {
+        "compile=True": given["compile"],
+        "activation_checkpointing=True": given["activation_checkpointing"],
+        'batchnorm="window"': given["batchnorm"] == "window",
+    }
+    found = [name for name, asked in ways.items() if asked]
+    if len(found) > 1:
+        raise ConfigError(
+            f"{found[0]} does not go with {found[1]}, however: both are asked for. Leave out one."
+        )
+
+
 def _check_sharding(given: Mapping[str, Any]) -> None:
     if given["sharding"] is None:
         return
     refused = {
         "compile=True": given["compile"],
+        "activation_checkpointing=True": given["activation_checkpointing"],
         f"averaging={given['averaging']!r}": given["averaging"] is not None,
         'precision="fp16"': given["precision"] == "fp16",
         'microbatch_size="auto"': given["microbatch_size"] == "auto",

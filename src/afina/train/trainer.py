@@ -346,6 +346,7 @@ class Trainer:
                 device=self._device(),
                 precision=self.precision,
                 compiled=self.compile,
+                recompute=self.activation_checkpointing,
                 halve=self.microbatch_size == "auto",
                 seed=self.seed,
                 processes=processes,
