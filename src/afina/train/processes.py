@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from afina.errors import AfinaError, PeerError
 
@@ -170,11 +172,7 @@ def current_processes(device: torch.device = CPU) -> Iterator[Processes]:
         return
     device = own_device(device, os.environ)
     with naming_lost_peers("Start all of them again."):
-        if device.type == "cuda":
-            torch.cuda.set_device(device)
-            dist.init_process_group("nccl", device_id=device)
-        else:
-            dist.init_process_group("gloo")
+        _open_group(device)
     try:
         yield Processes(dist.get_rank(), dist.get_world_size(), device)
     except PeerError:
@@ -185,6 +183,20 @@ def current_processes(device: torch.device = CPU) -> Iterator[Processes]:
         dist.destroy_process_group()
         raise
     dist.destroy_process_group()
+
+
+def _open_group(device: torch.device) -> None:
+    store, rank, n_processes = next(rendezvous("env://"))
+    # The launcher's store outlives a group: a second one would find the addresses of the first.
+    number = store.add(f"afina/opened by {rank}", 1)
+    at = PrefixStore(f"afina/{number}", store)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        dist.init_process_group(
+            "nccl", store=at, rank=rank, world_size=n_processes, device_id=device
+        )
+    else:
+        dist.init_process_group("gloo", store=at, rank=rank, world_size=n_processes)
 
 
 def own_device(device: torch.device, environ: Mapping[str, str]) -> torch.device:
