@@ -335,3 +335,28 @@ def test_wrong_use_is_refused(tmp_path) -> None:
     Trainer(network(), **settings).fit(rows())
     with pytest.raises(StorageError, match="must hold no run yet"):
         Trainer(network(), **settings).fit(rows())
+
+
+def test_patience_is_extended_while_the_signs_say_so() -> None:
+    """A net that knows its rows by heart and still shrinks goes on past its patience, and says so."""
+    generator = torch.Generator().manual_seed(0)
+    x, val = (torch.randn(n, 30, generator=generator) for n in (24, 40))
+    y, val_y = (torch.randint(0, 2, (n,), generator=generator) for n in (24, 40))
+
+    def fit(**settings):
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Linear(30, 64), nn.ReLU(), nn.Linear(64, 2))
+        arguments = {"loss": nn.CrossEntropyLoss(), "lr": 0.01, "max_epochs": 400, "patience": 40}
+        return Trainer(net, **arguments | settings).fit((x, y), (val, val_y))
+
+    plain = fit(weight_decay=1.0).stop
+    asked = {"patience_extends_while": "grokking", "patience_budget": 3.0}
+    result = fit(weight_decay=1.0, **asked)
+    undecayed = fit(**asked).stop
+    extended = [e for e in result.history if isinstance(e, EvalEvent) and e.extended]
+
+    assert plain.reason == result.stop.reason == undecayed.reason == "patience"
+    assert len(extended) == result.stop.step - plain.step > 0
+    assert f"was extended by {len(extended)} evaluations" in result.stop.why
+    assert undecayed.step == plain.step
+    assert "not extended: weight decay is off" in undecayed.why

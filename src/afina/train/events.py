@@ -51,12 +51,14 @@ class EvalEvent(NamedTuple):
         epoch: epochs finished so far.
         metrics: `val/loss` and the scores, by name.
         best: whether the monitored metric is the best so far.
+        extended: whether training goes on only because patience is extended.
     """
 
     step: int
     epoch: int
     metrics: Mapping[str, float]
     best: bool
+    extended: bool = False
 
 
 class CheckpointEvent(NamedTuple):

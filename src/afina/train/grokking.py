@@ -93,10 +93,7 @@ def decayed_weights(
 ) -> list[nn.Parameter]:
     """List the parameters that decay shrinks, decoupled or not, each once."""
     found = {
-        id(p): p
-        for group in optimizer.param_groups
-        if _decay_of(group)
-        for p in group["params"]
+        id(p): p for group in optimizer.param_groups if _decay_of(group) for p in group["params"]
     }
     return list((found | {id(p): p for p in l2_params}).values())
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from afina.storage import lock_folder
 from afina.train.checkpoint import CheckpointPlan, Keeper
 from afina.train.events import (
     CheckpointEvent,
@@ -107,6 +108,17 @@ class Journal:
         extra = {**extra, "metrics_bytes": self.metrics.sync()}
         path = self.keeper.save(state, trees, extra, value)
         self._tell(CheckpointEvent(state.step, path))
+
+
+def take_folder(folder: Path | None, stack: ExitStack) -> None:
+    """Make the run folder, if there is to be one, and keep other processes out of it.
+
+    Raises:
+        LockedError: another process is using it.
+    """
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(lock_folder(folder))
 
 
 def open_journal(

@@ -13,6 +13,7 @@ from afina.optim import AveragingName, add_l2_grad_
 from afina.train.batches import Batch, Data
 from afina.train.events import EpochEvent, EvalEvent, Event, StepEvent, StopEvent, StopReason
 from afina.train.gradient import GradientPlan, cut_window, mean_gradient, sum_of_batch
+from afina.train.grokking import SignReader
 from afina.train.kept import kept_buffers
 from afina.train.precision import next_scale
 from afina.train.state import TrainState, copied_state
@@ -51,6 +52,8 @@ class Job:
         monitor: the metric that decides what is best.
         average_from: epochs finished before the average of the weights begins.
         evaluate: gives `val/loss` and scores by name; none without validation rows.
+        read_signs: `(train loss, validation loss) -> signs` of late generalization; none: nobody
+            asks whether patience is to be extended.
         notify: tells observers; gives the reason if one asks to stop.
         checkpoint: called between steps, with the monitored metric where one was just
             computed; saves what is due. Raises `Interrupted` after saving if a signal came.
@@ -69,6 +72,7 @@ class Job:
     l2: float
     l2_params: Sequence[nn.Parameter]
     evaluate: Callable[[], Mapping[str, float]] | None = None
+    read_signs: SignReader | None = None
     notify: Callable[[Event], str | None] = lambda _event: None
     checkpoint: Callable[[TrainState, float | None], None] = lambda _state, _value: None
 
@@ -151,16 +155,16 @@ def _end_epoch(job: Job, state: TrainState, asked: str | None) -> StopEvent | No
     """Close the epoch, look at the validation rows, and say whether training is over."""
     at_limit = state.step == job.limits.max_steps
     whole = state.step_in_epoch == job.data.steps_per_epoch or not (asked or at_limit)
+    mean = state.epoch_loss / state.epoch_weight if state.epoch_weight else math.nan
     if whole:
         _average(job, state, "swa")
         state.epoch += 1
-        mean = state.epoch_loss / state.epoch_weight if state.epoch_weight else math.nan
         asked = job.notify(EpochEvent(state.step, state.epoch, mean)) or asked
         state.step_in_epoch, state.epoch_loss, state.epoch_weight = 0, 0.0, 0.0
     over = bool(asked) or at_limit or state.epoch >= job.limits.max_epochs
     value = None
     if job.evaluate is not None and (over or state.epoch % job.limits.eval_every == 0):
-        value, asked_too = _evaluate(job, state, job.evaluate)
+        value, asked_too = _evaluate(job, state, job.evaluate, mean)
         asked = asked or asked_too
     stop = _stop(job, state, asked)
     if stop is None:
@@ -178,7 +182,7 @@ def _average(job: Job, state: TrainState, name: AveragingName) -> None:
 
 
 def _evaluate(
-    job: Job, state: TrainState, evaluate: Callable[[], Mapping[str, float]]
+    job: Job, state: TrainState, evaluate: Callable[[], Mapping[str, float]], train_loss: float
 ) -> tuple[float, str | None]:
     with state.averaged(job.model):
         metrics = dict(evaluate())
@@ -187,10 +191,12 @@ def _evaluate(
                 f"monitor must be one of {sorted(metrics)}, however: monitor={job.monitor!r}."
             )
         value = metrics[job.monitor]
-        best = state.stopping.update(value, step=state.step, epoch=state.epoch)
+        signs = None if job.read_signs is None else job.read_signs(train_loss, metrics["val/loss"])
+        stopping = state.stopping
+        best = stopping.update(value, step=state.step, epoch=state.epoch, signs=signs)
         if best:
             state.best_weights = copied_state(job.model)
-    return value, job.notify(EvalEvent(state.step, state.epoch, metrics, best))
+    return value, job.notify(EvalEvent(state.step, state.epoch, metrics, best, stopping.extending))
 
 
 def _stop(job: Job, state: TrainState, asked: str | None) -> StopEvent | None:
@@ -199,10 +205,7 @@ def _stop(job: Job, state: TrainState, asked: str | None) -> StopEvent | None:
     if asked:
         reason, why = "observer", asked
     elif job.evaluate is not None and stopping.exhausted:
-        reason, why = (
-            "patience",
-            (f"{job.monitor} has not improved for {stopping.n_without} evaluations"),
-        )
+        reason, why = "patience", stopping.why(job.monitor)
     elif limits.max_steps is not None and state.step >= limits.max_steps:
         reason, why = "max_steps", f"max_steps={limits.max_steps} was reached"
     elif state.epoch >= limits.max_epochs:

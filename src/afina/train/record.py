@@ -43,7 +43,8 @@ class MetricsLog:
                 kind="epoch", step=event.step, epoch=event.epoch, **{"train/loss": event.loss}
             )
         elif isinstance(event, EvalEvent):
-            self._line(kind="eval", step=event.step, epoch=event.epoch, **event.metrics)
+            extended = {"extended": True} if event.extended else {}
+            self._line(kind="eval", step=event.step, epoch=event.epoch, **event.metrics, **extended)
         elif isinstance(event, StopEvent):
             self._line(kind="stop", **event._asdict())
 

@@ -8,8 +8,11 @@ from torch.optim import Optimizer
 from torch.utils.data import DistributedSampler
 
 from afina.errors import ConfigError
-from afina.optim import make_optimizer, make_schedule
+from afina.optim import Average, make_optimizer, make_schedule
+from afina.train.precision import FIRST_SCALE
 from afina.train.processes import Processes
+from afina.train.state import TrainState
+from afina.train.stopping import Stopping, make_extension
 
 DEFAULT_LR = 1e-3
 
@@ -50,6 +53,8 @@ SAME_AT_RESUME = (
     "max_grad_norm",
     "schedule",
     "warmup_steps",
+    "patience_extends_while",
+    "patience_budget",
     "monitor",
 )
 
@@ -75,6 +80,7 @@ def check_settings(given: Mapping[str, Any]) -> None:
             )
     _check_sizes(given["batch_size"], given["microbatch_size"])
     _check_optimizer(given["optimizer"], given["lr"], given["weight_decay"])
+    first_state(given)  # averages and patience check their own
     _check_execution(given)
     _check_sharding(given)
     monitor = given["monitor"]
@@ -97,6 +103,25 @@ def settings_to_keep(given: Mapping[str, Any], steps_per_epoch: int | None) -> d
         if not isinstance(kept[name], str):
             kept[name] = None
     return {**kept, "steps_per_epoch": steps_per_epoch}
+
+
+def first_state(given: Mapping[str, Any]) -> TrainState:
+    """Give the state of a run that has not begun."""
+    extension = make_extension(
+        given["patience_extends_while"],
+        patience=given["patience"],
+        budget=given["patience_budget"],
+    )
+    stopping = Stopping(
+        bool(given["higher_is_better"]), given["patience"], given["min_delta"], extension=extension
+    )
+    size = given["microbatch_size"]
+    state = TrainState(stopping, microbatch_size=None if isinstance(size, str) else size)
+    if given["precision"] == "fp16":
+        state.loss_scale = FIRST_SCALE
+    if given["averaging"] is not None:
+        state.average = Average(given["averaging"], decay=given["ema_decay"])
+    return state
 
 
 def chosen_optimizer(model: nn.Module, given: Mapping[str, Any]) -> Optimizer:

@@ -11,22 +11,22 @@ from torch import nn
 from torch.optim import Optimizer
 
 from afina.errors import ConfigError
-from afina.optim import Average, AveragingName, OptimizerName, ScheduleName, decayed_parameters
-from afina.storage import lock_folder
+from afina.optim import AveragingName, OptimizerName, ScheduleName, decayed_parameters
 from afina.train import rng
 from afina.train.batches import Data, eval_batches, input_batches, make_data
 from afina.train.checkpoint import CheckpointPlan
 from afina.train.evaluate import Scores, evaluate_batches, predict_batches
 from afina.train.events import Event, Observer, StopEvent
 from afina.train.execution import BatchNorm, Sharding, plan_gradient, spread
+from afina.train.grokking import SignReader, make_sign_reader
 from afina.train.interrupts import StopRequest, stop_requests
-from afina.train.journal import Journal, open_journal
+from afina.train.journal import Journal, open_journal, take_folder
 from afina.train.kept import kept_optimizer, kept_weights
 from afina.train.loop import Job, Limits, train
 from afina.train.loss import Loss, WeightedLoss, make_weighted_loss
 from afina.train.lr_range import LrRange, run_range
 from afina.train.modes import has_batch_norm, train_mode
-from afina.train.precision import FIRST_SCALE, Precision
+from afina.train.precision import Precision
 from afina.train.processes import ALONE, Processes, current_processes, naming_lost_peers, only_first
 from afina.train.resume import conditions, extend, find_snapshot, same_conditions, shared_snapshot
 from afina.train.settings import (
@@ -34,10 +34,12 @@ from afina.train.settings import (
     check_settings,
     chosen_optimizer,
     chosen_schedule,
+    first_state,
     settings_to_keep,
 )
-from afina.train.state import TrainState, all_tensors, end_on_best, load_tensors
-from afina.train.stopping import Stopping
+from afina.train.state import TrainState
+from afina.train.stopping import ExtendsWhile
+from afina.train.tensors import all_tensors, end_on_best, load_tensors
 
 EVAL_ROWS = 4096
 
@@ -102,6 +104,10 @@ class Trainer:
         max_steps: most steps.
         eval_every: epochs between evaluations.
         patience: evaluations without improvement before training stops; none: never.
+        patience_extends_while: `"grokking"`: wait longer while late generalization is possible;
+            see `afina.train.stopping.Extension`. None: patience is patience.
+        patience_budget: patience is extended to at most so many times the steps at which it first
+            ran out.
         min_delta: what counts as an improvement.
         monitor: the metric that decides what is best.
         higher_is_better: direction of `monitor`; known for losses.
@@ -150,6 +156,8 @@ class Trainer:
     max_steps: int | None = None
     eval_every: int = 1
     patience: int | None = None
+    patience_extends_while: ExtendsWhile | None = None
+    patience_budget: float = 50.0
     min_delta: float = 0.0
     monitor: str = "val/loss"
     higher_is_better: bool | None = None
@@ -205,7 +213,7 @@ class Trainer:
             stack.enter_context(rng.isolated())
             stack.enter_context(rng.deterministic())
             stack.enter_context(train_mode(self.model))
-            only_first(processes, lambda: self._take_folder(stack))
+            only_first(processes, lambda: take_folder(self.folder, stack))
             request = stack.enter_context(stop_requests(active=self.folder is not None))
             model = stack.enter_context(spread(self.model, processes, self.sharding))
             trainer = self if model is self.model else replace(self, model=model)
@@ -262,13 +270,8 @@ class Trainer:
             stack.enter_context(kept_optimizer(optimizer))
             self.model.zero_grad(set_to_none=True)
             job = self._job(self._data(data), optimizer, stack)
-            state = self._first_state()
+            state = first_state(vars(self))
             return run_range(job, state, lowest=lowest, highest=highest, n_steps=n_steps)
-
-    def _take_folder(self, stack: ExitStack) -> None:
-        if self.folder is not None:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(lock_folder(self.folder))
 
     def _fit(
         self,
@@ -284,7 +287,7 @@ class Trainer:
         optimizer = chosen_optimizer(self.model, vars(self))
         self.model.zero_grad(set_to_none=True)
         job = self._job(source, optimizer, stack, processes)
-        state = self._first_state()
+        state = first_state(vars(self))
         settings = settings_to_keep(vars(self), source.steps_per_epoch)
         limits = {**vars(self.limits), "validation": val is not None, "resume": resume}
         check_processes(vars(self), data, processes, kept={**settings, **limits})
@@ -320,6 +323,7 @@ class Trainer:
         job = replace(
             job,
             evaluate=None if val is None else lambda: self._validate(val, processes),
+            read_signs=self._sign_reader(job, val),
             notify=journal.notify,
             checkpoint=journal.checkpoint,
         )
@@ -364,15 +368,17 @@ class Trainer:
             l2_params=decayed_parameters(self.model) if self.l2 else (),
         )
 
-    def _first_state(self) -> TrainState:
-        stopping = Stopping(bool(self.higher_is_better), self.patience, self.min_delta)
-        size = self.microbatch_size
-        state = TrainState(stopping, microbatch_size=None if isinstance(size, str) else size)
-        if self.precision == "fp16":
-            state.loss_scale = FIRST_SCALE
-        if self.averaging is not None:
-            state.average = Average(self.averaging, decay=self.ema_decay)
-        return state
+    def _sign_reader(self, job: Job, val: Any) -> SignReader | None:
+        if self.patience_extends_while is None:
+            return None
+        return make_sign_reader(
+            self.model,
+            job.optimizer,
+            l2_params=job.l2_params,
+            outputs=lambda: self.predict(
+                next(iter(eval_batches(val, EVAL_ROWS, self._device()))).x
+            ),
+        )
 
     def _data(self, data: Any) -> Data:
         return make_data(
