@@ -107,7 +107,9 @@ def _decay_of(group: Mapping[str, Any]) -> float:
 
 def weight_norm(weights: Sequence[Tensor]) -> float:
     """Compute the 2-norm over all weights together."""
-    return math.hypot(*(float(torch.linalg.vector_norm(w.detach())) for w in weights))
+    norms = (torch.linalg.vector_norm(w.detach()) for w in weights)
+    # Of a sharded weight each process holds a part: the number of its norm alone is the part's.
+    return math.hypot(*(float(n.full_tensor() if hasattr(n, "full_tensor") else n) for n in norms))
 
 
 def output_scale(outputs: Any) -> float:
