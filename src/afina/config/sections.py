@@ -162,6 +162,9 @@ class TrainConfig:
     activation_checkpointing: bool = False
     """Keep fewer activations in memory, and compute them again for the gradient (slower)."""
 
+    sharding: Literal["fsdp2", "none"] = "none"
+    """Under torchrun: keep only a share of the weights in each process (`fsdp2`)."""
+
     averaging: Literal["ema", "swa", "none"] = "none"
     """Validate, and end on, a running average of the weights: exponential (`ema`, every step) or
     plain (`swa`, every epoch's end)."""
@@ -215,6 +218,13 @@ class StopConfig:
 
     patience: Count | None = 16
     """Evaluations (one an epoch) without improvement before training stops; none: never."""
+
+    patience_extends_while: Literal["grokking", "none"] = "none"
+    """Wait longer than `patience` while the network may still generalize late (`grokking`): its
+    training loss is at its floor, validation far behind, and weight decay still shrinks it."""
+
+    patience_budget: Annotated[float, Field(ge=1)] = 50.0
+    """Patience is extended to at most so many times the steps at which it first ran out."""
 
     min_delta: NonNegative = 0.0
     """What counts as an improvement of the monitored metric."""

@@ -63,6 +63,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
         precision: str = "float32",
         compile: bool = False,  # noqa: A002 - the setting's name
         activation_checkpointing: bool = False,
+        sharding: str = "none",
         averaging: str = "none",
         ema_decay: float = 0.999,
         averaging_start: int = 0,
@@ -79,57 +80,13 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
         label_smoothing: float = 0.0,
         threads: int | str = "auto",
         patience: int | None = 16,
+        patience_extends_while: str = "none",
+        patience_budget: float = 50.0,
         min_delta: float = 0.0,
         monitor: str = "val/loss",
     ) -> None:
-        self.kinds = kinds
-        self.val_frac = val_frac
-        self.random_state = random_state
-        self.run_dir = run_dir
-        self.scaling = scaling
-        self.categories = categories
-        self.encodings = encodings
-        self.onehot_max = onehot_max
-        self.embedding_dim = embedding_dim
-        self.min_count = min_count
-        self.unknown_rate = unknown_rate
-        self.impute = impute
-        self.n_blocks = n_blocks
-        self.d_block = d_block
-        self.residual = residual
-        self.activation = activation
-        self.norm = norm
-        self.norm_place = norm_place
-        self.norm_momentum = norm_momentum
-        self.norm_eps = norm_eps
-        self.dropout = dropout
-        self.init = init
-        self.init_constant = init_constant
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.microbatch_size = microbatch_size
-        self.batchnorm = batchnorm
-        self.precision = precision
-        self.compile = compile
-        self.activation_checkpointing = activation_checkpointing
-        self.averaging = averaging
-        self.ema_decay = ema_decay
-        self.averaging_start = averaging_start
-        self.optimizer = optimizer
-        self.lr = lr
-        self.momentum = momentum
-        self.beta1 = beta1
-        self.beta2 = beta2
-        self.weight_decay = weight_decay
-        self.l2 = l2
-        self.schedule = schedule
-        self.warmup_steps = warmup_steps
-        self.max_grad_norm = max_grad_norm
-        self.label_smoothing = label_smoothing
-        self.threads = threads
-        self.patience = patience
-        self.min_delta = min_delta
-        self.monitor = monitor
+        # As scikit-learn wants it: every argument, untouched, under its own name.
+        self.__dict__.update({k: value for k, value in locals().items() if k != "self"})
 
     def __sklearn_tags__(self) -> Any:
         """Say what scikit-learn's checks and meta-estimators ask."""

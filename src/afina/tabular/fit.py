@@ -6,7 +6,8 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,6 +33,15 @@ from afina.tabular.run_folder import (
 )
 from afina.tabular.split_file import write_split
 from afina.tabular.training import Plan, make_plan, train_model
+from afina.train import (
+    ALONE,
+    Processes,
+    Result,
+    all_together,
+    current_processes,
+    naming_lost_peers,
+    only_first,
+)
 
 
 def fit_table(
@@ -47,7 +57,8 @@ def fit_table(
     """Train a network on a table file, and write a run folder with model, scores and report.
 
     Nothing is written before the table was read and understood. With `overwrite`, the new run
-    is made beside the old one and takes its place only when it is complete.
+    is made beside the old one and takes its place only when it is complete. Where torchrun
+    started several processes, all read the table and train together; the first alone writes.
 
     Args:
         table: the file; none: the small table that ships with afina.
@@ -67,22 +78,49 @@ def fit_table(
         StorageError: the run folder is taken or cannot be written.
         NonFiniteError: training gave a number that is not finite.
         Interrupted: SIGINT or SIGTERM came; the state was saved if there was any.
+        PeerError: another process of the run ended, or does not answer.
     """
     started = time.monotonic()
     config = settle(config or Config())
     path, target = _what_to_fit(table, target)
-    final = choose_folder(out, path.name.split(".")[0], overwrite=overwrite)
-    told = listen or (lambda _event: None)
-    prepared, plan = read_and_plan(path, target, config, val, told)
-    run = _beside(final) if final.exists() and any(final.iterdir()) else final
-    files = run_files(path, val, config, prepared, plan)
-    with begin_folder(run, files), resumable(run):
-        write_log(run, f"began: {path}, target {target!r}, {prepared.sides.how}")
-        told(Started(run, config.train.max_epochs))
-        result = train_model(plan, config, run_dir=run, listen=told)
-        made = Run(run, str(path), config, prepared, plan, started)
-        outcome = finish_run(made, result, told)
-    return outcome if run == final else _replace(final, outcome)
+    with current_processes() as processes, naming_lost_peers("Fit again."):
+        told = (listen if processes.first else None) or (lambda _event: None)
+        final = shared_folder(
+            processes, lambda: choose_folder(out, path.name.split(".")[0], overwrite=overwrite)
+        )
+        prepared, plan = all_together(
+            processes, lambda: read_and_plan(path, target, config, val, told, processes)
+        )
+        run = shared_folder(processes, lambda: _beside(final) if _is_full(final) else final)
+        with contextlib.ExitStack() as stack:
+            only_first(
+                processes,
+                lambda: stack.enter_context(
+                    begin_folder(run, run_files(path, val, config, prepared, plan))
+                ),
+            )
+            stack.enter_context(resumable(run, processes))
+            if processes.first:
+                write_log(run, f"began: {path}, target {target!r}, {prepared.sides.how}")
+            told(Started(run, config.train.max_epochs))
+            result = train_model(plan, config, run_dir=run, listen=told)
+            made = Run(run, str(path), config, prepared, plan, started)
+            outcome = finish_together(made, result, told, processes)
+        if run != final:
+            only_first(processes, lambda: _replace(final, run))
+        return replace(outcome, run=final)
+
+
+def finish_together(run: Run, result: Result, listen: Listener, processes: Processes) -> Outcome:
+    """Let the first process write what stands at the end; give its outcome to all."""
+    outcome = only_first(processes, lambda: finish_run(run, result, listen))
+    summary = processes.broadcast_json(None if outcome is None else outcome.summary)
+    return Outcome(run.folder, summary, run.prepared.schema)
+
+
+def shared_folder(processes: Processes, choose: Callable[[], Path]) -> Path:
+    """Let the first process choose a folder, and all take it."""
+    return Path(processes.broadcast_json(os.fspath(only_first(processes, choose) or "")))
 
 
 def read_and_plan(
@@ -91,6 +129,7 @@ def read_and_plan(
     config: Config,
     val: Path | None,
     listen: Listener,
+    processes: Processes = ALONE,
     *,
     threads: int | None = None,
     lr: float | None = None,
@@ -109,6 +148,9 @@ def read_and_plan(
         threads=threads,
         lr=lr,
     )
+    if threads is None and isinstance(config.train.threads, str):
+        plan = replace(plan, threads=max(1, plan.threads // processes.n_processes))
+    plan = replace(plan, lr=processes.broadcast_json(plan.lr))
     listen(
         Learned(
             schema=prepared.schema,
@@ -159,12 +201,14 @@ def split_bytes(prepared: Prepared) -> bytes:
 
 
 @contextlib.contextmanager
-def resumable(run: Path) -> Iterator[None]:
+def resumable(run: Path, processes: Processes = ALONE) -> Iterator[None]:
     """Say with every failure what is left of the run, and how to go on."""
+    log = write_log if processes.first else _write_nothing
     try:
-        yield
+        with naming_lost_peers():
+            yield
     except (AfinaError, Interrupted) as error:
-        write_log(run, f"stopped: {error}")
+        log(run, f"stopped: {error}")
         more = f" Go on with it: afina resume {run}" if has_checkpoint(run) else ""
         if isinstance(error, NonFiniteError):
             kept = f" Its checkpoints stay in {run}." if more else ""
@@ -174,7 +218,7 @@ def resumable(run: Path) -> Iterator[None]:
     except KeyboardInterrupt:
         if not has_checkpoint(run):
             raise
-        write_log(run, "stopped while results were written")
+        log(run, "stopped while results were written")
         message = f"Stopped while results were written. Go on with it: afina resume {run}"
         raise Interrupted(message, signal.SIGINT) from None
 
@@ -196,21 +240,28 @@ def _read(path: Path, config: Config, listen: Listener) -> TableOf:
     return TableOf(table, str(path))
 
 
+def _write_nothing(_run: Path, _line: str) -> None:
+    """Leave the log to the first process."""
+
+
+def _is_full(folder: Path) -> bool:
+    return folder.exists() and any(folder.iterdir())
+
+
 def _beside(final: Path) -> Path:
     """Name a folder for a run that will take another one's place."""
     with lock_folder(final):  # refuses while somebody is training there
         return final.with_name(f"{final.name}.new-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}")
 
 
-def _replace(final: Path, outcome: Outcome) -> Outcome:
+def _replace(final: Path, run: Path) -> None:
     """Put a complete run where the old one was."""
     try:
         with lock_folder(final):
             remove_folder(final)
-        outcome.run.rename(final)
+        run.rename(final)
     except OSError as error:
         raise StorageError(
             f"{final} must give way to the new run, however: {error}. "
-            f"The new run is complete in {outcome.run}."
+            f"The new run is complete in {run}."
         ) from error
-    return Outcome(final, outcome.summary, outcome.schema)

@@ -11,8 +11,8 @@ from afina.errors import AfinaWarning, CheckpointError
 from afina.tabular.artifact import read_schema, write_schema
 from afina.tabular.environment import describe_environment, name_differences
 from afina.tabular.events import Finished, Listener, Started
-from afina.tabular.finish import Outcome, Run, finish_run
-from afina.tabular.fit import read_and_plan, resumable, split_bytes
+from afina.tabular.finish import Outcome, Run
+from afina.tabular.fit import finish_together, read_and_plan, resumable, split_bytes
 from afina.tabular.prepare import Prepared
 from afina.tabular.run_folder import (
     Begun,
@@ -22,7 +22,8 @@ from afina.tabular.run_folder import (
     read_settings,
     write_log,
 )
-from afina.tabular.training import train_model
+from afina.tabular.training import Plan, train_model
+from afina.train import Processes, all_together, current_processes, naming_lost_peers
 
 
 def resume_run(run: str | Path, *, listen: Listener | None = None) -> Outcome:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -127,6 +127,8 @@ def make_trainer(
     """Give the trainer that the settings ask for."""
     model, train, stop, keep = plan.built.model, config.train, config.stop, config.checkpoint
     smoothing = train.label_smoothing if model.n_classes else 0.0
+    waits = plan.val is not None and stop.patience_extends_while != "none"
+    extends: Literal["grokking"] | None = "grokking" if waits else None
     return Trainer(
         model.network,
         loss=nn.CrossEntropyLoss(label_smoothing=smoothing) if model.n_classes else nn.MSELoss(),
@@ -146,11 +148,14 @@ def make_trainer(
         precision=train.precision,
         compile=train.compile,
         activation_checkpointing=train.activation_checkpointing,
+        sharding=None if train.sharding == "none" else train.sharding,
         averaging=None if train.averaging == "none" else train.averaging,
         ema_decay=train.ema_decay,
         averaging_start=train.averaging_start,
         max_epochs=train.max_epochs,
         patience=None if plan.val is None else stop.patience,
+        patience_extends_while=extends,
+        patience_budget=stop.patience_budget,
         min_delta=stop.min_delta,
         monitor=stop.monitor if stop.monitor.startswith("val/") else f"val/{stop.monitor}",
         higher_is_better=plan.higher_is_better,
