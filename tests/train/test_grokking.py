@@ -1,6 +1,9 @@
 """Signs of late generalization are read as they are, and the net is left as it was."""
 
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -171,6 +174,44 @@ def test_weight_norm(generator) -> None:
     together = torch.cat([w.double().flatten() for w in weights])
 
     assert weight_norm(weights) == pytest.approx(together.norm().item(), rel=1e-6)
+
+
+SHARDED = """
+import torch
+from torch import distributed, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from afina.train.grokking import weight_norm
+
+distributed.init_process_group("gloo")
+torch.manual_seed(0)
+net = nn.Sequential(nn.Linear(5, 7), nn.Linear(7, 3))
+whole = weight_norm(list(net.parameters()))
+fully_shard(net, mesh=init_device_mesh("cpu", (2,)))
+part = float(torch.linalg.vector_norm(net[0].weight.detach()))
+told = [None, None]
+distributed.all_gather_object(told, (weight_norm(list(net.parameters())), part))
+assert all(abs(norm - whole) < 1e-5 for norm, _ in told), (told, whole)
+assert told[0][1] != told[1][1], "seeded fault: each process takes its own part's norm"
+distributed.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+def test_weight_norm_of_shards(tmp_path) -> None:
+    """Of weights that are spread over two processes, both read the norm of the whole."""
+    program = tmp_path / "sharded.py"
+    program.write_text(SHARDED)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    run = subprocess.run(
+        [*torchrun, "--nproc-per-node", "2", str(program)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+    assert run.returncode == 0, run.stderr
 
 
 @given(
