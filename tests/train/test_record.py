@@ -1,8 +1,14 @@
 """metrics.jsonl."""
 
+import contextlib
 import json
+import resource
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
+
+from afina.errors import CheckpointError, StorageError
 from afina.train.events import CheckpointEvent, EpochEvent, EvalEvent, StepEvent, StopEvent
 from afina.train.record import MetricsLog
 
@@ -21,7 +27,8 @@ def test_one_line_a_record_and_nan_is_null(tmp_path: Path) -> None:
         StopEvent(3, 1, "max_epochs", "why", None, None, None, None),
     ):
         log.write(event)
-    assert log.sync() == path.stat().st_size
+    assert log.flush() == path.stat().st_size
+    log.make_durable()
     log.close()
     records = [json.loads(line) for line in path.read_text().splitlines()]
 
@@ -54,3 +61,46 @@ def test_a_resume_goes_back_to_the_checkpoint(tmp_path: Path) -> None:
 
     assert path.read_text().splitlines()[0] == '{"a": 1}'
     assert json.loads(path.read_text().splitlines()[1])["kind"] == "epoch"
+
+
+def test_fewer_bytes_than_the_checkpoint_counts_are_an_error(tmp_path: Path) -> None:
+    """A log that was cut short is refused, and not filled up with zeros."""
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"a": 1}\n')
+
+    with pytest.raises(CheckpointError, match=r"must have the 10 bytes .* it has 9"):
+        MetricsLog(path, every=1, size=10)
+    assert path.read_bytes() == b'{"a": 1}\n'
+
+
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """Let no file of this process grow beyond 4 KiB: a write then fails with EFBIG."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def fill(log: MetricsLog) -> None:
+    """Write more than fits."""
+    for step in range(2000):
+        log.write(EpochEvent(step, 1, 0.5))
+
+
+@pytest.mark.usefixtures("full_disk")
+@pytest.mark.parametrize("ask", [fill, MetricsLog.flush, MetricsLog.close])
+def test_a_full_disk_is_an_error_wherever_it_shows(
+    tmp_path: Path, ask: Callable[[MetricsLog], object]
+) -> None:
+    """What cannot be written is a StorageError with path and code: at a record, flush or end."""
+    log = MetricsLog(tmp_path / "metrics.jsonl", every=1, size=0)
+    for step in range(80):  # more than 4 KiB, less than a file's buffer
+        log.write(EpochEvent(step, 1, 0.5))
+
+    with pytest.raises(StorageError, match=r"metrics.jsonl must be writable.*EFBIG"):
+        ask(log)
+    with contextlib.suppress(StorageError):
+        log.close()

@@ -100,7 +100,8 @@ def make_folder(path: Path) -> None:
         for place in reversed(missing):
             place.mkdir(exist_ok=True)
             _sync_folder(place.parent)
-        path.mkdir(exist_ok=True)  # an error where it is a file
+        if not path.is_dir():
+            path.mkdir()  # an error that says what is there
     except OSError as reason:
         raise _storage_error("made", path, reason) from reason
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from afina.storage import lock_folder
+from afina.storage import lock_folder, make_folder
 from afina.train.checkpoint import CheckpointPlan, Keeper
 from afina.train.events import (
     CheckpointEvent,
@@ -87,27 +87,41 @@ class Journal:
         """
         if self.folder is None:
             return
+        self._tell_finished()
         due = self.keeper is not None and self.keeper.due(state, value)
         # A signal may have come to one rank only, and rank 0's clock decides for all.
         signum, due_anywhere = self.processes.agree([self.request.signum or 0, int(due)])
         if not signum and not due_anywhere:
             return
-        self.save(state, value)
+        self._begin(state, value)
         self.request.signum = signum or None
-        if state.stop is None:
+        if signum and state.stop is None:
+            self._end()
             saved_in = self.folder / "checkpoints"
             self.request.leave_if_asked(step=state.step, saved_in=saved_in)
 
-    def save(self, state: TrainState, value: float | None = None) -> None:
-        """Write a checkpoint now, where there is a run folder."""
-        if self.folder is None:
-            return
+    def save(self, state: TrainState) -> None:
+        """Write a checkpoint, where there is a run folder, and wait until it is durable."""
+        if self.folder is not None:
+            self._begin(state, None)
+            self._end()
+
+    def _begin(self, state: TrainState, value: float | None) -> None:
+        """Copy a checkpoint; it is written, after its metrics, while training goes on."""
         trees, extra = self.whole(state)  # where it is sharded, all ranks meet here
         if self.keeper is None or self.metrics is None:
             return
-        extra = {**extra, "metrics_bytes": self.metrics.sync()}
-        path = self.keeper.save(state, trees, extra, value)
-        self._tell(CheckpointEvent(state.step, path))
+        extra = {**extra, "metrics_bytes": self.metrics.flush()}
+        self.keeper.save(state, trees, extra, value, first=self.metrics.make_durable)
+
+    def _end(self) -> None:
+        if self.keeper is not None:
+            self.keeper.wait()
+            self._tell_finished()
+
+    def _tell_finished(self) -> None:
+        for path in [] if self.keeper is None else self.keeper.finished():
+            self._tell(CheckpointEvent(int(path.name.removeprefix("step-")), path))
 
 
 def take_folder(folder: Path | None, stack: ExitStack) -> None:
@@ -115,9 +129,10 @@ def take_folder(folder: Path | None, stack: ExitStack) -> None:
 
     Raises:
         LockedError: another process is using it.
+        StorageError: it cannot be made.
     """
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         stack.enter_context(lock_folder(folder))
 
 
@@ -154,6 +169,7 @@ def open_journal(
     def open_files() -> None:
         journal.metrics = MetricsLog(folder / "metrics.jsonl", every=log_every, size=metrics_bytes)
         stack.callback(journal.metrics.close)
-        journal.keeper = Keeper(folder / "checkpoints", plan, higher_is_better=higher_is_better)
+        keeper = Keeper(folder / "checkpoints", plan, higher_is_better=higher_is_better)
+        journal.keeper = stack.enter_context(keeper)  # before the log is closed, it waits
 
     only_first(journal.processes, open_files)

@@ -1,11 +1,13 @@
 """metrics.jsonl: one line a step or evaluation, the same bytes whenever the run is the same run."""
 
+import errno
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
+from afina.errors import CheckpointError, StorageError
+from afina.storage import sync_file
 from afina.train.events import EpochEvent, EvalEvent, Event, StepEvent, StopEvent
 
 
@@ -18,13 +20,27 @@ class MetricsLog:
         path: the file.
         every: of how many steps one is written.
         size: bytes to keep of what is there: 0 for a new run, a checkpoint's figure at resume.
+
+    Raises:
+        StorageError: from any method: the disk is full, or fails.
+        CheckpointError: there are fewer bytes than `size`.
     """
 
     def __init__(self, path: Path, *, every: int, size: int) -> None:
         self.every = every
-        self.file = path.open("ab")
-        self.file.truncate(size)
-        self.file.seek(size)
+        self.path = path
+        found = path.stat().st_size if path.exists() else 0
+        if found < size:  # a truncate would put zeros in the place of what is lost
+            raise CheckpointError(
+                f"{path} must have the {size:,} bytes that the checkpoint counts, however: it has "
+                f"{found:,}. Copy it again from where it is whole, or start a new run."
+            )
+        try:
+            self.file = path.open("ab")
+            self.file.truncate(size)
+            self.file.seek(size)
+        except OSError as reason:
+            raise self._failed(reason) from reason
 
     def write(self, event: Event) -> None:
         """Write a record, if it is of a kind that is logged."""
@@ -48,19 +64,40 @@ class MetricsLog:
         elif isinstance(event, StopEvent):
             self._line(kind="stop", **event._asdict())
 
-    def sync(self) -> int:
-        """Make what was written durable; give its size in bytes."""
-        self.file.flush()
-        os.fsync(self.file.fileno())
+    def flush(self) -> int:
+        """Hand what was written to the system; give the file's size in bytes."""
+        try:
+            self.file.flush()
+        except OSError as reason:
+            raise self._failed(reason) from reason
         return self.file.tell()
+
+    def make_durable(self) -> None:
+        """Make what was flushed durable; may be called from another thread than `write`."""
+        sync_file(self.file.fileno(), self.path)
 
     def close(self) -> None:
         """Close the file."""
-        self.file.close()
+        try:
+            self.file.close()
+        except OSError as reason:
+            raise self._failed(reason) from reason
+
+    def _failed(self, reason: OSError) -> StorageError:
+        error = StorageError(
+            f"{self.path} must be writable, however: {reason.strerror or reason} "
+            f"({errno.errorcode.get(reason.errno or 0, 'no code')}). Make room, or choose another "
+            "folder; the run can be resumed from its last checkpoint."
+        )
+        error.errno = reason.errno
+        return error
 
     def _line(self, **record: Any) -> None:
         clean = {
             key: None if isinstance(value, float) and not math.isfinite(value) else value
             for key, value in record.items()
         }
-        self.file.write(json.dumps(clean).encode() + b"\n")
+        try:
+            self.file.write(json.dumps(clean).encode() + b"\n")
+        except OSError as reason:
+            raise self._failed(reason) from reason
