@@ -16,7 +16,8 @@ from afina.train.modes import has_batch_norm
 from afina.train.precision import Precision, with_autocast
 from afina.train.processes import ALONE, Processes
 from afina.train.recompute import recomputed
-from afina.train.reduction import over_processes
+from afina.train.reduction import over_processes, sum_tensor
+from afina.train.window_norm import WindowNorm
 
 BatchNorm = Literal["microbatch", "window"]
 Sharding = Literal["fsdp2"]
@@ -50,6 +51,7 @@ def plan_gradient(
     precision: Precision,
     compiled: bool,
     recompute: bool,
+    batchnorm: BatchNorm,
     halve: bool,
     seed: int,
     processes: Processes = ALONE,
@@ -65,6 +67,7 @@ def plan_gradient(
         precision: of forward and backward.
         compiled: use torch's compiler.
         recompute: keep fewer activations, and compute them again for the gradient.
+        batchnorm: whose rows batch normalization sees.
         halve: make micro-batches smaller when memory does not suffice.
         seed: of the run.
         processes: who shares the rows of a window.
@@ -81,6 +84,11 @@ def plan_gradient(
     if compiled:
         made = stack.enter_context(compiled_gradient(model, loss, forward, device))
         sum_gradient, mean_gradient = made.sum_gradient, made.mean_gradient
+    window = batchnorm == "window" and has_batch_norm(model)
+    if window:
+        together = None if processes.alone else partial(sum_tensor, processes)
+        norm = WindowNorm(model, loss, forward, sum_over_processes=together)
+        sum_gradient = norm.sum_gradient
     if not processes.alone:
         if sharded:
             from afina.train.sharding import accumulate_sharded  # noqa: PLC0415 - takes a second
@@ -98,6 +106,7 @@ def plan_gradient(
         seed=seed,
         stream="step" if processes.first else f"step/{processes.rank}",
         processes=processes,
-        least=2 if has_batch_norm(model) else 1,
+        least=2 if has_batch_norm(model) and not window else 1,
         even=sharded,
+        all_needed=window,
     )

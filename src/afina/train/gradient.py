@@ -43,6 +43,7 @@ class GradientPlan:
         processes: who shares the rows of a window.
         least: rows that a process must have unless it has none.
         even: every process must have equally many micro-batches.
+        all_needed: every process must have rows of every window.
     """
 
     model: nn.Module
@@ -56,6 +57,7 @@ class GradientPlan:
     processes: Processes = ALONE
     least: int = 1
     even: bool = False
+    all_needed: bool = False
 
 
 def mean_gradient(
@@ -152,6 +154,12 @@ def own_parts(plan: GradientPlan, window: Sequence[Batch], most: int | None) -> 
     """Give the micro-batches of a window that this process runs; all of them if it is alone."""
     if plan.processes.alone:
         return cut_window(window, most)
+    n_rows, n_processes = sum(map(count_rows, window)), plan.processes.n_processes
+    if plan.all_needed and n_rows < n_processes:
+        raise ConfigError(
+            'batchnorm="window" needs a row of every step in each process, however: a step has '
+            f"{n_rows} rows for {n_processes} processes. Use fewer processes or larger batches."
+        )
     own = cut_window(own_rows(window, plan.processes, plan.least), most)
     if not plan.even:
         return own

@@ -69,6 +69,18 @@ def sum_gradients(
     return losses, weights, raised
 
 
+def sum_tensor(processes: Processes, tensor: Tensor) -> Tensor:
+    """Sum a tensor over all ranks; every rank gets the same bits.
+
+    Shape:
+        (*) -> (*)
+    """
+    total = tensor.detach().clone()
+    if not processes.alone:
+        dist.all_reduce(total)
+    return total
+
+
 class MovingBuffers:
     """Buffers that forward passes change, such as batch normalization's running statistics.
 

@@ -180,10 +180,10 @@ def check_processes(
     """
     if processes.alone:
         return
-    if given["batchnorm"] == "window":
+    if given["batchnorm"] == "window" and given["microbatch_size"] == "auto":
         raise ConfigError(
-            'batchnorm="window" needs all rows of a step in one process, however: '
-            f"{processes.n_processes} share them. Use one process, or batchnorm='microbatch'."
+            'batchnorm="window" needs micro-batches of a given size in several processes, however: '
+            'microbatch_size="auto". Give a number of rows.'
         )
     if isinstance(getattr(data, "sampler", None), DistributedSampler):
         raise ConfigError(
@@ -217,6 +217,7 @@ def _check_sharding(given: Mapping[str, Any]) -> None:
     refused = {
         "compile=True": given["compile"],
         "activation_checkpointing=True": given["activation_checkpointing"],
+        'batchnorm="window"': given["batchnorm"] == "window",
         f"averaging={given['averaging']!r}": given["averaging"] is not None,
         'precision="fp16"': given["precision"] == "fp16",
         'microbatch_size="auto"': given["microbatch_size"] == "auto",

@@ -351,6 +351,7 @@ class Trainer:
                 precision=self.precision,
                 compiled=self.compile,
                 recompute=self.activation_checkpointing,
+                batchnorm=self.batchnorm,
                 halve=self.microbatch_size == "auto",
                 seed=self.seed,
                 processes=processes,
