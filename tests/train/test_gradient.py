@@ -108,9 +108,7 @@ def test_seeded_fault_random_numbers_go_on_are_caught(monkeypatch) -> None:
 
 
 def test_memory_that_runs_out_later_halves_that_step(tmp_path: Path) -> None:
-    """In the middle of a run the same step is run again; without dropout the result is that of
-    the whole batch, and a resumed run goes on with the size that was found.
-    """
+    """In the middle of a run the same step is run again; without dropout nothing differs."""
 
     def net(after: int) -> nn.Module:
         torch.manual_seed(0)

@@ -55,9 +55,7 @@ def test_the_suggested_rate_trains() -> None:
 @pytest.mark.parametrize("own", [False, True])
 @pytest.mark.parametrize("settings", [{}, {"averaging": "ema"}, {"microbatch_size": 8}])
 def test_a_range_test_leaves_no_trace(own, settings) -> None:
-    """Weights, running statistics, moments, modes and random numbers are what they were, and a
-    fit that follows gives the same bits as one without.
-    """
+    """Everything is what it was, and a fit that follows gives the same bits as one without."""
 
     def run(*, look: bool) -> dict[str, Tensor]:
         model = network()

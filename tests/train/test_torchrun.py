@@ -26,6 +26,7 @@ SAME = [
     "average",
     "sharded",
     "sharded microbatches",
+    "window norm",
 ]
 """The others differ by their nature: rounding to 8 bits, own dropout, own batch statistics."""
 

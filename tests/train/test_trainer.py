@@ -360,3 +360,25 @@ def test_patience_is_extended_while_the_signs_say_so() -> None:
     assert f"was extended by {len(extended)} evaluations" in result.stop.why
     assert undecayed.step == plain.step
     assert "not extended: weight decay is off" in undecayed.why
+
+
+@pytest.mark.parametrize("microbatch_size", [5, "auto"])
+def test_batch_normalization_over_the_window_is_the_large_batchs(microbatch_size) -> None:
+    """With batchnorm="window", a run in micro-batches ends where the large batch's ends."""
+    x, y = (part.double() for part in rows(100))
+
+    def fit(**settings) -> dict[str, Tensor]:
+        torch.manual_seed(0)
+        net = nn.Sequential(
+            nn.Linear(x.shape[1], 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, y.shape[1])
+        ).double()
+        arguments = {"loss": nn.MSELoss(), "optimizer": "sgd", "lr": 0.01, "batch_size": 32}
+        Trainer(net, max_epochs=3, max_grad_norm=1.0, **arguments | settings).fit((x, y))
+        return net.state_dict()
+
+    whole = fit()
+    window = fit(microbatch_size=microbatch_size, batchnorm="window")
+    for name, value in whole.items():
+        torch.testing.assert_close(window[name], value, rtol=0, atol=1e-10)
+    parts = fit(microbatch_size=5)  # the fault that it guards against
+    assert not torch.allclose(parts["1.running_var"], whole["1.running_var"], atol=1e-4)
