@@ -36,6 +36,7 @@ EXIT_CODES = """\
 | 4 | a checkpoint or model that is damaged, missing or not afina's |
 | 5 | a file or folder that cannot be written: full, read-only, or already there |
 | 6 | a run folder in use by another process |
+| 7 | one of several processes that train together ended or failed |
 | 130 | stopped by Ctrl-C (SIGINT); while training, the state was saved first |
 | 141 | the program that read the output, such as `head`, has ended |
 | 143 | stopped by SIGTERM; while training, the state was saved first |

@@ -61,9 +61,18 @@ class LockedError(AfinaError, RuntimeError):
 
 
 class PeerError(AfinaError, RuntimeError):
-    """Another process of the same run ended, failed or does not answer."""
+    """Another process of the same run ended, failed or does not answer.
+
+    Args:
+        message: what happened, and what to do.
+        relayed: the other process has told its error itself.
+    """
 
     exit_code = 7
+
+    def __init__(self, message: str, *, relayed: bool = False) -> None:
+        super().__init__(message)
+        self.relayed = relayed
 
 
 class NonFiniteError(AfinaError, ArithmeticError):

@@ -1,5 +1,6 @@
 """What stands at the end of `afina fit` and `afina resume`."""
 
+from afina.cli.launch import is_first_process
 from afina.cli.story import tell_end
 from afina.cli.streams import emit, emit_json
 from afina.cli.voice import Voice
@@ -7,13 +8,15 @@ from afina.tabular import Outcome
 
 
 def finish(voice: Voice, outcome: Outcome, *, as_json: bool) -> None:
-    """Tell the end, and print the run folder.
+    """Tell the end, and print the run folder; of several processes, the first alone does.
 
     Args:
         voice: where to tell.
         outcome: of the fit.
         as_json: print an object with the summary in place of the path.
     """
+    if not is_first_process():
+        return
     page = outcome.run / "report.html"
     report = page if page.exists() else None  # a note has said why there is none
     tell_end(voice, run=outcome.run, summary=outcome.summary, report=report)

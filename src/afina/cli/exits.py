@@ -8,8 +8,9 @@ import traceback
 
 import typer
 
+from afina.cli.launch import is_first_process
 from afina.cli.streams import show_error, show_stop
-from afina.errors import AfinaError, Interrupted
+from afina.errors import AfinaError, ConfigError, Interrupted, NonFiniteError, PeerError
 
 USAGE = 2
 NO_SPACE = 5
@@ -33,12 +34,23 @@ def tell_error(error: BaseException, *, debug: bool) -> int:
         raise error
     if debug:
         traceback.print_exception(error)
+    told = not is_first_process() and _is_told_by_first(error)
     if isinstance(error, Interrupted):
-        show_stop(str(error))
+        if not told:
+            show_stop(str(error))
         return error.exit_code
     code, message = _explain(error, debug=debug)
-    show_error(message)
+    if not told:
+        show_error(message)
     return code
+
+
+def _is_told_by_first(error: BaseException) -> bool:
+    """Say whether the first of several processes fails in the same way, and tells it for all."""
+    if isinstance(error, PeerError):
+        return error.relayed
+    alike = (Interrupted, ConfigError, NonFiniteError)
+    return isinstance(error, alike) or hasattr(error, "format_message")
 
 
 def _explain(error: BaseException, *, debug: bool) -> tuple[int, str]:

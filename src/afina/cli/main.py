@@ -16,6 +16,7 @@ from afina.cli.evaluate import evaluate
 from afina.cli.exits import tell_error
 from afina.cli.fit import fit
 from afina.cli.inspect import inspect
+from afina.cli.launch import is_first_process
 from afina.cli.predict import predict
 from afina.cli.report import report
 from afina.cli.resume import resume
@@ -75,7 +76,8 @@ def run_command_line(arguments: Sequence[str]) -> int:
             stream.reconfigure(encoding="utf-8", errors="surrogateescape")
     command = typer.main.get_command(app)
     try:
-        with _termination(), _notes(show="-q" not in arguments and "--quiet" not in arguments):
+        quiet = "-q" in arguments or "--quiet" in arguments or not is_first_process()
+        with _termination(), _notes(show=not quiet):
             with command.make_context("afina", list(arguments)) as context:
                 command.invoke(context)
             sys.stdout.flush()

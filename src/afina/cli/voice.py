@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.text import Text
 
+from afina.cli.launch import is_first_process
 from afina.cli.streams import printable
 
 
@@ -39,10 +40,11 @@ class Voice:
 
 def open_voice(*, quiet: bool, verbose: bool) -> Voice:
     """Look at stderr and the environment, and give a voice that fits."""
+    quiet = quiet or not is_first_process()
     dumb = os.environ.get("TERM", "").lower() in ("dumb", "unknown")
     return Voice(
         console=Console(stderr=True, highlight=False, emoji=False, markup=False),
         quiet=quiet,
-        verbose=verbose,
+        verbose=verbose and not quiet,
         live=sys.stderr.isatty() and not dumb and not quiet,
     )

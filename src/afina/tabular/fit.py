@@ -33,10 +33,10 @@ from afina.tabular.run_folder import (
 )
 from afina.tabular.split_file import write_split
 from afina.tabular.training import Plan, make_plan, train_model
-from afina.train import (
+from afina.train import Result
+from afina.train.processes import (
     ALONE,
     Processes,
-    Result,
     all_together,
     current_processes,
     naming_lost_peers,
@@ -91,6 +91,7 @@ def fit_table(
         prepared, plan = all_together(
             processes, lambda: read_and_plan(path, target, config, val, told, processes)
         )
+        plan = replace(plan, lr=processes.broadcast_json(plan.lr))  # found by each to its last bit
         run = shared_folder(processes, lambda: _beside(final) if _is_full(final) else final)
         with contextlib.ExitStack() as stack:
             only_first(
@@ -150,7 +151,6 @@ def read_and_plan(
     )
     if threads is None and isinstance(config.train.threads, str):
         plan = replace(plan, threads=max(1, plan.threads // processes.n_processes))
-    plan = replace(plan, lr=processes.broadcast_json(plan.lr))
     listen(
         Learned(
             schema=prepared.schema,

@@ -23,7 +23,7 @@ from afina.tabular.run_folder import (
     write_log,
 )
 from afina.tabular.training import Plan, train_model
-from afina.train import Processes, all_together, current_processes, naming_lost_peers
+from afina.train.processes import all_together, current_processes, naming_lost_peers
 
 
 def resume_run(run: str | Path, *, listen: Listener | None = None) -> Outcome:
@@ -35,16 +35,21 @@ def resume_run(run: str | Path, *, listen: Listener | None = None) -> Outcome:
         CheckpointError: it is no run folder, or all of its checkpoints are damaged.
         SchemaError: the table is gone or changed.
         LockedError: another process is working on it.
+        PeerError: another process of the run ended, or does not answer.
     """
-    started = time.monotonic()
     folder = Path(run)
     begun = read_begun(folder)
-    told = listen or (lambda _event: None)
     finished = _read_finished(folder)
-    if finished is not None:
-        warnings.warn(f"{folder} is finished; nothing was changed.", AfinaWarning, stacklevel=2)
-        told(Finished(finished.summary))
-        return finished
+    if finished is None:
+        return _go_on(folder, begun, listen)
+    warnings.warn(f"{folder} is finished; nothing was changed.", AfinaWarning, stacklevel=2)
+    if listen is not None:
+        listen(Finished(finished.summary))
+    return finished
+
+
+def _go_on(folder: Path, begun: Begun, listen: Listener | None) -> Outcome:
+    started = time.monotonic()
     if begun.table is None:
         raise CheckpointError(
             f"{folder} must have been made from a table file to be resumed, however: its rows "
@@ -54,23 +59,34 @@ def resume_run(run: str | Path, *, listen: Listener | None = None) -> Outcome:
     path = check_unchanged(begun.table)
     val = None if begun.val is None else check_unchanged(begun.val)
     notes = _what_differs(folder, begun)
-    prepared, plan = read_and_plan(
-        path,
-        begun.target,
-        config,
-        val,
-        told,
-        threads=begun.threads,
-        lr=begun.lr,
-        more_notes=notes,
-    )
-    _check_same(folder, begun, prepared)
-    with resumable(folder):
-        step = newest_checkpoint(folder)
-        write_log(folder, f"resumed from {'the start' if step is None else f'step {step}'}")
-        told(Started(folder, config.train.max_epochs, step or 0))
-        result = train_model(plan, config, run_dir=folder, listen=told, resume=True)
-        return finish_run(Run(folder, str(path), config, prepared, plan, started), result, told)
+    with current_processes() as processes, naming_lost_peers():
+        told = (listen if processes.first else None) or (lambda _event: None)
+
+        def prepare() -> tuple[Prepared, Plan]:
+            found = read_and_plan(
+                path,
+                begun.target,
+                config,
+                val,
+                told,
+                processes,
+                threads=begun.threads,
+                lr=begun.lr,
+                more_notes=notes,
+            )
+            _check_same(folder, begun, found[0])
+            return found
+
+        prepared, plan = all_together(processes, prepare)
+        with resumable(folder, processes):
+            step = newest_checkpoint(folder)
+            if processes.first:
+                start = "the start" if step is None else f"step {step}"
+                write_log(folder, f"resumed from {start}")
+            told(Started(folder, config.train.max_epochs, step or 0))
+            result = train_model(plan, config, run_dir=folder, listen=told, resume=True)
+            made = Run(folder, str(path), config, prepared, plan, started)
+            return finish_together(made, result, told, processes)
 
 
 def _read_finished(folder: Path) -> Outcome | None:

@@ -120,7 +120,34 @@ def only_first(processes: Processes, work: Callable[[], T]) -> T | None:
     if error is not None:
         raise error
     if message is not None:
-        raise PeerError(f"Process 0 must be able to go on, however: {message}")
+        raise PeerError(f"Process 0 must be able to go on, however: {message}", relayed=True)
+    return result
+
+
+def all_together(processes: Processes, work: Callable[[], T]) -> T:
+    """Let every rank do something on its own; if it fails on one, all fail.
+
+    Raises:
+        AfinaError: what `work` raised here; a PeerError where it failed elsewhere, and where
+            rank 0 has failed too, which then tells it for all.
+    """
+    if processes.alone:
+        return work()
+    error = None
+    try:
+        result = work()
+    except AfinaError as failed:
+        error = failed
+    of_first, of_any = processes.agree(
+        [int(processes.first and error is not None), error is not None]
+    )
+    if of_any and (error is None or (of_first and not processes.first)):
+        raise PeerError(
+            "All processes must be able to go on, however: another one is not, and says why.",
+            relayed=True,
+        ) from error
+    if error is not None:
+        raise error
     return result
 
 
@@ -213,7 +240,7 @@ def own_device(device: torch.device, environ: Mapping[str, str]) -> torch.device
 
 
 @contextmanager
-def naming_lost_peers(advice: str) -> Iterator[None]:
+def naming_lost_peers(advice: str = "") -> Iterator[None]:
     """Turn what gloo and nccl raise when another process is gone into an error with a name.
 
     Args:
@@ -229,7 +256,7 @@ def naming_lost_peers(advice: str) -> Iterator[None]:
             raise
         raise PeerError(
             "All processes of a run must stay until its end, however: another one ended or does "
-            f"not answer. {advice}"
+            f"not answer. {advice}".strip()
         ) from error
 
 
