@@ -26,6 +26,8 @@ ERRNO = WRITING | {
     "mkdir": ("EROFS",),
     "close": ("EIO",),
     "unlinkat": ("EIO",),
+    "rmdir": ("EIO",),
+    "getdents64": ("EIO",),
 }
 
 
