@@ -114,7 +114,7 @@ def test_steps_are_torchs(
         eps=1e-6,
     )
 
-    assert optimizer.defaults["fused"] is True
+    assert optimizer.defaults["foreach" if name == "sgd" else "fused"] is True
     assert largest_gap(run(ours, optimizer), run(theirs, twin(theirs))) < 1e-12
 
 
@@ -160,3 +160,15 @@ def test_unknown_names_are_refused() -> None:
     """An unknown optimizer is named."""
     with pytest.raises(ValueError, match="must be adamw, adam or sgd, however: optimizer='lion'"):
         make_optimizer("lion", nn.Linear(2, 1), lr=LR)
+
+
+def test_sgd_takes_parameters_that_get_gradients_late() -> None:
+    """A part of the net that is first used in step 2 is trained from then on."""
+    net = nn.ModuleList([nn.Linear(1, 1), nn.Linear(1, 1)])
+    optimizer = make_optimizer("sgd", net, lr=0.1)
+    for used in (1, 2, 2):
+        sum(part(torch.ones(1, 1)).sum() for part in net[:used]).backward()
+        before = net[1].weight.item()
+        optimizer.step()
+        optimizer.zero_grad()
+        assert (net[1].weight.item() != before) == (used == 2)

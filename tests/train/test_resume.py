@@ -85,6 +85,7 @@ def test_kills_during_validation_change_no_bit(tmp_path: Path) -> None:
     assert {r["sha256"] for r in runs} == {runs[0]["sha256"]}
 
 
+@pytest.mark.slow
 def test_a_kill_at_every_file_operation_changes_no_bit(tmp_path: Path) -> None:
     """SIGKILL before and after every early file operation, checkpoint writes cut in half."""
     runs = crash(tmp_path, "syscall", 120, seed=0)

@@ -1,6 +1,7 @@
 """Parameter groups, optimizers and schedules, for any nn.Module."""
 
 from afina.optim.averaging import Average, AveragingName
+from afina.optim.fused_step import fused_step
 from afina.optim.groups import (
     ParameterRole,
     Role,
@@ -22,6 +23,7 @@ __all__ = [
     "add_l2_grad_",
     "decay_groups",
     "decayed_parameters",
+    "fused_step",
     "groups_table",
     "make_optimizer",
     "make_schedule",

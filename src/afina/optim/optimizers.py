@@ -60,7 +60,8 @@ def make_optimizer(
         case "sgd":
             for group in groups:  # torch's own weight_decay of SGD goes through the momentum
                 group["decoupled_weight_decay"] = group.pop("weight_decay")
-            optimizer = SGD(groups, lr=lr, momentum=momentum, fused=fused)
+            # Not fused: that crashes where a parameter gets its first gradient after step 1.
+            optimizer = SGD(groups, lr=lr, momentum=momentum, foreach=True)
             optimizer.register_step_pre_hook(_decay_first)
             return optimizer
         case _:

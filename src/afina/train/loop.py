@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from afina.errors import ConfigError, NonFiniteError
-from afina.optim import AveragingName, add_l2_grad_
+from afina.optim import AveragingName, add_l2_grad_, fused_step
 from afina.train.batches import Batch, Data
 from afina.train.events import EpochEvent, EvalEvent, Event, StepEvent, StopEvent, StopReason
 from afina.train.gradient import GradientPlan, cut_window, mean_gradient, sum_of_batch
@@ -91,6 +91,7 @@ def train(job: Job, state: TrainState) -> StopEvent:  # noqa: C901, PLR0912 - on
         NonFiniteError: a loss or gradient is NaN or infinite; the step is not taken.
     """
     params = [p for group in job.optimizer.param_groups for p in group["params"]]
+    take_step = fused_step(job.optimizer)
     while state.stop is None:
         asked = None
         n_before = state.step
@@ -108,7 +109,7 @@ def train(job: Job, state: TrainState) -> StopEvent:  # noqa: C901, PLR0912 - on
             if job.max_grad_norm is not None and norm > job.max_grad_norm:
                 torch._foreach_mul_(grads, job.max_grad_norm / (norm + 1e-6))
             if weight:  # a window whose every target is ignored moves nothing
-                job.optimizer.step()
+                take_step()
             for p in params:
                 p.grad = None
             if state.loss_scale is not None:
