@@ -1,13 +1,15 @@
 """Measure memory and time of batch normalization over a window, beside the large batch.
 
 Two networks in float32: an MLP of 8 residual blocks (batch normalization, ReLU, linear; width 512)
-on 4,096 rows, and a ResNet of 8 basic blocks (32 channels) on 256 images of 32 x 32. One gradient
+on 16,384 rows, and a ResNet of 8 basic blocks (32 channels) on 128 images of 32 x 32. One gradient
 of the whole window is made as one batch; in 8 micro-batches with statistics of their own (which is
 another gradient); and in 8 micro-batches with `batchnorm="window"`, by number of groups.
 
 Memory: the largest resident set of a fresh process that makes two gradients, less that of one that
-does so on the first 16 rows (model, data, gradient and torch's own memory). Linux only. Time: contenders in turn, round after round; the median over rounds of the
-ratio to the large batch of the same round.
+does so for 16 rows as a large batch (model, data, gradient and torch's own memory). Linux only.
+
+Time: contenders in turn, round after round; the median over rounds of the ratio to the large batch
+of the same round, of the clock and of the processor's time, which others' load disturbs less.
 
     python bench/window_norm.py [--rounds 7] [--threads 1]
 """
@@ -66,7 +68,7 @@ def make_mlp() -> tuple[nn.Module, Batch]:
     """Make the MLP and its rows."""
     blocks = [MLPBlock(512) for _ in range(8)]
     model = nn.Sequential(nn.Linear(64, 512), *blocks, nn.BatchNorm1d(512), nn.Linear(512, 10))
-    return model, Batch(torch.randn(4096, 64), torch.randint(0, 10, (4096,)))
+    return model, Batch(torch.randn(16384, 64), torch.randint(0, 10, (16384,)))
 
 
 def make_resnet() -> tuple[nn.Module, Batch]:
@@ -74,8 +76,8 @@ def make_resnet() -> tuple[nn.Module, Batch]:
     stem = nn.Sequential(nn.Conv2d(3, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32), nn.ReLU())
     blocks = [ConvBlock(32) for _ in range(8)]
     head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10)]
-    images = torch.randn(256, 3, 32, 32)
-    return nn.Sequential(stem, *blocks, *head), Batch(images, torch.randint(0, 10, (256,)))
+    images = torch.randn(128, 3, 32, 32)
+    return nn.Sequential(stem, *blocks, *head), Batch(images, torch.randint(0, 10, (128,)))
 
 
 NETWORKS = {"mlp": make_mlp, "resnet": make_resnet}
@@ -101,21 +103,22 @@ def make_step(contender: str, model: nn.Module, batch: Batch) -> Step:
     return step
 
 
-def time_ratios(network: str, n_rounds: int) -> dict[str, list[float]]:
-    """Run all contenders in turn; give each one's times over the large batch's."""
+def time_ratios(network: str, n_rounds: int) -> dict[str, list[tuple[float, float]]]:
+    """Run all contenders in turn; give clock and processor time over the large batch's."""
     torch.manual_seed(0)
     model, batch = NETWORKS[network]()
     steps = {name: make_step(name, model, batch) for name in CONTENDERS}
-    ratios: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+    ratios: dict[str, list[tuple[float, float]]] = {name: [] for name in CONTENDERS}
     for number in range(n_rounds + 1):
         seconds = {}
         for name, step in steps.items():
-            start = time.perf_counter()
+            start, start_cpu = time.perf_counter(), time.process_time()
             step()
-            seconds[name] = time.perf_counter() - start
+            seconds[name] = (time.perf_counter() - start, time.process_time() - start_cpu)
         if number:  # the first round warms up
+            wall, cpu = seconds["large batch"]
             for name in CONTENDERS:
-                ratios[name].append(seconds[name] / seconds["large batch"])
+                ratios[name].append((seconds[name][0] / wall, seconds[name][1] / cpu))
     return ratios
 
 
@@ -133,7 +136,7 @@ def print_peak(network: str, contender: str) -> None:
     torch.manual_seed(0)
     model, batch = NETWORKS[network]()
     if contender == "few rows":
-        contender, batch = "window, 6 groups", cut_rows(batch, 0, 2 * N_PARTS)
+        contender, batch = "large batch", cut_rows(batch, 0, 2 * N_PARTS)
     step = make_step(contender, model, batch)
     step()
     step()
@@ -154,19 +157,19 @@ def main() -> None:
         print_peak(*arguments.peak)
         return
     print(f"torch {torch.__version__}, {arguments.threads} threads, {N_PARTS} micro-batches\n")
-    print("| network | contender | memory, MiB | memory / large | time / large | range |")
-    print("|---|---|---|---|---|---|")
+    print("| network | contender | memory, MiB | ratio | clock, ratio | range | processor, ratio |")
+    print("|---|---|---|---|---|---|---|")
     for network in NETWORKS:
         floor = peak_mib(network, "few rows", arguments.threads)
         memory = {c: peak_mib(network, c, arguments.threads) - floor for c in CONTENDERS}
         ratios = time_ratios(network, arguments.rounds)
         for name in CONTENDERS:
             share = memory[name] / memory["large batch"]
-            low, high = min(ratios[name]), max(ratios[name])
-            middle = statistics.median(ratios[name])
+            clock, processor = zip(*ratios[name], strict=True)
             print(
-                f"| {network} | {name} | {memory[name]:.0f} | {share:.2f} | {middle:.2f} "
-                f"| {low:.2f} - {high:.2f} |"
+                f"| {network} | {name} | {memory[name]:.0f} | {share:.2f} "
+                f"| {statistics.median(clock):.2f} | {min(clock):.2f} - {max(clock):.2f} "
+                f"| {statistics.median(processor):.2f} |"
             )
 
 

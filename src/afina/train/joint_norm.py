@@ -191,13 +191,19 @@ def joint_backward(
     With sums over all values of a channel in the window, N of them:
     dx = weight / std * (dy - sum(dy) / N - x_norm * sum(dy * x_norm) / N).
 
+    Args:
+        shared: what the forward left.
+        inputs: taken out of this list one by one, so that their memory is free for the result.
+        dys: gradient of each output.
+
     Source: Ioffe & Szegedy 2015, arXiv:1502.03167, section 3.
     """
     stat = shared.statistics
-    # torch's kernel for constant statistics gives weight / std * dy and both sums in one pass.
+    # torch's kernel for constant statistics gives sum(dy * x_norm) and sum(dy), and no gradient.
     parts = [
         torch.ops.aten.native_batch_norm_backward(
-            *(dy, x, shared.weight, stat.mean, stat.var, None, None, False, stat.eps, [True] * 3)
+            *(dy, x, shared.weight, stat.mean, stat.var, None, None, False, stat.eps),
+            [False, True, True],
         )
         for x, dy in zip(inputs, dys, strict=True)
     ]
@@ -205,12 +211,16 @@ def joint_backward(
     dbias = torch.stack([part[2] for part in parts]).sum(0)
     sums = torch.stack([dweight, dbias])
     sum_dy_x, sum_dy = (sums if shared.total is None else shared.total(sums)).unbind()
-    scale = (stat.var + stat.eps).rsqrt() / -stat.count
+    scale = (stat.var + stat.eps).rsqrt()
     if shared.weight is not None:
         scale = scale * shared.weight
-    dxs = [part[0] for part in parts]
-    for dx, x in zip(dxs, inputs, strict=True):
-        dx.add_(stat.normalize(x, sum_dy_x * scale, sum_dy * scale))
+    share = scale / -stat.count
+    scale = scale.view(1, -1, *[1] * (dys[0].ndim - 2))
+    inputs.reverse()
+    dxs = [
+        stat.normalize(inputs.pop(), sum_dy_x * share, sum_dy * share).addcmul_(dy, scale)
+        for dy in dys
+    ]
     return dxs, dweight, dbias
 
 

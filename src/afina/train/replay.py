@@ -126,6 +126,10 @@ class SavedTensors:
                 slot.group = before * max(self._n_groups - 1, 1) // whole
                 before += size
 
+    def rehearse(self, part: int) -> None:
+        """Run a forward again without need, to see whether it can be."""
+        self._run_through(part, {})
+
     def _keep_newest(self, slot: Slot, n_bytes: int) -> None:
         self._newest.append((weakref.ref(slot), n_bytes))
         self._newest_bytes += n_bytes
@@ -137,17 +141,20 @@ class SavedTensors:
                 gone.tensor = None
 
     def _refill(self, slot: Slot) -> None:
-        self._wanted = {
+        wanted = {
             other.index: other
             for other in _alive(self._slots[slot.part])
             if other.tensor is None and other.group == slot.group
         }
-        self._position = 0
+        self._run_through(slot.part, wanted)
+
+    def _run_through(self, part: int, wanted: dict[int, Slot]) -> None:
+        self._wanted, self._position = wanted, 0
         run_again = self._run_again()
         if run_again is None:
             raise RuntimeError("The backward pass must run while its window exists.")
         try:
-            run_again(slot.part)
+            run_again(part)
         except _Enough:
             pass
         finally:
@@ -172,7 +179,8 @@ def not_the_same(what: str) -> ConfigError:
     """Make the error for a forward that does something else when it is run again."""
     return ConfigError(
         'With batchnorm="window" the forward must do the same when it is run again, however: '
-        f'{what}. Take random numbers from torch only, or use batchnorm="microbatch".'
+        f"{what}. Take random numbers from the global generators and keep nothing from call to "
+        'call, or use batchnorm="microbatch".'
     )
 
 

@@ -92,7 +92,7 @@ class WindowNorm:
                 window = WindowPass(
                     self.model, step, parts, watch, self.n_groups, self.sum_over_processes
                 )
-                sums = window.gradient(scale)
+                sums = window.gradient(scale, rehearsed=self._watched)
             else:
                 with watch():
                     sums = accumulate(self.loss, self.forward)(parts, scale)
