@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from afina.errors import ConfigError, PeerError
+from afina.train import Trainer
 from afina.train.processes import ALONE, current_processes, naming_lost_peers, own_device, share
 from afina.train.reduction import MovingBuffers, sum_gradients
 from afina.train.sharding import shard_model, sync_gradients, whole
@@ -122,6 +124,32 @@ def test_sharding_is_refused() -> None:
     model.scale = nn.Parameter(torch.tensor(1.0))
     with pytest.raises(ConfigError, match="scale"):
         shard_model(model, type(ALONE)(rank=0, n_processes=2))
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"compile": True},
+        {"averaging": "ema"},
+        {"precision": "fp16"},
+        {"microbatch_size": "auto"},
+        {"batchnorm": "window"},
+        {"optimizer": torch.optim.SGD([torch.ones(1)], lr=0.1)},
+    ],
+)
+def test_what_sharding_cannot_do_is_named(setting: dict[str, Any]) -> None:
+    """What would be wrong or slow with shards is refused before anything is done."""
+    with pytest.raises(ConfigError, match="sharding"):
+        Trainer(nn.Linear(1, 1), loss=nn.MSELoss(), sharding="fsdp2", **setting)
+
+
+def test_sharding_alone_is_refused() -> None:
+    """One process cannot spread a model over others; the model stays as it was."""
+    model = nn.Linear(1, 1)
+    trainer = Trainer(model, loss=nn.MSELoss(), sharding="fsdp2")
+    with pytest.raises(ConfigError, match="torchrun"):
+        trainer.fit((torch.ones(2, 1), torch.ones(2, 1)))
+    assert model.weight.isfinite().all()
 
 
 def test_a_whole_model_stays() -> None:

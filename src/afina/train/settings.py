@@ -221,6 +221,7 @@ def _check_sharding(given: Mapping[str, Any]) -> None:
         f"averaging={given['averaging']!r}": given["averaging"] is not None,
         'precision="fp16"': given["precision"] == "fp16",
         'microbatch_size="auto"': given["microbatch_size"] == "auto",
+        "patience_extends_while": given["patience_extends_while"] is not None,
         "an optimizer made before": isinstance(given["optimizer"], Optimizer),
     }
     found = [name for name, there in refused.items() if there]
