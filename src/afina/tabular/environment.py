@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-_PACKAGES = ("torch", "numpy", "pyarrow", "safetensors", "scikit-learn")
+_PACKAGES = ("torch", "numpy", "pyarrow", "scikit-learn")
 _MATTERS = ("afina", "python", *_PACKAGES, "machine", "processor", "cpu_capability")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from afina.errors import CheckpointError
 from afina.optim import Average
 from afina.train.events import StopEvent
 from afina.train.stopping import Stopping
@@ -76,7 +77,19 @@ class TrainState:
         Args:
             d: what it gave.
             trees: the states beside it; `best` and `average` where there are such.
+
+        Raises:
+            CheckpointError: `to_dict` did not give this.
         """
+        try:
+            self._restore(d, trees)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise CheckpointError(
+                "A checkpoint must hold the state of a run, however: going back to it failed with "
+                f"{error!r:.200}. Use another checkpoint."
+            ) from error
+
+    def _restore(self, d: Mapping[str, Any], trees: Mapping[str, Any]) -> None:
         self.step, self.epoch = int(d["step"]), int(d["epoch"])
         self.step_in_epoch = int(d["step_in_epoch"])
         self.epoch_loss, self.epoch_weight = float(d["epoch_loss"]), float(d["epoch_weight"])
