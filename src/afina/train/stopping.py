@@ -84,15 +84,15 @@ class Extension:
         """Name the first condition that does not hold; none: all hold."""
         if not signs.decays:
             return "weight decay is off"
-        train, val = min(self.train_losses), self.lowest_val_loss
+        train, val, first = min(self.train_losses), self.lowest_val_loss, self.first_val_loss
+        if val is not None and first is not None and val <= FLOOR * first:
+            return f"validation has followed: its loss fell from {first:.3g} to {val:.3g}"
         if val is None or not 0 <= train <= FLOOR * val:
             shown = "unknown" if val is None else f"{val:.3g}"
             return (
                 f"the training loss, {train:.3g}, is not at its floor: at most {FLOOR:g} of the "
                 f"lowest validation loss, {shown}"
             )
-        if self.first_val_loss is not None and val <= FLOOR * self.first_val_loss:
-            return f"validation has followed: its loss fell from {self.first_val_loss:.3g} to {val:.3g}"
         fall = relative_fall(self.scales)
         if not (fall > LEAST_FALL or relative_fall(self.train_losses) > STILL_FITTING):
             return (
