@@ -17,9 +17,18 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, DistributedSampler
 
-from afina.errors import PeerError
-from afina.train.processes import Processes, current_processes, naming_lost_peers, share
+from afina.errors import AfinaError, ConfigError, PeerError, StorageError
+from afina.train import settings
+from afina.train.processes import (
+    Processes,
+    all_together,
+    current_processes,
+    naming_lost_peers,
+    only_first,
+    share,
+)
 from afina.train.reduction import MovingBuffers, sum_gradients
 from afina.train.sharding import (
     load_model_state,
@@ -263,6 +272,52 @@ def check_sharded_error(processes: Processes) -> None:
     with suppress(ZeroDivisionError), sharded_copy(model, processes):
         raise ZeroDivisionError
     assert all(p.isnan().all() for p in model.parameters())
+
+
+def raised(work: Callable[[], object]) -> Exception | None:
+    """Give what a call raises."""
+    try:
+        work()
+    except AfinaError as error:
+        return error
+    return None
+
+
+def fail() -> None:
+    raise StorageError("The disk is full.")
+
+
+def check_only_first(processes: Processes) -> None:
+    """What rank 0 does alone, the others wait for; its error ends all, and is told once."""
+    assert only_first(processes, lambda: "done") == ("done" if processes.first else None)
+    error = raised(lambda: only_first(processes, fail))
+    assert isinstance(error, StorageError if processes.first else PeerError)
+    assert str(error).endswith("The disk is full.")
+    assert processes.first or error.relayed
+
+
+def check_all_together(processes: Processes) -> None:
+    """Where one rank fails, all fail; rank 0 tells what all failed by, and others their own."""
+    assert all_together(processes, lambda: processes.rank) == processes.rank
+    last = processes.rank == processes.n_processes - 1
+    own = raised(lambda: all_together(processes, fail if last else lambda: None))
+    assert isinstance(own, StorageError if last else PeerError)
+    alike = raised(lambda: all_together(processes, fail))
+    assert isinstance(alike, StorageError if processes.first else PeerError)
+
+
+def check_started_alike(processes: Processes) -> None:
+    """Processes that were told different things end with an error, and do not wait forever."""
+    given = {"batchnorm": "microbatch", "microbatch_size": None}
+    settings.check_processes(given, None, processes, kept={"lr": 0.1, "n": None})
+    kept = {"lr": 0.1 * processes.rank, "n": None}
+    error = raised(lambda: settings.check_processes(given, None, processes, kept=kept))
+    assert isinstance(error, ConfigError)
+    assert "started alike" in str(error)
+    assert processes.first or "lr is 0.0 in one" in str(error)
+    loader = DataLoader([1, 2], sampler=DistributedSampler([1, 2]))
+    error = raised(lambda: settings.check_processes(given, loader, processes, kept={}))
+    assert "Leave the sampler out" in str(error)
 
 
 def check_lost_peer(processes: Processes) -> None:
