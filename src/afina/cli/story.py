@@ -29,6 +29,7 @@ class Story:
         self._voice = voice
         self._monitor = monitor if monitor.startswith("val/") else f"val/{monitor}"
         self._validates = True
+        self._extended = False
         self._progress: Progress | None = None
 
     def __enter__(self) -> Self:
@@ -61,6 +62,10 @@ class Story:
                 self._tell_stop(event)
 
     def _follow(self, event: StepEvent | EpochEvent | EvalEvent) -> None:
+        if isinstance(event, EvalEvent) and event.extended and not self._extended:
+            self._extended = True
+            text = f"epoch {event.epoch}: patience is spent, and extended while late "
+            self._voice.say(f"{text}generalization is possible (stop.patience_extends_while)")
         if self._progress is None:
             return
         match event:

@@ -53,6 +53,8 @@ SAME_AT_RESUME = (
     "max_grad_norm",
     "schedule",
     "warmup_steps",
+    "patience",
+    "min_delta",
     "patience_extends_while",
     "patience_budget",
     "monitor",
