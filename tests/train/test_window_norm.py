@@ -197,7 +197,9 @@ def differences(
     large = copy.deepcopy(model)
     expected = results(large, lambda f: accumulate(loss, f), [batch])
     actual = results(
-        model, lambda f: WindowNorm(model, loss, f, n_groups=n_groups).sum_gradient, parts
+        model,
+        lambda f: WindowNorm(model, loss, f, n_groups=n_groups, keep_bytes=0).sum_gradient,
+        parts,
     )
     assert list(expected) == list(actual)
     for name, value in expected.items():
@@ -460,7 +462,7 @@ def gap_with_dropout() -> float:
     untouched = copy.deepcopy(model)
     logs = masks_of(model)
     torch.manual_seed(7)
-    actual = results(model, lambda f: WindowNorm(model, LOSS, f).sum_gradient, parts)
+    actual = results(model, lambda f: WindowNorm(model, LOSS, f, keep_bytes=0).sum_gradient, parts)
     large = with_masks(untouched, logs, len(parts))
     expected = results(large, lambda f: accumulate(LOSS, f), [rows()])
     assert any(len(log) > len(parts) for log in logs), "nothing was run again"
@@ -489,7 +491,9 @@ def test_random_numbers_are_a_function_of_the_generator() -> None:
     def run(seed: int) -> tuple[dict[str, Tensor], float]:
         model, parts = mlp(dropout=nn.Dropout(0.3)), uneven(rows(), [4, 11])
         torch.manual_seed(seed)
-        found = results(model, lambda f: WindowNorm(model, LOSS, f).sum_gradient, parts)
+        found = results(
+            model, lambda f: WindowNorm(model, LOSS, f, keep_bytes=0).sum_gradient, parts
+        )
         return found, float(torch.rand(()))
 
     (first, after), (again, after_again), (other, _) = run(1), run(1), run(2)
@@ -503,7 +507,7 @@ def test_other_buffers_move_once() -> None:
     """A counter counts each micro-batch once, however often its forward is run again."""
     model = nn.Sequential(Counter(), mlp())
     parts = uneven(rows(), [4, 11])
-    WindowNorm(model, LOSS, model, n_groups=7).sum_gradient(parts)
+    WindowNorm(model, LOSS, model, n_groups=7, keep_bytes=0).sum_gradient(parts)
 
     assert model[0].n_calls == len(parts)
 
@@ -551,7 +555,7 @@ def test_lower_precision(dtype: torch.dtype) -> None:
         return with_autocast(net, precision, torch.device("cpu"))
 
     accumulate(LOSS, make(large))([batch], 1.0)
-    WindowNorm(model, LOSS, make(model)).sum_gradient(uneven(batch, [4, 11]))
+    WindowNorm(model, LOSS, make(model), keep_bytes=0).sum_gradient(uneven(batch, [4, 11]))
 
     for p, q in zip(model.parameters(), large.parameters(), strict=True):
         gap = (p.grad - q.grad).norm() / max(float(q.grad.norm()), 1.0)
@@ -594,7 +598,7 @@ def test_several_processes_share_statistics() -> None:
 
     def run(rank: int) -> None:
         net = ranks[rank]
-        step = WindowNorm(net, LOSS, net, sum_over_processes=total_of(rank))
+        step = WindowNorm(net, LOSS, net, keep_bytes=0, sum_over_processes=total_of(rank))
         step.sum_gradient(shares[rank])
 
     threads = [threading.Thread(target=run, args=(rank,)) for rank in range(2)]

@@ -49,7 +49,8 @@ class SavedTensors:
 
     Args:
         n_parts: number of forwards.
-        n_groups: about the n-th part of all bytes is kept at a time.
+        n_groups: about the n-th part of all bytes is kept at a time,
+        keep_bytes: but at least so many.
         fixed: tensors that stay in memory anyway, such as parameters and inputs.
         run_again: a method that runs a forward again, with `pack` and `unpack` in place.
     """
@@ -58,11 +59,13 @@ class SavedTensors:
         self,
         n_parts: int,
         n_groups: int,
+        keep_bytes: int,
         fixed: Iterable[Tensor],
         run_again: Callable[[int], None],
     ) -> None:
         self.part = 0  # whose forward runs
         self._n_groups = n_groups
+        self._keep_bytes = keep_bytes
         self._fixed = {_memory(tensor) for tensor in fixed} - {None}
         self._run_again = weakref.WeakMethod(run_again)  # a circle would outlive the window
         self._slots: list[list[weakref.ref[Slot]]] = [[] for _ in range(n_parts)]
@@ -134,7 +137,8 @@ class SavedTensors:
         self._newest.append((weakref.ref(slot), n_bytes))
         self._newest_bytes += n_bytes
         self._all_bytes += n_bytes
-        while self._newest_bytes * self._n_groups > self._all_bytes:
+        most = max(self._all_bytes // self._n_groups, self._keep_bytes)
+        while self._newest_bytes > most:
             oldest, size = self._newest.popleft()
             self._newest_bytes -= size
             if (gone := oldest()) is not None:

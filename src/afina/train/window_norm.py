@@ -24,6 +24,9 @@ from afina.train.window_pass import WindowPass
 N_GROUPS = 6
 """A sixth of what the large batch keeps for its backward pass is in memory at a time."""
 
+KEEP_BYTES = 16 * 2**20
+"""What is smaller than this is kept: letting it go would save no memory worth the time."""
+
 
 class WindowNorm:
     """Make a window's gradient with batch normalization over all of its micro-batches.
@@ -37,6 +40,7 @@ class WindowNorm:
         forward: from a micro-batch's inputs to outputs.
         n_groups: about the n-th part of the saved tensors is in memory at a time; more groups
             take less memory and more time, (3 + (n - 1) / 2) / 3 times the large batch's.
+        keep_bytes: bytes of saved tensors that may be in memory in any case.
         sum_over_processes: sums a tensor over all processes, which then share statistics; every
             process must have at least one micro-batch. None: there is one process.
 
@@ -51,6 +55,7 @@ class WindowNorm:
         forward: Forward,
         *,
         n_groups: int = N_GROUPS,
+        keep_bytes: int = KEEP_BYTES,
         sum_over_processes: SumOverProcesses | None = None,
     ) -> None:
         if n_groups < 1:
@@ -60,6 +65,7 @@ class WindowNorm:
         self.loss = loss
         self.forward = forward
         self.n_groups = n_groups
+        self.keep_bytes = keep_bytes
         self.sum_over_processes = sum_over_processes
         self._names = {module: name for name, module in model.named_modules()}
         self._watched = False
@@ -90,7 +96,13 @@ class WindowNorm:
             if norms:
                 step = partial(sum_of_batch, self.loss, self.forward)
                 window = WindowPass(
-                    self.model, step, parts, watch, self.n_groups, self.sum_over_processes
+                    self.model,
+                    step,
+                    parts,
+                    watch,
+                    self.n_groups,
+                    self.keep_bytes,
+                    self.sum_over_processes,
                 )
                 sums = window.gradient(scale, rehearsed=self._watched)
             else:

@@ -48,7 +48,8 @@ class WindowPass:
         step: from a micro-batch to the sums of its losses and weights.
         parts: the micro-batches.
         watch: makes the context in which each forward runs the first time.
-        n_groups: about the n-th part of the saved tensors is in memory at a time.
+        n_groups: about the n-th part of the saved tensors is in memory at a time,
+        keep_bytes: but at least so many bytes.
         sum_over_processes: sums a tensor over all processes; none: there is one.
     """
 
@@ -59,6 +60,7 @@ class WindowPass:
         parts: Sequence[Batch],
         watch: Callable[[], AbstractContextManager[Any]],
         n_groups: int,
+        keep_bytes: int,
         sum_over_processes: SumOverProcesses | None,
     ) -> None:
         self._model = model
@@ -71,7 +73,7 @@ class WindowPass:
         self._conditions = current_conditions()
         self._inputs = _tensors_of(parts)
         fixed = [*model.parameters(), *self._inputs]
-        self._saved = SavedTensors(len(parts), n_groups, fixed, self._run_again)
+        self._saved = SavedTensors(len(parts), n_groups, keep_bytes, fixed, self._run_again)
         self._lockstep: Steps | None = None
         self._meetings: list[_Meeting] = []
         self._n_met = [0] * len(parts)
@@ -238,8 +240,9 @@ class WindowPass:
             return
         largest = before.abs().max() + torch.finfo(before.dtype).tiny
         off = (before - now).abs().max() / largest / torch.finfo(before.dtype).eps ** 0.5
+        off = off.float()  # on the device of the first one, where the model spans several
         self._worst = (
-            off.float() if self._worst is None else torch.maximum(self._worst, off.float())
+            off if self._worst is None else self._worst.maximum(off.to(self._worst.device))
         )
 
     def _check_replays(self) -> None:
