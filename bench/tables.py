@@ -1,201 +1,298 @@
-"""Compare afina with scikit-learn's MLP and gradient boosting on public tables, at defaults.
+"""Compare afina with its peers on public tables, everyone at its defaults.
 
-Each table is split by a fixed seed into four fifths for fitting and a fifth for testing; every
-contender sees the same rows of one data frame, at its own defaults, one after another in one
-process. Error: 1 - AUC (two classes), log-loss (more), RMSE (numbers): lower is better. Times are
-of this machine and only their ratios mean anything.
+Each table is split by the seed into four fifths to fit on and a fifth to test on. Every contender
+gets the same four fifths in one call, and seeds itself by the same seed; who stops early takes
+validation rows out of them as its default does. Nobody sees a test row before it predicts. Every
+run is a process of its own, one after another.
 
-Peers get the preparation their documentation asks for: gradient boosting takes categories as
-pandas categories and missing values as they are; the MLP gets median imputation, standardization
-and one-hot columns. Dates become numbers for both.
+Error: 1 - AUC (two classes), log-loss (more), RMSE (numbers). Peers come from `bench/results/`,
+where their runs are kept with versions and hardware; afina is always run anew. Seconds of different
+days or machines say little: `--times` measures afina and a peer in turn.
 
     pip install '.[bench]'
-    python bench/tables.py [--tables modeldata/credit_data ...] [--seeds 3] [--out FILE.md]
+    python bench/tables.py --fast                                what changed, in a few minutes
+    python bench/tables.py --variant preset=plain lr=2e-3,dropout=0.2
+    python bench/tables.py --times                               beside CatBoost, in turn
+    python bench/tables.py --out docs/evidence/tables.md --plot docs/evidence/tables.svg
+    python bench/tables.py --only CatBoost --peers fill          measure what the cache lacks
 """
 
 import argparse
-import json
-import os
-import platform
-import time
+import datetime as dt
+import importlib
+import pkgutil
 import tomllib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import sklearn
-import torch
-from public_tables import TABLES, PublicTable, split
-from sklearn.compose import make_column_selector, make_column_transformer
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.impute import SimpleImputer
-from sklearn.metrics import log_loss, roc_auc_score, root_mean_squared_error
-from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from numpy.typing import NDArray
+from one_run import Figures, Task, measure, run_apart, score
+from peers import PEERS, Given, Predict
+from public_tables import FAST, TABLES, PublicTable, split
+from run_record import Run, hardware, merge, read_runs, versions, write_runs
+from standings import names_of
+from tables_report import plot, report, time_ratios, write_between_marks
 
-import afina
-
-DEFAULT = (
-    "modeldata/credit_data",
-    "modeldata/attrition",
-    "modeldata/wa_churn",
-    "modeldata/hpc_data",
-    "carData/Chile",
-    "modeldata/ames",
-    "ISLR/Wage",
-    "dslabs/gapminder",
-)
-
-Make = Callable[[bool, int], Any]
+RESULTS = Path(__file__).parent / "results"
+LOG = Path(__file__).parents[1] / "docs" / "log.md"
+BY_NAME = {table.name: table for table in TABLES}
+FitsRows = Callable[[pd.DataFrame, "pd.Series[Any]", bool, int, int], tuple[Predict, Any]]
 
 
-def afina_default(classes: bool, seed: int) -> Any:
-    return (afina.AfinaClassifier if classes else afina.AfinaRegressor)(random_state=seed)
+@dataclass(frozen=True)
+class Contender:
+    """Who is measured: a function of raw rows, raw targets, whether classes, seed and threads."""
+
+    name: str
+    fit: FitsRows
+    packages: tuple[str, ...]
 
 
-def gradient_boosting(classes: bool, seed: int) -> Any:
-    kind = HistGradientBoostingClassifier if classes else HistGradientBoostingRegressor
-    return kind(categorical_features="from_dtype", random_state=seed)
+def afina_with(settings: dict[str, Any]) -> FitsRows:
+    """Make afina with settings other than the default."""
+
+    def fit(
+        x: pd.DataFrame, y: "pd.Series[Any]", classes: bool, seed: int, threads: int
+    ) -> tuple[Predict, Any]:
+        import afina
+
+        model = (afina.AfinaClassifier if classes else afina.AfinaRegressor)(random_state=seed)
+        model.set_params(**({"threads": threads} if threads else {}), **settings).fit(x, y)
+        predict = model.predict_proba if classes else model.predict
+        return predict, model.classes_ if classes else None
+
+    return fit
 
 
-def sklearn_mlp(classes: bool, seed: int) -> Any:
-    numbers = make_column_selector(dtype_include="number")
-    prepare = make_column_transformer(
-        (make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), numbers),
-        remainder=OneHotEncoder(handle_unknown="ignore"),
-    )
-    return make_pipeline(prepare, (MLPClassifier if classes else MLPRegressor)(random_state=seed))
+def peer(name: str) -> Contender:
+    """Make a peer; it gets codes instead of labels, as XGBoost takes nothing else."""
+
+    def fit(
+        x: pd.DataFrame, y: "pd.Series[Any]", classes: bool, seed: int, threads: int
+    ) -> tuple[Predict, Any]:
+        labels, codes = np.unique(y, return_inverse=True) if classes else (None, y.to_numpy())
+        return PEERS[name].fit(Given(x, codes, classes, seed, threads)), labels
+
+    return Contender(name, fit, PEERS[name].packages)
 
 
-CONTENDERS: dict[str, Make] = {
-    "afina": afina_default,
-    "HistGradientBoosting": gradient_boosting,
-    "sklearn MLP": sklearn_mlp,
-}
+def settings_of(text: str) -> dict[str, Any]:
+    """Read `init=torch,dropout=0.2,residual=true`; a bare word is a string, None is None."""
+    settings: dict[str, Any] = {}
+    for pair in text.split(","):
+        key, value = pair.split("=", 1)
+        word = {"None": None, "True": True, "False": False, "true": True, "false": False}
+        if value in word:
+            settings[key] = word[value]
+        else:
+            toml = f'v = "{value}"' if value.isidentifier() else f"v = {value}"
+            settings[key] = tomllib.loads(toml)["v"]
+    return settings
 
 
-def variant(text: str) -> Make:
-    """Make afina with settings other than the default: `init=torch,dropout=0.2`."""
-    settings = tomllib.loads("\n".join(quote(pair) for pair in text.split(",")))
-
-    def make(classes: bool, seed: int) -> Any:
-        return afina_default(classes, seed).set_params(**settings)
-
-    return make
-
-
-def quote(pair: str) -> str:
-    """Write `key=value` as TOML, where a bare word is a string."""
-    key, value = pair.split("=")
-    return f'{key}="{value}"' if value.isidentifier() else pair
+@lru_cache(maxsize=1)
+def rows_of(name: str, limit: int | None) -> tuple[pd.DataFrame, "pd.Series[Any]"]:
+    """Load a table, or a fixed sample of its rows."""
+    x, y = BY_NAME[name].load()
+    if limit is not None and len(x) > limit:
+        kept = np.random.default_rng(0).choice(len(x), limit, replace=False)
+        x, y = x.iloc[kept].reset_index(drop=True), y.iloc[kept].reset_index(drop=True)
+    return x, y
 
 
-def peer_frame(x: pd.DataFrame) -> pd.DataFrame:
-    """Write dates as numbers and text as categories, for the peers."""
-    x = x.copy()
-    for name in x.columns:
-        if pd.api.types.is_datetime64_any_dtype(x[name]):
-            x[name] = x[name].astype("int64") / 1e9
-        elif pd.api.types.is_bool_dtype(x[name]):
-            x[name] = x[name].astype(float)
-        elif not pd.api.types.is_numeric_dtype(x[name]):
-            text = x[name].astype("string")
-            top = text.value_counts().index[:254]  # gradient boosting takes 255 at most
-            kept = text.where(text.isin(top) | text.isna(), "(other)").astype(object)
-            x[name] = kept.where(text.notna(), np.nan).astype("category")
-    return x
-
-
-def measure(make: Make, table: PublicTable, parts: Any, seed: int) -> dict[str, float]:
-    """Fit and test one contender."""
-    x_train, x_test, y_train, y_test = parts
+def one_run(
+    contender: Contender, table: PublicTable, parts: Sequence[Any], seed: int, threads: int
+) -> Figures:
+    """Fit and test, in the process that calls it."""
+    x_fit, x_test, y_fit, y_test = parts
     classes = table.task != "regression"
-    model = make(classes, seed)
-    start = time.perf_counter()
-    model.fit(x_train, y_train)
-    fitted = time.perf_counter()
-    prediction = model.predict_proba(x_test) if classes else model.predict(x_test)
-    done = time.perf_counter()
-    if table.task == "regression":
-        error = root_mean_squared_error(y_test, prediction)
-    elif table.task == "binary":
-        error = 1 - roc_auc_score(y_test == model.classes_[1], prediction[:, 1])
+    contender.fit(*warm_up(classes), classes, seed, threads)  # imports and first calls
+    labels: list[Any] = []
+
+    def fit() -> Callable[[pd.DataFrame], NDArray[Any]]:
+        predict, known = contender.fit(x_fit, y_fit, classes, seed, threads)
+        labels.append(known)
+        return predict
+
+    prediction, figures = measure(fit, x_test, threads)
+    return figures | score(table.task, y_test, prediction, labels[0])
+
+
+def warm_up(classes: bool) -> tuple[pd.DataFrame, "pd.Series[Any]"]:
+    """Make a tiny table, so that no contender's imports count as fitting."""
+    n = 80
+    x = pd.DataFrame({"a": np.arange(n) % 7.0, "b": [f"l{i % 3}" for i in range(n)]})
+    y = pd.Series(np.arange(n) % 5.0)
+    return x, (y > 2).astype(str) if classes else y
+
+
+def all_tasks(
+    tables: Sequence[str], contenders: Sequence[Contender], done: set[Any], args: Any
+) -> Iterator[Task]:
+    """Give table by table and seed by seed each contender in turn."""
+    for name in tables:
+        for seed in range(args.seeds):
+            x, y = rows_of(name, args.limit_rows)
+            parts = split(x, y, BY_NAME[name].task, seed)
+            for one in contenders:
+                if (one.name, name, seed) not in done:
+                    work = partial(one_run, one, BY_NAME[name], parts, seed, args.threads)
+                    yield Task((one, name, seed), work)
+
+
+def run_all(
+    tables: Sequence[str], contenders: Sequence[Contender], done: set[Any], args: Any
+) -> Iterator[Run]:
+    """Run what is not done, and give each run as it ends."""
+    today, where = dt.datetime.now(tz=dt.UTC).date().isoformat(), hardware()
+    tasks = all_tasks(tables, contenders, done, args)
+    for (one, name, seed), figures in run_apart(tasks, limit_s=args.limit_s, jobs=args.jobs):
+        yield Run(
+            one.name, name, BY_NAME[name].task, seed, **figures, threads=args.threads,
+            versions=versions(one.packages), hardware=where, date=today,
+        )  # fmt: skip
+
+
+def cache_of(name: str) -> Path:
+    """Name the file of a peer's kept runs."""
+    return RESULTS / f"{name.lower().replace(' ', '_')}.csv"
+
+
+def note_confirmation(path: Path, choice: str, day: str) -> None:
+    """Write into the log, under today's heading, that the confirm tables were looked at."""
+    head, *days = path.read_text(encoding="utf-8").split("\n## ")
+    line = f"- **Confirm tables run** (`bench/tables.py --half confirm`), to confirm: {choice}\n"
+    if days and days[0].startswith(day):
+        heading, rest = days[0].split("\n", 1)
+        days[0] = f"{heading}\n\n{line}{rest.lstrip()}"
     else:
-        known = y_test.isin(model.classes_)
-        error = log_loss(y_test[known], prediction[known.to_numpy()], labels=model.classes_)
-    return {"error": float(error), "fit_s": fitted - start, "predict_s": done - fitted}
+        days.insert(0, f"{day}\n\n{line}")
+    path.write_text("\n## ".join([head, *days]), encoding="utf-8")
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--half", choices=["develop", "confirm"], default="develop")
+    parser.add_argument("--confirms", help="the choice that --half confirm is run for; is logged")
+    parser.add_argument("--tables", nargs="*", help="only these of the half")
+    parser.add_argument("--fast", action="store_true", help=f"only {', '.join(FAST)}")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", nargs="*", default=["afina", *PEERS], help="afina and peers")
+    parser.add_argument("--variant", nargs="*", default=[], help="afina with, such as init=torch")
+    parser.add_argument(
+        "--peers", choices=["cached", "fill", "rerun"], default="cached",
+        help="take peers as cached, run those that the cache lacks, or run them all again",
+    )  # fmt: skip
+    parser.add_argument("--times", action="store_true", help="afina and --beside anew, in turn")
+    parser.add_argument("--beside", choices=list(PEERS), default="CatBoost")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
+    parser.add_argument("--threads", type=int, help="a run; 0: its default; 1, 0 with --times")
+    parser.add_argument("--limit-rows", type=int, help="a fixed sample of a table; no cache then")
+    parser.add_argument("--limit-s", type=float, default=900.0, help="seconds that a run may take")
+    parser.add_argument("--save", type=Path, help="keep the new runs as CSV")
+    parser.add_argument("--load", type=Path, nargs="*", default=[], help="runs that --save kept")
+    parser.add_argument("--out", type=Path, help="write Markdown, between its marks if it has any")
+    parser.add_argument("--plot", type=Path, help="write error against time as SVG")
+    args = parser.parse_args()
+    if (args.half == "confirm") != bool(args.confirms):
+        parser.error('--half confirm needs --confirms "which choice it confirms", and only it does')
+    if args.threads is None:
+        args.threads = 0 if args.times else 1
+    return args
+
+
+def chosen_tables(args: argparse.Namespace) -> list[str]:
+    half = [table.name for table in TABLES if table.half == args.half]
+    wanted = args.tables or (FAST if args.fast else half)
+    if wrong := [name for name in wanted if name not in half]:
+        raise SystemExit(f"not among the {args.half} tables: {', '.join(wrong)}")
+    return [name for name in half if name in wanted]
+
+
+def import_all() -> None:
+    """Import all of afina before the first fork, so that edits during a run do not enter it."""
+    import afina
+
+    for module in pkgutil.walk_packages(afina.__path__, "afina."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+
+
+def chosen_contenders(args: argparse.Namespace) -> list[Contender]:
+    """Give afina, its variants and the peers that are to be run."""
+    ours = {"afina": {}} if "afina" in args.only else {}
+    ours |= {f"afina {text}": settings_of(text) for text in args.variant}
+    if ours:
+        import_all()
+        from afina import AfinaClassifier
+
+        for settings in ours.values():
+            AfinaClassifier().set_params(**settings)  # a wrong name ends it here
+    contenders = [Contender(n, afina_with(s), ("afina", "torch")) for n, s in ours.items()]
+    names = [name for name in args.only if name in PEERS]
+    if args.times:
+        names = [args.beside]
+    elif args.peers == "cached":
+        names = []
+    return [*contenders, *(peer(name) for name in names)]
+
+
+def kept_runs(args: argparse.Namespace, tables: Sequence[str]) -> list[Run]:
+    """Read the runs that count beside the new ones."""
+    runs = [
+        replace(run, contender=f"{run.contender} [{path.stem}]")  # it stays beside the new ones
+        for path in args.load
+        for run in read_runs(path)
+    ]
+    if not (args.times or args.limit_rows or args.peers == "rerun"):
+        runs += [run for name in args.only if name in PEERS for run in read_runs(cache_of(name))]
+    return [run for run in runs if run.table in tables and run.seed < args.seeds]
+
+
+def keep(run: Run, args: argparse.Namespace) -> None:
+    """Put a peer's run into its cache, and any run where it was asked for."""
+    if run.contender in PEERS and not (args.limit_rows or args.times):
+        write_runs(cache_of(run.contender), merge(read_runs(cache_of(run.contender)), [run]))
+    if args.save:
+        write_runs(args.save, merge(read_runs(args.save), [run]))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tables", nargs="*", default=DEFAULT)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--only", nargs="*", default=tuple(CONTENDERS))
-    parser.add_argument("--variant", nargs="*", default=[], help="afina with, such as init=torch")
-    parser.add_argument("--out", type=Path, help="also write the table as Markdown")
-    parser.add_argument("--json", type=Path)
-    args = parser.parse_args()
+    args = parse()
     warnings.simplefilter("ignore")
-    by_name = {t.name: t for t in TABLES}
-    contenders = {name: CONTENDERS[name] for name in args.only}
-    contenders |= {f"afina {text}": variant(text) for text in args.variant}
-    results: dict[str, dict[str, list[dict[str, float]]]] = {}
-    for table_name in args.tables:
-        table = by_name[table_name]
-        x, y = table.load()
-        as_category = peer_frame(x)
-        rows: dict[str, list[dict[str, float]]] = {name: [] for name in contenders}
-        for seed in range(args.seeds):
-            for name, make in contenders.items():
-                frame = x if name.startswith("afina") else as_category
-                rows[name].append(measure(make, table, split(frame, y, table.task, seed), seed))
-        results[table_name] = rows
-        print(line(table_name, table, len(x), rows), flush=True)
-    text = summary(results, by_name)
+    tables, contenders = chosen_tables(args), chosen_contenders(args)
+    if args.half == "confirm":
+        day = dt.datetime.now(tz=dt.UTC).date().isoformat()
+        note_confirmation(LOG, args.confirms, day)
+    old = kept_runs(args, tables)
+    done = {(run.contender, run.table, run.seed) for run in old}
+    new: list[Run] = []
+    for run in run_all(tables, contenders, done, args):
+        new.append(run)
+        keep(run, args)
+        said = run.failure or f"{run.error:.5g}"
+        print(f"{run.table} seed {run.seed} {run.contender}: {said} in {run.fit_s:.1f} s "
+              f"({run.fit_cpu_s:.1f} s processor)", flush=True)  # fmt: skip
+    runs = merge(old, new)
+    order = ["afina", *(f"afina {text}" for text in args.variant), *names_of(old), *PEERS]
+    runs.sort(key=lambda run: (order.index(run.contender), run.seed))
+    if not runs:
+        raise SystemExit("nothing to show: no run was asked for and none is cached")
+    text = report(runs)
+    if args.times:
+        ours = [one.name for one in contenders if one.name != args.beside]
+        text += "".join(f"\n\n## In turn\n\n{time_ratios(new, n, args.beside)}" for n in ours)
     print("\n" + text)
     if args.out:
-        args.out.write_text(text + "\n")
-    if args.json:
-        args.json.write_text(json.dumps(results, indent=1))
-
-
-def median(runs: list[dict[str, float]], key: str) -> float:
-    return float(np.median([run[key] for run in runs]))
-
-
-def line(name: str, table: PublicTable, n: int, rows: dict[str, list[dict[str, float]]]) -> str:
-    figures = "  ".join(
-        f"{who} {median(runs, 'error'):.4f} in {median(runs, 'fit_s'):.1f} s"
-        for who, runs in rows.items()
-    )
-    return f"{name} ({table.task}, {n} rows): {figures}"
-
-
-def summary(results: dict[str, Any], by_name: dict[str, PublicTable]) -> str:
-    """Lay the medians over seeds out as Markdown."""
-    names = list(next(iter(results.values())))
-    how = (
-        f"torch {torch.__version__}, scikit-learn {sklearn.__version__}, {os.cpu_count()} cores, "
-        f"{platform.machine()}; medians over seeds; error: 1 - AUC, log-loss or RMSE (lower is "
-        f"better); time: fit, as a ratio to that of {names[0]} in the same run."
-    )
-    header = ["table", "task", *(f"{n} error" for n in names), *(f"{n} time" for n in names)]
-    lines = [how, "", f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
-    wins = dict.fromkeys(names, 0)
-    for table, rows in results.items():
-        errors = {n: median(rows[n], "error") for n in names}
-        best = min(errors, key=lambda n: errors[n])
-        wins[best] += 1
-        base = median(rows[names[0]], "fit_s")
-        cells = [f"**{errors[n]:.4g}**" if n == best else f"{errors[n]:.4g}" for n in names]
-        times = [f"{median(rows[n], 'fit_s') / base:.2f}" for n in names]
-        lines.append(f"| {table} | {by_name[table].task} | {' | '.join(cells + times)} |")
-    lines += ["", "Best on: " + ", ".join(f"{n} {wins[n]}" for n in names) + "."]
-    return "\n".join(lines)
+        write_between_marks(args.out, text)
+    if args.plot:
+        plot(runs, args.plot)
 
 
 if __name__ == "__main__":
