@@ -114,6 +114,11 @@ def beside(runs: Sequence[Run], one: str, others: Sequence[str]) -> str:
             ratio, low, high = error_ratio(errors, other, one)
             won = f"{wins(errors, one, other):g}/{len(errors)}"
             rows.append([other, f"{ratio:.3f}", f"{low:.3f} to {high:.3f}", won])
+    rivals = [name for name in complete(runs) if not name.startswith("afina")]
+    if one not in rivals and len(rivals) > 1:
+        errors = median_errors(runs, [one, *rivals])
+        won = sum(table[one] <= min(table[n] for n in rivals) for table in errors.values())
+        rows.append([f"the best of {', '.join(rivals)}", "", "", f"{won}/{len(errors)}"])
     header = ["contender", f"its error / {one}'s", "95 % over tables", f"tables that {one} wins"]
     return markdown(header, rows)
 
