@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from afina.nn import ActivationName, activation_gain, make_activation
+from afina.nn import ActivationName, ParametricActivation, activation_gain, make_activation
 
 BALANCED = {
     "relu": functional.relu,
@@ -64,3 +64,26 @@ def test_unknown_names_are_refused() -> None:
         make_activation("swish")
     with pytest.raises(ValueError, match=r"name='swish'. Use: elu"):
         activation_gain("swish")
+
+
+@pytest.mark.parametrize("name", get_args(ActivationName))
+def test_the_parametric_form_is_its_formula(name: str, generator: torch.Generator) -> None:
+    """Z + a (f(z) - z) in values, and in gradients by a and z, to 1e-12; it starts as f."""
+    layer = ParametricActivation(name, 5).double()
+    x = torch.randn(7, 5, generator=generator, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(layer(x), make_activation(name)(x))
+    nn.init.normal_(layer.share, generator=generator)
+    share = layer.share.detach().clone().requires_grad_()
+    wanted = x + share * (make_activation(name)(x) - x)
+    found = layer(x)
+
+    torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
+    ours = torch.autograd.grad(found.square().sum(), (x, layer.share))
+    theirs = torch.autograd.grad(wanted.square().sum(), (x, share))
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+def test_a_parametric_activation_needs_units() -> None:
+    """There must be a unit."""
+    with pytest.raises(ValueError, match="n_units must be at least 1"):
+        ParametricActivation("relu", 0)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from afina.nn import dropout
+from afina.nn import QuickDropout, dropout, quick_dropout
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
@@ -42,3 +42,53 @@ def test_p_must_be_a_chance_below_one(p: float) -> None:
     """A chance of 1 would divide by 0, and is refused."""
     with pytest.raises(ValueError, match=r"p must be in \[0, 1\)"):
         dropout(torch.ones(1), p, training=True)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+def test_the_quick_one_has_the_same_law(p: float) -> None:
+    """Each value is 0 or x / (1 - p), a share p is 0, the mean stays; p to within 2^-16."""
+    torch.manual_seed(0)
+    x = torch.full((200_003,), 3.0, dtype=torch.float64)
+
+    out = quick_dropout(x, p, training=True)
+
+    kept = out[out != 0]
+    assert len(kept.unique()) == 1
+    assert kept[0].item() == pytest.approx(3.0 / (1 - p), rel=2e-4)
+    assert (out == 0).double().mean().item() == pytest.approx(p, abs=0.005)
+    assert out.mean().item() == pytest.approx(3.0, rel=0.02)
+    # No place of the four in a word, and no neighbor, is dropped more often than another.
+    zero = (out[:200_000] == 0).double()
+    places = zero.view(-1, 4).mean(0)
+    assert (places - p).abs().max() < 0.01
+    assert abs(((zero[1:] - p) * (zero[:-1] - p)).mean().item()) < 0.01 * p
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (1,), (5, 3), (2, 3, 7)])
+def test_the_quick_one_takes_any_shape(shape: tuple[int, ...]) -> None:
+    """Shape and type stay, also where the values do not fill whole words."""
+    out = QuickDropout(0.5)(torch.ones(shape))
+
+    assert out.shape == shape
+    assert out.dtype == torch.float32
+
+
+def test_the_quick_one_repeats_with_its_seed() -> None:
+    """The same seed gives the same mask; the gradient is the mask's."""
+    x = torch.randn(50, requires_grad=True)
+    outs = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        outs.append(quick_dropout(x, 0.3, training=True))
+    outs[0].sum().backward()
+
+    assert torch.equal(outs[0], outs[1])
+    torch.testing.assert_close(x.grad * x, outs[0])
+    assert quick_dropout(x, 0.3, training=False) is x
+    assert QuickDropout(0.3).eval()(x) is x
+
+
+def test_the_quick_one_refuses_what_cannot_be() -> None:
+    """A chance outside of [0, 1) is named."""
+    with pytest.raises(ValueError, match="p must be in"):
+        QuickDropout(1.0)

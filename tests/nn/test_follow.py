@@ -184,3 +184,13 @@ def test_torchs_composite_modules_are_left_out() -> None:
 def test_a_layer_alone_is_the_output() -> None:
     """A linear layer by itself is the output layer."""
     assert followed(nn.Linear(2, 3)) == {"": "output"}
+
+
+def test_trained_activations_and_quick_dropout_are_seen() -> None:
+    """A parametric activation counts as its activation, and quick dropout passes."""
+    net = nn.Sequential(
+        Block(3, 4, activation="mish", parametric=True, dropout=0.2, quick=True), nn.Linear(4, 1)
+    )
+
+    assert trace(net) is not None
+    assert list(followed(net).values()) == ["mish", "output"]

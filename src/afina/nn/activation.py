@@ -3,7 +3,8 @@
 import math
 from typing import Literal, TypeAlias
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 ActivationName: TypeAlias = Literal["relu", "gelu", "silu", "selu", "tanh", "sigmoid", "mish"]
 
@@ -80,3 +81,31 @@ def activation_gain(name: str, *, negative_slope: float = 0.01) -> float:
         known = ", ".join(sorted([*_GAINS, "leaky_relu"]))
         raise ValueError(f"The gain must be known for the name, however: {name=}. Use: {known}.")
     return _GAINS[name]
+
+
+class ParametricActivation(nn.Module):
+    """Mix an activation with its input, each unit by a trained share: `z + a (act(z) - z)`.
+
+    Shape:
+        (*, n_units) -> (*, n_units)
+
+    Args:
+        name: of the activation.
+        n_units: at least 1; the shares start at 1, which is the activation itself.
+
+    Example:
+        >>> ParametricActivation("relu", 2)(torch.tensor([[-1.0, 1.0]])).tolist()
+        [[0.0, 1.0]]
+
+    Source: Holzmueller, Grinsztajn & Steinwart 2024, arXiv:2407.04491, section 3.
+    """
+
+    def __init__(self, name: ActivationName, n_units: int) -> None:
+        if n_units < 1:
+            raise ValueError(f"n_units must be at least 1, however: {n_units=}.")
+        super().__init__()
+        self.activation = make_activation(name)
+        self.share = nn.Parameter(torch.ones(n_units))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.lerp(x, self.activation(x), self.share)

@@ -5,10 +5,16 @@ from typing import Literal, TypeAlias
 
 from torch import Tensor, nn
 
-from afina.nn.activation import ActivationName, make_activation
+from afina.nn.activation import ActivationName, ParametricActivation, make_activation
+from afina.nn.dropout import QuickDropout
 from afina.nn.norm import NormKind, make_norm
 
 NormPlace: TypeAlias = Literal["pre", "post", "after"]
+
+
+def needs_bias(norm: NormKind, norm_place: NormPlace) -> bool:
+    """Tell if the linear layer needs a bias: a batch norm right after it subtracts any again."""
+    return not (norm == "batch" and norm_place == "post")
 
 
 class Block(nn.Module):
@@ -27,6 +33,9 @@ class Block(nn.Module):
         residual: add the input to the result.
         momentum: share of the newest batch in batch normalization's running pair, in (0, 1].
         eps: added to the variance before the square root.
+        parametric: let each unit learn how much of the activation it takes.
+        quick: drop by `QuickDropout`, which is the faster one.
+        linear: the layer from d_in to d_out; None: `nn.Linear`.
 
     Raises:
         ValueError: a residual block whose widths differ, or an argument out of its range.
@@ -50,6 +59,9 @@ class Block(nn.Module):
         residual: bool = False,
         momentum: float = 0.1,
         eps: float = 1e-5,
+        parametric: bool = False,
+        quick: bool = False,
+        linear: nn.Module | None = None,
     ) -> None:
         if residual and d_in != d_out:
             raise ValueError(
@@ -61,18 +73,16 @@ class Block(nn.Module):
         if not 0.0 <= dropout < 1.0:
             raise ValueError(f"dropout must be in [0, 1), however: {dropout=}. Use 0.0 for none.")
         super().__init__()
-        # A batch norm right after the linear subtracts any bias again.
-        bias = not (norm == "batch" and norm_place == "post")
+        if linear is None:
+            linear = nn.Linear(d_in, d_out, bias=needs_bias(norm, norm_place))
+        act = ParametricActivation(activation, d_out) if parametric else make_activation(activation)
+        steps: list[tuple[str, nn.Module]] = [("linear", linear), ("activation", act)]
         d_norm = d_in if norm_place == "pre" else d_out
-        steps: list[tuple[str, nn.Module]] = [
-            ("linear", nn.Linear(d_in, d_out, bias=bias)),
-            ("activation", make_activation(activation)),
-        ]
         if norm != "none":
             place = {"pre": 0, "post": 1, "after": 2}[norm_place]
             steps.insert(place, ("norm", make_norm(norm, d_norm, momentum=momentum, eps=eps)))
         if dropout > 0.0:
-            steps.append(("dropout", nn.Dropout(dropout)))
+            steps.append(("dropout", QuickDropout(dropout) if quick else nn.Dropout(dropout)))
         self.steps = nn.Sequential(OrderedDict(steps))
         self.residual = residual
 

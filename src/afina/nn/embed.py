@@ -5,6 +5,7 @@ other code, as from a damaged table, counts as unknown. Each module takes all co
 encoding at once, so that a thousand columns cost a few calls and not a thousand.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -12,6 +13,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 MISSING, UNKNOWN, FIRST_LEVEL = 0, 1, 2
+
+
+def embedding_width(n_levels: int) -> int:
+    """Give the width that suits a column of so many levels: near 1.6 n^0.56, and a power of two.
+
+    From 4 to 32. Powers of two let columns of about the same size share a table.
+
+    Example:
+        >>> [embedding_width(n) for n in (2, 17, 50, 1000, 10**6)]
+        [4, 8, 16, 32, 32]
+    """
+    wanted = 1.6 * max(n_levels, 1) ** 0.56
+    return int(2 ** min(max(round(math.log2(wanted)), 2), 5))
 
 
 def hide_codes(codes: Tensor, rate: float, *, training: bool) -> Tensor:

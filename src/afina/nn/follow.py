@@ -6,6 +6,8 @@ from typing import Literal, TypeAlias
 
 from torch import fx, nn
 
+from afina.nn.activation import ParametricActivation
+from afina.nn.dropout import QuickDropout
 from afina.nn.norm import NORMS
 
 Found: TypeAlias = Literal["trace", "order"]
@@ -181,7 +183,7 @@ class _Tracer(fx.Tracer):
     """Trace into everything but torch's modules and those with weights yet without layers."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        if super().is_leaf_module(m, module_qualified_name):
+        if super().is_leaf_module(m, module_qualified_name) or isinstance(m, QuickDropout):
             return True
         has_state = any(True for _ in m.parameters()) or any(True for _ in m.buffers())
         return has_state and next(find_layers(m), None) is None
@@ -207,6 +209,8 @@ def _activation_of(node: fx.Node, modules: dict[str, nn.Module]) -> tuple[str, f
 
 
 def _activation_of_module(module: nn.Module) -> tuple[str, float] | None:
+    if isinstance(module, ParametricActivation):
+        return _activation_of_module(module.activation)
     name = next((name for kind, name in _ACTIVATIONS.items() if isinstance(module, kind)), None)
     if name is None:
         return None

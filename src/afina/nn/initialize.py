@@ -18,8 +18,14 @@ from afina.nn.follow import (
     trace,
 )
 from afina.nn.init import Scheme, fans, init_weight_, weight_std
+from afina.nn.members import MemberHeads, MemberLinear, MemberScale
+from afina.nn.periodic import Periodic
+from afina.nn.piecewise import PiecewiseLinear
 
 InitName: TypeAlias = Scheme | Literal["auto"]
+
+# Layers with a start of their own, whatever the scheme.
+_STARTING = (CategoryEmbedding, PiecewiseLinear, Periodic, MemberScale, MemberLinear, MemberHeads)
 
 # How far a layer's measured scale may be from what its gain aims at before it is corrected.
 _BAND = 1.1
@@ -73,8 +79,8 @@ def initialize_(
     bounded. Then unit-normal rows go through once, and a layer whose output is off its aim by more
     than a tenth is rescaled: without it, chance errors of narrow layers multiply with depth.
 
-    Norms keep what they have (except as the end of a residual branch); `CategoryEmbedding` is drawn
-    anew; torch's composite modules (attention, recurrent, transformer) are left alone.
+    Norms keep what they have (except as the end of a residual branch); embeddings, and what members
+    do not share, are drawn anew in their own way; torch's composite modules (attention, recurrent, transformer) are left alone.
 
     Args:
         constant: the value of the scheme `constant`.
@@ -99,9 +105,9 @@ def initialize_(
         raise ValueError(f"scheme must be one of {names}, however: {scheme=}.")
     graph = trace(module)
     layers = [one for one in follow_layers(module, graph) if _has_own_weight(one)]
-    for embedding in module.modules():
-        if isinstance(embedding, CategoryEmbedding):
-            embedding.reset_parameters(generator)
+    for part in module.modules():
+        if isinstance(part, _STARTING):
+            part.reset_parameters(generator)
     if scheme != "auto":
         return tuple(_init_layer_(one, scheme, None, constant, generator) for one in layers)
     ends = find_residual_ends(module, graph)

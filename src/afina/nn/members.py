@@ -1,0 +1,190 @@
+"""Members: several networks in one, which share most of their weights.
+
+Inside, rows are (n * k, d): the k members of the first row, then those of the second, and so on,
+so that every row-wise layer serves all members. What differs between members is here.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+MemberStart: TypeAlias = Literal["normal", "signs"]
+
+
+def mean_of_members(outputs: Tensor, *, probabilities: bool) -> Tensor:
+    """Give the answer of all members together: the mean of their probabilities or values.
+
+    Shape:
+        (n, k, d_out) -> (n, d_out)
+
+    Args:
+        probabilities: outputs are class scores; the result is the logarithm of the mean
+            probability, which is a class score like any other.
+
+    Example:
+        >>> scores = torch.tensor([[[0.0, 0.0], [50.0, 0.0]]])
+        >>> mean_of_members(scores, probabilities=True).exp().tolist()
+        [[0.75, 0.25]]
+    """
+    if not probabilities:
+        return outputs.mean(dim=1)
+    logs = outputs.log_softmax(dim=2)
+    return logs.logsumexp(dim=1) - math.log(outputs.shape[1])
+
+
+class MemberScale(nn.Module):
+    """Where members part: each sees the same features with factors of its own.
+
+    Shape:
+        (n, d) -> (n * k, d)
+
+    Args:
+        d: features.
+        k: members, at least 1.
+        start: factors start as N(0, 1), or as 1 and -1 by chance.
+        chunks: for each feature which chunk it is of; one draw a chunk, so that the outputs of one
+            column's embedding start together. None: each feature is its own.
+
+    Raises:
+        ValueError: a number that cannot be.
+
+    Example:
+        >>> MemberScale(3, 4)(torch.ones(5, 3)).shape
+        torch.Size([20, 3])
+
+    Source: Gorishniy et al. 2024, arXiv:2410.24210 (TabM-mini).
+    """
+
+    def __init__(
+        self, d: int, k: int, *, start: MemberStart = "signs", chunks: Sequence[int] | None = None
+    ) -> None:
+        if d < 1 or k < 1:
+            raise ValueError(f"There must be a feature and a member, however: {d=}, {k=}.")
+        if start not in ("normal", "signs"):
+            raise ValueError(f"start must be normal or signs, however: {start=}.")
+        if chunks is not None and len(chunks) != d:
+            raise ValueError(f"chunks must be one a feature, however: {len(chunks)} for {d=}.")
+        super().__init__()
+        self.start = start
+        self.chunks = list(range(d)) if chunks is None else list(chunks)
+        self.scale = nn.Parameter(torch.empty(k, d))
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draw the factors anew."""
+        k = len(self.scale)
+        drawn = self.scale.new_empty(k, max(self.chunks) + 1).normal_(generator=generator)
+        if self.start == "signs":
+            drawn = torch.where(drawn >= 0, 1.0, -1.0)
+        self.scale.copy_(drawn[:, self.chunks])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x.unsqueeze(1) * self.scale).flatten(0, 1)
+
+    def extra_repr(self) -> str:
+        k, d = self.scale.shape
+        return f"{d=}, {k=}, start={self.start!r}"
+
+
+class MemberLinear(nn.Module):
+    """A linear layer whose members differ: `((x * r) W^T) * s + b`, with W shared.
+
+    All members start alike: r and s are 1, and their biases are equal.
+
+    Shape:
+        (n * k, d_in) -> (n * k, d_out)
+
+    Args:
+        k: members, at least 1.
+        bias: whether there is a bias.
+        scales_input: whether there is an r, which a layer right behind `MemberScale` does not need.
+
+    Example:
+        >>> MemberLinear(3, 2, 4)(torch.ones(8, 3)).shape
+        torch.Size([8, 2])
+
+    Source: Wen, Tran & Ba 2020, arXiv:2002.06715 (BatchEnsemble); its start as in Gorishniy et al.
+        2024, arXiv:2410.24210 (TabM).
+    """
+
+    def __init__(
+        self, d_in: int, d_out: int, k: int, *, bias: bool = True, scales_input: bool = True
+    ) -> None:
+        super().__init__()
+        self.k = k
+        self.shared = nn.Linear(d_in, d_out, bias=False)
+        self.scale_in = nn.Parameter(torch.empty(k, d_in)) if scales_input else None
+        self.scale_out = nn.Parameter(torch.empty(k, d_out))
+        self.bias = nn.Parameter(torch.empty(k, d_out)) if bias else None
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Put scales back to 1 and draw the bias; W is for `initialize_`."""
+        self.scale_out.fill_(1.0)
+        if self.scale_in is not None:
+            self.scale_in.fill_(1.0)
+        if self.bias is not None:
+            bound = self.shared.in_features**-0.5
+            start = self.bias.new_empty(self.bias.shape[1]).uniform_(
+                -bound, bound, generator=generator
+            )
+            self.bias.copy_(start.expand_as(self.bias))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.scale_in is not None:
+            x = (x.view(-1, self.k, x.shape[1]) * self.scale_in).flatten(0, 1)
+        out: Tensor = self.shared(x).view(-1, self.k, self.shared.out_features)
+        if self.bias is None:
+            return (out * self.scale_out).flatten(0, 1)
+        return torch.addcmul(self.bias, out, self.scale_out).flatten(0, 1)
+
+    def extra_repr(self) -> str:
+        return f"k={self.k}"
+
+
+class MemberHeads(nn.Module):
+    """Each member's own output layer.
+
+    Shape:
+        (n * k, d_in) -> (n, k, d_out)
+
+    Args:
+        k: members, at least 1.
+
+    Example:
+        >>> MemberHeads(3, 2, 4)(torch.ones(8, 3)).shape
+        torch.Size([2, 4, 2])
+    """
+
+    def __init__(self, d_in: int, d_out: int, k: int) -> None:
+        if min(d_in, d_out, k) < 1:
+            raise ValueError(f"Sizes must be at least 1, however: {d_in=}, {d_out=}, {k=}.")
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(k, d_out, d_in))
+        self.bias = nn.Parameter(torch.empty(k, d_out))
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draw weights and biases as torch draws those of a linear layer."""
+        bound = self.weight.shape[2] ** -0.5
+        self.weight.uniform_(-bound, bound, generator=generator)
+        self.bias.uniform_(-bound, bound, generator=generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        k, d_out, d_in = self.weight.shape
+        rows = x.view(-1, k, d_in)
+        if d_out == 1:  # a product and a sum take a quarter of the time of k thin matrix products
+            return (rows * self.weight[:, 0]).sum(dim=2, keepdim=True) + self.bias
+        own = rows.transpose(0, 1).contiguous()  # (k, n, d_in); the copy pays for itself
+        out = torch.baddbmm(self.bias.unsqueeze(1), own, self.weight.transpose(1, 2))
+        return out.transpose(0, 1)
+
+    def extra_repr(self) -> str:
+        k, d_out, d_in = self.weight.shape
+        return f"{d_in=}, {d_out=}, {k=}"

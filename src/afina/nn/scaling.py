@@ -1,0 +1,36 @@
+"""A trained factor on each feature."""
+
+import torch
+from torch import Tensor, nn
+
+
+class FeatureScale(nn.Module):
+    """Multiply each feature by a trained factor, so that the network can choose among them.
+
+    Its gradient is that of all weights behind a feature together. With a learning rate of its own,
+    several times that of the weights, features that do not help fade early.
+
+    Shape:
+        (n, n_features) -> (n, n_features)
+
+    Args:
+        n_features: at least 1.
+
+    Example:
+        >>> FeatureScale(2)(torch.tensor([[3.0, 4.0]])).tolist()
+        [[3.0, 4.0]]
+
+    Source: Holzmueller, Grinsztajn & Steinwart 2024, arXiv:2407.04491, section 3.
+    """
+
+    def __init__(self, n_features: int) -> None:
+        if n_features < 1:
+            raise ValueError(f"n_features must be at least 1, however: {n_features=}.")
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(n_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.scale
+
+    def extra_repr(self) -> str:
+        return f"n_features={len(self.scale)}"
