@@ -8,7 +8,7 @@ import sklearn.preprocessing as reference
 import torch
 
 from afina.preprocess import QuantileNormal
-from afina.preprocess.quantile import _last_knot_below
+from afina.preprocess.quantile import last_knot_below
 
 
 def doubles(values: object) -> torch.Tensor:
@@ -82,7 +82,7 @@ def test_the_search_finds_what_numpy_finds(rng: np.random.Generator) -> None:
         x = doubles(np.append(rng.integers(0, 50, 200), knots[:, 0].numpy())).maximum(knots[0])
         expected = np.searchsorted(knots[:, 0].numpy(), x[:, 0].numpy(), side="right") - 1
 
-        assert _last_knot_below(x, knots)[:, 0].tolist() == expected.tolist()
+        assert last_knot_below(x, knots)[:, 0].tolist() == expected.tolist()
 
 
 def test_no_columns_are_no_columns() -> None:

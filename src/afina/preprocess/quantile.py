@@ -64,7 +64,7 @@ class QuantileNormal(nn.Module):
         check_width(x, self.knots.shape[1])
         x = x.to(torch.float64)
         inside = torch.maximum(torch.minimum(x, self.knots[-1]), self.knots[0])
-        below = _last_knot_below(inside, self.knots)
+        below = last_knot_below(inside, self.knots)
         above = (below + 1).clamp(max=len(self.knots) - 1)
         low, high = self.knots.gather(0, below), self.knots.gather(0, above)
         width = high / 2 - low / 2  # halves: the difference itself may overflow
@@ -87,7 +87,7 @@ def _knots(values: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
     )
 
 
-def _last_knot_below(x: Tensor, knots: Tensor) -> Tensor:
+def last_knot_below(x: Tensor, knots: Tensor) -> Tensor:
     """Find the last knot not above each value: a binary search of gathers and comparisons.
 
     Shape:

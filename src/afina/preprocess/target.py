@@ -1,0 +1,154 @@
+"""Transforms of a skewed regression target, and back.
+
+Each maps all finite numbers one to one, in float64, so that every target has a place, also one
+beyond the training rows, and every output of the network a finite value.
+"""
+
+from typing import Literal, Self, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from afina.preprocess.quantile import last_knot_below
+from afina.preprocess.sample import Sample, column_samples, deviation, mean, quantiles
+
+TargetKind: TypeAlias = Literal["none", "log", "quantile"]
+
+MOST_KNOTS = 1000
+_LEAST_KNOTS = 10
+_ROWS_A_KNOT = 30
+_LARGEST = torch.finfo(torch.float64).max
+_LARGEST_LOG = 709.0  # exp of it is still a float64
+_FAR_TAIL = 3.0
+_SKEWED = 2.0
+
+
+class Log(nn.Module):
+    """Take the logarithm of how far a number is from an anchor, with its sign.
+
+    `sign(z) log(1 + |z|)` with `z = (y - anchor) / unit`. The anchor is the end of the training
+    targets at the side of the short tail, or their median where both tails are long; the unit is
+    the distance from there to the median, or half the interquartile range.
+
+    Shape:
+        (n,) -> (n,) float64
+
+    Example:
+        >>> y = torch.tensor([0.0, 1.0, 3.0, 50.0], dtype=torch.float64)
+        >>> log = Log().fit_sample(column_samples(y[:, None], None)[0])
+        >>> log(y).round(decimals=2).tolist()
+        [0.0, 0.41, 0.92, 3.26]
+    """
+
+    anchor: Tensor
+    unit: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("anchor", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("unit", torch.ones((), dtype=torch.float64))
+
+    def fit_sample(self, sample: Sample) -> Self:
+        """Learn anchor and unit from the training targets."""
+        levels = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0], dtype=torch.float64)
+        low, first, middle, third, high = (quantiles(sample, levels) / 2).tolist()  # no overflow
+        spread = third - first
+        sides = ((low, middle - low), (high, high - middle))
+        anchor, unit = min(sides, key=lambda side: side[1])
+        if unit > _FAR_TAIL * spread or unit == 0.0:  # no short tail, or half of it is one value
+            anchor, unit = (middle if unit else anchor), spread / 2
+        if not unit:
+            unit = deviation(sample) / 2 or 0.5
+        self.anchor.fill_(2 * anchor)
+        self.unit.fill_(min(2 * unit, _LARGEST))
+        return self
+
+    def forward(self, y: Tensor) -> Tensor:
+        """Take signed logarithms."""
+        half = y.double() / 2 - self.anchor / 2
+        z = (half / self.unit).clamp(-_LARGEST / 2, _LARGEST / 2) * 2
+        return z.sign() * z.abs().log1p()
+
+    def back(self, t: Tensor) -> Tensor:
+        """Undo it."""
+        z = t.sign() * t.abs().clamp(max=_LARGEST_LOG).expm1()
+        return ((z * self.unit).clamp(-_LARGEST, _LARGEST) + self.anchor).clamp(-_LARGEST, _LARGEST)
+
+
+class Quantile(nn.Module):
+    """Map targets to a normal distribution by quantiles of the training targets.
+
+    Between two knots lies a straight line, and beyond the first and the last the one that leads
+    there. A value that fills several quantiles has the normal quantile of the middle of its share.
+
+    Shape:
+        (n,) -> (n,) float64
+
+    Args:
+        n_knots: `fit_sample` sets it, a module that is to load a state needs it.
+    """
+
+    knots: Tensor
+    scores: Tensor
+
+    def __init__(self, n_knots: int = 2) -> None:
+        super().__init__()
+        self.register_buffer("knots", torch.arange(n_knots, dtype=torch.float64))
+        self.register_buffer("scores", torch.arange(n_knots, dtype=torch.float64))
+
+    def fit_sample(self, sample: Sample) -> Self:
+        """Learn knots from training targets, of which there must be two; an end is half a row."""
+        n_levels = min(max(int(sample.n_rows) // _ROWS_A_KNOT, _LEAST_KNOTS), MOST_KNOTS)
+        levels = torch.arange(n_levels, dtype=torch.float64) / (n_levels - 1)
+        knots, counts = torch.unique_consecutive(quantiles(sample, levels), return_counts=True)
+        last = counts.cumsum(0) - 1
+        middle = (levels[last] + levels[last - counts + 1]) / 2
+        edge = 0.5 / max(sample.n_rows, 2.0)
+        scores = torch.special.ndtri(middle.clamp(edge, 1 - edge))
+        rising = torch.cat([torch.ones(1, dtype=torch.bool), scores[1:] > scores[:-1]])
+        self.knots, self.scores = knots[rising], scores[rising]
+        return self
+
+    def forward(self, y: Tensor) -> Tensor:
+        """Give the normal score of each target."""
+        return _follow_lines(y.double(), self.knots, self.scores)
+
+    def back(self, t: Tensor) -> Tensor:
+        """Undo it."""
+        return _follow_lines(t.double(), self.scores, self.knots)
+
+
+def fit_target(
+    kind: TargetKind | Literal["auto"], y: Tensor, weights: Tensor | None
+) -> Log | Quantile | None:
+    """Fit the transform of a name on training targets; None: they stay as they are.
+
+    Args:
+        kind: `auto`: `log` if the skewness is beyond 2 on either side, else none.
+        y: training targets.
+        weights: one a row; a weight of 2 is the row twice.
+    """
+    sample = column_samples(y[:, None], weights)[0]
+    if kind == "auto":
+        kind = "log" if abs(_skewness(sample)) > _SKEWED else "none"
+    if kind == "none" or len(sample.values) < 2:
+        return None
+    return Log().fit_sample(sample) if kind == "log" else Quantile().fit_sample(sample)
+
+
+def _follow_lines(x: Tensor, knots: Tensor, values: Tensor) -> Tensor:
+    """Go from knots to values along straight lines, the outer ones without end."""
+    below = last_knot_below(x[:, None], knots[:, None])[:, 0].clamp(max=len(knots) - 2)
+    low, high = knots[below] / 2, knots[below + 1] / 2  # halves: differences may overflow
+    share = ((x / 2 - low) / (high - low)).clamp(-1e300, 1e300)
+    start, end = values[below] / 2, values[below + 1] / 2
+    return ((start + share * (end - start)) * 2).clamp(-_LARGEST, _LARGEST)
+
+
+def _skewness(sample: Sample) -> float:
+    """Weighted third moment of the standardized values; 0 of a constant."""
+    spread = deviation(sample)
+    if not spread:
+        return 0.0
+    z = (sample.values / spread - mean(sample) / spread).clamp(-1e100, 1e100)
+    return float((sample.weights * z**3).sum() / sample.weights.sum())
