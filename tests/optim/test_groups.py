@@ -4,7 +4,16 @@ import torch
 from hypothesis import given
 from torch import Tensor, nn
 
-from afina.nn import CategoryEmbedding
+from afina.nn import (
+    CategoryEmbedding,
+    FeatureScale,
+    MemberHeads,
+    MemberLinear,
+    MemberScale,
+    ParametricActivation,
+    Periodic,
+    PiecewiseLinear,
+)
 from afina.optim import decay_groups, decayed_parameters, groups_table, parameter_groups
 
 
@@ -60,6 +69,14 @@ LEAVES = {
     "own matrix": (OwnMatrix, {"mixing"}),
     "prelu": (lambda: nn.PReLU(3), set()),
     "relu": (nn.ReLU, set()),
+    "piecewise": (lambda: PiecewiseLinear([3, 2], 4), set()),
+    "periodic": (lambda: Periodic(2, 4), set()),
+    "feature scale": (lambda: FeatureScale(3), set()),
+    "parametric": (lambda: ParametricActivation("relu", 3), set()),
+    "member scale": (lambda: MemberScale(3, 4), set()),
+    "member linear": (lambda: MemberLinear(3, 4, 2), {"shared.weight"}),
+    "heads": (lambda: MemberHeads(3, 4, 2), {"weight"}),
+    "heads of one output": (lambda: MemberHeads(3, 1, 2), {"weight"}),
     "weight norm": (
         lambda: nn.utils.parametrizations.weight_norm(nn.Linear(3, 4)),
         {"parametrizations.weight.original1"},
@@ -110,6 +127,42 @@ def test_groups_in_any_tree(tree: object, data: st.DataObject) -> None:
     assert all(group["params"] for group in groups)
     decaying = [id(p) for group in groups if group["weight_decay"] for p in group["params"]]
     assert decaying == [id(p) for p in decayed_parameters(module)]
+
+
+def test_every_role_can_have_its_rate() -> None:
+    """Factors go to their roles alone; groups of the same rate and decay are one."""
+    net = nn.Sequential(
+        PiecewiseLinear([3, 2], 4),
+        FeatureScale(8),
+        MemberScale(8, 2),
+        MemberLinear(8, 4, 2),
+        ParametricActivation("mish", 4),
+        nn.LayerNorm(4),
+        MemberHeads(4, 1, 2),
+    )
+    factors = {"bias": 0.1, "scaling": 6.0, "activation": 0.1, "numeric": 0.5}
+    groups = parameter_groups(net, 0.01, lr=2.0, lr_factors=factors)
+    names = {id(p): name for name, p in net.named_parameters()}
+
+    assert [
+        (group["lr"], group["weight_decay"], {names[id(p)] for p in group["params"]})
+        for group in groups
+    ] == [
+        (2.0, 0.01, {"3.shared.weight", "6.weight"}),
+        (2.0, 0.0, {"2.scale", "3.scale_in", "3.scale_out", "5.weight", "5.bias"}),
+        (pytest.approx(0.2), 0.0, {"3.bias", "4.share", "6.bias"}),
+        (1.0, 0.0, {"0.weight", "0.linear_weight", "0.linear_bias"}),
+        (12.0, 0.0, {"1.scale"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    "given", [{"lr": 1.0, "lr_factors": {"bias": 0.0}}, {"lr_factors": {"bias": 2.0}}]
+)
+def test_a_rate_that_cannot_be_is_refused(given: dict[str, object]) -> None:
+    """A factor must be above 0, and needs a rate to be a factor of."""
+    with pytest.raises(ValueError, match="lr_factors must be above 0 and go with lr"):
+        parameter_groups(nn.Linear(2, 1), 0.0, **given)
 
 
 def test_going_by_names_would_be_wrong() -> None:

@@ -1,13 +1,34 @@
 """Which parameters weight decay shrinks: by module type and role, never by name alone."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from torch import nn
 
-from afina.nn import NORMS, CategoryEmbedding
+from afina.nn import (
+    NORMS,
+    CategoryEmbedding,
+    FeatureScale,
+    MemberHeads,
+    MemberLinear,
+    MemberScale,
+    ParametricActivation,
+    Periodic,
+    PiecewiseLinear,
+)
 
-Role: TypeAlias = Literal["weight", "embedding", "bias", "norm", "vector"]
+Role: TypeAlias = Literal[
+    "weight",
+    "embedding",
+    "bias",
+    "norm",
+    "vector",
+    "numeric",
+    "scaling",
+    "activation",
+    "member",
+]
 
 # Modules of torch whose parameters of two dimensions or more multiply inputs, also where a
 # dimension is 1 (a linear layer with one output has a weight of shape (1, d_in)).
@@ -36,7 +57,9 @@ class ParameterRole:
         module: class name of the module that holds it.
         role: `weight`: a matrix or kernel; `embedding`: a table of vectors; `bias`; `norm`: any
             parameter of a normalization; `vector`: anything else of one dimension, such as a
-            layer scale or the vector for unknown categories.
+            layer scale or the vector for unknown categories; `numeric`: any parameter of an
+            embedding of numbers; `scaling`: of `FeatureScale`; `activation`: of
+            `ParametricActivation`; `member`: the scales in which members differ.
     """
 
     name: str
@@ -90,15 +113,31 @@ def decayed_parameters(module: nn.Module) -> list[nn.Parameter]:
     return [one.parameter for one in decay_groups(module) if one.decays]
 
 
-def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+def parameter_groups(
+    module: nn.Module,
+    weight_decay: float,
+    *,
+    lr: float | None = None,
+    lr_factors: Mapping[Role, float] | None = None,
+) -> list[dict[str, Any]]:
     """Split the trainable parameters into groups for torch's optimizers; no group is empty.
 
+    Those that decay come first; in each half those of factor 1 do.
+
+    Args:
+        weight_decay: of those that decay.
+        lr: learning rate, with `lr_factors`.
+        lr_factors: factor of the learning rate by role, above 0; 1 for roles that are not in it.
+
     Raises:
-        ValueError: there is nothing to train.
+        ValueError: there is nothing to train, or a factor that cannot be.
 
     Example:
         >>> [group["weight_decay"] for group in parameter_groups(nn.Linear(2, 1), 0.01)]
         [0.01, 0.0]
+        >>> groups = parameter_groups(nn.Linear(2, 1), 0.0, lr=0.5, lr_factors={"bias": 0.5})
+        >>> [group["lr"] for group in groups]
+        [0.5, 0.25]
     """
     roles = decay_groups(module)
     if not roles:
@@ -106,10 +145,20 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, A
             f"A module must have parameters to train, however: {type(module).__name__} has none "
             "with requires_grad=True. Unfreeze some."
         )
-    decaying = [one.parameter for one in roles if one.decays]
-    others = [one.parameter for one in roles if not one.decays]
-    groups = ((decaying, weight_decay), (others, 0.0))
-    return [{"params": params, "weight_decay": decay} for params, decay in groups if params]
+    factors = dict(lr_factors or {})
+    if not all(factor > 0 for factor in factors.values()) or (factors and lr is None):
+        raise ValueError(f"lr_factors must be above 0 and go with lr, however: {factors}, {lr=}.")
+    groups: dict[tuple[bool, bool, float], list[nn.Parameter]] = {}
+    for one in roles:
+        factor = factors.get(one.role, 1.0)
+        groups.setdefault((not one.decays, factor != 1.0, factor), []).append(one.parameter)
+    found = []
+    for (spared, _, factor), params in sorted(groups.items(), key=lambda group: group[0]):
+        group: dict[str, Any] = {"params": params, "weight_decay": 0.0 if spared else weight_decay}
+        if factors and lr is not None:
+            group["lr"] = lr * factor
+        found.append(group)
+    return found
 
 
 def groups_table(module: nn.Module) -> str:
@@ -131,6 +180,9 @@ def groups_table(module: nn.Module) -> str:
 
 
 def _role(owner: nn.Module, leaf: str, parameter: nn.Parameter) -> Role:
+    own = _role_in_ours(owner, leaf)
+    if own is not None:
+        return own
     if isinstance(owner, NORMS):
         return "norm"
     if leaf.startswith("bias") or leaf.endswith("bias"):
@@ -141,3 +193,21 @@ def _role(owner: nn.Module, leaf: str, parameter: nn.Parameter) -> Role:
         return "weight" if parameter.ndim > 1 else "vector"
     n_wide = sum(size > 1 for size in parameter.shape)
     return "weight" if n_wide > 1 else "vector"
+
+
+def _role_in_ours(owner: nn.Module, leaf: str) -> Role | None:
+    """Give the role in a module of afina's whose parameters' shapes do not tell it."""
+    match owner:
+        case PiecewiseLinear() | Periodic():
+            return "numeric"
+        case FeatureScale():
+            return "scaling"
+        case ParametricActivation():
+            return "activation"
+        case MemberScale():
+            return "member"
+        case MemberLinear():
+            return "bias" if leaf == "bias" else "member"
+        case MemberHeads():
+            return "bias" if leaf == "bias" else "weight"
+    return None

@@ -1,13 +1,13 @@
 """Optimizers of torch with decay that is decoupled everywhere, and the l2 penalty's gradient."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from afina.optim.groups import parameter_groups
+from afina.optim.groups import Role, parameter_groups
 
 OptimizerName: TypeAlias = Literal["adamw", "adam", "sgd"]
 
@@ -22,6 +22,7 @@ def make_optimizer(
     beta1: float = 0.9,
     beta2: float = 0.999,
     eps: float = 1e-8,
+    lr_factors: Mapping[Role, float] | None = None,
 ) -> Optimizer:
     """Make a torch optimizer over a module's trainable parameters, in decay groups.
 
@@ -36,6 +37,7 @@ def make_optimizer(
         beta1: decay of the mean gradient in adam and adamw.
         beta2: decay of the mean squared gradient in adam and adamw.
         eps: added to the root of the mean squared gradient in adam and adamw.
+        lr_factors: factor of the learning rate by role; see `parameter_groups`.
 
     Raises:
         ValueError: an unknown name, nothing to train, or adam with weight decay.
@@ -50,7 +52,7 @@ def make_optimizer(
             f"adam must be used without weight_decay, however: {weight_decay=}. Use "
             "optimizer=adamw for decoupled decay, or l2 for a penalty in the loss."
         )
-    groups = parameter_groups(module, weight_decay)
+    groups = parameter_groups(module, weight_decay, lr=lr, lr_factors=lr_factors)
     fused = _can_fuse(groups)
     match name:
         case "adamw":

@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Callable
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
-ScheduleName: TypeAlias = Literal["constant", "cosine", "onecycle"]
+ScheduleName: TypeAlias = Literal["constant", "cosine", "onecycle", "flat_cos", "coslog4"]
 
 ONECYCLE_RISE_FRAC = 0.25
 ONECYCLE_START = 1.0 / 25.0
@@ -22,14 +22,17 @@ def make_schedule(
 
     constant: 1. cosine: (1 + cos(pi s / n)) / 2, which is 0 at s = n, just after the last of n
     steps. onecycle: a half cosine up from 1/25 to 1 over the first quarter, and one down to 1e-4
-    at the last step.
+    at the last step. flat_cos: 1 for the first half of the steps, then a half cosine down to 0 at
+    s = n. coslog4: (1 - cos(2 pi log2(1 + 15 t))) / 2 with t = (s + 1/2) / n: four waves from 0 to 1 and back, each
+    twice as long as the one before, near 0 at steps 0, n / 15, n / 5, 7 n / 15 and n; taken in the
+    middle of each step, so that none is lost.
 
     Args:
         total_steps: steps of the whole run, warm-up included, at least 1.
-        warmup_steps: steps of the linear rise, at least 0.
+        warmup_steps: steps of the linear rise, at least 0; coslog4 rises by itself.
 
     Raises:
-        ValueError: an unknown name, or a count that cannot be.
+        ValueError: an unknown name, a count that cannot be, or coslog4 with a warm-up.
 
     Example:
         >>> factor = make_schedule("cosine", total_steps=6, warmup_steps=2)
@@ -37,33 +40,51 @@ def make_schedule(
         [0.5, 1.0, 1.0, 0.854, 0.5, 0.146, 0.0]
 
     Source: Loshchilov & Hutter 2017, arXiv:1608.03983 (cosine); Smith & Topin 2018,
-        arXiv:1708.07120 (one cycle).
+        arXiv:1708.07120 (one cycle); Holzmueller, Grinsztajn & Steinwart 2024, arXiv:2407.04491
+        (flat_cos, coslog4).
     """
     if total_steps < 1:
         raise ValueError(f"total_steps must be at least 1, however: {total_steps=}.")
     if warmup_steps < 0:
         raise ValueError(f"warmup_steps must be at least 0, however: {warmup_steps=}.")
-    if name not in ("constant", "cosine", "onecycle"):
-        raise ValueError(f"schedule must be constant, cosine or onecycle, however: {name=}.")
+    if name not in get_args(ScheduleName):
+        names = ", ".join(get_args(ScheduleName))
+        raise ValueError(f"schedule must be one of {names}, however: {name=}.")
+    if name == "coslog4" and warmup_steps:
+        raise ValueError(
+            f"coslog4 rises from 0 by itself, however: {warmup_steps=}. Use warmup_steps=0."
+        )
     n = max(total_steps - warmup_steps, 1)
-
-    def course(step: int) -> float:
-        if name == "constant":
-            return 1.0
-        return _cosine(min(step, n), n) if name == "cosine" else _onecycle(min(step, n - 1), n)
 
     def factor(step: int) -> float:
         if step < 0:
             raise ValueError(f"step must be at least 0, however: {step=}.")
         if step < warmup_steps:
-            return (step + 1) / warmup_steps * course(0)
-        return course(step - warmup_steps)
+            return (step + 1) / warmup_steps * _course(name, 0, n)
+        return _course(name, step - warmup_steps, n)
 
     return factor
 
 
+def _course(name: ScheduleName, step: int, n: int) -> float:
+    match name:
+        case "constant":
+            return 1.0
+        case "cosine":
+            return _cosine(min(step, n), n)
+        case "flat_cos":
+            return _cosine(max(2 * min(step, n) - n, 0), n)
+        case "coslog4":
+            return _coslog4((min(step, n - 1) + 0.5) / n)
+    return _onecycle(min(step, n - 1), n)
+
+
 def _cosine(step: int, n: int) -> float:
     return (1.0 + math.cos(math.pi * step / n)) / 2.0
+
+
+def _coslog4(share: float) -> float:
+    return (1.0 - math.cos(2.0 * math.pi * math.log2(1.0 + 15.0 * share))) / 2.0
 
 
 def _onecycle(step: int, n: int) -> float:
