@@ -177,3 +177,28 @@ def test_inputs_of_another_width_are_refused() -> None:
     """Columns too many or too few are named, not summed up into something."""
     with pytest.raises(ValueError, match=r"2 numeric and 0 .* x_num.shape=\(4, 3\)"):
         InputLayer(2)(torch.zeros(4, 3), no_categories(4))
+
+
+def test_widths_by_levels(generator: torch.Generator) -> None:
+    """With `auto` each column has the width of its levels, and equals a layer of its own."""
+    encodings = [("embedding", n, False) for n in (17, 5, 1000, 20, 10**4)]
+    layer = InputLayer(1, encodings, embedding_dim="auto")
+    x_cat = torch.randint(2, 7, (9, 5), generator=generator)
+    out = layer(torch.zeros(9, 1), x_cat)
+    tables = dict(layer.encoders.items())
+
+    assert {name: table.d_embedding for name, table in tables.items()} == {
+        "embedding_04": 4,
+        "embedding_08": 8,
+        "embedding_32": 32,
+    }
+    assert layer.chunks == [0] + [2] * 4 + [1] * 8 + [4] * 8 + [3] * 32 + [5] * 32
+    assert torch.equal(out[:, 5:21], tables["embedding_08"](x_cat[:, [0, 3]]))
+
+
+def test_scaled_outputs() -> None:
+    """With `scales` every output has a factor."""
+    layer = InputLayer(2, [("onehot", 3, False)], scales=True)
+    torch.nn.init.constant_(layer.scale.scale, 2.0)
+
+    assert layer(torch.ones(1, 2), torch.tensor([[3]])).tolist() == [[2.0, 2.0, 0.0, 2.0, 0.0]]

@@ -6,7 +6,15 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from afina.nn import CategoryEmbedding, OneHot, Ordinal, hide_codes
+from afina.models.numbers import EmbeddedNumbers, Numbers
+from afina.nn import (
+    CategoryEmbedding,
+    FeatureScale,
+    OneHot,
+    Ordinal,
+    embedding_width,
+    hide_codes,
+)
 
 EncodingName: TypeAlias = Literal["onehot", "ordinal", "embedding"]
 CatEncoding: TypeAlias = tuple[EncodingName, int, bool]
@@ -43,7 +51,8 @@ class RawBatchNorm(nn.Module):
 class InputLayer(nn.Module):
     """Put numbers and encoded categories side by side.
 
-    The order of the outputs: numbers, one-hot columns, ordinal ranks, ordinal marks, embeddings.
+    The order of the outputs: numbers as they are, embedded numbers, one-hot columns, ordinal ranks,
+    ordinal marks, embeddings. `chunks` says of each which column it is of.
 
     With `normalize`, batch normalization is the only scaler of the numbers, which come raw:
     see `RawBatchNorm`.
@@ -55,9 +64,12 @@ class InputLayer(nn.Module):
         n_num: numeric columns, at least 0.
         cat_encodings: for each categorical column (encoding, n_levels, has_missing). A column
             without missing cells in training takes a later one for unknown.
-        embedding_dim: width of each embedded column.
+        embedding_dim: width of each embedded category; `auto`: by its levels, see
+            `embedding_width`.
         unknown_rate: chance that a category is shown as unknown while training, in [0, 1).
         normalize: batch normalization of raw numbers.
+        embedded: which numbers are embedded, and how; None: none is.
+        scales: give each output a trained factor.
 
     Raises:
         ValueError: no column at all, an unknown encoding, or a number that cannot be.
@@ -75,9 +87,11 @@ class InputLayer(nn.Module):
         n_num: int,
         cat_encodings: Sequence[CatEncoding] = (),
         *,
-        embedding_dim: int = 8,
+        embedding_dim: int | Literal["auto"] = 8,
         unknown_rate: float = 0.0,
         normalize: bool = False,
+        embedded: EmbeddedNumbers | None = None,
+        scales: bool = False,
     ) -> None:
         if n_num < 0 or n_num + len(cat_encodings) < 1:
             raise ValueError(
@@ -91,15 +105,18 @@ class InputLayer(nn.Module):
         # Empty; its dtype is that of the weights, also after .double() or .half().
         self.register_buffer("like", torch.empty(0), persistent=False)
         self.normalize = RawBatchNorm(n_num) if normalize and n_num else None
+        self.numbers = None if embedded is None else Numbers(n_num, embedded)
         self.encoders = nn.ModuleDict()
-        self.d_out = n_num
-        for encoding, columns in _columns_by_encoding(cat_encodings).items():
-            n_levels = [cat_encodings[i][1] for i in columns]
-            has_missing = [cat_encodings[i][2] for i in columns]
-            encoder = _make_encoder(encoding, n_levels, has_missing, embedding_dim)
-            self.encoders[encoding] = encoder
-            self.d_out += encoder.d_out
-            self.register_buffer(f"{encoding}_columns", torch.tensor(columns), persistent=False)
+        self.chunks = list(range(n_num)) if self.numbers is None else list(self.numbers.chunks)
+        for name, columns in _columns_by_encoding(cat_encodings, embedding_dim).items():
+            mine = [cat_encodings[i] for i in columns]
+            width = embedding_width(mine[0][1]) if embedding_dim == "auto" else embedding_dim
+            encoder = _make_encoder(mine, width)
+            self.encoders[name] = encoder
+            self.chunks += [n_num + i for i in _columns_of_outputs(encoder, columns)]
+            self.register_buffer(f"{name}_columns", torch.tensor(columns), persistent=False)
+        self.d_out = len(self.chunks)
+        self.scale = FeatureScale(self.d_out) if scales else None
 
     def forward(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
         if x_num.shape[1] != self.n_num or x_cat.shape[1] != self.n_cat:
@@ -108,36 +125,55 @@ class InputLayer(nn.Module):
                 f"however: x_num.shape={tuple(x_num.shape)}, x_cat.shape={tuple(x_cat.shape)}."
             )
         numbers = x_num if self.normalize is None else self.normalize(x_num)
-        parts = [numbers.to(self.like.dtype)]
+        numbers = numbers.to(self.like.dtype)
+        parts = [numbers if self.numbers is None else self.numbers(numbers)]
         codes = hide_codes(x_cat, self.unknown_rate, training=self.training)
-        for encoding, encoder in self.encoders.items():
-            columns = self.get_buffer(f"{encoding}_columns")
+        for name, encoder in self.encoders.items():
+            columns = self.get_buffer(f"{name}_columns")
             mine = codes if len(columns) == self.n_cat else codes.index_select(1, columns)
             parts.append(encoder(mine).to(self.like.dtype))
-        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+        row = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+        return row if self.scale is None else self.scale(row)
 
     def extra_repr(self) -> str:
         return f"n_num={self.n_num}, n_cat={self.n_cat}, unknown_rate={self.unknown_rate}"
 
 
-def _columns_by_encoding(cat_encodings: Sequence[CatEncoding]) -> dict[EncodingName, list[int]]:
-    """List the columns of each encoding that occurs, in one order whatever the columns' order."""
+def _columns_by_encoding(
+    cat_encodings: Sequence[CatEncoding], embedding_dim: int | Literal["auto"]
+) -> dict[str, list[int]]:
+    """List the columns that go through one encoder, in one order whatever the columns' order."""
     order: tuple[EncodingName, ...] = ("onehot", "ordinal", "embedding")
-    for encoding, _, _ in cat_encodings:
+    columns: dict[str, list[int]] = {}
+    for i, (encoding, n_levels, _) in enumerate(cat_encodings):
         if encoding not in order:
             raise ValueError(f"encoding must be one of {', '.join(order)}, however: {encoding=}.")
-    columns = {
-        encoding: [i for i, one in enumerate(cat_encodings) if one[0] == encoding]
-        for encoding in order
+        by_width = encoding == "embedding" and embedding_dim == "auto"
+        name = f"embedding_{embedding_width(n_levels):02d}" if by_width else encoding
+        columns.setdefault(name, []).append(i)
+    return {
+        name: columns[name] for first in order for name in sorted(columns) if name.startswith(first)
     }
-    return {encoding: mine for encoding, mine in columns.items() if mine}
 
 
 def _make_encoder(
-    encoding: EncodingName, n_levels: list[int], has_missing: list[bool], embedding_dim: int
+    columns: Sequence[CatEncoding], embedding_dim: int
 ) -> OneHot | Ordinal | CategoryEmbedding:
-    if encoding == "onehot":
+    n_levels = [levels for _, levels, _ in columns]
+    has_missing = [missing for _, _, missing in columns]
+    if columns[0][0] == "onehot":
         return OneHot(n_levels, has_missing)
-    if encoding == "ordinal":
+    if columns[0][0] == "ordinal":
         return Ordinal(n_levels)
     return CategoryEmbedding(n_levels, has_missing, embedding_dim)
+
+
+def _columns_of_outputs(
+    encoder: OneHot | Ordinal | CategoryEmbedding, columns: list[int]
+) -> list[int]:
+    """Say of each output of an encoder which column it is of."""
+    if isinstance(encoder, OneHot):
+        return [columns[i] for i in encoder.column.tolist()]
+    if isinstance(encoder, Ordinal):
+        return columns * 2
+    return [i for i in columns for _ in range(encoder.d_embedding)]

@@ -26,6 +26,7 @@ class MLP(nn.Module):
         norm_eps: added to the variance before the square root.
         dropout: chance that a hidden unit is zeroed while training, in [0, 1).
         residual: add each block's input to its output.
+        parametric: let each hidden unit learn how much of the activation it takes.
 
     Raises:
         ValueError: a width or count that cannot be.
@@ -50,6 +51,7 @@ class MLP(nn.Module):
         norm_eps: float = 1e-5,
         dropout: float = 0.0,
         residual: bool = False,
+        parametric: bool = False,
     ) -> None:
         if min(d_in, d_out, d_block) < 1:
             raise ValueError(f"Widths must be at least 1, however: {d_in=}, {d_out=}, {d_block=}.")
@@ -71,6 +73,7 @@ class MLP(nn.Module):
                     residual=residual,
                     momentum=norm_momentum,
                     eps=norm_eps,
+                    parametric=parametric,
                 )
                 for i in range(n_blocks)
             )

@@ -1,13 +1,23 @@
 """The network for tables: an input layer and a body, built and initialized from plain arguments."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from afina.models.input import CatEncoding, InputLayer
+from afina.models.members import MemberPlan, make_members
 from afina.models.mlp import MLP
-from afina.nn import ActivationName, InitName, NormKind, NormPlace, initialize_
+from afina.models.numbers import EmbeddedNumbers
+from afina.nn import (
+    ActivationName,
+    InitName,
+    NormKind,
+    NormPlace,
+    initialize_,
+)
 
 _N_SAMPLE_ROWS = 256
 
@@ -33,6 +43,12 @@ class TabularNet(nn.Module):
         self.input = input
         self.body = body
 
+    def set_edges_(self, edges: Sequence[Tensor]) -> None:
+        """Set the edges of the numbers' bins; see `PiecewiseLinear`."""
+        if not isinstance(self.input, InputLayer) or self.input.numbers is None:
+            raise TypeError("Edges are for embedded numbers, however: there are none.")
+        self.input.numbers.set_edges_(edges)
+
     def forward(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
         out: Tensor = self.body(self.input(x_num, x_cat))
         return out
@@ -43,9 +59,11 @@ def make_network(
     n_num: int,
     cat_encodings: Sequence[CatEncoding] = (),
     d_out: int,
-    embedding_dim: int = 8,
+    embedding_dim: int | Literal["auto"] = 8,
     unknown_rate: float = 0.0,
     normalize: bool = False,
+    embedded: EmbeddedNumbers | None = None,
+    scales: bool = False,
     n_blocks: int = 3,
     d_block: int = 256,
     activation: ActivationName = "relu",
@@ -55,18 +73,22 @@ def make_network(
     norm_eps: float = 1e-5,
     dropout: float = 0.0,
     residual: bool = False,
+    parametric: bool = False,
+    members: MemberPlan | None = None,
     init: InitName = "auto",
     init_constant: float = 0.01,
     generator: torch.Generator,
 ) -> TabularNet:
-    """Build a `TabularNet` of an `InputLayer` and an `MLP`, and initialize it.
+    """Build a `TabularNet` of an `InputLayer` and an `MLP` or `Members`, and initialize it.
 
     Every weight is a function of the arguments and the generator; torch's global random state is
-    as it was before. The arguments are those of `InputLayer`, `MLP` and `initialize_`.
+    as it was before. The arguments are those of `InputLayer`, `MLP`, `make_members` and
+    `initialize_`.
 
     Args:
         n_num: numeric columns as the input layer gets them, indicators included.
         d_out: outputs a row: classes, or 1 for regression.
+        members: several networks in one; None: one `MLP`.
         init: how weights are initialized; `auto` also evens out what one-hot columns, which are
             mostly 0, bring to the first layer.
         generator: source of the weights, on the CPU.
@@ -83,8 +105,13 @@ def make_network(
             embedding_dim=embedding_dim,
             unknown_rate=unknown_rate,
             normalize=normalize,
+            embedded=embedded,
+            scales=scales,
         )
-        body = MLP(
+        make_body: Callable[..., nn.Module] = MLP
+        if members is not None:
+            make_body = partial(make_members, plan=members, chunks=head.chunks)
+        body = make_body(
             head.d_out,
             d_out,
             n_blocks=n_blocks,
@@ -96,6 +123,7 @@ def make_network(
             norm_eps=norm_eps,
             dropout=dropout,
             residual=residual,
+            parametric=parametric,
         )
     net = TabularNet(head, body)
     sample = _sample_rows(n_num, cat_encodings, generator)

@@ -1,0 +1,181 @@
+"""Several networks in one: members that share most of what they learn."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, TypeAlias, get_args
+
+from torch import Tensor, nn
+
+from afina.nn import (
+    ActivationName,
+    Block,
+    MemberHeads,
+    MemberLinear,
+    MemberScale,
+    MemberStart,
+    NormKind,
+    NormPlace,
+    QuickDropout,
+    mean_of_members,
+    needs_bias,
+)
+
+MembersDiffer: TypeAlias = Literal["input", "block", "layers"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemberPlan:
+    """How many members there are, and where they differ.
+
+    Args:
+        n_members: at least 1.
+        differ: `input`: each member scales the input, the blocks are shared; `block`: the first
+            block is shared, on rows that are not yet so many times as many, and each member scales
+            what comes out; `layers`: as `input`, and in each layer scales and biases differ. With
+            no blocks `block` is `input`.
+        start: of the scales at which members part.
+        probabilities: average probabilities, not values.
+    """
+
+    n_members: int
+    differ: MembersDiffer = "input"
+    start: MemberStart = "signs"
+    probabilities: bool = False
+
+    def __post_init__(self) -> None:
+        if self.n_members < 1:
+            raise ValueError(f"n_members must be at least 1, however: {self.n_members}.")
+        if self.differ not in get_args(MembersDiffer):
+            names = ", ".join(get_args(MembersDiffer))
+            raise ValueError(f"differ must be one of {names}, however: {self.differ!r}.")
+
+
+class Members(nn.Module):
+    """Take rows through what all members share, part, and give each member's outputs.
+
+    While training the outputs of all members are there, so that the loss can be the mean of their
+    losses, never the loss of their mean. In evaluation there is the answer of all together.
+
+    Shape:
+        (n, d_in) -> (n, k, d_out) while training, (n, d_out) in evaluation
+
+    Args:
+        before: from the input to where members part, rows (n, d).
+        part: gives each member its rows.
+        after: from there to the outputs, rows (n * k, d).
+        heads: an output layer a member.
+        probabilities: outputs are class scores, and members' probabilities are averaged; else
+            their values are.
+
+    Example:
+        >>> import torch
+        >>> part, heads = MemberScale(3, 4), MemberHeads(3, 1, 4)
+        >>> net = Members(nn.Identity(), part, nn.Identity(), heads, probabilities=False)
+        >>> net(torch.ones(5, 3)).shape, net.eval()(torch.ones(5, 3)).shape
+        (torch.Size([5, 4, 1]), torch.Size([5, 1]))
+
+    Source: Gorishniy et al. 2024, arXiv:2410.24210 (TabM).
+    """
+
+    def __init__(
+        self,
+        before: nn.Module,
+        part: MemberScale,
+        after: nn.Module,
+        heads: MemberHeads,
+        *,
+        probabilities: bool,
+    ) -> None:
+        super().__init__()
+        self.before = before
+        self.part = part
+        self.after = after
+        self.heads = heads
+        self.probabilities = probabilities
+
+    @property
+    def n_members(self) -> int:
+        """How many networks it is."""
+        return len(self.part.scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs: Tensor = self.heads(self.after(self.part(self.before(x))))
+        if self.training:
+            return outputs
+        return mean_of_members(outputs, probabilities=self.probabilities)
+
+    def extra_repr(self) -> str:
+        return f"probabilities={self.probabilities}"
+
+
+def make_members(
+    d_in: int,
+    d_out: int,
+    *,
+    plan: MemberPlan,
+    chunks: Sequence[int] | None = None,
+    n_blocks: int = 3,
+    d_block: int = 256,
+    activation: ActivationName = "relu",
+    norm: NormKind = "none",
+    norm_place: NormPlace = "post",
+    norm_momentum: float = 0.1,
+    norm_eps: float = 1e-5,
+    dropout: float = 0.0,
+    residual: bool = False,
+    parametric: bool = False,
+) -> Members:
+    """Build members that are multilayer perceptrons; the other arguments are those of `MLP`.
+
+    Args:
+        plan: how many members there are, and where they differ.
+        chunks: which feature of the table each of the inputs belongs to; None: all are their own.
+
+    Raises:
+        ValueError: an unknown name, or a number that cannot be.
+
+    Example:
+        >>> import torch
+        >>> make_members(4, 3, plan=MemberPlan(n_members=8), d_block=16)(torch.ones(5, 4)).shape
+        torch.Size([5, 8, 3])
+    """
+    block = partial(
+        Block,
+        activation=activation,
+        norm=norm,
+        norm_place=norm_place,
+        residual=residual,
+        momentum=norm_momentum,
+        eps=norm_eps,
+        parametric=parametric,
+        quick=True,
+    )
+    projects = residual and n_blocks > 0
+    first = [nn.Linear(d_in, d_block)] if projects else []
+    widths = [d_block if projects else d_in] + [d_block] * n_blocks
+    n, differ = plan.n_members, plan.differ
+    bias = needs_bias(norm, norm_place)
+
+    def own_linear(i: int) -> MemberLinear | None:
+        if differ != "layers":
+            return None
+        return MemberLinear(widths[i], d_block, n, bias=bias, scales_input=i > 0 or projects)
+
+    before: nn.Module = nn.Identity()
+    after: nn.Module
+    if differ == "block" and n_blocks:  # dropout comes behind the parting: members drop their own
+        before = nn.Sequential(*first, block(widths[0], d_block))
+        part = MemberScale(d_block, n, start=plan.start)
+        dropped = [QuickDropout(dropout)] if dropout else []
+        own = [block(d_block, d_block, dropout=dropout) for _ in range(n_blocks - 1)]
+        after = nn.Sequential(*dropped, *own)
+    else:
+        part = MemberScale(d_in, n, start=plan.start, chunks=chunks)
+        own = [
+            block(widths[i], d_block, dropout=dropout, linear=own_linear(i))
+            for i in range(n_blocks)
+        ]
+        after = nn.Sequential(*first, *own) if n_blocks else nn.Identity()
+    heads = MemberHeads(widths[-1], d_out, n)
+    return Members(before, part, after, heads, probabilities=plan.probabilities)

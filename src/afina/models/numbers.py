@@ -1,0 +1,97 @@
+"""The numbers of a table, some of them embedded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from afina.nn import Periodic, PiecewiseLinear
+
+NumericEmbedding: TypeAlias = Literal["piecewise", "periodic"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddedNumbers:
+    """Which columns of numbers are embedded, and how.
+
+    Args:
+        kind: of the embedding.
+        columns: their places among the numbers, ascending.
+        d_embedding: outputs of each.
+        n_bins: for `piecewise`: bins of each; their edges are set later.
+        n_frequencies: for `periodic`: waves of each.
+        sigma: for `periodic`: deviation of their frequencies at the start.
+    """
+
+    kind: NumericEmbedding
+    columns: tuple[int, ...]
+    d_embedding: int = 8
+    n_bins: tuple[int, ...] = ()
+    n_frequencies: int = 16
+    sigma: float = 0.1
+
+
+class Numbers(nn.Module):
+    """Hand on some columns of numbers as they are, and embed the others behind them.
+
+    Shape:
+        (n, n_num) -> (n, d_out)
+
+    Args:
+        n_num: columns.
+        embedded: which are embedded, at least one.
+
+    Raises:
+        ValueError: columns that are not there, or a number that cannot be.
+
+    Example:
+        >>> embedded = EmbeddedNumbers(kind="piecewise", columns=(1,), n_bins=(3,), d_embedding=4)
+        >>> Numbers(3, embedded)(torch.zeros(5, 3)).shape
+        torch.Size([5, 6])
+    """
+
+    passing: Tensor
+    columns: Tensor
+
+    def __init__(self, n_num: int, embedded: EmbeddedNumbers) -> None:
+        columns = embedded.columns
+        if not set(columns) <= set(range(n_num)) or list(columns) != sorted(set(columns)):
+            raise ValueError(
+                f"columns must be ascending places among {n_num} numbers, however: {columns}."
+            )
+        super().__init__()
+        passing = [i for i in range(n_num) if i not in set(columns)]
+        self.register_buffer("passing", torch.tensor(passing, dtype=torch.int64), persistent=False)
+        self.register_buffer("columns", torch.tensor(columns, dtype=torch.int64), persistent=False)
+        self.embedding = _make_embedding(embedded)
+        self.chunks = [*passing, *(i for i in columns for _ in range(embedded.d_embedding))]
+        self.d_out = len(self.chunks)
+
+    def set_edges_(self, edges: Sequence[Tensor]) -> None:
+        """Set the edges of the bins of each embedded column; for `piecewise` only."""
+        if not isinstance(self.embedding, PiecewiseLinear):
+            raise TypeError("Edges are for piecewise-linear embeddings, however: there is none.")
+        self.embedding.set_edges_(edges)
+
+    def forward(self, x: Tensor) -> Tensor:
+        every = len(self.columns) == x.shape[1]
+        embedded: Tensor = self.embedding(x if every else x.index_select(1, self.columns))
+        return embedded if every else torch.cat([x.index_select(1, self.passing), embedded], dim=1)
+
+
+def _make_embedding(given: EmbeddedNumbers) -> PiecewiseLinear | Periodic:
+    if given.kind == "piecewise":
+        if len(given.n_bins) != len(given.columns):
+            raise ValueError(
+                f"n_bins must be one an embedded column, however: {len(given.n_bins)} for "
+                f"{len(given.columns)}."
+            )
+        return PiecewiseLinear(given.n_bins, given.d_embedding)
+    return Periodic(
+        len(given.columns),
+        given.d_embedding,
+        n_frequencies=given.n_frequencies,
+        sigma=given.sigma,
+    )
