@@ -102,3 +102,10 @@ def test_elementwise_loss_module_keeps_its_reduction() -> None:
     make_weighted_loss(loss).values(torch.zeros(2), torch.zeros(2))
 
     assert loss.reduction == "mean"
+
+
+def test_a_weighted_loss_is_taken_as_it_is() -> None:
+    """A loss that is in the form already is not touched."""
+    loss = make_weighted_loss(nn.MSELoss())
+
+    assert make_weighted_loss(loss) is loss

@@ -10,15 +10,13 @@ with row weights `w`, over all of its micro-batches.
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from afina.errors import ConfigError
-
-Loss = Callable[[Any, Any], Any]
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,8 @@ class WeightedLoss:
     mean: Callable[[Any, Any], tuple[Tensor, float]] | None = None
 
 
+Loss: TypeAlias = Callable[[Any, Any], Any] | WeightedLoss
+
 # Losses whose `reduction="mean"` is the plain mean over all elements.
 _ELEMENTWISE = (
     nn.MSELoss,
@@ -49,7 +49,7 @@ _ELEMENTWISE = (
     nn.PoissonNLLLoss,
 )
 
-_FUNCTIONS: dict[Loss, Callable[[], nn.Module]] = {
+_FUNCTIONS: dict[Callable[..., Any], Callable[[], nn.Module]] = {
     F.cross_entropy: nn.CrossEntropyLoss,
     F.nll_loss: nn.NLLLoss,
     F.mse_loss: nn.MSELoss,
@@ -68,7 +68,7 @@ def make_weighted_loss(
 
     Args:
         loss: a torch loss module (any reduction but "sum"), the torch function of the same name,
-            or a callable `(output, target)` that returns one value per row or per target, shape
+            a `WeightedLoss`, or a callable `(output, target)` that returns one value per row or per target, shape
             `(rows, ...)`, or a pair of such values and their weights.
         loss_weight: for a callable that returns one number for all rows (a mean): the weight
             that number stands for, such as the number of targets it was taken over.
@@ -82,6 +82,8 @@ def make_weighted_loss(
         >>> values.shape, weights.tolist()
         (torch.Size([3]), [1.0, 1.0, 0.0])
     """
+    if isinstance(loss, WeightedLoss):
+        return loss
     if loss in _FUNCTIONS:
         loss = _FUNCTIONS[loss]()
     if isinstance(loss, nn.Module) and getattr(loss, "reduction", "") == "sum":
@@ -161,7 +163,9 @@ def _elementwise_loss(loss: nn.modules.loss._Loss) -> WeightedLoss:
     return WeightedLoss(values, mean)
 
 
-def _stated_loss(loss: Loss, loss_weight: Callable[[Any, Any], float]) -> WeightedLoss:
+def _stated_loss(
+    loss: Callable[[Any, Any], Any], loss_weight: Callable[[Any, Any], float]
+) -> WeightedLoss:
     def values(output: Any, target: Any) -> tuple[Tensor, Tensor | None]:
         mean = loss(output, target)
         weight = torch.as_tensor(loss_weight(output, target), dtype=mean.dtype)
@@ -170,7 +174,7 @@ def _stated_loss(loss: Loss, loss_weight: Callable[[Any, Any], float]) -> Weight
     return WeightedLoss(values)
 
 
-def _own_loss(loss: Loss) -> WeightedLoss:
+def _own_loss(loss: Callable[[Any, Any], Any]) -> WeightedLoss:
     name = getattr(loss, "__name__", type(loss).__name__)
 
     def own_values(output: Any, target: Any) -> tuple[Tensor, Tensor | None]:
