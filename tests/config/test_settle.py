@@ -52,6 +52,11 @@ def test_pairs_that_go_together(settings: list[str]) -> None:
         (["preprocess.scaling=batchnorm", "train.microbatch_size=1"], "at least 2 rows"),
         (["table.group=a", "table.time=b"], "Only one of"),
         (["table.delimiter=ab"], "one character"),
+        (
+            ["model.numeric_embedding=periodic", "preprocess.scaling=batchnorm"],
+            "numeric_embedding needs scaled numbers",
+        ),
+        (["train.schedule=coslog4", "train.warmup_steps=5"], "coslog4 rises from 0 by itself"),
     ],
 )
 def test_contradictions(settings: list[str], words: str) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,12 @@ import pytest
 SETTINGS = [
     "--set", "model.d_block=16", "--set", "train.max_epochs=6", "--set", "train.batch_size=16",
     "--set", "checkpoint.every_steps=3", "--set", "model.norm=batch",
+]  # fmt: skip
+RICH = [
+    "--set", "model.numeric_embedding=piecewise", "--set", "model.members=4",
+    "--set", "model.members_differ=layers", "--set", "model.feature_scale=true",
+    "--set", "model.parametric_activation=true", "--set", "train.scale_lr_factor=6",
+    "--set", "train.schedule=coslog4",
 ]  # fmt: skip
 # The command line, told to send itself a signal at a step, or while a checkpoint's file is written.
 PROGRAM = """
@@ -47,9 +54,11 @@ def digest(run: Path) -> dict[str, str]:
     return {name: hashlib.sha256((run / name).read_bytes()).hexdigest() for name in names}
 
 
-def end_by_signal(folder: Path, signum: int, step: int, n_file: int, name: str) -> int:
+def end_by_signal(
+    folder: Path, signum: int, step: int, n_file: int, name: str, more: Sequence[str] = ()
+) -> int:
     """Fit in a process of its own that gets a signal; give its exit code."""
-    arguments = ["fit", "loans.csv", "--target", "grade", "--out", name, *SETTINGS]
+    arguments = ["fit", "loans.csv", "--target", "grade", "--out", name, *SETTINGS, *more]
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(signum), str(step), str(n_file), *arguments],
         cwd=folder,
@@ -69,6 +78,23 @@ def test_killed_at_a_step_or_in_a_checkpoint(afina, loans, tmp_path):
     for step, n_file in ((4, 0), (17, 0), (0, 1), (0, 8), (0, 15)):
         name = f"run-{step}-{n_file}"
         assert end_by_signal(tmp_path, signal.SIGKILL, step, n_file, name) == -signal.SIGKILL
+        resumed = afina("resume", name)
+
+        assert resumed.code == 0, resumed.err
+        assert digest(tmp_path / name) == wanted
+
+
+@pytest.mark.slow
+def test_killed_with_members_and_embedded_numbers(afina, loans, tmp_path):
+    """SIGKILL with members, curves, factors of rates and dropout of their own: the bytes are equal."""
+    settings = [*SETTINGS, *RICH]
+    done = afina("fit", loans, "--target", "grade", "--out", "whole", last=settings)
+    assert done.code == 0, done.err
+    wanted = digest(tmp_path / "whole")
+    for step, n_file in ((10, 0), (0, 8)):
+        name = f"run-{step}-{n_file}"
+        signum = signal.SIGKILL
+        assert end_by_signal(tmp_path, signum, step, n_file, name, RICH) == -signum
         resumed = afina("resume", name)
 
         assert resumed.code == 0, resumed.err

@@ -4,8 +4,8 @@ import torch
 
 from afina.config import apply_settings
 from afina.table import Column, NumberFormat, Schema
-from afina.tabular.model import target_scale
 from afina.tabular.rows import Rows, take_together
+from afina.tabular.target_scale import target_scale
 from afina.tabular.training import (
     as_data,
     choose_batch_size,

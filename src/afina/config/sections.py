@@ -69,8 +69,8 @@ class PreprocessConfig:
     onehot_max: Count = 16
     """Most levels that `auto` encodes one-hot."""
 
-    embedding_dim: Count = 8
-    """Width of a category's embedding."""
+    embedding_dim: Count | Literal["auto"] = 8
+    """Width of a category's embedding; `auto`: from 4 to 32 by the number of its levels."""
 
     min_count: Count = 2
     """Levels seen in fewer training rows (by weight) share the unknown level."""
@@ -80,6 +80,13 @@ class PreprocessConfig:
 
     impute: Literal["median", "mean", "zero"] = "median"
     """What stands in for a missing number; an indicator column says that it was missing."""
+
+    target_transform: Literal["none", "log", "quantile", "auto"] = "none"
+    """What a regression target goes through before the network: logarithms, or to a normal
+    distribution; `auto`: logarithms if it is skewed. Scores stay in the target's own units."""
+
+    clip_predictions: bool = False
+    """Keep predicted numbers within the range of the training targets."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -112,6 +119,38 @@ class ModelConfig:
 
     dropout: Rate = 0.1
     """Chance that a hidden unit is zeroed while training, in [0, 1)."""
+
+    parametric_activation: bool = False
+    """Let each hidden unit learn how much of the activation it takes."""
+
+    numeric_embedding: Literal["none", "piecewise", "periodic"] = "none"
+    """What each number becomes before the first block: itself, a trained piecewise-linear curve
+    between quantiles, or trained waves. Columns of one or two values stay as they are."""
+
+    n_bins: Count = 24
+    """Most bins of a number's piecewise-linear curve."""
+
+    d_numeric: Annotated[int, Field(ge=2)] = 8
+    """Width of a number's embedding."""
+
+    n_frequencies: Count = 16
+    """Waves of a number's periodic embedding."""
+
+    frequency_sigma: Positive = 0.1
+    """Standard deviation of the waves' frequencies at the start."""
+
+    feature_scale: bool = False
+    """Give each feature a trained factor before the first block."""
+
+    members: Count = 1
+    """Networks in one that share most weights; their predictions are averaged."""
+
+    members_differ: Literal["input", "block", "layers"] = "input"
+    """Where members differ, besides their outputs: scales of the features (`input`), scales behind
+    a shared first block (`block`, faster), or scales and biases in every layer (`layers`)."""
+
+    member_start: Literal["auto", "normal", "signs"] = "auto"
+    """What members' scales are drawn from; `auto`: normal with embedded numbers, else signs."""
 
     init: Literal[
         "auto",
@@ -196,7 +235,19 @@ class TrainConfig:
     l2: NonNegative = 0.0
     """Penalty (l2 / 2) * sum of squares of weight matrices, in the loss."""
 
-    schedule: Literal["constant", "cosine", "onecycle"] = "constant"
+    bias_lr_factor: Positive = 1.0
+    """Factor of the learning rate of biases."""
+
+    scale_lr_factor: Positive = 1.0
+    """Factor of the learning rate of `model.feature_scale`."""
+
+    activation_lr_factor: Positive = 1.0
+    """Factor of the learning rate of `model.parametric_activation`."""
+
+    numeric_lr_factor: Positive = 1.0
+    """Factor of the learning rate of `model.numeric_embedding`."""
+
+    schedule: Literal["constant", "cosine", "onecycle", "flat_cos", "coslog4"] = "constant"
     """Course of the learning rate over `max_epochs`."""
 
     warmup_steps: Annotated[int, Field(ge=0)] = 0

@@ -22,6 +22,7 @@ def settle(config: Config) -> Config:
     """
     _check_batches(config)
     _check_table(config)
+    _check_model(config)
     train = config.train
     if train.optimizer == "adam" and train.weight_decay > 0:
         if train.weight_decay != TrainConfig().weight_decay:
@@ -61,4 +62,17 @@ def _check_table(config: Config) -> None:
         raise ConfigError(
             f"table.delimiter must be one character, however: {table.delimiter!r}. "
             'A tab is written table.delimiter="\\t", with the double quotes.'
+        )
+
+
+def _check_model(config: Config) -> None:
+    if config.model.numeric_embedding != "none" and config.preprocess.scaling == "batchnorm":
+        raise ConfigError(
+            "model.numeric_embedding needs scaled numbers, however: preprocess.scaling = "
+            "batchnorm leaves them as they are. Use another scaling."
+        )
+    if config.train.schedule == "coslog4" and config.train.warmup_steps:
+        raise ConfigError(
+            "train.schedule = coslog4 rises from 0 by itself, however: "
+            f"warmup_steps={config.train.warmup_steps}. Leave train.warmup_steps out."
         )

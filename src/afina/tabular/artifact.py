@@ -14,6 +14,7 @@ from afina.tabular.facts import Facts, read_facts, write_facts
 from afina.tabular.model import TabularModel
 from afina.tabular.predictor import Predictor
 from afina.tabular.spec import NetworkSpec, make, read_spec, write_spec
+from afina.tabular.target_scale import make_target_scale
 
 FILES = ("model.safetensors", "schema.json", "config.toml", "model.json")
 
@@ -114,7 +115,8 @@ def _rebuild(
     if (len(facts.classes) or 1) != spec.d_out:
         raise ValueError("the network has another number of outputs than there are classes")
     network = make(spec, schema, torch.Generator())
-    return TabularModel(made, network, n_classes=len(facts.classes))
+    target = make_target_scale(spec.target_transform, spec.n_target_knots, clips=spec.clips)
+    return TabularModel(made, network, n_classes=len(facts.classes), target=target)
 
 
 def _check_shapes(model: TabularModel, tensors: dict[str, Tensor]) -> None:

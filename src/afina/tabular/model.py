@@ -6,12 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from afina.config import Config
-from afina.models import TabularNet
-from afina.preprocess import Preprocess
+from afina.config import Config, ModelConfig
+from afina.models import Members, TabularNet
+from afina.preprocess import Preprocess, column_edges
 from afina.table import Schema
-from afina.tabular.rows import Floats, Rows, even_weights
+from afina.tabular.rows import Rows
 from afina.tabular.spec import NetworkSpec, choose_network, make
+from afina.tabular.target_scale import TargetScale, fit_target_scale
 from afina.train.rng import make_generator
 
 
@@ -25,12 +26,8 @@ class TabularModel(nn.Module):
         preprocess: fitted on training rows.
         network: takes its numbers and the codes to outputs.
         n_classes: 0 for regression.
-        mean: weighted mean of the training target; 0 for classes.
-        scale: weighted standard deviation of the training target; 1 for classes.
+        target: takes outputs to the target's units; does nothing to classes.
     """
-
-    target_mean: Tensor
-    target_scale: Tensor
 
     def __init__(
         self,
@@ -38,15 +35,18 @@ class TabularModel(nn.Module):
         network: TabularNet,
         *,
         n_classes: int,
-        mean: float = 0.0,
-        scale: float = 1.0,
+        target: TargetScale | None = None,
     ) -> None:
         super().__init__()
         self.preprocess = preprocess
         self.network = network
         self.n_classes = n_classes
-        self.register_buffer("target_mean", torch.tensor(mean, dtype=torch.float64))
-        self.register_buffer("target_scale", torch.tensor(scale, dtype=torch.float64))
+        self.target = TargetScale() if target is None else target
+
+    @property
+    def n_members(self) -> int:
+        """How many networks it is in one."""
+        return self.network.body.n_members if isinstance(self.network.body, Members) else 1
 
     def inputs(self, x_num: Tensor, x_cat: Tensor, x_time: Tensor) -> tuple[Tensor, Tensor]:
         """Preprocess: what the network is trained on."""
@@ -60,7 +60,8 @@ class TabularModel(nn.Module):
         outputs: Tensor = self.network(*self.inputs(x_num, x_cat, x_time))
         if self.n_classes:
             return outputs
-        return outputs[:, 0].double() * self.target_scale + self.target_mean
+        answers: Tensor = self.target(outputs[:, 0])
+        return answers
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,8 @@ def build_model(train: Rows, schema: Schema, n_classes: int, config: Config) -> 
         num_names=schema.num_names,
         time_names=schema.time_names,
     )
+    edges = _edges(preprocess, train, config.model)
+    target = TargetScale() if n_classes else _fit_target(train, config)
     spec = choose_network(
         schema,
         train.x_cat,
@@ -105,6 +108,8 @@ def build_model(train: Rows, schema: Schema, n_classes: int, config: Config) -> 
         d_out=n_classes or 1,
         preprocess=config.preprocess,
         model=config.model,
+        edges=edges,
+        target=target,
     )
     network = make(
         spec,
@@ -113,28 +118,27 @@ def build_model(train: Rows, schema: Schema, n_classes: int, config: Config) -> 
         init=config.model.init,
         init_constant=config.model.init_constant,
     )
-    mean, scale = (
-        (0.0, 1.0) if n_classes else target_scale(train.y.astype(np.float64), train.weights)
+    if spec.n_bins:
+        network.set_edges_(list(edges.values()))
+    return Built(TabularModel(preprocess, network, n_classes=n_classes, target=target), spec)
+
+
+@torch.no_grad()
+def _edges(preprocess: Preprocess, train: Rows, model: ModelConfig) -> dict[int, Tensor]:
+    """Find the edges of the numbers' bins, of numbers and times as the network gets them."""
+    n_scaled = len(preprocess.num_names) + len(preprocess.time_names)
+    if model.numeric_embedding == "none" or n_scaled == 0:
+        return {}
+    numbers = preprocess(torch.from_numpy(train.x_num), torch.from_numpy(train.x_time))
+    return column_edges(
+        numbers, torch.from_numpy(train.weights), model.n_bins, columns=range(n_scaled)
     )
-    model = TabularModel(preprocess, network, n_classes=n_classes, mean=mean, scale=scale)
-    return Built(model, spec)
 
 
-def target_scale(y: Floats, weights: Floats) -> tuple[float, float]:
-    """Give weighted mean and standard deviation (divided by the total weight) of a target.
-
-    A constant target has scale 1. Squares of huge and tiny targets stay in range.
-
-    Example:
-        >>> target_scale(np.array([1.0, 3.0]), np.array([1.0, 1.0]))
-        (2.0, 1.0)
-    """
-    even = even_weights(weights)
-    share = even / even.sum()
-    unit = float(np.abs(y).max(initial=0.0)) or 1.0
-    center = float((share * (y / unit)).sum())
-    spread = float(np.sqrt((share * (y / unit - center) ** 2).sum()))
-    scale = spread * unit
-    # Below this, the differences are the rounding of one value written in several ways.
-    constant = spread <= 4 * np.finfo(np.float64).eps * abs(center) or scale == 0.0
-    return center * unit, 1.0 if constant else scale
+def _fit_target(train: Rows, config: Config) -> TargetScale:
+    return fit_target_scale(
+        train.y.astype(np.float64),
+        train.weights,
+        config.preprocess.target_transform,
+        clips=config.preprocess.clip_predictions,
+    )

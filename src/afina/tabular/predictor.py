@@ -192,7 +192,8 @@ class Predictor:
 
     def _rows_a_batch(self) -> int:
         layers = [layer for layer in self.model.modules() if isinstance(layer, nn.Linear)]
-        width = max(max(layer.in_features, layer.out_features) for layer in layers)
+        widths = [max(layer.in_features, layer.out_features) for layer in layers]
+        width = max(widths, default=1) * self.model.n_members
         return int(np.clip(_NUMBERS_A_BATCH // width, 16, _MOST_ROWS))
 
 

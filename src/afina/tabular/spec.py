@@ -1,7 +1,7 @@
 """What a network is built from, as it stands in model.json."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import torch
@@ -12,11 +12,15 @@ from torch import Tensor
 from afina.config import ModelConfig, PreprocessConfig
 from afina.config.sections import Encoding, Positive, Rate
 from afina.errors import CheckpointError, SchemaError
-from afina.models import CatEncoding, TabularNet, make_network
+from afina.models import CatEncoding, EmbeddedNumbers, MemberPlan, TabularNet, make_network
+from afina.nn import embedding_width
+from afina.preprocess import MOST_KNOTS
 from afina.table import MISSING, Schema, did_you_mean
 from afina.tabular.rows import Integers
+from afina.tabular.target_scale import TargetScale
 
 _Width = Annotated[int, Field(ge=0, le=10_000_000)]
+_Count = Annotated[int, Field(ge=1, le=10_000_000)]
 
 STRICT = ConfigDict(extra="forbid", strict=True)
 
@@ -30,17 +34,21 @@ class NetworkSpec:
         encodings: how each categorical column is encoded.
         has_missing: whether each had missing cells among the training rows.
         d_out: classes, or 1 for regression.
+        embedded: places of the numbers that are embedded.
+        n_bins: bins of each of them, with `numeric_embedding` piecewise.
+        target_transform: of a regression target, as settled.
+        n_target_knots: knots of the transform `quantile`.
     """
 
     n_num: _Width
     encodings: tuple[Encoding, ...]
     has_missing: tuple[bool, ...]
-    d_out: Annotated[int, Field(ge=1, le=10_000_000)]
-    embedding_dim: Annotated[int, Field(ge=1, le=10_000_000)]
+    d_out: _Count
+    embedding_dim: _Count | Literal["auto"]
     unknown_rate: Rate
     normalize: bool
     n_blocks: _Width
-    d_block: Annotated[int, Field(ge=1, le=10_000_000)]
+    d_block: _Count
     activation: Literal["relu", "gelu", "silu", "selu", "tanh", "sigmoid", "mish"]
     norm: Literal["batch", "layer", "rms", "none"]
     norm_place: Literal["pre", "post", "after"]
@@ -48,6 +56,20 @@ class NetworkSpec:
     norm_eps: Positive
     dropout: Rate
     residual: bool
+    parametric_activation: bool = False
+    numeric_embedding: Literal["none", "piecewise", "periodic"] = "none"
+    embedded: tuple[_Width, ...] = ()
+    n_bins: tuple[_Count, ...] = ()
+    d_numeric: _Count = 8
+    n_frequencies: _Count = 16
+    frequency_sigma: Positive = 0.1
+    feature_scale: bool = False
+    members: _Count = 1
+    members_differ: Literal["input", "block", "layers"] = "input"
+    member_start: Literal["normal", "signs"] = "signs"
+    target_transform: Literal["none", "log", "quantile"] = "none"
+    n_target_knots: Annotated[int, Field(ge=0, le=MOST_KNOTS)] = 0
+    clips: bool = False
 
 
 _ADAPTER = TypeAdapter(NetworkSpec)
@@ -61,6 +83,8 @@ def choose_network(
     d_out: int,
     preprocess: PreprocessConfig,
     model: ModelConfig,
+    edges: Mapping[int, Tensor],
+    target: TargetScale,
 ) -> NetworkSpec:
     """Settle what the network is built from.
 
@@ -69,12 +93,15 @@ def choose_network(
         x_cat: their codes.
         n_num: columns that preprocessing gives.
         d_out: classes, or 1 for regression.
+        edges: of the bins of each column of numbers that is worth an embedding.
+        target: fitted on the training targets.
 
     Raises:
         SchemaError: an encoding for a column that is no category.
     """
     encodings = choose_encodings(schema, preprocess)
     missing = (x_cat == MISSING).any(axis=0)
+    piecewise = model.numeric_embedding == "piecewise"
     return NetworkSpec(
         n_num=n_num,
         encodings=encodings,
@@ -92,6 +119,20 @@ def choose_network(
         norm_eps=model.norm_eps,
         dropout=model.dropout,
         residual=model.residual,
+        parametric_activation=model.parametric_activation,
+        numeric_embedding=model.numeric_embedding if edges else "none",
+        embedded=tuple(edges),
+        n_bins=tuple(len(column) - 1 for column in edges.values()) if piecewise else (),
+        d_numeric=model.d_numeric,
+        n_frequencies=model.n_frequencies,
+        frequency_sigma=model.frequency_sigma,
+        feature_scale=model.feature_scale,
+        members=model.members,
+        members_differ=model.members_differ,
+        member_start=_member_start(model, embeds=bool(edges)),
+        target_transform=target.kind,
+        n_target_knots=target.n_knots,
+        clips=target.clips,
     )
 
 
@@ -142,6 +183,10 @@ def make(
         norm_eps=spec.norm_eps,
         dropout=spec.dropout,
         residual=spec.residual,
+        embedded=_embedded(spec),
+        scales=spec.feature_scale,
+        parametric=spec.parametric_activation,
+        members=_members(spec),
         init=init,
         init_constant=init_constant,
         generator=generator,
@@ -169,21 +214,7 @@ def read_spec(
             f"{source} must describe a network, however: {str(reason).splitlines()[0]:.200}. "
             "The file is damaged or of another version of afina."
         ) from None
-    n_cat = len(schema.cat_columns)
-    n_numbers = sum(tensor.numel() for tensor in tensors.values())
-    embedded = sum(
-        len(column.vocabulary) + 2
-        for column, encoding in zip(schema.cat_columns, spec.encodings, strict=False)
-        if encoding == "embedding"
-    )
-    hidden = spec.d_block * max(1, spec.d_block * (spec.n_blocks - 1)) if spec.n_blocks else 0
-    fits = (
-        len(spec.encodings) == len(spec.has_missing) == n_cat
-        and spec.n_blocks <= len(tensors)
-        and max(spec.n_num, spec.d_out, hidden) <= n_numbers
-        and embedded * spec.embedding_dim <= 3 * n_numbers + 3 * spec.embedding_dim
-    )
-    if not fits:
+    if not _fits(spec, schema, tensors):
         raise CheckpointError(
             f"{source} must describe the network whose tensors lie beside it, however: it does "
             "not fit them or the schema. Copy the whole folder again from where it is whole."
@@ -195,3 +226,66 @@ def _by_levels(n_levels: int, config: PreprocessConfig) -> Encoding:
     if config.categories != "auto":
         return config.categories
     return "onehot" if n_levels <= config.onehot_max else "embedding"
+
+
+def _fits(spec: NetworkSpec, schema: Schema, tensors: dict[str, Tensor]) -> bool:
+    """Tell if building the network takes about as many numbers as lie beside it, or fewer."""
+    n_numbers = sum(tensor.numel() for tensor in tensors.values())
+    widths = [
+        (len(column.vocabulary) + 2, _width(spec, len(column.vocabulary)))
+        for column, encoding in zip(schema.cat_columns, spec.encodings, strict=False)
+        if encoding == "embedding"
+    ]
+    hidden = spec.d_block * max(1, spec.d_block * (spec.n_blocks - 1)) if spec.n_blocks else 0
+    numeric = max([*spec.n_bins, spec.n_frequencies if spec.embedded else 0])
+    in_members = (spec.d_block if spec.n_blocks else spec.n_num) + spec.d_out
+    needed = (
+        spec.n_num,
+        spec.d_out,
+        hidden,
+        len(spec.embedded) * spec.d_numeric * numeric,
+        spec.members * in_members if spec.members > 1 else 0,
+        spec.n_target_knots,
+    )
+    return (
+        len(spec.encodings) == len(spec.has_missing) == len(schema.cat_columns)
+        and len(spec.n_bins) in (0, len(spec.embedded))
+        and spec.n_blocks <= len(tensors)
+        and max(needed) <= n_numbers
+        and sum(n * width for n, width in widths)
+        <= 3 * (n_numbers + max([width for _, width in widths], default=0))
+    )
+
+
+def _width(spec: NetworkSpec, n_levels: int) -> int:
+    return embedding_width(n_levels) if spec.embedding_dim == "auto" else spec.embedding_dim
+
+
+def _embedded(spec: NetworkSpec) -> EmbeddedNumbers | None:
+    if spec.numeric_embedding == "none":
+        return None
+    return EmbeddedNumbers(
+        kind=spec.numeric_embedding,
+        columns=spec.embedded,
+        d_embedding=spec.d_numeric,
+        n_bins=spec.n_bins,
+        n_frequencies=spec.n_frequencies,
+        sigma=spec.frequency_sigma,
+    )
+
+
+def _members(spec: NetworkSpec) -> MemberPlan | None:
+    if spec.members == 1:
+        return None
+    return MemberPlan(
+        n_members=spec.members,
+        differ=spec.members_differ,
+        start=spec.member_start,
+        probabilities=spec.d_out > 1,
+    )
+
+
+def _member_start(model: ModelConfig, *, embeds: bool) -> Literal["normal", "signs"]:
+    if model.member_start != "auto":
+        return model.member_start
+    return "normal" if embeds else "signs"

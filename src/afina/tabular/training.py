@@ -3,18 +3,22 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from afina.config import Config
+from afina.config import Config, TrainConfig
+from afina.optim import Role, make_optimizer
 from afina.table import Schema
 from afina.tabular.answers import as_answers
 from afina.tabular.environment import torch_threads
 from afina.tabular.events import Listener
+from afina.tabular.losses import make_loss
 from afina.tabular.model import Built, TabularModel, build_model
 from afina.tabular.rows import Rows, even_weights, take_together
 from afina.tabular.scoring import check_monitor, score
@@ -40,6 +44,8 @@ class Plan:
         val: what decides when to stop; none: nothing is held out.
         batch_size: rows per step, as resolved.
         threads: processor threads, as resolved.
+        monitor: the metric that decides what is best, as resolved.
+        higher_is_better: whether more of it is better; none for the loss.
         lr: learning rate, as resolved.
         notes: sentences about what was found out on the way.
     """
@@ -49,6 +55,7 @@ class Plan:
     val: Data | None
     batch_size: int
     threads: int
+    monitor: str
     higher_is_better: bool | None
     lr: float
     notes: tuple[str, ...] = ()
@@ -74,7 +81,7 @@ def make_plan(
         lr: of the run that is resumed, where it was found; none: as the settings say.
     """
     # Also where nothing is held out: a monitor that cannot be is a mistake either way.
-    higher_is_better = check_monitor(config.stop.monitor, n_classes)
+    check_monitor(config.stop.monitor, n_classes)
     with torch_threads(1):  # sums must not depend on how many there are
         merged = take_together(train)
         built = build_model(merged, schema, n_classes, config)
@@ -91,7 +98,9 @@ def make_plan(
         threads = choose_threads(work) if isinstance(wanted, str) else wanted
     asked_lr = config.train.lr
     known = lr if isinstance(asked_lr, str) else asked_lr
-    plan = Plan(built, data, held_out, batch_size, threads, higher_is_better, known or 1.0)
+    monitor = choose_monitor(config.stop.monitor, built.model)
+    higher_is_better = check_monitor(monitor, n_classes)
+    plan = Plan(built, data, held_out, batch_size, threads, monitor, higher_is_better, known or 1.0)
     return plan if known is not None else _with_found_lr(plan, config)
 
 
@@ -126,15 +135,17 @@ def make_trainer(
 ) -> Trainer:
     """Give the trainer that the settings ask for."""
     model, train, stop, keep = plan.built.model, config.train, config.stop, config.checkpoint
-    smoothing = train.label_smoothing if model.n_classes else 0.0
+    own = choose_optimizer(plan.lr, train)
     waits = plan.val is not None and stop.patience_extends_while != "none"
     extends: Literal["grokking"] | None = "grokking" if waits else None
     return Trainer(
         model.network,
-        loss=nn.CrossEntropyLoss(label_smoothing=smoothing) if model.n_classes else nn.MSELoss(),
-        optimizer=train.optimizer,
-        lr=plan.lr,
-        weight_decay=train.weight_decay,
+        loss=make_loss(
+            model.n_classes, n_members=model.n_members, label_smoothing=train.label_smoothing
+        ),
+        optimizer=own or train.optimizer,
+        lr=None if own else plan.lr,
+        weight_decay=None if own else train.weight_decay,
         l2=train.l2,
         momentum=train.momentum,
         beta1=train.beta1,
@@ -157,7 +168,7 @@ def make_trainer(
         patience_extends_while=extends,
         patience_budget=stop.patience_budget,
         min_delta=stop.min_delta,
-        monitor=stop.monitor if stop.monitor.startswith("val/") else f"val/{stop.monitor}",
+        monitor=plan.monitor,
         higher_is_better=plan.higher_is_better,
         scores=score_with(model),
         seed=train.seed,
@@ -179,6 +190,40 @@ def _with_found_lr(plan: Plan, config: Config) -> Plan:
     with torch_threads(plan.threads):
         lr = make_trainer(plan, config).find_lr(plan.train).suggestion
     return replace(plan, lr=lr, notes=(f"the range test suggests a learning rate of {lr:.2g}",))
+
+
+def choose_monitor(asked: str, model: TabularModel) -> str:
+    """Give the metric that decides, by its full name.
+
+    Where predictions are not the outputs times a scale, the loss is not in the target's units:
+    the error that a user sees decides in its place.
+    """
+    name = asked.removeprefix("val/")
+    bent = model.target.kind != "none" or model.target.clips
+    return "val/rmse" if bent and name == "loss" else f"val/{name}"
+
+
+def choose_optimizer(lr: float, train: TrainConfig) -> Callable[[nn.Module], Optimizer] | None:
+    """Give what makes an optimizer with learning rates by role; none: all have the same."""
+    factors: dict[Role, float] = {
+        "bias": train.bias_lr_factor,
+        "scaling": train.scale_lr_factor,
+        "activation": train.activation_lr_factor,
+        "numeric": train.numeric_lr_factor,
+    }
+    chosen = {role: factor for role, factor in factors.items() if factor != 1.0}
+    if not chosen:
+        return None
+    return partial(
+        make_optimizer,
+        train.optimizer,
+        lr=lr,
+        weight_decay=train.weight_decay,
+        momentum=train.momentum,
+        beta1=train.beta1,
+        beta2=train.beta2,
+        lr_factors=chosen,
+    )
 
 
 def choose_batch_size(n_rows: int) -> int:
@@ -210,8 +255,7 @@ def as_data(model: TabularModel, rows: Rows) -> Data:
     if model.n_classes:
         y = torch.from_numpy(rows.y.astype(np.int64))
     else:
-        y = torch.from_numpy(rows.y).double()
-        y = ((y - model.target_mean) / model.target_scale).float()[:, None]
+        y = model.target.standardize(torch.from_numpy(rows.y)).float()[:, None]
     weights = even_weights(rows.weights)
     if (weights == 1).all():  # torch's fused mean is faster than a weighted one
         return (numbers, codes), y, None
@@ -223,8 +267,7 @@ def score_with(model: TabularModel) -> Callable[[Any, Any, Any], Mapping[str, fl
 
     def scores(outputs: Tensor, y: Tensor, weights: Tensor | None) -> Mapping[str, float]:
         if not model.n_classes:
-            mean, scale = model.target_mean, model.target_scale
-            outputs, y = (part[:, 0].double() * scale + mean for part in (outputs, y))
+            outputs, y = model.target(outputs[:, 0]), model.target.undo(y[:, 0])
         answers = as_answers(outputs.double().numpy(), model.n_classes)
         return score(answers, y.numpy(), None if weights is None else weights.double().numpy())
 
