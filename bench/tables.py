@@ -256,8 +256,12 @@ def kept_runs(args: argparse.Namespace, tables: Sequence[str]) -> list[Run]:
 
 
 def keep(run: Run, args: argparse.Namespace) -> None:
-    """Put a peer's run into its cache, and any run where it was asked for."""
-    if run.contender in PEERS and not (args.limit_rows or args.times):
+    """Put a peer's run into its cache, and any run where it was asked for.
+
+    A run that the machine ended, for time or memory, is tried again the next time.
+    """
+    lasts = not run.failure.startswith(("took longer", "the process ended"))
+    if run.contender in PEERS and lasts and not (args.limit_rows or args.times):
         write_runs(cache_of(run.contender), merge(read_runs(cache_of(run.contender)), [run]))
     if args.save:
         write_runs(args.save, merge(read_runs(args.save), [run]))
