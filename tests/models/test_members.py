@@ -9,7 +9,7 @@ from afina.models import EmbeddedNumbers, MemberPlan, Members, TabularNet, make_
 from afina.models import make_network as make_net
 from afina.nn import MemberLinear, ParametricActivation, QuickDropout
 
-DIFFER = ["input", "block", "layers"]
+DIFFER = ["input", "linear", "block", "layers"]
 
 
 def wild(module: nn.Module, seed: int = 0) -> nn.Module:
@@ -43,6 +43,8 @@ def as_one(step: nn.Module, x: Tensor, j: int) -> Tensor:
 def member_alone(net: Members, x: Tensor, j: int) -> Tensor:
     """Compute one member as the plain network that it is."""
     hidden = as_one(net.before, x, j) * net.part.scale[j]
+    if net.part.bias is not None:
+        hidden = hidden + net.part.bias[j]
     hidden = as_one(net.after, hidden, j)
     return functional.linear(hidden, net.heads.weight[j], net.heads.bias[j])
 
@@ -109,8 +111,8 @@ def note_rows(seen: list[int], _layer: nn.Module, inputs: tuple[Tensor], _out: T
 
 
 def test_a_shared_block_runs_on_the_rows_alone() -> None:
-    """With `block` the first block sees n rows and the second n * k; with `input` both see n * k."""
-    for differ, wanted in (("block", [6, 24]), ("input", [24, 24])):
+    """What is shared before the parting sees n rows and not n * k."""
+    for differ, wanted in (("linear", [6, 24]), ("block", [6, 24]), ("input", [24, 24])):
         plan = MemberPlan(n_members=4, differ=differ)
         net = make_members(3, 1, plan=plan, n_blocks=2, d_block=8)
         seen: list[int] = []

@@ -30,16 +30,20 @@ def test_the_mean_of_values() -> None:
     assert mean_of_members(outputs, probabilities=False).tolist() == [[2.5]]
 
 
-@given(sizes, sizes, sizes)
-def test_members_of_a_row_stand_together(n: int, d: int, k: int) -> None:
-    """Row i * k + j is row i with the factors of member j."""
-    part = MemberScale(d, k, start="normal")
+@given(sizes, sizes, sizes, st.booleans())
+def test_members_of_a_row_stand_together(n: int, d: int, k: int, bias: bool) -> None:
+    """Row i * k + j is row i with the factors and terms of member j."""
+    part = MemberScale(d, k, start="normal", bias=bias)
+    if part.bias is not None:
+        assert not part.bias.any()
+        torch.nn.init.normal_(part.bias)
     x = torch.randn(n, d)
     out = part(x)
 
     for i in range(n):
         for j in range(k):
-            assert torch.equal(out[i * k + j], x[i] * part.scale[j])
+            wanted = x[i] * part.scale[j] + (part.bias[j] if part.bias is not None else 0.0)
+            torch.testing.assert_close(out[i * k + j], wanted)
 
 
 def test_a_chunk_starts_together(generator: torch.Generator) -> None:

@@ -31,6 +31,7 @@ RICH = [
 ]
 SETTINGS = {
     "input": [*RICH, "train.schedule=coslog4"],
+    "linear": [*RICH, "model.members_differ=linear"],
     "block": [*RICH, "model.members_differ=block", "train.schedule=flat_cos"],
     "layers": [*RICH, "model.members_differ=layers", "model.norm=batch", "model.residual=true"],
     "periodic": [*RICH, "model.members=1", "model.numeric_embedding=periodic"],

@@ -145,12 +145,14 @@ class ModelConfig:
     members: Count = 1
     """Networks in one that share most weights; their predictions are averaged."""
 
-    members_differ: Literal["input", "block", "layers"] = "input"
-    """Where members differ, besides their outputs: scales of the features (`input`), scales behind
-    a shared first block (`block`, faster), or scales and biases in every layer (`layers`)."""
+    members_differ: Literal["input", "linear", "block", "layers"] = "input"
+    """Where members differ, besides their outputs: scales of the features (`input`); scales and
+    biases behind a shared first linear layer (`linear`, several times faster with many features) or
+    scales behind a shared first block (`block`); or scales and biases in every layer (`layers`)."""
 
     member_start: Literal["auto", "normal", "signs"] = "auto"
-    """What members' scales are drawn from; `auto`: normal with embedded numbers, else signs."""
+    """What members' scales are drawn from; `auto`: normal where they scale embedded numbers, else
+    signs."""
 
     init: Literal[
         "auto",

@@ -1,6 +1,6 @@
 """Several networks in one: members that share most of what they learn."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, TypeAlias, get_args
@@ -21,7 +21,7 @@ from afina.nn import (
     needs_bias,
 )
 
-MembersDiffer: TypeAlias = Literal["input", "block", "layers"]
+MembersDiffer: TypeAlias = Literal["input", "linear", "block", "layers"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +30,11 @@ class MemberPlan:
 
     Args:
         n_members: at least 1.
-        differ: `input`: each member scales the input, the blocks are shared; `block`: the first
-            block is shared, on rows that are not yet so many times as many, and each member scales
-            what comes out; `layers`: as `input`, and in each layer scales and biases differ. With
-            no blocks `block` is `input`.
+        differ: `input`: each member scales the input, the blocks are shared; `linear`: the first
+            linear layer is shared, on rows that are not yet so many times as many, and each member
+            scales and shifts what comes out, before the activation; `block`: each scales what
+            comes out of the first block; `layers`: as `input`, and in each layer scales and biases
+            differ. With no blocks `linear` and `block` are `input`.
         start: of the scales at which members part.
         probabilities: average probabilities, not values.
     """
@@ -151,31 +152,66 @@ def make_members(
         parametric=parametric,
         quick=True,
     )
-    projects = residual and n_blocks > 0
-    first = [nn.Linear(d_in, d_block)] if projects else []
-    widths = [d_block if projects else d_in] + [d_block] * n_blocks
-    n, differ = plan.n_members, plan.differ
-    bias = needs_bias(norm, norm_place)
-
-    def own_linear(i: int) -> MemberLinear | None:
-        if differ != "layers":
-            return None
-        return MemberLinear(widths[i], d_block, n, bias=bias, scales_input=i > 0 or projects)
-
-    before: nn.Module = nn.Identity()
-    after: nn.Module
-    if differ == "block" and n_blocks:  # dropout comes behind the parting: members drop their own
-        before = nn.Sequential(*first, block(widths[0], d_block))
-        part = MemberScale(d_block, n, start=plan.start)
-        dropped = [QuickDropout(dropout)] if dropout else []
-        own = [block(d_block, d_block, dropout=dropout) for _ in range(n_blocks - 1)]
-        after = nn.Sequential(*dropped, *own)
-    else:
-        part = MemberScale(d_in, n, start=plan.start, chunks=chunks)
-        own = [
-            block(widths[i], d_block, dropout=dropout, linear=own_linear(i))
-            for i in range(n_blocks)
-        ]
-        after = nn.Sequential(*first, *own) if n_blocks else nn.Identity()
-    heads = MemberHeads(widths[-1], d_out, n)
+    shared, own = _steps(
+        d_in,
+        d_block,
+        plan=plan,
+        n_blocks=n_blocks,
+        dropout=dropout,
+        projects=residual and n_blocks > 0,
+        bias=needs_bias(norm, norm_place),
+        block=block,
+    )
+    part = MemberScale(
+        d_block if shared else d_in,
+        plan.n_members,
+        start=plan.start,
+        chunks=None if shared else chunks,
+        bias=plan.differ == "linear" and bool(shared),
+    )
+    heads = MemberHeads(d_block if n_blocks else d_in, d_out, plan.n_members)
+    before, after = _in_sequence(shared), _in_sequence(own)
     return Members(before, part, after, heads, probabilities=plan.probabilities)
+
+
+def _steps(
+    d_in: int,
+    d_block: int,
+    *,
+    plan: MemberPlan,
+    n_blocks: int,
+    dropout: float,
+    projects: bool,
+    bias: bool,
+    block: Callable[..., Block],
+) -> tuple[list[nn.Module], list[nn.Module]]:
+    """Give what comes before the parting, and what comes behind it."""
+    first: list[nn.Module] = [nn.Linear(d_in, d_block)] if projects else []
+    widths = [d_block if projects else d_in] + [d_block] * n_blocks
+
+    def linear(i: int) -> MemberLinear | None:
+        if plan.differ != "layers":
+            return None
+        scales_input = i > 0 or projects  # else the parting has just done so
+        return MemberLinear(
+            widths[i], d_block, plan.n_members, bias=bias, scales_input=scales_input
+        )
+
+    def blocks(start: int) -> list[nn.Module]:
+        return [
+            block(widths[i], d_block, dropout=dropout, linear=linear(i))
+            for i in range(start, n_blocks)
+        ]
+
+    if plan.differ == "linear" and projects:
+        return first, blocks(0)
+    if plan.differ == "linear" and n_blocks:  # the first block's linear layer, and the rest of it
+        rest = block(d_block, d_block, dropout=dropout, linear=nn.Identity())
+        return [nn.Linear(d_in, d_block, bias=bias)], [rest, *blocks(1)]
+    if plan.differ == "block" and n_blocks:  # dropout behind the parting: members drop their own
+        return [*first, block(widths[0], d_block)], [QuickDropout(dropout), *blocks(1)]
+    return [], [*first, *blocks(0)]
+
+
+def _in_sequence(steps: list[nn.Module]) -> nn.Module:
+    return nn.Sequential(*steps) if steps else nn.Identity()

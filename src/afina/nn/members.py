@@ -47,6 +47,7 @@ class MemberScale(nn.Module):
         start: factors start as N(0, 1), or as 1 and -1 by chance.
         chunks: for each feature which chunk it is of; one draw a chunk, so that the outputs of one
             column's embedding start together. None: each feature is its own.
+        bias: also add terms of the member's own, which start at 0.
 
     Raises:
         ValueError: a number that cannot be.
@@ -59,7 +60,13 @@ class MemberScale(nn.Module):
     """
 
     def __init__(
-        self, d: int, k: int, *, start: MemberStart = "signs", chunks: Sequence[int] | None = None
+        self,
+        d: int,
+        k: int,
+        *,
+        start: MemberStart = "signs",
+        chunks: Sequence[int] | None = None,
+        bias: bool = False,
     ) -> None:
         if d < 1 or k < 1:
             raise ValueError(f"There must be a feature and a member, however: {d=}, {k=}.")
@@ -71,11 +78,14 @@ class MemberScale(nn.Module):
         self.start = start
         self.chunks = list(range(d)) if chunks is None else list(chunks)
         self.scale = nn.Parameter(torch.empty(k, d))
+        self.bias = nn.Parameter(torch.empty(k, d)) if bias else None
         self.reset_parameters()
 
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw the factors anew."""
+        """Draw the factors anew, and put the terms back to 0."""
+        if self.bias is not None:
+            self.bias.zero_()
         k = len(self.scale)
         drawn = self.scale.new_empty(k, max(self.chunks) + 1).normal_(generator=generator)
         if self.start == "signs":
@@ -83,6 +93,8 @@ class MemberScale(nn.Module):
         self.scale.copy_(drawn[:, self.chunks])
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.bias is not None:
+            return torch.addcmul(self.bias, x.unsqueeze(1), self.scale).flatten(0, 1)
         return (x.unsqueeze(1) * self.scale).flatten(0, 1)
 
     def extra_repr(self) -> str:

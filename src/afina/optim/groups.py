@@ -204,9 +204,7 @@ def _role_in_ours(owner: nn.Module, leaf: str) -> Role | None:
             return "scaling"
         case ParametricActivation():
             return "activation"
-        case MemberScale():
-            return "member"
-        case MemberLinear():
+        case MemberScale() | MemberLinear():
             return "bias" if leaf == "bias" else "member"
         case MemberHeads():
             return "bias" if leaf == "bias" else "weight"

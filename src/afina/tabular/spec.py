@@ -65,7 +65,7 @@ class NetworkSpec:
     frequency_sigma: Positive = 0.1
     feature_scale: bool = False
     members: _Count = 1
-    members_differ: Literal["input", "block", "layers"] = "input"
+    members_differ: Literal["input", "linear", "block", "layers"] = "input"
     member_start: Literal["normal", "signs"] = "signs"
     target_transform: Literal["none", "log", "quantile"] = "none"
     n_target_knots: Annotated[int, Field(ge=0, le=MOST_KNOTS)] = 0
@@ -288,4 +288,4 @@ def _members(spec: NetworkSpec) -> MemberPlan | None:
 def _member_start(model: ModelConfig, *, embeds: bool) -> Literal["normal", "signs"]:
     if model.member_start != "auto":
         return model.member_start
-    return "normal" if embeds else "signs"
+    return "normal" if embeds and model.members_differ in ("input", "layers") else "signs"
