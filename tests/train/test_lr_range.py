@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from afina.errors import ConfigError
+from afina.errors import AfinaWarning, ConfigError
 from afina.train import Trainer
 
 
@@ -110,3 +110,16 @@ def test_rates_that_cannot_be_are_refused(rates) -> None:
     """Rates must rise from above 0, over two steps or more."""
     with pytest.raises(ConfigError, match="0 < lowest < highest"):
         trainer(network()).find_lr(rows(), **rates)
+
+
+def test_no_clear_fall_is_said_and_the_default_suggested() -> None:
+    """Where there is nothing to learn, no rate from the edge of the range is suggested."""
+    generator = torch.Generator().manual_seed(1)
+    noise = torch.randn(64, 4, generator=generator), torch.zeros(64, 1)
+    model = nn.Linear(4, 1)
+    nn.init.zeros_(model.weight)
+    nn.init.zeros_(model.bias)
+    with pytest.warns(AfinaWarning, match="no learning rate"):
+        found = trainer(model).find_lr(noise)
+
+    assert found.suggestion == 1e-3

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from afina.errors import ConfigError, StorageError
+from afina.errors import AfinaWarning, ConfigError, StorageError
 from afina.train import EpochEvent, EvalEvent, StepEvent, StopEvent, Trainer
 from afina.train.events import Event
 
@@ -264,7 +264,7 @@ def test_own_optimizer_keeps_its_rates() -> None:
     ("settings", "message"),
     [
         ({"batch_size": 8, "microbatch_size": 9}, "must not exceed batch_size"),
-        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"batch_size": 0}, "batch_size must be a whole number"),
         ({"monitor": "val/accuracy"}, "higher_is_better must be given"),
     ],
 )
@@ -382,3 +382,41 @@ def test_batch_normalization_over_the_window_is_the_large_batchs(microbatch_size
         torch.testing.assert_close(window[name], value, rtol=0, atol=1e-10)
     parts = fit(microbatch_size=5)  # the fault that it guards against
     assert not torch.allclose(parts["1.running_var"], whole["1.running_var"], atol=1e-4)
+
+
+def test_an_optimizer_of_another_model_is_refused() -> None:
+    """An optimizer that holds none of the model's parameters would train nothing."""
+    other = torch.optim.SGD(nn.Linear(3, 1).parameters(), lr=0.1)
+    with pytest.raises(ConfigError, match="has none of them"):
+        Trainer(network(), loss=nn.MSELoss(), optimizer=other).fit(rows())
+
+
+def test_validation_that_is_no_number_is_said() -> None:
+    """NaN among the validation rows brings a warning, not only an early end."""
+    x, y = rows(20, 1)
+    y[0] = float("nan")
+    with pytest.warns(AfinaWarning, match="is not a number after epoch 1"):
+        Trainer(network(), loss=nn.MSELoss(), max_epochs=1).fit(rows(), (x, y))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"max_grad_norm": -1.0},
+        {"max_grad_norm": 0.0},
+        {"weight_decay": -1.0},
+        {"l2": -1.0},
+        {"min_delta": -1.0},
+        {"lr": "find"},
+        {"seed": -1},
+        {"seed": "a"},
+        {"max_epochs": 1.5},
+        {"patience": "3"},
+        {"microbatch_size": 2.5},
+    ],
+)
+def test_values_that_cannot_be_are_refused_by_name(wrong) -> None:
+    """Numbers out of their range and wrong types are errors that name the setting."""
+    (name,) = wrong
+    with pytest.raises(ConfigError, match=name):
+        Trainer(network(), loss=nn.MSELoss(), **wrong)

@@ -4,6 +4,7 @@ A save holds training only while every tensor is copied into memory that is kept
 of its own then hashes, writes and commits the copy while training goes on.
 """
 
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -32,6 +33,7 @@ from afina.train.packing import Files, PackedTrees
 from afina.train.state import TrainState
 
 FORMAT = 2
+_OURS = re.compile(r"step-[0-9]{8,}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,7 +230,8 @@ class Keeper:
 
 def list_checkpoints(folder: Path) -> list[Path]:
     """List committed checkpoints, oldest first; whether they are whole is not looked at."""
-    return _by_step(path for path in folder.glob("step-*") if path.is_dir())
+    found = (path for path in folder.glob("step-*") if path.is_dir())
+    return _by_step(path for path in found if _OURS.fullmatch(path.name))  # others are the user's
 
 
 def read_checkpoint(path: Path) -> Snapshot:

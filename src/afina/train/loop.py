@@ -1,6 +1,7 @@
 """The loop. Everything that changes a number stands here, in the order it happens."""
 
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from afina.errors import ConfigError, NonFiniteError
+from afina.errors import AfinaWarning, ConfigError, NonFiniteError
 from afina.optim import AveragingName, add_l2_grad_, fused_step
 from afina.train.batches import Batch, Data
 from afina.train.events import EpochEvent, EvalEvent, Event, StepEvent, StopEvent, StopReason
@@ -192,6 +193,13 @@ def _evaluate(
                 f"monitor must be one of {sorted(metrics)}, however: monitor={job.monitor!r}."
             )
         value = metrics[job.monitor]
+        if math.isnan(value):
+            warnings.warn(
+                f"{job.monitor} is not a number after epoch {state.epoch}, and never the best; "
+                "look for validation rows without a target or with NaN",
+                AfinaWarning,
+                stacklevel=2,
+            )
         signs = None if job.read_signs is None else job.read_signs(train_loss, metrics["val/loss"])
         stopping = state.stopping
         best = stopping.update(value, step=state.step, epoch=state.epoch, signs=signs)

@@ -1,17 +1,20 @@
 """The learning-rate range test: what the loss does while the rate rises, and a rate to begin with."""
 
 import math
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from afina.errors import ConfigError, NonFiniteError
+from afina.errors import AfinaWarning, ConfigError, NonFiniteError
 from afina.train.events import Event, StepEvent
 from afina.train.loop import Job, Limits, train
+from afina.train.settings import DEFAULT_LR
 from afina.train.state import TrainState
 
 SMOOTHING = 0.95
 DIVERGED = 4.0
 BELOW_MINIMUM = 10.0
+CLEARLY = 0.98
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class LrRange:
         lrs: learning rates, rising by a constant factor.
         losses: training loss at each, smoothed over the steps before it.
         suggestion: a tenth of the rate at the smallest loss: rates near the minimum itself are
-            already on the way to divergence.
+            already on the way to divergence. The default where the loss fell at no rate.
 
     Source: Smith 2017, arXiv:1506.01186, section 3.3.
     """
@@ -74,8 +77,24 @@ def run_range(
     except NonFiniteError:  # that is where rates are too high
         if not losses:
             raise
-    best = min(range(len(losses)), key=losses.__getitem__)
-    return LrRange(tuple(lrs), tuple(losses), lrs[best] / BELOW_MINIMUM)
+    return LrRange(tuple(lrs), tuple(losses), _suggest(lrs, losses, n_steps))
+
+
+def _suggest(lrs: Sequence[float], losses: Sequence[float], n_steps: int) -> float:
+    """Give a tenth of the rate at the smallest loss, if the loss fell clearly on the way there."""
+    n_first = max(2, n_steps // 10)  # the losses of the first few batches are mostly chance
+    start = losses[min(n_first, len(losses)) - 1]
+    later = range(min(n_first, len(losses) - 1), len(losses))
+    best = min(later, key=losses.__getitem__)
+    if losses[best] < CLEARLY * start:
+        return lrs[best] / BELOW_MINIMUM
+    warnings.warn(
+        f"the loss fell clearly at no learning rate from {lrs[0]:.2g} to {lrs[-1]:.2g}; the default "
+        f"of {DEFAULT_LR:g} is suggested",
+        AfinaWarning,
+        stacklevel=2,
+    )
+    return DEFAULT_LR
 
 
 def _power(growth: float) -> Callable[[int], float]:

@@ -1,5 +1,6 @@
 """What of a trainer's settings cannot be, and what must be the same when a run is resumed."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -25,6 +26,8 @@ COUNTS = (
     "patience",
     "log_every",
 )
+
+NOT_NEGATIVE = ("lr", "weight_decay", "l2", "min_delta", "max_grad_norm", "seed")
 
 CHOICES = {
     "batchnorm": ("microbatch", "window"),
@@ -72,8 +75,20 @@ def check_settings(given: Mapping[str, Any]) -> None:
     """
     for name in COUNTS:
         value = given[name]
-        if value is not None and not isinstance(value, str) and value < 1:
-            raise ConfigError(f"{name} must be at least 1, however: {name}={value}.")
+        if value is None or (name == "microbatch_size" and isinstance(value, str)):
+            continue
+        if type(value) is not int or value < 1:
+            raise ConfigError(
+                f"{name} must be a whole number of at least 1, however: {name}={value!r}."
+            )
+    for name in NOT_NEGATIVE:
+        value = given[name]
+        if value is not None and not (isinstance(value, float | int) and 0 <= value < math.inf):
+            raise ConfigError(f"{name} must be a number of at least 0, however: {name}={value!r}.")
+    if type(given["seed"]) is not int:
+        raise ConfigError(f"seed must be a whole number, however: {given['seed']!r}.")
+    if given["max_grad_norm"] == 0:
+        raise ConfigError("max_grad_norm must be above 0, however: 0. None leaves it out.")
     for name, choices in CHOICES.items():
         if given[name] not in choices:
             raise ConfigError(
@@ -130,6 +145,12 @@ def chosen_optimizer(model: nn.Module, given: Mapping[str, Any]) -> Optimizer:
     """Give the optimizer that the settings name, make or hold."""
     wanted = given["optimizer"]
     if isinstance(wanted, Optimizer):
+        own = {id(p) for p in model.parameters()}
+        if not any(id(p) in own for group in wanted.param_groups for p in group["params"]):
+            raise ConfigError(
+                "The optimizer must hold parameters of the model, however: it has none of them. "
+                "Make it from model.parameters() of the model that is trained."
+            )
         return wanted
     if not isinstance(wanted, str):
         made: Optimizer = wanted(model)
