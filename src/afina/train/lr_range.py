@@ -13,8 +13,9 @@ from afina.train.state import TrainState
 
 SMOOTHING = 0.95
 DIVERGED = 4.0
-BELOW_MINIMUM = 10.0
+BELOW_EDGE = 10.0
 CLEARLY = 0.98
+NEARLY = 1.05
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,9 @@ class LrRange:
     Args:
         lrs: learning rates, rising by a constant factor.
         losses: training loss at each, smoothed over the steps before it.
-        suggestion: a tenth of the rate at the smallest loss: rates near the minimum itself are
-            already on the way to divergence. The default where the loss fell at no rate.
+        suggestion: a tenth of the largest rate whose loss is within 5 % of the smallest one, as
+            that rate is already on the way to divergence. The default where the loss fell clearly
+            at no rate.
 
     Source: Smith 2017, arXiv:1506.01186, section 3.3.
     """
@@ -81,13 +83,14 @@ def run_range(
 
 
 def _suggest(lrs: Sequence[float], losses: Sequence[float], n_steps: int) -> float:
-    """Give a tenth of the rate at the smallest loss, if the loss fell clearly on the way there."""
+    """Give a tenth of the last rate with nearly the smallest loss, if there was a clear fall."""
     n_first = max(2, n_steps // 10)  # the losses of the first few batches are mostly chance
     start = losses[min(n_first, len(losses)) - 1]
     later = range(min(n_first, len(losses) - 1), len(losses))
-    best = min(later, key=losses.__getitem__)
-    if losses[best] < CLEARLY * start:
-        return lrs[best] / BELOW_MINIMUM
+    smallest = min(losses[i] for i in later)
+    if smallest < CLEARLY * start:
+        # The last of those near the minimum: where it is flat, the smallest itself is chance.
+        return lrs[max(i for i in later if losses[i] <= NEARLY * smallest)] / BELOW_EDGE
     warnings.warn(
         f"the loss fell clearly at no learning rate from {lrs[0]:.2g} to {lrs[-1]:.2g}; the default "
         f"of {DEFAULT_LR:g} is suggested",

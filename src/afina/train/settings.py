@@ -73,22 +73,7 @@ def check_settings(given: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: a setting that cannot be; the message names it.
     """
-    for name in COUNTS:
-        value = given[name]
-        if value is None or (name == "microbatch_size" and isinstance(value, str)):
-            continue
-        if type(value) is not int or value < 1:
-            raise ConfigError(
-                f"{name} must be a whole number of at least 1, however: {name}={value!r}."
-            )
-    for name in NOT_NEGATIVE:
-        value = given[name]
-        if value is not None and not (isinstance(value, float | int) and 0 <= value < math.inf):
-            raise ConfigError(f"{name} must be a number of at least 0, however: {name}={value!r}.")
-    if type(given["seed"]) is not int:
-        raise ConfigError(f"seed must be a whole number, however: {given['seed']!r}.")
-    if given["max_grad_norm"] == 0:
-        raise ConfigError("max_grad_norm must be above 0, however: 0. None leaves it out.")
+    _check_numbers(given)
     for name, choices in CHOICES.items():
         if given[name] not in choices:
             raise ConfigError(
@@ -106,6 +91,25 @@ def check_settings(given: Mapping[str, Any]) -> None:
             f"higher_is_better must be given for a metric that is no loss, however: "
             f"{monitor=}. Pass higher_is_better=True or False."
         )
+
+
+def _check_numbers(given: Mapping[str, Any]) -> None:
+    for name in COUNTS:
+        value = given[name]
+        if value is None or (name == "microbatch_size" and isinstance(value, str)):
+            continue
+        if type(value) is not int or value < 1:
+            raise ConfigError(
+                f"{name} must be a whole number of at least 1, however: {name}={value!r}."
+            )
+    for name in NOT_NEGATIVE:
+        value = given[name]
+        if value is not None and not (isinstance(value, float | int) and 0 <= value < math.inf):
+            raise ConfigError(f"{name} must be a number of at least 0, however: {name}={value!r}.")
+    if type(given["seed"]) is not int:
+        raise ConfigError(f"seed must be a whole number, however: {given['seed']!r}.")
+    if given["max_grad_norm"] == 0:
+        raise ConfigError("max_grad_norm must be above 0, however: 0. None leaves it out.")
 
 
 def settings_to_keep(given: Mapping[str, Any], steps_per_epoch: int | None) -> dict[str, Any]:
