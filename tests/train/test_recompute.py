@@ -280,3 +280,12 @@ def test_a_model_without_parts_is_refused(model: nn.Module) -> None:
     """A model that cannot be cut is named, with what to do."""
     with pytest.raises(ConfigError, match=rf"{type(model).__name__} has no"), recomputed(model):
         pass
+
+
+def test_an_empty_sequence_is_passed_over() -> None:
+    """A chain of no modules has nowhere to be cut, and is in nobody's way."""
+    model = nn.Sequential(nn.Sequential(), nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 1))
+    with recomputed(model):
+        model(torch.ones(3, 2)).sum().backward()
+
+    assert all(p.grad is not None for p in model.parameters())

@@ -130,6 +130,8 @@ def _cut_sequence(
     With n parts of r layers each in runs of k, n / k inputs and k * r activations are held at a
     time: least where k is the root of n / r.
     """
+    if not children:
+        return None
     whole = sum(map(n_numbers, children))
     inner = {
         child: cut(child) if 2 * n_numbers(child) > whole else []
