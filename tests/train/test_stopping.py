@@ -226,3 +226,9 @@ def test_relative_fall(start, rate, n, unit) -> None:
     assert relative_fall([s * unit for s in scales]) == pytest.approx(
         relative_fall(scales), rel=1e-6, abs=1e-9
     )
+
+
+def test_relative_fall_of_extremes() -> None:
+    """A rise beyond what float64 can hold is an endless one, not an error."""
+    assert relative_fall([5e-324, 1e-160, 1.0, 1.0, 1.0]) < -1e300
+    assert relative_fall([1.0, 1.0, 1e-160, 5e-324]) == 1

@@ -119,6 +119,9 @@ def test_killed_and_stopped_runs_go_on(tmp_path: Path) -> None:
     for rank in (0, 1):
         found, expected = (tmp_path / f"{n}-2-{rank}.json" for n in ("run", "whole"))
         assert found.read_bytes() == expected.read_bytes()
+        # Gloo's threads, alive at Python's end, now and then abort the process. The seeded fault,
+        # torch._dynamo imported while the group is open, leaves three.
+        assert json.loads(found.read_text())["threads"] == 1
     metrics = [tmp_path / name / "metrics.jsonl" for name in ("run", "whole")]
     assert metrics[0].read_bytes() == metrics[1].read_bytes()
     assert not re.search(r"^1 \w+Event", done.stdout, re.MULTILINE)  # rank 0 alone tells

@@ -4,6 +4,7 @@ Every rank holds the whole model, takes its share of each window's rows, and mee
 at the window's end. Nothing is pickled: tensors travel as they are, everything else as JSON.
 """
 
+import importlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -213,6 +214,9 @@ def current_processes(device: torch.device = CPU) -> Iterator[Processes]:
 
 
 def _open_group(device: torch.device) -> None:
+    # The first optimizer imports this. Imported while a group is open, it holds the group beyond
+    # its end, and gloo's threads then may abort the process at Python's own end.
+    importlib.import_module("torch._dynamo")
     store, rank, n_processes = next(rendezvous("env://"))
     # The launcher's store outlives a group: a second one would find the addresses of the first.
     number = store.add(f"afina/opened by {rank}", 1)

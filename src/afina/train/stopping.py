@@ -233,4 +233,5 @@ def relative_fall(scales: list[float]) -> float:
     if len(scales) < 2 or not all(0 < scale < math.inf for scale in scales):
         return math.nan
     line = statistics.linear_regression(range(len(scales)), [math.log(s) for s in scales])
-    return -math.expm1(line.slope * (len(scales) - 1))
+    rise = line.slope * (len(scales) - 1)
+    return -math.expm1(min(rise, 700.0))  # e to the 710th is beyond float64
