@@ -43,20 +43,20 @@ def mid_run_kills(runs: list[dict]) -> int:
 @pytest.mark.parametrize(
     ("variant", "kills", "runs"),
     [
-        ("plain", 120, 16),
+        ("plain", 120, 15),
         ("ema", 36, 5),
         ("swa", 36, 5),
-        ("fp16", 24, 4),
-        ("bf16", 24, 4),
-        ("auto", 24, 4),
-        ("window", 24, 4),
-        ("recompute", 24, 4),
-        ("stateful", 24, 4),
+        ("fp16", 24, 3),
+        ("bf16", 24, 3),
+        ("auto", 24, 3),
+        ("window", 24, 3),
+        ("recompute", 24, 3),
+        ("stateful", 24, 3),
         ("workers", 8, 1),
     ],
 )
 def test_random_kills_change_no_bit(tmp_path: Path, variant: str, kills: int, runs: int) -> None:
-    """SIGKILL at random times, 344 in all over at least 51 runs: the same sha256 of weights and log."""
+    """SIGKILL at random times, 344 in all over at least 44 runs: the same sha256 of weights and log."""
     found = crash(tmp_path, "random", kills, seed=1, variant=variant)
 
     assert sum(r["kills"] for r in found) >= kills - 8
