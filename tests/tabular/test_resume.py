@@ -188,7 +188,7 @@ def test_changed_settings_are_refused(killed):
     """A config.toml that gives another schema, split or training is refused."""
     path = killed / "config.toml"
     text = path.read_text()
-    for old, new in (("val_frac = 0.2", "val_frac = 0.3"), ("lr = 0.01", "lr = 0.02")):
+    for old, new in (("folds = 1", "folds = 1\nval_frac = 0.3"), ("lr = 0.01", "lr = 0.02")):
         assert old in text
         path.write_text(text.replace(old, new))
         with pytest.raises(ValueError, match=r"begun|settings"):

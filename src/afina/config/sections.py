@@ -40,8 +40,13 @@ class TableConfig:
     encoding: str = "utf-8"
     """Text encoding of CSV files; a byte-order mark is honored whatever stands here."""
 
-    val_frac: Frac = 0.2
-    """Share of rows held out to decide when to stop, in (0, 1)."""
+    folds: Annotated[int, Field(ge=1, le=64)] = 1
+    """With `members_differ = "weights"`: each member leaves out one of so many parts of the rows,
+    which tells how good it is, so that all rows train and all decide when to stop. 1, or where
+    `val_frac`, `time` or a table of validation rows is given: rows are held out instead."""
+
+    val_frac: Frac | None = None
+    """Share of rows held out to decide when to stop, in (0, 1); not set: 0.2 without folds."""
 
     group: str | None = None
     """Column whose rows of equal value stay on one side of the split; not used as a feature."""
@@ -145,10 +150,11 @@ class ModelConfig:
     members: Count = 1
     """Networks in one that share most weights; their predictions are averaged."""
 
-    members_differ: Literal["input", "linear", "block", "layers"] = "input"
+    members_differ: Literal["input", "linear", "block", "layers", "weights"] = "input"
     """Where members differ, besides their outputs: scales of the features (`input`); scales and
     biases behind a shared first linear layer (`linear`, several times faster with many features) or
-    scales behind a shared first block (`block`); or scales and biases in every layer (`layers`)."""
+    scales behind a shared first block (`block`); scales and biases in every layer (`layers`); or
+    all weights behind the input layer, which is an ensemble (`weights`)."""
 
     member_start: Literal["auto", "normal", "signs"] = "auto"
     """What members' scales are drawn from; `auto`: normal where they scale embedded numbers, else
@@ -210,8 +216,9 @@ class TrainConfig:
     """Validate, and end on, a running average of the weights: exponential (`ema`, every step) or
     plain (`swa`, every epoch's end)."""
 
-    ema_decay: Rate = 0.999
-    """Share of the average that stays at each step of `ema`."""
+    ema_decay: Rate | Literal["auto"] = "auto"
+    """Share of the average that stays at each step of `ema`; `auto`: one over the steps of an
+    epoch goes, so that the average is over about one epoch."""
 
     averaging_start: Annotated[int, Field(ge=0)] = 0
     """Epochs before the average begins."""
@@ -316,3 +323,10 @@ class Config:
     train: TrainConfig = Field(default_factory=TrainConfig)
     stop: StopConfig = Field(default_factory=StopConfig)
     checkpoint: CheckpointConfig = Field(default_factory=CheckpointConfig)
+
+    @property
+    def n_folds(self) -> int:
+        """Folds of the training rows, unless a table of validation rows is given; 1: none."""
+        own = self.model.members > 1 and self.model.members_differ == "weights"
+        holds_out = self.table.val_frac is not None or self.table.time is not None
+        return self.table.folds if own and not holds_out else 1

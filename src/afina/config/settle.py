@@ -66,6 +66,21 @@ def _check_table(config: Config) -> None:
 
 
 def _check_model(config: Config) -> None:
+    model = config.model
+    if config.n_folds > 1 and model.members % config.n_folds:
+        raise ConfigError(
+            "model.members must be a multiple of table.folds, however: "
+            f"members={model.members}, folds={config.table.folds}. "
+            f"Use members = {config.table.folds}, or folds = 1."
+        )
+    own = model.members > 1 and model.members_differ == "weights"
+    if own and (model.norm != "none" or model.residual or model.parametric_activation):
+        raise ConfigError(
+            'model.members_differ = "weights" has plain blocks, however: '
+            f"norm={model.norm}, residual={model.residual}, "
+            f"parametric_activation={model.parametric_activation}. "
+            "Leave these out, or set model.members = 1, or members_differ = input."
+        )
     if config.model.numeric_embedding != "none" and config.preprocess.scaling == "batchnorm":
         raise ConfigError(
             "model.numeric_embedding needs scaled numbers, however: preprocess.scaling = "

@@ -1,5 +1,6 @@
 """Networks for tables."""
 
+from afina.models.ensemble import Ensemble
 from afina.models.input import CatEncoding, EncodingName, InputLayer, RawBatchNorm
 from afina.models.members import MemberPlan, Members, MembersDiffer, make_members
 from afina.models.mlp import MLP
@@ -11,6 +12,7 @@ __all__ = [
     "CatEncoding",
     "EmbeddedNumbers",
     "EncodingName",
+    "Ensemble",
     "InputLayer",
     "MemberPlan",
     "Members",

@@ -21,7 +21,7 @@ from afina.nn import (
     needs_bias,
 )
 
-MembersDiffer: TypeAlias = Literal["input", "linear", "block", "layers"]
+MembersDiffer: TypeAlias = Literal["input", "linear", "block", "layers", "weights"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,15 +34,18 @@ class MemberPlan:
             linear layer is shared, on rows that are not yet so many times as many, and each member
             scales and shifts what comes out, before the activation; `block`: each scales what
             comes out of the first block; `layers`: as `input`, and in each layer scales and biases
-            differ. With no blocks `linear` and `block` are `input`.
+            differ; `weights`: in all weights behind the input layer, see `Ensemble`. With no blocks
+            `linear` and `block` are `input`.
         start: of the scales at which members part.
         probabilities: average probabilities, not values.
+        n_folds: with `weights`, of how many folds each member leaves one out; 1: of none.
     """
 
     n_members: int
     differ: MembersDiffer = "input"
     start: MemberStart = "signs"
     probabilities: bool = False
+    n_folds: int = 1
 
     def __post_init__(self) -> None:
         if self.n_members < 1:
@@ -50,6 +53,8 @@ class MemberPlan:
         if self.differ not in get_args(MembersDiffer):
             names = ", ".join(get_args(MembersDiffer))
             raise ValueError(f"differ must be one of {names}, however: {self.differ!r}.")
+        if self.n_folds > 1 and self.differ != "weights":
+            raise ValueError(f"Folds need members of their own weights, however: {self.differ=}.")
 
 
 class Members(nn.Module):

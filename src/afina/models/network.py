@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from afina.models.ensemble import Ensemble
 from afina.models.input import CatEncoding, InputLayer
 from afina.models.members import MemberPlan, make_members
 from afina.models.mlp import MLP
@@ -26,11 +27,12 @@ class TabularNet(nn.Module):
     """Take numbers and category codes to outputs.
 
     Shape:
-        x_num (n, n_num) float, x_cat (n, n_cat) int64 -> (n, d_out)
+        x_num (n, n_num) float, x_cat (n, n_cat) int64, folds (n,) int64 or None -> (n, d_out);
+        bodies of several members give more while training
 
     Args:
-        input: takes both to one row of floats.
-        body: takes that row to the outputs.
+        input: takes numbers and codes to one row of floats.
+        body: takes that row to the outputs; folds are for an `Ensemble`.
 
     Example:
         >>> net = TabularNet(InputLayer(2), MLP(2, 1, n_blocks=1, d_block=8))
@@ -49,8 +51,9 @@ class TabularNet(nn.Module):
             raise TypeError("Edges are for embedded numbers, however: there are none.")
         self.input.numbers.set_edges_(edges)
 
-    def forward(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
-        out: Tensor = self.body(self.input(x_num, x_cat))
+    def forward(self, x_num: Tensor, x_cat: Tensor, folds: Tensor | None = None) -> Tensor:
+        row = self.input(x_num, x_cat)
+        out: Tensor = self.body(row) if folds is None else self.body(row, folds)
         return out
 
 
@@ -109,7 +112,9 @@ def make_network(
             scales=scales,
         )
         make_body: Callable[..., nn.Module] = MLP
-        if members is not None:
+        if members is not None and members.differ == "weights":
+            make_body = partial(_make_ensemble, plan=members)
+        elif members is not None:
             make_body = partial(make_members, plan=members, chunks=head.chunks)
         body = make_body(
             head.d_out,
@@ -129,6 +134,37 @@ def make_network(
     sample = _sample_rows(n_num, cat_encodings, generator)
     initialize_(net, init, constant=init_constant, generator=generator, sample=sample)
     return net
+
+
+def _make_ensemble(
+    d_in: int,
+    d_out: int,
+    *,
+    plan: MemberPlan,
+    n_blocks: int,
+    d_block: int,
+    activation: ActivationName,
+    dropout: float,
+    norm: NormKind,
+    residual: bool,
+    parametric: bool,
+    **_unused: object,
+) -> Ensemble:
+    if norm != "none" or residual or parametric:
+        raise ValueError(
+            "Members of their own weights have plain blocks, however: "
+            f"{norm=}, {residual=}, {parametric=}."
+        )
+    return Ensemble(
+        d_in,
+        d_out,
+        widths=[d_block] * n_blocks,
+        k=plan.n_members,
+        n_folds=plan.n_folds,
+        activation=activation,
+        dropout=dropout,
+        probabilities=plan.probabilities,
+    )
 
 
 def _sample_rows(

@@ -22,8 +22,10 @@ from afina.nn.norm import NORMS, NormKind, batch_norm, layer_norm, make_norm, rm
 from afina.nn.periodic import Periodic
 from afina.nn.piecewise import PiecewiseLinear, piecewise_linear
 from afina.nn.scaling import FeatureScale
+from afina.nn.stacked import ALL, StackedLinear
 
 __all__ = [
+    "ALL",
     "NORMS",
     "ActivationName",
     "Block",
@@ -45,6 +47,7 @@ __all__ = [
     "PiecewiseLinear",
     "QuickDropout",
     "Scheme",
+    "StackedLinear",
     "activation_gain",
     "batch_norm",
     "dropout",

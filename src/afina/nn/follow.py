@@ -1,5 +1,6 @@
 """Find out what follows each layer of a network, by tracing its forward pass symbolically."""
 
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -103,9 +104,14 @@ def find_layers(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.M
 
 
 def trace(module: nn.Module) -> fx.Graph | None:
-    """Trace the forward pass; None if it has control flow (or the like) that cannot be traced."""
+    """Trace the forward pass; None if it has control flow (or the like) that cannot be traced.
+
+    Arguments that may be left out are.
+    """
     try:
-        return _Tracer().trace(module)
+        wanted = inspect.signature(module.forward).parameters.values()
+        left_out = {one.name: None for one in wanted if one.default is None}
+        return _Tracer().trace(module, concrete_args=left_out or None)
     except Exception:  # noqa: BLE001 - foreign code runs on stand-ins here, and may raise anything
         return None
 

@@ -21,6 +21,7 @@ from afina.nn.init import Scheme, fans, init_weight_, weight_std
 from afina.nn.members import MemberHeads, MemberLinear, MemberScale
 from afina.nn.periodic import Periodic
 from afina.nn.piecewise import PiecewiseLinear
+from afina.nn.stacked import StackedLinear
 
 InitName: TypeAlias = Scheme | Literal["auto"]
 
@@ -105,9 +106,7 @@ def initialize_(
         raise ValueError(f"scheme must be one of {names}, however: {scheme=}.")
     graph = trace(module)
     layers = [one for one in follow_layers(module, graph) if _has_own_weight(one)]
-    for part in module.modules():
-        if isinstance(part, _STARTING):
-            part.reset_parameters(generator)
+    _start_parts_(module, scheme, constant, generator)
     if scheme != "auto":
         return tuple(_init_layer_(one, scheme, None, constant, generator) for one in layers)
     ends = find_residual_ends(module, graph)
@@ -199,6 +198,35 @@ def _init_layer_(
         bias.uniform_(-bound, bound, generator=generator) if bound else bias.zero_()
     std = weight_std(scheme, fan_in, fan_out, gain=gain)
     return InitRecord(one.name, fan_in, fan_out, one.follows, scheme, gain, std, one.found)
+
+
+def _start_parts_(
+    module: nn.Module, scheme: InitName, constant: float, generator: torch.Generator | None
+) -> None:
+    """Draw what is no single layer: embeddings, what members do not share, and stacks of layers."""
+    for part in module.modules():
+        if isinstance(part, _STARTING):
+            part.reset_parameters(generator)
+        elif isinstance(part, StackedLinear):
+            _init_stack_(part, scheme, constant, generator)
+
+
+def _init_stack_(
+    stack: StackedLinear, scheme: InitName, constant: float, generator: torch.Generator | None
+) -> None:
+    """Initialize each layer of a stack as if it stood alone."""
+    for i, weight in enumerate(stack.weight):
+        alone = nn.Linear(1, 1)
+        alone.weight, alone.bias = nn.Parameter(weight.t()), nn.Parameter(stack.bias[i])
+        one = Followed("", alone, stack.follows, 0.01, "order")
+        own = scheme == "auto"
+        _init_layer_(
+            one,
+            _auto_scheme(one) if own else scheme,  # type: ignore[arg-type] # auto is not one
+            _auto_gain(one) if own else None,
+            constant,
+            generator,
+        )
 
 
 def _unit_rows(

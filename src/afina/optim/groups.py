@@ -16,6 +16,7 @@ from afina.nn import (
     ParametricActivation,
     Periodic,
     PiecewiseLinear,
+    StackedLinear,
 )
 
 Role: TypeAlias = Literal[
@@ -206,6 +207,6 @@ def _role_in_ours(owner: nn.Module, leaf: str) -> Role | None:
             return "activation"
         case MemberScale() | MemberLinear():
             return "bias" if leaf == "bias" else "member"
-        case MemberHeads():
+        case MemberHeads() | StackedLinear():
             return "bias" if leaf == "bias" else "weight"
     return None

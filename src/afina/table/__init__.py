@@ -13,7 +13,7 @@ from afina.table.numbers import NumberFormat
 from afina.table.read import read_table
 from afina.table.rows import group_ids, row_ids, time_ranks
 from afina.table.schema import Schema
-from afina.table.split import Split, split_rows
+from afina.table.split import Folds, Split, assign_folds, count_units, split_rows
 from afina.table.target import Label, Target, match_target, read_target
 
 __all__ = [
@@ -23,12 +23,15 @@ __all__ = [
     "UNKNOWN",
     "Column",
     "Features",
+    "Folds",
     "Kind",
     "Label",
     "NumberFormat",
     "Schema",
     "Split",
     "Target",
+    "assign_folds",
+    "count_units",
     "did_you_mean",
     "encode",
     "group_ids",

@@ -80,6 +80,66 @@ def split_rows(
     return Split(train, val, f"{how}: {len(train)} rows to train, {len(val)} held out")
 
 
+@dataclass(frozen=True)
+class Folds:
+    """Which part of the rows each row is in.
+
+    Args:
+        of: fold of each row, from 0. Shape (n_rows,).
+        how: one sentence that says how they were told apart.
+    """
+
+    of: NDArray[np.int64]
+    how: str
+
+
+def count_units(ids: NDArray[np.int64], groups: NDArray[np.int64] | None = None) -> int:
+    """Count what a split or folds can tell apart: distinct rows, or groups."""
+    units = ids if groups is None else _group_units(ids, groups)
+    return int(units.max(initial=-1)) + 1
+
+
+def assign_folds(
+    ids: NDArray[np.int64],
+    n_folds: int,
+    *,
+    seed: int,
+    strata: NDArray[np.int64] | None = None,
+    groups: NDArray[np.int64] | None = None,
+) -> Folds:
+    """Divide distinct rows, or whole groups, into folds of equal size, each class evenly.
+
+    Equal rows are in one fold, and repeating a row moves no other row.
+
+    Args:
+        ids: from `row_ids`. Shape (n_rows,).
+        n_folds: at least 2.
+        seed: of the draw.
+        strata: class codes; each class is spread over the folds.
+        groups: from `group_ids`; -1 is a group of its own for each distinct row.
+
+    Raises:
+        SchemaError: there are fewer distinct rows (or groups) than folds.
+    """
+    units = ids if groups is None else _group_units(ids, groups)
+    n_units = int(units.max(initial=-1)) + 1
+    noun = "distinct rows" if groups is None else "groups"
+    if not 2 <= n_folds <= n_units:
+        raise SchemaError(
+            f"{n_folds} folds need as many {noun}, however: there are {n_units}. "
+            "Set table.folds lower, or give a table of validation rows."
+        )
+    classes = _unit_classes(ids, units, n_units, strata)
+    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
+    drawn = generator.permutation(n_units)
+    by_class = drawn[np.argsort(classes[drawn], kind="stable")]  # dealt out like cards
+    fold = np.empty(n_units, dtype=np.int64)
+    fold[by_class] = np.arange(n_units) % n_folds
+    even = ", each class evenly" * (strata is not None)
+    how = f"{n_folds} folds of {noun} drawn at random{even}: each member leaves one out"
+    return Folds(fold[units], how)
+
+
 def _group_units(ids: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
     """Number groups by first row; rows without a group are their own, equal ones together.
 

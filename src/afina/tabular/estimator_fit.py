@@ -1,7 +1,7 @@
 """The estimators' fit: features and answers in memory to a trained predictor."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -10,12 +10,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from afina.config import Config
-from afina.table import Label, Schema, encode, group_ids, infer_schema, row_ids, split_rows
+from afina.table import Label, Schema, encode, group_ids, infer_schema, row_ids
 from afina.tabular.estimator_data import as_table, number_kinds, quick_features
 from afina.tabular.finish import Run, finish_run, make_predictor
 from afina.tabular.fit import resumable, run_files
 from afina.tabular.predictor import Predictor
-from afina.tabular.prepare import LEAST_TO_SPLIT, Prepared, Sides
+from afina.tabular.prepare import LEAST_TO_SPLIT, Prepared, Sides, divide_units
 from afina.tabular.rows import Floats, Integers, Rows
 from afina.tabular.run_folder import begin_folder, choose_folder
 from afina.tabular.training import Plan, make_plan, train_model
@@ -101,7 +101,10 @@ def prepare_rows(
         source="X",
     )
     rows = _lay_out(given, table, schema, "X")
-    held_out = None if sides.val is None else _take(rows, sides.val)
+    train = replace(_take(rows, sides.train), folds=sides.folds)
+    held_out = None if sides.folds is None else train
+    if sides.val is not None:
+        held_out = _take(rows, sides.val)
     if val is not None:
         held_out = _lay_out(val, as_table(val.x), schema, "X_val")
     notes = []
@@ -113,7 +116,7 @@ def prepare_rows(
         "y",
         task,
         classes,
-        _take(rows, sides.train),
+        train,
         held_out,
         sides,
         n_rows,
@@ -143,14 +146,8 @@ def _divide(
     ids = row_ids(whole.take(pa.array(kept)))
     if ids.max() + 1 < LEAST_TO_SPLIT and groups is None:
         return Sides(kept, None, f"all {len(kept):,} rows train, nothing is held out")
-    split = split_rows(
-        ids,
-        val_frac=config.table.val_frac,
-        seed=config.train.seed,
-        strata=y[kept].astype(np.int64) if classes else None,
-        groups=groups,
-    )
-    return Sides(kept[split.train], kept[split.val], split.how)
+    strata = y[kept].astype(np.int64) if classes else None
+    return divide_units(kept, ids, config, strata=strata, groups=groups)
 
 
 def _lay_out(given: Answered, table: pa.Table, schema: Schema, source: str) -> Rows:

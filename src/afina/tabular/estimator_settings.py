@@ -16,7 +16,7 @@ from afina.errors import ConfigError
 SECTIONS = ("preprocess", "model", "train", "stop")
 """Whose settings the estimators take by the same names."""
 
-_OWN = {"kinds": "table", "val_frac": "table"}
+_OWN = {"kinds": "table", "folds": "table", "val_frac": "table"}
 
 
 def make_settings(params: Mapping[str, Any]) -> Config:

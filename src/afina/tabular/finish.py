@@ -119,7 +119,8 @@ def summarize(run: Run, predictor: Predictor, result: Result) -> dict[str, Any]:
     """Score the model on the validation rows, or on the training rows where there are none."""
     prepared, facts = run.prepared, predictor.facts
     rows = prepared.train if prepared.val is None else prepared.val
-    answers = predictor.answer(Features(rows.x_num, rows.x_cat, rows.x_time), "the table")
+    features = Features(rows.x_num, rows.x_cat, rows.x_time)
+    answers = predictor.answer(features, "the table", rows.folds)
     return {
         "format": SUMMARY_FORMAT,
         "task": prepared.task,

@@ -197,7 +197,7 @@ def run_files(
 def split_bytes(prepared: Prepared) -> bytes:
     """Encode split.json."""
     sides = prepared.sides
-    return write_split(sides.train, sides.val, prepared.n_rows, sides.how)
+    return write_split(sides.train, sides.val, prepared.n_rows, sides.how, sides.folds)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from afina.config import Config, ModelConfig
-from afina.models import Members, TabularNet
+from afina.models import Ensemble, Members, TabularNet
 from afina.preprocess import Preprocess, column_edges
 from afina.table import Schema
 from afina.tabular.rows import Rows
@@ -20,7 +20,8 @@ class TabularModel(nn.Module):
     """Take a table's arrays to class scores, or to values in the target's own units.
 
     Shape:
-        x_num (n, n_num), x_cat (n, n_cat), x_time (n, n_time) -> (n, n_classes) or (n,)
+        x_num (n, n_num), x_cat (n, n_cat), x_time (n, n_time), folds (n,) or None
+        -> (n, n_classes) or (n,)
 
     Args:
         preprocess: fitted on training rows.
@@ -46,7 +47,8 @@ class TabularModel(nn.Module):
     @property
     def n_members(self) -> int:
         """How many networks it is in one."""
-        return self.network.body.n_members if isinstance(self.network.body, Members) else 1
+        body = self.network.body
+        return body.n_members if isinstance(body, (Members, Ensemble)) else 1
 
     def inputs(self, x_num: Tensor, x_cat: Tensor, x_time: Tensor) -> tuple[Tensor, Tensor]:
         """Preprocess: what the network is trained on."""
@@ -55,9 +57,15 @@ class TabularModel(nn.Module):
             numbers = numbers.new_zeros(len(x_num), 1)  # nothing to see: an intercept is left
         return numbers, x_cat
 
-    def forward(self, x_num: Tensor, x_cat: Tensor, x_time: Tensor) -> Tensor:
-        """Give class scores, or values in the target's units."""
-        outputs: Tensor = self.network(*self.inputs(x_num, x_cat, x_time))
+    def forward(
+        self, x_num: Tensor, x_cat: Tensor, x_time: Tensor, folds: Tensor | None = None
+    ) -> Tensor:
+        """Give class scores, or values in the target's units.
+
+        Args:
+            folds: of training rows, to be answered by the members that left them out.
+        """
+        outputs: Tensor = self.network(*self.inputs(x_num, x_cat, x_time), folds)
         if self.n_classes:
             return outputs
         answers: Tensor = self.target(outputs[:, 0])
@@ -110,6 +118,7 @@ def build_model(train: Rows, schema: Schema, n_classes: int, config: Config) -> 
         model=config.model,
         edges=edges,
         target=target,
+        n_folds=1 if train.folds is None else config.n_folds,
     )
     network = make(
         spec,

@@ -126,8 +126,13 @@ class Predictor:
             "notes": left_out_notes(found, weights, given.source),
         }
 
-    def answer(self, features: Features, source: str) -> Floats:
+    def answer(
+        self, features: Features, source: str, folds: NDArray[np.int64] | None = None
+    ) -> Floats:
         """Compute probabilities or numbers from a table's arrays, a bounded part at a time.
+
+        Args:
+            folds: of training rows, to be answered by the members that left them out.
 
         Raises:
             NonFiniteError: an answer is not finite.
@@ -139,6 +144,7 @@ class Predictor:
                 features.x_num[at : at + size],
                 features.x_cat[at : at + size],
                 features.x_time[at : at + size],
+                *(() if folds is None else (folds[at : at + size],)),
             )
             for at in range(0, n_rows, size)
         ]
@@ -154,8 +160,8 @@ class Predictor:
             )
         return answers
 
-    def _outputs(self, x_num: Floats, x_cat: NDArray[np.int64], x_time: Floats) -> Floats:
-        parts = [np.ascontiguousarray(part) for part in (x_num, x_cat, x_time)]
+    def _outputs(self, *arrays: NDArray[Any]) -> Floats:
+        parts = [np.ascontiguousarray(array) for array in arrays]
         with torch.inference_mode():
             outputs = self._exact(*(torch.from_numpy(part) for part in parts))
         return as_answers(outputs.numpy(), len(self.classes))

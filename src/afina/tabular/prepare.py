@@ -14,6 +14,8 @@ from afina.table import (
     Label,
     Schema,
     Target,
+    assign_folds,
+    count_units,
     encode,
     group_ids,
     infer_schema,
@@ -29,6 +31,8 @@ from afina.tabular.rows import Rows
 LEAST_TO_SPLIT = 40
 """With fewer distinct rows than this nothing is held out unless it was asked for."""
 
+_VAL_FRAC = 0.2
+
 
 @dataclass(frozen=True)
 class Sides:
@@ -36,13 +40,16 @@ class Sides:
 
     Args:
         train: row numbers, ascending.
-        val: row numbers, ascending; none where a table of its own validates, or nothing does.
+        val: row numbers, ascending; none where a table of its own validates, or nothing does, or
+            the training rows are in folds.
         how: a sentence.
+        folds: the fold of each training row; none: there are no folds.
     """
 
     train: NDArray[np.int64]
     val: NDArray[np.int64] | None
     how: str
+    folds: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,7 @@ class Prepared:
         task: "binary", "multiclass" or "regression".
         classes: label of each class number, letter by letter; empty for regression.
         train: training rows, as they stand in the table.
-        val: rows that decide when to stop.
+        val: rows that decide when to stop; with folds, the training rows themselves.
         sides: how the table's rows were assigned.
         n_rows: rows of the table.
         n_left_out: rows without a target or with weight 0, validation table included.
@@ -112,11 +119,13 @@ def prepare_table(given: TableOf, target: str, config: Config, val: TableOf | No
     features = encode(
         table.drop_columns(list(roles.no_features)), schema, source=source, tolerant=True
     )
-    train = take_rows(features, found, weights, sides.train)
+    train = take_rows(features, found, weights, sides.train, sides.folds)
     check_target(train, found, given.source, target)
     notes = [*left_out_notes(found, weights, source), *features.notes]
     n_left_out = table.num_rows - len(kept)
-    held_out = None if sides.val is None else take_rows(features, found, weights, sides.val)
+    held_out = None if sides.folds is None else train
+    if sides.val is not None:
+        held_out = take_rows(features, found, weights, sides.val)
     if val is not None:
         held_out, more, n_more = read_val(val, schema, roles, found, config)
         notes += more
@@ -164,11 +173,33 @@ def divide(
         groups = group_ids(seen.column(roles.group))
     if roles.time is not None:
         times = time_ranks(seen.column(roles.time), name=roles.time, source=source)
+    strata = None if codes is None else codes[kept].astype(np.int64)
+    return divide_units(kept, ids, config, strata=strata, groups=groups, times=times)
+
+
+def divide_units(
+    kept: NDArray[np.int64],
+    ids: NDArray[np.int64],
+    config: Config,
+    *,
+    strata: NDArray[np.int64] | None = None,
+    groups: NDArray[np.int64] | None = None,
+    times: NDArray[np.int64] | None = None,
+) -> Sides:
+    """Put rows into folds, or hold some of them out; see `assign_folds` and `split_rows`.
+
+    Args:
+        kept: row numbers, one for each of the ids.
+    """
+    seed, n_folds = config.train.seed, config.n_folds
+    if n_folds > 1 and count_units(ids, groups) >= n_folds:
+        folds = assign_folds(ids, n_folds, seed=seed, strata=strata, groups=groups)
+        return Sides(kept, None, folds.how, folds.of)
     split = split_rows(
         ids,
-        val_frac=config.table.val_frac,
-        seed=config.train.seed,
-        strata=None if codes is None else codes[kept].astype(np.int64),
+        val_frac=config.table.val_frac or _VAL_FRAC,
+        seed=seed,
+        strata=strata,
         groups=groups,
         times=times,
     )
@@ -204,7 +235,11 @@ def learn_schema(
 
 
 def take_rows(
-    features: Features, target: Target, weights: NDArray[np.float64], rows: NDArray[np.int64]
+    features: Features,
+    target: Target,
+    weights: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    folds: NDArray[np.int64] | None = None,
 ) -> Rows:
     """Take some rows of a table that was turned into arrays."""
     return Rows(
@@ -213,6 +248,7 @@ def take_rows(
         features.x_time[rows],
         target.values[rows],
         weights[rows],
+        folds,
     )
 
 

@@ -29,6 +29,7 @@ class Rows:
         x_time: seconds since 1970 UTC; NaN is missing.
         y: class numbers (int64), or the values of a regression target (float64).
         weights: above 0.
+        folds: the fold of each row; none: there are no folds.
     """
 
     x_num: Floats
@@ -36,6 +37,7 @@ class Rows:
     x_time: Floats
     y: Integers | Floats
     weights: Floats
+    folds: Integers | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -44,7 +46,8 @@ class Rows:
 def take_together(rows: Rows) -> Rows:
     """Merge equal rows into one that weighs their sum, and put the rows in their own order.
 
-    Two rows are equal when all features and the target are; NaN equals NaN and -0.0 equals 0.0.
+    Two rows are equal when all features and the target are, and the fold; NaN equals NaN and -0.0
+    equals 0.0.
 
     Example:
         >>> import numpy as np
@@ -55,13 +58,15 @@ def take_together(rows: Rows) -> Rows:
         >>> rows.x_num.ravel().tolist(), rows.weights.tolist()
         ([2.0, 1.0], [2.0, 1.0])
     """
-    first, group = group_rows([rows.x_num, rows.x_cat, rows.x_time, rows.y])
+    folds = [] if rows.folds is None else [rows.folds]
+    first, group = group_rows([rows.x_num, rows.x_cat, rows.x_time, rows.y, *folds])
     return Rows(
         x_num=rows.x_num[first],
         x_cat=rows.x_cat[first],
         x_time=rows.x_time[first],
         y=rows.y[first],
         weights=_exact_sums(group, rows.weights, len(first)),
+        folds=None if rows.folds is None else rows.folds[first],
     )
 
 

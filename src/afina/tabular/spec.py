@@ -38,6 +38,7 @@ class NetworkSpec:
         n_bins: bins of each of them, with `numeric_embedding` piecewise.
         target_transform: of a regression target, as settled.
         n_target_knots: knots of the transform `quantile`.
+        folds: how many folds the training rows were in.
     """
 
     n_num: _Width
@@ -65,7 +66,8 @@ class NetworkSpec:
     frequency_sigma: Positive = 0.1
     feature_scale: bool = False
     members: _Count = 1
-    members_differ: Literal["input", "linear", "block", "layers"] = "input"
+    members_differ: Literal["input", "linear", "block", "layers", "weights"] = "input"
+    folds: _Count = 1
     member_start: Literal["normal", "signs"] = "signs"
     target_transform: Literal["none", "log", "quantile"] = "none"
     n_target_knots: Annotated[int, Field(ge=0, le=MOST_KNOTS)] = 0
@@ -85,6 +87,7 @@ def choose_network(
     model: ModelConfig,
     edges: Mapping[int, Tensor],
     target: TargetScale,
+    n_folds: int = 1,
 ) -> NetworkSpec:
     """Settle what the network is built from.
 
@@ -95,6 +98,7 @@ def choose_network(
         d_out: classes, or 1 for regression.
         edges: of the bins of each column of numbers that is worth an embedding.
         target: fitted on the training targets.
+        n_folds: folds that the training rows are in; 1: none.
 
     Raises:
         SchemaError: an encoding for a column that is no category.
@@ -129,6 +133,7 @@ def choose_network(
         feature_scale=model.feature_scale,
         members=model.members,
         members_differ=model.members_differ,
+        folds=n_folds,
         member_start=_member_start(model, embeds=bool(edges)),
         target_transform=target.kind,
         n_target_knots=target.n_knots,
@@ -282,6 +287,7 @@ def _members(spec: NetworkSpec) -> MemberPlan | None:
         differ=spec.members_differ,
         start=spec.member_start,
         probabilities=spec.d_out > 1,
+        n_folds=spec.folds,
     )
 
 

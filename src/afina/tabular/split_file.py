@@ -4,8 +4,10 @@
 
 A mask is base64 of zlib of one bit a row (row 0 is the highest bit of the first byte; the last
 byte is filled up with zeros). Rows count from 0 as they stand in the table; a row in neither was
-left out. With a validation table of its own, `val` is null. `sha256` is that of the
-number of rows in decimal digits, followed by the two masks' raw bytes, train first.
+left out. With a validation table of its own, `val` is null. Where the training rows are in folds,
+`val` is null too, and `folds` is base64 of zlib of one byte for each of them, in order: its fold,
+from 0. `sha256` is that of the number of rows in decimal digits, followed by the raw bytes of the
+masks, train first, and of the folds.
 """
 
 import base64
@@ -24,7 +26,11 @@ _MAX_ROWS = 2**36
 
 
 def write_split(
-    train: NDArray[np.int64], val: NDArray[np.int64] | None, n_rows: int, how: str
+    train: NDArray[np.int64],
+    val: NDArray[np.int64] | None,
+    n_rows: int,
+    how: str,
+    folds: NDArray[np.int64] | None = None,
 ) -> bytes:
     """Encode a split as the bytes of split.json.
 
@@ -34,13 +40,15 @@ def write_split(
         [[0, 2], [1]]
     """
     masks = (_mask(train, n_rows), None if val is None else _mask(val, n_rows))
+    of = None if folds is None else folds.astype(np.uint8).tobytes()
     content = {
         "format": FORMAT,
         "how": how,
         "n_rows": n_rows,
         "train": _packed(masks[0]),
         "val": _packed(masks[1]),
-        "sha256": _digest(n_rows, masks[0], masks[1]),
+        **({} if of is None else {"folds": _packed(of)}),
+        "sha256": _digest(n_rows, masks[0], masks[1], of),
     }
     return json.dumps(content, indent=1).encode() + b"\n"
 
@@ -61,6 +69,19 @@ def read_split(data: bytes, source: str) -> tuple[NDArray[np.int64], NDArray[np.
     return _numbers(train, n_rows), None if val is None else _numbers(val, n_rows)
 
 
+def read_folds(data: bytes, source: str) -> NDArray[np.int64] | None:
+    """Decode the fold of each training row; none: there are no folds.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
+    train, _ = read_split(data, source)
+    text = json.loads(data).get("folds")
+    if text is None:
+        return None
+    return np.frombuffer(_unzipped(text, len(train)), dtype=np.uint8).astype(np.int64)
+
+
 def _read_masks(content: Any) -> tuple[bytes, bytes | None, int]:
     """Unpack both masks; any error says that the file is not as it was written."""
     n_rows = content["n_rows"]
@@ -68,13 +89,16 @@ def _read_masks(content: Any) -> tuple[bytes, bytes | None, int]:
         raise ValueError("it is of another format")
     train = _unpacked(content["train"], n_rows)
     val = None if content["val"] is None else _unpacked(content["val"], n_rows)
-    if _digest(n_rows, train, val) != content["sha256"]:
+    folds = content.get("folds")
+    of = None if folds is None else _unzipped(folds, len(_numbers(train, n_rows)))
+    if _digest(n_rows, train, val, of) != content["sha256"]:
         raise ValueError("the sha256 differs")
     return train, val, n_rows
 
 
-def _digest(n_rows: int, train: bytes, val: bytes | None) -> str:
-    return hashlib.sha256(str(n_rows).encode() + train + (val or b"")).hexdigest()
+def _digest(n_rows: int, train: bytes, val: bytes | None, folds: bytes | None) -> str:
+    raw = str(n_rows).encode() + train + (val or b"") + (folds or b"")
+    return hashlib.sha256(raw).hexdigest()
 
 
 def _mask(rows: NDArray[np.int64], n_rows: int) -> bytes:
@@ -88,12 +112,15 @@ def _packed(mask: bytes | None) -> str | None:
 
 
 def _unpacked(text: Any, n_rows: int) -> bytes:
-    n_bytes = -(-n_rows // 8)
+    return _unzipped(text, -(-n_rows // 8))
+
+
+def _unzipped(text: Any, n_bytes: int) -> bytes:
     packed = base64.b64decode(text, validate=True)
-    mask = zlib.decompressobj().decompress(packed, n_bytes + 1)  # a bomb stops at what is due
-    if len(mask) != n_bytes:
-        raise ValueError(f"{len(mask)} bytes where {n_bytes} are due")
-    return mask
+    raw = zlib.decompressobj().decompress(packed, n_bytes + 1)  # a bomb stops at what is due
+    if len(raw) != n_bytes:
+        raise ValueError(f"{len(raw)} bytes where {n_bytes} are due")
+    return raw
 
 
 def _numbers(mask: bytes, n_rows: int) -> NDArray[np.int64]:

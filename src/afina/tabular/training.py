@@ -31,7 +31,7 @@ _MOST_THREADS = 4
 _ROWS_TIMES_NUMBERS = 1 << 28
 _MOST_LOGGED = 20_000
 
-Data = tuple[tuple[Tensor, Tensor], Tensor, Tensor | None]
+Data = tuple[tuple[Tensor, ...], Tensor, Tensor | None]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def make_plan(
 
     Args:
         train: training rows as they stand in the table.
-        val: validation rows, likewise.
+        val: validation rows, likewise; with folds, `train` itself.
         n_classes: 0 for regression.
         threads: of the run that is resumed; none: as the settings say.
         lr: of the run that is resumed, where it was found; none: as the settings say.
@@ -86,7 +86,9 @@ def make_plan(
         merged = take_together(train)
         built = build_model(merged, schema, n_classes, config)
         data = as_data(built.model, merged)
-        held_out = None if val is None else as_data(built.model, take_together(val))
+        held_out = data if val is train else None
+        if val is not None and val is not train:
+            held_out = as_data(built.model, take_together(val))
     asked = config.train.batch_size
     batch_size = choose_batch_size(len(merged)) if isinstance(asked, str) else asked
     micro = config.train.microbatch_size
@@ -113,7 +115,7 @@ def train_model(
     resume: bool = False,
 ) -> Result:
     """Train the plan's network; it ends on the best weights."""
-    n_steps = -(-len(plan.train[1]) // plan.batch_size) * config.train.max_epochs
+    n_steps = steps_per_epoch(plan) * config.train.max_epochs
     trainer = make_trainer(
         plan,
         config,
@@ -161,7 +163,7 @@ def make_trainer(
         activation_checkpointing=train.activation_checkpointing,
         sharding=None if train.sharding == "none" else train.sharding,
         averaging=None if train.averaging == "none" else train.averaging,
-        ema_decay=train.ema_decay,
+        ema_decay=choose_ema_decay(train.ema_decay, steps_per_epoch(plan)),
         averaging_start=train.averaging_start,
         max_epochs=train.max_epochs,
         patience=None if plan.val is None else stop.patience,
@@ -226,6 +228,24 @@ def choose_optimizer(lr: float, train: TrainConfig) -> Callable[[nn.Module], Opt
     )
 
 
+def steps_per_epoch(plan: Plan) -> int:
+    """Count the optimizer's steps in one pass over the training rows."""
+    return -(-len(plan.train[1]) // plan.batch_size)
+
+
+def choose_ema_decay(asked: float | Literal["auto"], n_steps: int) -> float:
+    """Choose the share of an average that stays at each step.
+
+    Args:
+        n_steps: steps of an epoch.
+
+    Example:
+        >>> choose_ema_decay("auto", 50)
+        0.98
+    """
+    return 1.0 - 1.0 / n_steps if isinstance(asked, str) else asked
+
+
 def choose_batch_size(n_rows: int) -> int:
     """Choose rows per step by the number of distinct training rows.
 
@@ -245,21 +265,24 @@ def choose_threads(work: int) -> int:
 
 
 def as_data(model: TabularModel, rows: Rows) -> Data:
-    """Preprocess rows once, and lay out targets and weights for the trainer."""
+    """Preprocess rows once, and lay out folds, targets and weights for the trainer."""
     with torch.no_grad():
         numbers, codes = model.inputs(
             torch.from_numpy(rows.x_num),
             torch.from_numpy(rows.x_cat),
             torch.from_numpy(rows.x_time),
         )
+    inputs: tuple[Tensor, ...] = (numbers, codes)
+    if rows.folds is not None:
+        inputs = (*inputs, torch.from_numpy(rows.folds))
     if model.n_classes:
         y = torch.from_numpy(rows.y.astype(np.int64))
     else:
         y = model.target.standardize(torch.from_numpy(rows.y)).float()[:, None]
     weights = even_weights(rows.weights)
     if (weights == 1).all():  # torch's fused mean is faster than a weighted one
-        return (numbers, codes), y, None
-    return (numbers, codes), y, torch.from_numpy(weights).float()
+        return inputs, y, None
+    return inputs, y, torch.from_numpy(weights).float()
 
 
 def score_with(model: TabularModel) -> Callable[[Any, Any, Any], Mapping[str, float]]:

@@ -1,0 +1,115 @@
+"""Several networks side by side in one, each of which may leave a share of the rows out."""
+
+import itertools
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from afina.nn import (
+    ALL,
+    ActivationName,
+    QuickDropout,
+    StackedLinear,
+    make_activation,
+    mean_of_members,
+)
+
+
+class Ensemble(nn.Module):
+    """Take rows through k networks of their own weights; their answers are averaged.
+
+    With folds, each network leaves out the rows of one fold, and each row is left out by the
+    networks of its fold. So all rows are trained on, and all rows validate: in evaluation, a row
+    whose fold is told is answered by those alone that have not learned from it.
+
+    Shape:
+        (n, d_in) and folds (n,) int64 or None ->
+        while training (n, k, d_out), with folds (n, k - k / n_folds, d_out): the networks that
+        learn from each row; in evaluation (n, d_out)
+
+    Args:
+        widths: of the hidden layers; none: linear models.
+        k: networks, at least 1; a multiple of `n_folds`.
+        n_folds: folds, at least 2; or 1: no rows are left out.
+        activation: of the hidden layers.
+        dropout: chance that a hidden unit is zeroed while training, in [0, 1).
+        probabilities: outputs are class scores, and probabilities are averaged; else values are.
+
+    Raises:
+        ValueError: a number that cannot be.
+
+    Example:
+        >>> net = Ensemble(3, 1, widths=[8], k=4, n_folds=2, probabilities=False)
+        >>> x, folds = torch.ones(5, 3), torch.tensor([0, 1, 0, 1, 1])
+        >>> net(x).shape, net(x, folds).shape, net.eval()(x, folds).shape
+        (torch.Size([5, 4, 1]), torch.Size([5, 2, 1]), torch.Size([5, 1]))
+
+    Source: Krogh & Vedelsby 1995, NIPS 7 (each network of an ensemble leaves out other
+        rows, which tell how good it is).
+    """
+
+    learning: Tensor
+
+    def __init__(
+        self,
+        d_in: int,
+        d_out: int,
+        *,
+        widths: Sequence[int],
+        k: int,
+        n_folds: int = 1,
+        activation: ActivationName = "relu",
+        dropout: float = 0.0,
+        probabilities: bool,
+    ) -> None:
+        if k < 1 or n_folds < 1 or k % n_folds:
+            raise ValueError(f"k must be a multiple of n_folds, however: {k=}, {n_folds=}.")
+        super().__init__()
+        self.n_members, self.n_folds = k, n_folds
+        self.probabilities = probabilities
+        sizes = [d_in, *widths]
+        self.hidden = nn.ModuleList(
+            StackedLinear(k, a, b, follows=activation) for a, b in itertools.pairwise(sizes)
+        )
+        self.activation = make_activation(activation)
+        self.dropout = QuickDropout(dropout)
+        self.heads = StackedLinear(k, sizes[-1], d_out, follows="output")
+        each = torch.arange(k)
+        fold_of = each // (k // n_folds)
+        others = [each[fold_of != fold] for fold in range(n_folds)]
+        self.register_buffer("learning", torch.stack(others), persistent=False)
+
+    def forward(self, x: Tensor, folds: Tensor | None = None) -> Tensor:
+        if folds is None or self.n_folds == 1:
+            outputs = self._outputs(x)
+            return outputs if self.training else self._answer(outputs)
+        if self.training:
+            learning = self.learning[folds].unsqueeze(2)
+            outputs = self._outputs(x)
+            return outputs.gather(1, learning.expand(-1, -1, outputs.shape[2]))
+        return self._answer_left_out(x, folds)
+
+    def _outputs(self, x: Tensor, some: slice = ALL) -> Tensor:
+        """Give the outputs of some of the networks: (n, d_in) -> (n, k, d_out)."""
+        for linear in self.hidden:
+            x = self.dropout(self.activation(linear(x, some)))
+        outputs: Tensor = self.heads(x, some)
+        return outputs.transpose(0, 1)
+
+    def _answer(self, outputs: Tensor) -> Tensor:
+        return mean_of_members(outputs, probabilities=self.probabilities)
+
+    def _answer_left_out(self, x: Tensor, folds: Tensor) -> Tensor:
+        """Answer each row by the networks that leave its fold out."""
+        answers = x.new_empty(len(x), self.heads.weight.shape[2])
+        size = self.n_members // self.n_folds
+        for fold in range(self.n_folds):
+            rows = (folds == fold).nonzero().squeeze(1)
+            if len(rows):
+                some = slice(fold * size, (fold + 1) * size)
+                answers[rows] = self._answer(self._outputs(x[rows], some))
+        return answers
+
+    def extra_repr(self) -> str:
+        return f"k={self.n_members}, n_folds={self.n_folds}"

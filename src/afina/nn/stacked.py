@@ -1,0 +1,57 @@
+"""Linear layers side by side: one for each of several networks that share nothing."""
+
+import torch
+from torch import Tensor, nn
+
+ALL = slice(None)
+"""Every network of a stack."""
+
+
+class StackedLinear(nn.Module):
+    """Apply k linear layers at once, one for each network.
+
+    Shape:
+        (n, d_in), the same rows for each network, or (k, n, d_in), rows of its own
+        -> (k, n, d_out)
+
+    Args:
+        k: networks, at least 1.
+        follows: what comes behind it, for `initialize_`: an activation's name, or `output`.
+
+    Raises:
+        ValueError: a size below 1.
+
+    Example:
+        >>> layer = StackedLinear(3, 2, 4)
+        >>> layer(torch.ones(5, 2)).shape, layer(torch.ones(3, 5, 2)).shape
+        (torch.Size([3, 5, 4]), torch.Size([3, 5, 4]))
+    """
+
+    def __init__(self, k: int, d_in: int, d_out: int, *, follows: str = "none") -> None:
+        if min(k, d_in, d_out) < 1:
+            raise ValueError(f"Sizes must be at least 1, however: {k=}, {d_in=}, {d_out=}.")
+        super().__init__()
+        self.follows = follows
+        self.weight = nn.Parameter(torch.empty(k, d_in, d_out))
+        self.bias = nn.Parameter(torch.empty(k, d_out))
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draw weights and biases as torch draws those of a linear layer."""
+        bound = self.weight.shape[1] ** -0.5
+        self.weight.uniform_(-bound, bound, generator=generator)
+        self.bias.uniform_(-bound, bound, generator=generator)
+
+    def forward(self, x: Tensor, some: slice = ALL) -> Tensor:
+        """Apply the layers of some of the networks; rows of their own are theirs alone."""
+        weight, bias = self.weight[some], self.bias[some]
+        if x.ndim == 2:  # one large product is faster than k small ones
+            k, d_in, d_out = weight.shape
+            flat = weight.transpose(0, 1).reshape(d_in, k * d_out)
+            return torch.addmm(bias.reshape(-1), x, flat).view(-1, k, d_out).transpose(0, 1)
+        return torch.baddbmm(bias.unsqueeze(1), x, weight)
+
+    def extra_repr(self) -> str:
+        k, d_in, d_out = self.weight.shape
+        return f"{k=}, {d_in=}, {d_out=}, follows={self.follows!r}"
