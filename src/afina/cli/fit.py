@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from afina.cli.launch import BEGAN
 from afina.cli.options import (
     AsJson,
     ConfigFile,
@@ -40,6 +41,22 @@ def fit(
     ] = None,
     config: ConfigFile = None,
     settings: Settings = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            show_default=False,
+            help="A recipe: fast, default, best, or plain (one multilayer perceptron).",
+        ),
+    ] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            show_default=False,
+            help="The best that can be had in so much time, report included: stop.time_limit.",
+        ),
+    ] = None,
     seed: Annotated[
         int | None,
         typer.Option(metavar="N", show_default=False, help="Same seed, same model: train.seed."),
@@ -101,6 +118,7 @@ def fit(
     check_loudness(quiet=quiet, verbose=verbose)
     _check_split(val=val, val_frac=val_frac, group=group, time=time)
     flags = {
+        "stop.time_limit": time_limit,
         "train.seed": seed,
         "train.lr": lr if lr is None or lr == "find" else _number(lr),
         "table.val_frac": val_frac,
@@ -108,7 +126,7 @@ def fit(
         "table.time": time,
         "table.weight": weight,
     }
-    asked = make_config(file=config, settings=settings, kinds=kinds, flags=flags)
+    asked = make_config(file=config, settings=settings, preset=preset, kinds=kinds, flags=flags)
     if table is not None and target is None:
         raise _no_target(table, asked)
 
@@ -154,6 +172,7 @@ def _run(
             out=out,
             overwrite=overwrite,
             listen=story,
+            started=BEGAN,
         )
     finish(voice, outcome, as_json=as_json)
 

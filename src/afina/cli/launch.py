@@ -1,6 +1,10 @@
-"""Which of several processes this is; the first alone speaks."""
+"""When the command began, and which of several processes this is; the first alone speaks."""
 
 import os
+import time
+
+BEGAN = time.monotonic()
+"""When the command line was loaded, before anything that takes time."""
 
 
 def is_first_process() -> bool:

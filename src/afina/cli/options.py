@@ -62,23 +62,26 @@ def make_config(
     *,
     file: Path | None,
     settings: list[str] | None,
+    preset: str | None = None,
     kinds: list[str] | None = None,
     flags: Mapping[str, float | str | None],
 ) -> "Config":
-    """Put the settings together: the file, then `--set`, then `--kind` and options of their own.
+    """Put the settings together: the preset, then the file, then `--set`, then `--kind` and options of their own.
 
     Args:
         file: TOML file.
         settings: lines `section.key=value`.
+        preset: its name; none: the file's, or the default.
         kinds: lines `COL=KIND`.
         flags: values by setting, such as `{"train.seed": 3}`; None is left out.
 
     Raises:
         ConfigError: a setting that does not exist, cannot be, or contradicts another one.
     """
-    from afina.config import Config, apply_settings, read_config, settle
+    from afina.config import apply_settings, preset_config, read_config, settle
 
-    config = apply_settings(read_config(file) if file else Config(), settings or [])
+    start = read_config(file, preset) if file else preset_config(preset or "default")
+    config = apply_settings(start, settings or [])
     merged = config.table.kinds | dict(map(_split_kind, kinds or []))
     columns = ", ".join(f"{_toml(column)} = {_toml(kind)}" for column, kind in merged.items())
     lines = [f"table.kinds={{{columns}}}"]

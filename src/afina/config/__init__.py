@@ -1,5 +1,6 @@
 """Settings: one frozen class a section, TOML in and out."""
 
+from afina.config.presets import PRESETS, preset_arguments
 from afina.config.sections import (
     CheckpointConfig,
     Config,
@@ -10,9 +11,10 @@ from afina.config.sections import (
     TrainConfig,
 )
 from afina.config.settle import settle
-from afina.config.toml import apply_settings, read_config, to_toml
+from afina.config.toml import apply_settings, preset_config, read_config, to_toml
 
 __all__ = [
+    "PRESETS",
     "CheckpointConfig",
     "Config",
     "ModelConfig",
@@ -21,6 +23,8 @@ __all__ = [
     "TableConfig",
     "TrainConfig",
     "apply_settings",
+    "preset_arguments",
+    "preset_config",
     "read_config",
     "settle",
     "to_toml",

@@ -132,8 +132,9 @@ class ModelConfig:
     """What each number becomes before the first block: itself, a trained piecewise-linear curve
     between quantiles, or trained waves. Columns of one or two values stay as they are."""
 
-    n_bins: Count = 24
-    """Most bins of a number's piecewise-linear curve."""
+    n_bins: Count | Literal["auto"] = "auto"
+    """Most bins of a number's piecewise-linear curve; `auto`: one for each 64 training rows, at
+    least 2 and at most 24."""
 
     d_numeric: Annotated[int, Field(ge=2)] = 8
     """Width of a number's embedding."""
@@ -288,6 +289,10 @@ class StopConfig:
 
     min_delta: NonNegative = 0.0
     """What counts as an improvement of the monitored metric."""
+
+    time_limit: Positive | None = None
+    """Seconds for everything, from the start of the fit to its report: training stops in time for
+    the rest. Counts anew when a run is resumed. Not set: no limit."""
 
     monitor: str = "val/loss"
     """The metric that decides: `val/loss`, or a score's name such as `val/accuracy`."""

@@ -11,6 +11,7 @@ import tomli_w
 from pydantic import TypeAdapter, ValidationError
 
 from afina.config.names import allows_text, describe_allowed, is_optional, suggest
+from afina.config.presets import preset_sections
 from afina.config.sections import Config
 from afina.errors import ConfigError
 
@@ -18,8 +19,12 @@ _ADAPTER = TypeAdapter(Config)
 Sections = dict[str, dict[str, Any]]
 
 
-def read_config(path: Path | str) -> Config:
-    """Read settings from a TOML file; what the file leaves out keeps its default.
+def read_config(path: Path | str, preset: str | None = None) -> Config:
+    """Read settings from a TOML file; what the file leaves out is as its preset has it.
+
+    Args:
+        path: the file; besides sections it may have the line `preset = "best"`, first.
+        preset: wins over that line.
 
     Raises:
         ConfigError: no such file, not TOML, or a setting that does not exist or cannot be.
@@ -30,11 +35,24 @@ def read_config(path: Path | str) -> Config:
         parsed = tomllib.loads(text)
     except tomllib.TOMLDecodeError as err:
         raise ConfigError(f"A settings file must be TOML, however, in {path}: {err}.") from err
+    named = parsed.pop("preset", "default")
     for section, values in parsed.items():
         _check_section(section, values, path)
         for key in values:
             _check_key(section, key, path)
-    return _make_config(_without_none(parsed), path)
+    values = preset_sections(str(named) if preset is None else preset)
+    for section, own in _without_none(parsed).items():
+        values[section] = values.get(section, {}) | own
+    return _make_config(values, path)
+
+
+def preset_config(name: str) -> Config:
+    """Give all settings of a preset.
+
+    Raises:
+        ConfigError: no such preset.
+    """
+    return _make_config(preset_sections(name))
 
 
 def apply_settings(config: Config, settings: Sequence[str]) -> Config:

@@ -77,7 +77,7 @@ def fit_rows(
         config=config,
     )
     if run_dir is None:
-        result = train_model(plan, config)
+        result = train_model(plan, config, started=started)
     else:
         result = _train_into(run_dir, prepared, plan, config, started)
     return Fitted(make_predictor(prepared, plan, config), result, prepared.notes)
@@ -173,7 +173,7 @@ def _train_into(
     """Train with a run folder; its rows came from Python, so it cannot be resumed from disk."""
     run = choose_folder(run_dir, "estimator", overwrite=False)
     with begin_folder(run, run_files(None, None, config, prepared, plan)), resumable(run):
-        result = train_model(plan, config, run_dir=run)
+        result = train_model(plan, config, run_dir=run, started=started)
         made = Run(run, "rows passed from Python", config, prepared, plan, started)
         finish_run(made, result, lambda _event: None)
     return result

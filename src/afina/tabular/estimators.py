@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
+from afina.config import preset_arguments
 from afina.config.sections import Encoding, Kind
 from afina.table import encode
 from afina.tabular.estimator_data import (
@@ -59,7 +60,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
         dropout: float = 0.1,
         parametric_activation: bool = False,
         numeric_embedding: str = "none",
-        n_bins: int = 24,
+        n_bins: int | str = "auto",
         d_numeric: int = 8,
         n_frequencies: int = 16,
         frequency_sigma: float = 0.1,
@@ -100,10 +101,28 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
         patience_extends_while: str = "none",
         patience_budget: float = 50.0,
         min_delta: float = 0.0,
+        time_limit: float | None = None,
         monitor: str = "val/loss",
     ) -> None:
         # As scikit-learn wants it: every argument, untouched, under its own name.
         self.__dict__.update({k: value for k, value in locals().items() if k != "self"})
+
+    @classmethod
+    def from_preset(cls, name: str, **arguments: Any) -> Self:
+        """Make an estimator by a recipe: "fast", "default", "best" or "plain".
+
+        Args:
+            name: of the recipe.
+            arguments: what else is wanted; wins over the recipe.
+
+        Raises:
+            ConfigError: no such recipe.
+
+        Example:
+            >>> AfinaRegressor.from_preset("plain", random_state=1).members
+            1
+        """
+        return cls(**preset_arguments(name) | arguments)
 
     def __sklearn_tags__(self) -> Any:
         """Say what scikit-learn's checks and meta-estimators ask."""

@@ -53,6 +53,7 @@ def fit_table(
     out: Path | None = None,
     overwrite: bool = False,
     listen: Listener | None = None,
+    started: float | None = None,
 ) -> Outcome:
     """Train a network on a table file, and write a run folder with model, scores and report.
 
@@ -68,6 +69,7 @@ def fit_table(
         out: the run folder, which must not exist; none: `runs/<utc>-<name>`.
         overwrite: let the new run replace a run that is in `out`.
         listen: gets every record of `afina.tabular.events` and of training.
+        started: `time.monotonic()` from which `stop.time_limit` counts; none: now.
 
     Returns:
         The run folder, its summary and the schema.
@@ -80,7 +82,7 @@ def fit_table(
         Interrupted: SIGINT or SIGTERM came; the state was saved if there was any.
         PeerError: another process of the run ended, or does not answer.
     """
-    started = time.monotonic()
+    started = time.monotonic() if started is None else started
     config = settle(config or Config())
     path, target = _what_to_fit(table, target)
     with current_processes() as processes, naming_lost_peers("Fit again."):
@@ -104,7 +106,7 @@ def fit_table(
             if processes.first:
                 write_log(run, f"began: {path}, target {target!r}, {prepared.sides.how}")
             told(Started(run, config.train.max_epochs))
-            result = train_model(plan, config, run_dir=run, listen=told)
+            result = train_model(plan, config, run_dir=run, listen=told, started=started)
             made = Run(run, str(path), config, prepared, plan, started)
             outcome = finish_together(made, result, told, processes)
         if run != final:

@@ -15,6 +15,8 @@ from afina.tabular.spec import NetworkSpec, choose_network, make
 from afina.tabular.target_scale import TargetScale, fit_target_scale
 from afina.train.rng import make_generator
 
+_ROWS_A_BIN, _LEAST_BINS, _MOST_BINS = 64, 2, 24
+
 
 class TabularModel(nn.Module):
     """Take a table's arrays to class scores, or to values in the target's own units.
@@ -139,9 +141,18 @@ def _edges(preprocess: Preprocess, train: Rows, model: ModelConfig) -> dict[int,
     if model.numeric_embedding == "none" or n_scaled == 0:
         return {}
     numbers = preprocess(torch.from_numpy(train.x_num), torch.from_numpy(train.x_time))
-    return column_edges(
-        numbers, torch.from_numpy(train.weights), model.n_bins, columns=range(n_scaled)
-    )
+    n_bins = choose_n_bins(len(train)) if isinstance(model.n_bins, str) else model.n_bins
+    return column_edges(numbers, torch.from_numpy(train.weights), n_bins, columns=range(n_scaled))
+
+
+def choose_n_bins(n_rows: int) -> int:
+    """Choose the most bins of a number by distinct training rows: a curve needs rows to be learned.
+
+    Example:
+        >>> [choose_n_bins(n) for n in (50, 640, 10**6)]
+        [2, 10, 24]
+    """
+    return max(_LEAST_BINS, min(_MOST_BINS, n_rows // _ROWS_A_BIN))
 
 
 def _fit_target(train: Rows, config: Config) -> TargetScale:

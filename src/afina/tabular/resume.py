@@ -84,7 +84,9 @@ def _go_on(folder: Path, begun: Begun, listen: Listener | None) -> Outcome:
                 start = "the start" if step is None else f"step {step}"
                 write_log(folder, f"resumed from {start}")
             told(Started(folder, config.train.max_epochs, step or 0))
-            result = train_model(plan, config, run_dir=folder, listen=told, resume=True)
+            result = train_model(
+                plan, config, run_dir=folder, listen=told, started=started, resume=True
+            )
             made = Run(folder, str(path), config, prepared, plan, started)
             return finish_together(made, result, told, processes)
 

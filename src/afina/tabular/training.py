@@ -1,6 +1,7 @@
 """From prepared rows to a trained model: what `auto` means, and the call of the trainer."""
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,6 +23,7 @@ from afina.tabular.losses import make_loss
 from afina.tabular.model import Built, TabularModel, build_model
 from afina.tabular.rows import Rows, even_weights, take_together
 from afina.tabular.scoring import check_monitor, score
+from afina.tabular.time_limit import TimeLimit
 from afina.train import CheckpointPlan, Observer, Result, Trainer
 
 # Up to so many training rows, so many rows a step; more rows, fewer and larger steps.
@@ -112,15 +114,26 @@ def train_model(
     *,
     run_dir: Path | None = None,
     listen: Listener | None = None,
+    started: float | None = None,
     resume: bool = False,
 ) -> Result:
-    """Train the plan's network; it ends on the best weights."""
+    """Train the plan's network; it ends on the best weights.
+
+    Args:
+        started: `time.monotonic()` from which `stop.time_limit` counts; none: now.
+    """
+    limit_s = config.stop.time_limit
+    observers: list[Observer] = [] if listen is None else [_passing_on(listen)]
+    if limit_s is not None:
+        observers.append(
+            TimeLimit(limit_s, started=time.monotonic() if started is None else started)
+        )
     n_steps = steps_per_epoch(plan) * config.train.max_epochs
     trainer = make_trainer(
         plan,
         config,
         run_dir=run_dir,
-        observers=() if listen is None else (_passing_on(listen),),
+        observers=observers,
         log_every=max(1, n_steps // _MOST_LOGGED),
     )
     with torch_threads(plan.threads):

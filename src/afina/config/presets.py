@@ -1,0 +1,39 @@
+"""Recipes by name: what differs from the defaults."""
+
+from dataclasses import fields
+from typing import Any
+
+from afina.config.sections import Config
+from afina.errors import ConfigError
+
+Sections = dict[str, dict[str, Any]]
+
+PRESETS: dict[str, Sections] = {
+    "default": {},
+}
+
+
+def preset_sections(name: str) -> Sections:
+    """Give the settings of a preset that differ from the defaults: section, then key.
+
+    Raises:
+        ConfigError: no such preset.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"preset must be one of {', '.join(PRESETS)}, however: {name!r}.")
+    return {section: dict(values) for section, values in PRESETS[name].items()}
+
+
+def preset_arguments(name: str) -> dict[str, Any]:
+    """Give the same as plain arguments, as the estimators take them.
+
+    Example:
+        >>> preset_arguments("default")
+        {}
+    """
+    found = preset_sections(name)
+    return {
+        key: value
+        for section in fields(Config)
+        for key, value in found.get(section.name, {}).items()
+    }
