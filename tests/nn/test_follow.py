@@ -106,6 +106,29 @@ def test_calls_in_forward() -> None:
     }
 
 
+class Optional(nn.Module):
+    """A net that goes another way where an argument is given that may be left out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.other = nn.Linear(3, 4), nn.Linear(4, 1)
+        self.last = nn.Linear(4, 1)
+
+    def forward(self, x: Tensor, folds: Tensor | None = None, *, mask: Tensor | None = None) -> Tensor:
+        h = torch.tanh(self.body(x)) if mask is None else self.body(x * mask)
+        return self.last(h) if folds is None else self.other(h[folds])
+
+
+def test_what_may_be_left_out_is() -> None:
+    """A net is traced the way that it goes without its optional arguments."""
+    net = Optional()
+    found = follow_layers(net, trace(net))
+
+    assert trace(net) is not None
+    assert {one.found for one in found} == {"trace"}
+    assert followed(net) == {"body": "tanh", "last": "output", "other": "none"}
+
+
 def test_order_stands_in_where_tracing_fails() -> None:
     """A net with control flow goes by the order of registration, and says so."""
     net = Branching()

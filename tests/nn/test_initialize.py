@@ -1,10 +1,11 @@
 import itertools
+from typing import get_args
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from afina.nn import Block, CategoryEmbedding, init_table, initialize_, weight_std
+from afina.nn import Block, CategoryEmbedding, Scheme, StackedLinear, init_table, initialize_, weight_std
 
 DEPTH = 30
 
@@ -230,6 +231,53 @@ def test_parametrized_and_tied_layers(generator: torch.Generator) -> None:
 
     assert torch.equal(before, normed.weight)
     assert [one.layer for one in found] == ["2", "6"]
+
+
+@pytest.mark.parametrize("scheme", get_args(Scheme))
+def test_each_scheme_reaches_the_layers_of_a_stack(
+    scheme: str, generator: torch.Generator
+) -> None:
+    """Each network of a stack starts as a layer alone does by the scheme, biases too."""
+    stack = StackedLinear(3, 120, 200, follows="relu")
+    layer = nn.Linear(120, 200)
+    initialize_(nn.Sequential(stack), scheme, constant=0.25, generator=generator)
+    record = initialize_(layer, scheme, constant=0.25, generator=generator)[0]
+
+    assert len(stack.weight[:, 0, 0].unique()) == (1 if record.std == 0 else 3)
+    for own, bias in zip(stack.weight.detach(), stack.bias.detach(), strict=True):
+        alone = layer.weight.detach()
+        assert own.mean().item() == pytest.approx(alone.mean().item(), abs=record.std / 30)
+        assert own.std().item() == pytest.approx(record.std, rel=0.02, abs=1e-6)
+        assert own.abs().max().item() == pytest.approx(alone.abs().max().item(), rel=0.3)
+        bound = layer.bias.detach().abs().max().item()
+        assert bias.abs().max().item() == pytest.approx(bound, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("follows", "gain"),
+    [("relu", 2.0**0.5), ("gelu", 1.468), ("selu", 1.0), ("output", 0.1), ("none", 1.0)],
+)
+def test_auto_matches_a_stack_to_what_follows(
+    follows: str, gain: float, generator: torch.Generator
+) -> None:
+    """By `auto` each network has the gain of what follows over the root of its fan-in."""
+    stack = StackedLinear(4, 150, 200, follows=follows)
+    initialize_(nn.Sequential(stack), "auto", generator=generator)
+
+    assert not stack.bias.any()
+    for own in stack.weight.detach():
+        assert own.std().item() == pytest.approx(gain / 150**0.5, rel=0.02)
+
+
+@pytest.mark.parametrize("follows", ["tanh", "sigmoid"])
+def test_auto_goes_by_both_fans_of_a_stack(follows: str, generator: torch.Generator) -> None:
+    """Before tanh and sigmoid each network of a stack starts by Xavier's formula."""
+    stack = StackedLinear(2, 100, 300, follows=follows)
+    initialize_(nn.Sequential(stack), "auto", generator=generator)
+    gain = 5 / 3 if follows == "tanh" else 1.0
+
+    for own in stack.weight.detach():
+        assert own.std().item() == pytest.approx(gain * (2 / 400) ** 0.5, rel=0.02)
 
 
 def test_what_cannot_be_is_refused() -> None:

@@ -13,6 +13,7 @@ from afina.nn import (
     ParametricActivation,
     Periodic,
     PiecewiseLinear,
+    StackedLinear,
 )
 from afina.optim import decay_groups, decayed_parameters, groups_table, parameter_groups
 
@@ -153,6 +154,18 @@ def test_every_role_can_have_its_rate() -> None:
         (pytest.approx(0.2), 0.0, {"3.bias", "4.share", "6.bias"}),
         (1.0, 0.0, {"0.weight", "0.linear_weight", "0.linear_bias"}),
         (12.0, 0.0, {"1.scale"}),
+    ]
+
+
+def test_in_a_stack_weights_decay_and_biases_do_not() -> None:
+    """Of networks side by side the weights are weights, whatever the sizes, and biases are not."""
+    net = nn.Sequential(StackedLinear(2, 3, 4), StackedLinear(2, 1, 1))
+
+    assert [(one.name, one.role, one.decays) for one in decay_groups(net)] == [
+        ("0.weight", "weight", True),
+        ("0.bias", "bias", False),
+        ("1.weight", "weight", True),
+        ("1.bias", "bias", False),
     ]
 
 

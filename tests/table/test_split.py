@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afina.errors import SchemaError
-from afina.table import Split, row_ids, split_rows, to_table
+from afina.table import Split, assign_folds, count_units, row_ids, split_rows, to_table
 
 IDS = st.lists(st.integers(0, 12), min_size=1, max_size=60)
 
@@ -202,3 +202,132 @@ def test_impossible_shares(frac: float) -> None:
     """The share that is held out is between 0 and 1."""
     with pytest.raises(ValueError, match=r"val_frac must be in \(0, 1\)"):
         split_rows(np.arange(9), val_frac=frac, seed=0)
+
+
+def folds_of(ids: np.ndarray, n_folds: int, seed: int = 0, **options: np.ndarray) -> np.ndarray:
+    """Assign folds, and make sure that each row has one."""
+    found = assign_folds(ids, n_folds, seed=seed, **options).of
+    assert len(found) == len(ids)
+    assert 0 <= found.min() <= found.max() < n_folds
+    return found
+
+
+@given(values=IDS, n_folds=st.integers(2, 8), seed=st.integers(0, 9))
+def test_folds_are_balanced(values: list[int], n_folds: int, seed: int) -> None:
+    """Equal rows are in one fold, and folds differ by one distinct row at most."""
+    ids = ranked(values)
+    if count_units(ids) < n_folds:
+        with pytest.raises(SchemaError, match=f"{n_folds} folds need as many distinct rows, .*are"):
+            assign_folds(ids, n_folds, seed=seed)
+        return
+    folds = folds_of(ids, n_folds, seed)
+    of_unit = {unit: set(folds[ids == unit]) for unit in range(ids.max() + 1)}
+
+    assert {len(found) for found in of_unit.values()} == {1}
+    sizes = np.bincount([found.pop() for found in of_unit.values()], minlength=n_folds)
+    assert sizes.min() >= 1
+    assert sizes.max() - sizes.min() <= 1
+
+
+@given(
+    counts=st.lists(st.integers(0, 30), min_size=1, max_size=6),
+    n_folds=st.integers(2, 7),
+    seed=st.integers(0, 5),
+)
+def test_folds_are_stratified(counts: list[int], n_folds: int, seed: int) -> None:
+    """A class is in all folds alike, but for one row; whole folds too."""
+    strata = np.repeat(np.arange(len(counts)), counts)
+    if len(strata) < n_folds:
+        return
+    folds = folds_of(np.arange(len(strata)), n_folds, seed, strata=strata)
+    table = np.zeros((len(counts), n_folds), dtype=int)
+    np.add.at(table, (strata, folds), 1)
+
+    assert (table.max(axis=1) - table.min(axis=1)).max() <= 1
+    assert np.ptp(table.sum(axis=0)) <= 1
+
+
+@given(
+    values=st.lists(st.integers(-1, 8), min_size=1, max_size=60),
+    n_folds=st.integers(2, 5),
+    seed=st.integers(0, 5),
+)
+def test_groups_keep_together_in_folds(values: list[int], n_folds: int, seed: int) -> None:
+    """A group is in one fold; a row without a group is a group of its own."""
+    groups = np.array(values)
+    groups[groups >= 0] = ranked([value for value in values if value >= 0])
+    ids = np.arange(len(groups))
+    n_units = len(set(groups[groups >= 0])) + (groups < 0).sum()
+
+    assert count_units(ids, groups) == n_units
+    if n_units < n_folds:
+        with pytest.raises(SchemaError, match="need as many groups"):
+            assign_folds(ids, n_folds, seed=seed, groups=groups)
+        return
+    folds = folds_of(ids, n_folds, seed, groups=groups)
+    whole = [set(folds[groups == group]) for group in sorted(set(groups[groups >= 0]))]
+    assert all(len(found) == 1 for found in whole)
+    sizes = np.bincount([*(found.pop() for found in whole), *folds[groups < 0]])
+    assert len(sizes) == n_folds
+    assert np.ptp(sizes) <= 1
+
+
+@given(
+    counts=st.lists(st.integers(1, 3), min_size=3, max_size=20),
+    n_folds=st.integers(2, 4),
+    seed=st.integers(0, 5),
+    data=st.data(),
+)
+def test_repeating_rows_moves_none_to_another_fold(
+    counts: list[int], n_folds: int, seed: int, data: st.DataObject
+) -> None:
+    """A row repeated in place leaves every distinct row in its fold, however rows are told apart."""
+    n_units = len(counts)
+    repeated = np.repeat(np.arange(n_units), counts)
+    numbers = st.lists(st.integers(0, 2), min_size=n_units, max_size=n_units)
+    strata, groups = (np.array(data.draw(numbers)) for _ in range(2))
+    groups = ranked(groups.tolist())
+    groups[data.draw(st.lists(st.booleans(), min_size=n_units, max_size=n_units))] = -1
+    for options in ({}, {"strata": strata}, {"groups": groups}, {"groups": groups, "strata": strata}):
+        try:
+            once = folds_of(np.arange(n_units), n_folds, seed, **options)
+        except SchemaError:
+            continue
+        many = {name: values[repeated] for name, values in options.items()}
+
+        np.testing.assert_array_equal(
+            folds_of(repeated, n_folds, seed, **many), once[repeated]
+        )
+
+
+def test_folds_that_break_up_equal_rows_are_seen() -> None:
+    """Folds that take every row for itself put equal rows into several."""
+    ids = ranked([row % 10 for row in range(100)])
+    by_row = folds_of(np.arange(100), 5)
+
+    assert any(len(set(by_row[ids == unit])) > 1 for unit in range(10))
+    assert all(len(set(folds_of(ids, 5)[ids == unit])) == 1 for unit in range(10))
+
+
+def test_seeds_of_folds() -> None:
+    """One seed gives the same folds in every version; another seed gives others."""
+    ids = np.arange(1000)
+    first, again, other = (assign_folds(ids, 5, seed=seed) for seed in (0, 0, 1))
+
+    np.testing.assert_array_equal(first.of, again.of)
+    assert (first.of != other.of).mean() == pytest.approx(0.8, abs=0.05)
+    assert first.of[:8].tolist() == GOLDEN_FOLDS
+    assert "5 folds of distinct rows drawn at random: each member leaves one out" == first.how
+    groups, strata = ids // 10, ids % 3
+    how = assign_folds(ids, 5, seed=0, groups=groups, strata=strata).how
+    assert "5 folds of groups drawn at random, each class evenly" in how
+
+
+GOLDEN_FOLDS = [1, 0, 0, 1, 3, 1, 2, 1]
+
+
+@pytest.mark.parametrize("n_folds", [-1, 0, 1, 10])
+def test_impossible_folds(n_folds: int) -> None:
+    """There are at least two folds, and at most as many as distinct rows."""
+    with pytest.raises(SchemaError, match=f"{n_folds} folds need as many distinct rows.*are 9"):
+        assign_folds(np.arange(9), n_folds, seed=0)

@@ -1,3 +1,5 @@
+from dataclasses import fields, replace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,24 +14,26 @@ WEIGHTS = st.sampled_from([1.0, 2.0, 0.1, 0.7, 3.0, 1e-9, 1e9])
 @st.composite
 def some_rows(draw: st.DrawFn) -> Rows:
     n = draw(st.integers(1, 12))
+    folds = draw(st.none() | hnp.arrays(np.int64, n, elements=st.integers(0, 2)))
     return Rows(
         x_num=draw(hnp.arrays(np.float64, (n, 2), elements=VALUES)),
         x_cat=draw(hnp.arrays(np.int64, (n, 1), elements=st.integers(0, 2))),
         x_time=draw(hnp.arrays(np.float64, (n, 1), elements=VALUES)),
         y=draw(hnp.arrays(np.int64, n, elements=st.integers(0, 1))),
         weights=draw(hnp.arrays(np.float64, n, elements=WEIGHTS)),
+        folds=folds,
     )
 
 
 def pick(rows: Rows, index: np.ndarray) -> Rows:
-    return Rows(
-        rows.x_num[index], rows.x_cat[index], rows.x_time[index], rows.y[index], rows.weights[index]
-    )
+    parts = {field.name: getattr(rows, field.name) for field in fields(rows)}
+    return Rows(**{name: None if part is None else part[index] for name, part in parts.items()})
 
 
 def as_bytes(rows: Rows) -> list[bytes]:
     parts = [rows.x_num + 0.0, rows.x_cat, rows.x_time + 0.0, rows.y, rows.weights]
-    return [part.tobytes() for part in parts]
+    folds = [] if rows.folds is None else [rows.folds]
+    return [part.tobytes() for part in parts + folds]
 
 
 @settings(max_examples=60, deadline=None)
@@ -44,8 +48,8 @@ def test_the_order_of_rows_changes_no_byte(rows, random):
 @given(some_rows())
 def test_a_weight_of_two_is_the_row_twice(rows):
     """Rows with weight 2 and the same rows twice are taken together to the same bytes."""
-    ones = Rows(rows.x_num, rows.x_cat, rows.x_time, rows.y, np.ones(len(rows)))
-    twos = Rows(rows.x_num, rows.x_cat, rows.x_time, rows.y, np.full(len(rows), 2.0))
+    ones = replace(rows, weights=np.ones(len(rows)))
+    twos = replace(rows, weights=np.full(len(rows), 2.0))
     twice = pick(ones, np.repeat(np.arange(len(rows)), 2))
     assert as_bytes(take_together(twos)) == as_bytes(take_together(twice))
 
@@ -67,3 +71,18 @@ def test_rows_without_any_feature_differ_by_target_only():
     )
     assert merged.y.tolist() == [0, 1]
     assert merged.weights.tolist() == [1.0, 3.0]
+
+
+@settings(max_examples=60, deadline=None)
+@given(some_rows())
+def test_rows_of_two_folds_stay_two(rows):
+    """Equal rows are one row in each fold, of the weight that they have there."""
+    without = replace(rows, folds=None)
+    merged = take_together(rows)
+    if rows.folds is None:
+        assert merged.folds is None
+        return
+    for fold in range(3):
+        mine, found = (np.flatnonzero(some.folds == fold) for some in (rows, merged))
+        alone = take_together(pick(without, mine)) if len(mine) else pick(without, mine)
+        assert as_bytes(pick(replace(merged, folds=None), found)) == as_bytes(alone)

@@ -108,7 +108,7 @@ class Ensemble(nn.Module):
             rows = (folds == fold).nonzero().squeeze(1)
             if len(rows):
                 some = slice(fold * size, (fold + 1) * size)
-                answers[rows] = self._answer(self._outputs(x[rows], some))
+                answers[rows] = self._answer(self._outputs(x[rows], some)).to(x.dtype)  # autocast
         return answers
 
     def extra_repr(self) -> str:

@@ -57,7 +57,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
         norm_place: str = "post",
         norm_momentum: float = 0.1,
         norm_eps: float = 1e-5,
-        dropout: float = 0.1,
+        dropout: float | str = "auto",
         parametric_activation: bool = False,
         numeric_embedding: str = "none",
         n_bins: int | str = "auto",

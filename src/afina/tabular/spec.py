@@ -75,6 +75,7 @@ class NetworkSpec:
 
 
 _ADAPTER = TypeAdapter(NetworkSpec)
+_DROPOUT = 0.1
 
 
 def choose_network(
@@ -121,7 +122,7 @@ def choose_network(
         norm_place=model.norm_place,
         norm_momentum=model.norm_momentum,
         norm_eps=model.norm_eps,
-        dropout=model.dropout,
+        dropout=choose_dropout(model.dropout, d_out),
         residual=model.residual,
         parametric_activation=model.parametric_activation,
         numeric_embedding=model.numeric_embedding if edges else "none",
@@ -139,6 +140,18 @@ def choose_network(
         n_target_knots=target.n_knots,
         clips=target.clips,
     )
+
+
+def choose_dropout(asked: float | Literal["auto"], d_out: int) -> float:
+    """Choose the chance of dropout: none where the output is one number; see docs/design/recipe.md.
+
+    Example:
+        >>> choose_dropout("auto", 1), choose_dropout("auto", 2), choose_dropout(0.3, 1)
+        (0.0, 0.1, 0.3)
+    """
+    if not isinstance(asked, str):
+        return asked
+    return 0.0 if d_out == 1 else _DROPOUT
 
 
 def choose_encodings(schema: Schema, config: PreprocessConfig) -> tuple[Encoding, ...]:
