@@ -93,9 +93,7 @@ def test_in_evaluation_each_row_is_answered_by_those_that_left_it_out(
     assert out.shape == (n, d_out)
     for row, fold in enumerate(folds.tolist()):
         left_out = [own[row, j] for j in range(k) if j // (k // n_folds) == fold]
-        torch.testing.assert_close(
-            out[row], answer_of(left_out, probabilities=d_out > 1), **CLOSE
-        )
+        torch.testing.assert_close(out[row], answer_of(left_out, probabilities=d_out > 1), **CLOSE)
 
 
 @pytest.mark.parametrize("d_out", [1, 3])
@@ -233,7 +231,10 @@ def test_blocks_are_plain(options: dict[str, object], generator: torch.Generator
         (lambda: wild(k=6, n_folds=0), "k=6, n_folds=0"),
         (lambda: wild(k=6, n_folds=4), "k=6, n_folds=4"),
         (lambda: wild(k=2, n_folds=4), "k=2, n_folds=4"),
-        (lambda: MemberPlan(n_members=4, differ="input", n_folds=2), "members of their own weights"),
+        (
+            lambda: MemberPlan(n_members=4, differ="input", n_folds=2),
+            "members of their own weights",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(build: Callable[[], object], words: str) -> None:

@@ -114,7 +114,9 @@ class Optional(nn.Module):
         self.body, self.other = nn.Linear(3, 4), nn.Linear(4, 1)
         self.last = nn.Linear(4, 1)
 
-    def forward(self, x: Tensor, folds: Tensor | None = None, *, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, folds: Tensor | None = None, *, mask: Tensor | None = None
+    ) -> Tensor:
         h = torch.tanh(self.body(x)) if mask is None else self.body(x * mask)
         return self.last(h) if folds is None else self.other(h[folds])
 

@@ -5,7 +5,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from afina.nn import Block, CategoryEmbedding, Scheme, StackedLinear, init_table, initialize_, weight_std
+from afina.nn import (
+    Block,
+    CategoryEmbedding,
+    Scheme,
+    StackedLinear,
+    init_table,
+    initialize_,
+    weight_std,
+)
 
 DEPTH = 30
 
@@ -234,9 +242,7 @@ def test_parametrized_and_tied_layers(generator: torch.Generator) -> None:
 
 
 @pytest.mark.parametrize("scheme", get_args(Scheme))
-def test_each_scheme_reaches_the_layers_of_a_stack(
-    scheme: str, generator: torch.Generator
-) -> None:
+def test_each_scheme_reaches_the_layers_of_a_stack(scheme: str, generator: torch.Generator) -> None:
     """Each network of a stack starts as a layer alone does by the scheme, biases too."""
     stack = StackedLinear(3, 120, 200, follows="relu")
     layer = nn.Linear(120, 200)

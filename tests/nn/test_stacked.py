@@ -113,7 +113,11 @@ def test_it_says_what_it_is() -> None:
 
 @pytest.mark.parametrize(
     "make",
-    [lambda: StackedLinear(0, 1, 1), lambda: StackedLinear(1, 0, 1), lambda: StackedLinear(1, 1, 0)],
+    [
+        lambda: StackedLinear(0, 1, 1),
+        lambda: StackedLinear(1, 0, 1),
+        lambda: StackedLinear(1, 1, 0),
+    ],
 )
 def test_what_cannot_be_is_refused(make: Callable[[], nn.Module]) -> None:
     """A size below 1 is named."""

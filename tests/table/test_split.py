@@ -288,16 +288,19 @@ def test_repeating_rows_moves_none_to_another_fold(
     strata, groups = (np.array(data.draw(numbers)) for _ in range(2))
     groups = ranked(groups.tolist())
     groups[data.draw(st.lists(st.booleans(), min_size=n_units, max_size=n_units))] = -1
-    for options in ({}, {"strata": strata}, {"groups": groups}, {"groups": groups, "strata": strata}):
+    for options in (
+        {},
+        {"strata": strata},
+        {"groups": groups},
+        {"groups": groups, "strata": strata},
+    ):
         try:
             once = folds_of(np.arange(n_units), n_folds, seed, **options)
         except SchemaError:
             continue
         many = {name: values[repeated] for name, values in options.items()}
 
-        np.testing.assert_array_equal(
-            folds_of(repeated, n_folds, seed, **many), once[repeated]
-        )
+        np.testing.assert_array_equal(folds_of(repeated, n_folds, seed, **many), once[repeated])
 
 
 def test_folds_that_break_up_equal_rows_are_seen() -> None:
