@@ -21,6 +21,7 @@ from afina.tabular.target_scale import TargetScale
 
 _Width = Annotated[int, Field(ge=0, le=10_000_000)]
 _Count = Annotated[int, Field(ge=1, le=10_000_000)]
+_LARGEST_TABLE = 1_000_000  # of folds and members, which is not among the tensors
 
 STRICT = ConfigDict(extra="forbid", strict=True)
 
@@ -256,9 +257,13 @@ def _fits(spec: NetworkSpec, schema: Schema, tensors: dict[str, Tensor]) -> bool
     ]
     hidden = spec.d_block * max(1, spec.d_block * (spec.n_blocks - 1)) if spec.n_blocks else 0
     numeric = max([*spec.n_bins, spec.n_frequencies if spec.embedded else 0])
+    first = spec.n_num * (spec.d_block if spec.n_blocks else spec.d_out)
     in_members = (spec.d_block if spec.n_blocks else spec.n_num) + spec.d_out
+    if spec.members_differ == "weights":
+        in_members = first + hidden + spec.d_out
     needed = (
         spec.n_num,
+        first,
         spec.d_out,
         hidden,
         len(spec.embedded) * spec.d_numeric * numeric,
@@ -270,6 +275,7 @@ def _fits(spec: NetworkSpec, schema: Schema, tensors: dict[str, Tensor]) -> bool
         and len(spec.n_bins) in (0, len(spec.embedded))
         and spec.n_blocks <= len(tensors)
         and max(needed) <= n_numbers
+        and spec.folds * spec.members <= max(n_numbers, _LARGEST_TABLE)
         and sum(n * width for n, width in widths)
         <= 3 * (n_numbers + max([width for _, width in widths], default=0))
     )
