@@ -1,5 +1,6 @@
 import math
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -244,3 +245,21 @@ def test_a_model_left_in_train_mode_is_seen(classifier, kinds_csv):
     first, second = (classifier.predict_proba(table) for _ in range(2))
 
     assert first.tobytes() != second.tobytes()
+
+
+@pytest.mark.parametrize("differ", ["weights", "input"])
+def test_members_take_fewer_rows_at_a_time(tables, prices_csv, tmp_path, differ):
+    """However many members there are, a layer of theirs gives a bounded part of the numbers."""
+    config = tables.config(folds=1, val_frac=0.2)
+    model = replace(config.model, members=32, members_differ=differ, d_block=64, norm="none")
+    train = replace(config.train, max_epochs=1)
+    config = replace(config, model=model, train=train)
+    run = fit_table(prices_csv, target="price", config=config, out=tmp_path / "run").run
+    model, table = load(run), pa.concat_tables([read_table(prices_csv)] * 20)
+    sizes = []
+    for layer in model._exact.network.body.modules():
+        if not list(layer.children()):
+            layer.register_forward_hook(lambda _, inputs, out: sizes.append(out.numel()))
+    model.predict(table)
+
+    assert 2**16 < max(sizes) <= 2**18

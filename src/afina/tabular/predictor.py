@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from afina.errors import NonFiniteError, SchemaError
+from afina.nn import StackedLinear
 from afina.table import Features, Label, Schema, encode, read_table, to_table
 from afina.tabular.answers import as_answers
 from afina.tabular.facts import Facts
@@ -197,8 +198,9 @@ class Predictor:
         return read_table(path, delimiter=self.facts.delimiter, encoding=self.facts.encoding)
 
     def _rows_a_batch(self) -> int:
-        layers = [layer for layer in self.model.modules() if isinstance(layer, nn.Linear)]
-        widths = [max(layer.in_features, layer.out_features) for layer in layers]
+        kinds = (nn.Linear, StackedLinear)
+        layers = [layer for layer in self.model.modules() if isinstance(layer, kinds)]
+        widths = [max(layer.weight.shape[-2:]) for layer in layers]
         width = max(widths, default=1) * self.model.n_members
         return int(np.clip(_NUMBERS_A_BATCH // width, 16, _MOST_ROWS))
 
