@@ -16,7 +16,7 @@ from afina import AfinaClassifier, AfinaRegressor
 from afina.config import CheckpointConfig, Config, ModelConfig, StopConfig
 from afina.errors import ConfigError
 from afina.table import encode, read_table
-from afina.tabular import fit_table, load, resume_run
+from afina.tabular import fit_table, load, predictor, resume_run
 from afina.tabular.predictor import Predictor
 from afina.tabular.split_file import read_folds, read_split
 from afina.train import StepEvent
@@ -62,6 +62,9 @@ def members_answers(model: Predictor, features) -> np.ndarray:
             for stack in body.hidden:
                 x = body.activation(functional.linear(x, stack.weight[j].T, stack.bias[j]))
             x = functional.linear(x, body.heads.weight[j].T, body.heads.bias[j])
+            skip = getattr(body, "skip", None)
+            if skip is not None:
+                x = x + functional.linear(row, skip.weight[j].T, skip.bias[j])
             found.append(x.softmax(1) if model.classes else whole.target(x[:, 0]))
     return torch.stack(found, dim=1).numpy()
 
@@ -91,8 +94,9 @@ def check_scores(found, answers: np.ndarray, y, classes, weights=None, rel: floa
 
 @pytest.mark.parametrize(("target", "other"), [("kind", "price"), ("price", "kind")])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_the_score_of_a_run_is_out_of_fold(tables, tmp_path, target, other, weighted):
+def test_the_score_of_a_run_is_out_of_fold(tables, tmp_path, monkeypatch, target, other, weighted):
     """summary.json says what the loaded members score on rows that they left out, to 1e-9."""
+    monkeypatch.setattr(predictor, "_NUMBERS_A_BATCH", 1)  # a few rows at a time
     columns = tables.without(tables.make(120), other)
     columns[target][7] = columns[target][100] = ""
     columns["w"] = [f"{i % 3 + 1}" if weighted else "1" for i in range(120)]
@@ -130,6 +134,7 @@ def test_the_score_of_a_run_is_out_of_fold(tables, tmp_path, target, other, weig
     together = members_answers(model, features).mean(axis=1)  # what a new row is answered
     np.testing.assert_allclose(model.answer(features, "a.csv"), together, rtol=1e-9)
     assert not np.allclose(answers, together, rtol=1e-3)
+    np.testing.assert_allclose(model.answer(features, "a.csv", folds), answers, rtol=1e-9)
 
 
 @pytest.mark.parametrize("kind", [AfinaClassifier, AfinaRegressor])
