@@ -54,7 +54,7 @@ def test_a_run_folder_is_complete(tables, kinds_csv, tmp_path, reports):
     }
     assert summary == outcome.summary
     assert summary["task"] == "multiclass"
-    assert summary["rows"] == {"train": 96, "val": 24, "left_out": 0}
+    assert summary["rows"] == {"train": 96, "val": 24, "left_out": 0, "folds": 1}
     assert summary["on"] == "val"
     assert sum(map(sum, summary["confusion"]["counts"])) == 24
     assert summary["confusion"]["labels"] == ["cheap", "dear", "fair"]
@@ -169,7 +169,7 @@ def test_few_rows_hold_nothing_out(tables, tmp_path):
     )
 
     assert outcome.summary["on"] == "train"
-    assert outcome.summary["rows"] == {"train": 30, "val": 0, "left_out": 0}
+    assert outcome.summary["rows"] == {"train": 30, "val": 0, "left_out": 0, "folds": 1}
     assert any("nothing is held out" in note for note in told[1].notes)
 
 

@@ -120,7 +120,7 @@ def test_the_score_of_a_run_is_out_of_fold(tables, tmp_path, monkeypatch, target
     y, w = [columns[target][row] for row in rows], [float(columns["w"][row]) for row in rows]
     answers = left_out_answers(model, features, folds)
     summary = json.loads((run / "summary.json").read_text())
-    assert summary["rows"] == {"train": 118, "val": 118, "left_out": 2}
+    assert summary["rows"] == {"train": 118, "val": 118, "left_out": 2, "folds": 3}
     assert summary["on"] == "val"
     check_scores(summary["scores"], answers, y, model.classes, w)
 

@@ -19,6 +19,7 @@ from afina.tabular.training import choose_optimizer
 
 RICH = [
     "model.members=4",
+    "model.members_differ=input",
     "model.numeric_embedding=piecewise",
     "model.n_bins=6",
     "model.d_numeric=4",

@@ -87,10 +87,10 @@ class Story:
         say(f"target: {event.target} ({event.task})\n")
         for line in column_lines(event.schema, whole=self._voice.verbose):
             say(line)
-        say(
-            f"\nrows: {event.n_train:,} to learn from, {event.n_val:,} to decide when to stop, "
-            f"{event.n_left_out:,} left out"
-        )
+        learning = f"{event.n_train:,} to learn from, {event.n_val:,} to decide when to stop"
+        if event.n_folds > 1:
+            learning = f"{event.n_train:,} to learn from and to decide when to stop, in turns"
+        say(f"\nrows: {learning}, {event.n_left_out:,} left out")
         say(f"split: {event.how_split}")
         if not self._voice.quiet:
             for note in event.notes:

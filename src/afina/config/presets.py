@@ -9,7 +9,31 @@ from afina.errors import ConfigError
 Sections = dict[str, dict[str, Any]]
 
 PRESETS: dict[str, Sections] = {
+    "fast": {
+        "table": {"folds": 4},
+        "model": {"members": 4},
+        "stop": {"patience": 4},
+    },
     "default": {},
+    "best": {
+        "model": {"members": 32},
+        "train": {"lr": 1e-3},
+        "stop": {"patience": 16},
+    },
+    "plain": {
+        "table": {"folds": 1},
+        "preprocess": {"scaling": "quantile", "onehot_max": 16},
+        "model": {
+            "n_blocks": 3,
+            "d_block": 256,
+            "dropout": 0.1,
+            "numeric_embedding": "none",
+            "members": 1,
+            "members_differ": "input",
+        },
+        "train": {"averaging": "none", "lr": 1e-3, "beta2": 0.999, "weight_decay": 1e-2},
+        "stop": {"patience": 16},
+    },
 }
 
 

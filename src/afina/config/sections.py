@@ -40,9 +40,10 @@ class TableConfig:
     encoding: str = "utf-8"
     """Text encoding of CSV files; a byte-order mark is honored whatever stands here."""
 
-    folds: Annotated[int, Field(ge=1, le=64)] = 1
+    folds: Annotated[int, Field(ge=1, le=64)] = 8
     """With `members_differ = "weights"`: each member leaves out one of so many parts of the rows,
-    which tells how good it is, so that all rows train and all decide when to stop. 1, or where
+    which tells how good it is, so that all rows train and all decide when to stop (members share
+    no more than the embeddings of the columns and the scales of the numbers). 1, or where
     `val_frac`, `time` or a table of validation rows is given: rows are held out instead."""
 
     val_frac: Frac | None = None
@@ -62,7 +63,7 @@ class TableConfig:
 class PreprocessConfig:
     """How columns become numbers a network learns well from."""
 
-    scaling: Literal["minmax", "standard", "robust", "quantile", "none", "batchnorm"] = "quantile"
+    scaling: Literal["minmax", "standard", "robust", "quantile", "none", "batchnorm"] = "robust"
     """Scaling of numeric columns; `batchnorm` is a normalization layer as the only scaler."""
 
     categories: Literal["auto", "onehot", "ordinal", "embedding"] = "auto"
@@ -71,7 +72,7 @@ class PreprocessConfig:
     encodings: dict[str, Encoding] = Field(default_factory=dict)
     """Encoding by column name, where `categories` is not what is wanted."""
 
-    onehot_max: Count = 16
+    onehot_max: Count = 64
     """Most levels that `auto` encodes one-hot."""
 
     embedding_dim: Count | Literal["auto"] = 8
@@ -98,10 +99,10 @@ class PreprocessConfig:
 class ModelConfig:
     """The network."""
 
-    n_blocks: Annotated[int, Field(ge=0)] = 3
+    n_blocks: Annotated[int, Field(ge=0)] = 2
     """Hidden blocks; 0 is a linear model."""
 
-    d_block: Count = 256
+    d_block: Count = 64
     """Units of each hidden block."""
 
     residual: bool = False
@@ -129,7 +130,7 @@ class ModelConfig:
     parametric_activation: bool = False
     """Let each hidden unit learn how much of the activation it takes."""
 
-    numeric_embedding: Literal["none", "piecewise", "periodic"] = "none"
+    numeric_embedding: Literal["none", "piecewise", "periodic"] = "piecewise"
     """What each number becomes before the first block: itself, a trained piecewise-linear curve
     between quantiles, or trained waves. Columns of one or two values stay as they are."""
 
@@ -149,14 +150,17 @@ class ModelConfig:
     feature_scale: bool = False
     """Give each feature a trained factor before the first block."""
 
-    members: Count = 1
+    members: Count = 8
     """Networks in one that share most weights; their predictions are averaged."""
 
-    members_differ: Literal["input", "linear", "block", "layers", "weights"] = "input"
+    members_differ: Literal["input", "linear", "block", "layers", "weights"] = "weights"
     """Where members differ, besides their outputs: scales of the features (`input`); scales and
     biases behind a shared first linear layer (`linear`, several times faster with many features) or
     scales behind a shared first block (`block`); scales and biases in every layer (`layers`); or
     all weights behind the input layer, which is an ensemble (`weights`)."""
+
+    linear_skip: bool = True
+    """With `members_differ = "weights"`: add a linear model of the inputs to each member."""
 
     member_start: Literal["auto", "normal", "signs"] = "auto"
     """What members' scales are drawn from; `auto`: normal where they scale embedded numbers, else
@@ -214,7 +218,7 @@ class TrainConfig:
     sharding: Literal["fsdp2", "none"] = "none"
     """Under torchrun: keep only a share of the weights in each process (`fsdp2`)."""
 
-    averaging: Literal["ema", "swa", "none"] = "none"
+    averaging: Literal["ema", "swa", "none"] = "ema"
     """Validate, and end on, a running average of the weights: exponential (`ema`, every step) or
     plain (`swa`, every epoch's end)."""
 
@@ -228,7 +232,7 @@ class TrainConfig:
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     """The update rule."""
 
-    lr: Positive | Literal["find"] = 1e-3
+    lr: Positive | Literal["find"] = 2e-3
     """Learning rate before the schedule; `find`: by a range test before training."""
 
     momentum: Rate = 0.9
@@ -237,10 +241,10 @@ class TrainConfig:
     beta1: Rate = 0.9
     """Decay of the mean gradient in adam and adamw."""
 
-    beta2: Rate = 0.999
+    beta2: Rate = 0.98
     """Decay of the mean squared gradient in adam and adamw."""
 
-    weight_decay: NonNegative = 1e-2
+    weight_decay: NonNegative = 3e-4
     """Decoupled decay of weight matrices, times the learning rate, every step."""
 
     l2: NonNegative = 0.0
@@ -278,7 +282,7 @@ class TrainConfig:
 class StopConfig:
     """When training ends. It always ends on the best weights."""
 
-    patience: Count | None = 16
+    patience: Count | None = 8
     """Evaluations (one an epoch) without improvement before training stops; none: never."""
 
     patience_extends_while: Literal["grokking", "none"] = "none"

@@ -74,12 +74,17 @@ def _check_model(config: Config) -> None:
             f"Use members = {config.table.folds}, or folds = 1."
         )
     own = model.members > 1 and model.members_differ == "weights"
+    if own and config.train.activation_checkpointing:
+        raise ConfigError(
+            'train.activation_checkpointing needs one network after another, however: model.members_differ = "weights" '
+            "has them side by side. Take one network: --preset plain (in Python: from_preset)."
+        )
     if own and (model.norm != "none" or model.residual or model.parametric_activation):
         raise ConfigError(
             'model.members_differ = "weights" has plain blocks, however: '
             f"norm={model.norm}, residual={model.residual}, "
             f"parametric_activation={model.parametric_activation}. "
-            "Leave these out, or set model.members = 1, or members_differ = input."
+            "Leave these out, or take one network: --preset plain (in Python: from_preset)."
         )
     if config.model.numeric_embedding != "none" and config.preprocess.scaling == "batchnorm":
         raise ConfigError(

@@ -34,6 +34,7 @@ class Ensemble(nn.Module):
         n_folds: folds, at least 2; or 1: no rows are left out.
         activation: of the hidden layers.
         dropout: chance that a hidden unit is zeroed while training, in [0, 1).
+        linear_skip: add a linear model of the inputs to the outputs; it starts at 0.
         probabilities: outputs are class scores, and probabilities are averaged; else values are.
 
     Raises:
@@ -61,6 +62,7 @@ class Ensemble(nn.Module):
         n_folds: int = 1,
         activation: ActivationName = "relu",
         dropout: float = 0.0,
+        linear_skip: bool = False,
         probabilities: bool,
     ) -> None:
         if k < 1 or n_folds < 1 or k % n_folds:
@@ -75,6 +77,7 @@ class Ensemble(nn.Module):
         self.activation = make_activation(activation)
         self.dropout = QuickDropout(dropout)
         self.heads = StackedLinear(k, sizes[-1], d_out, follows="output")
+        self.skip = StackedLinear(k, d_in, d_out, follows="zero") if linear_skip else None
         each = torch.arange(k)
         fold_of = each // (k // n_folds)
         others = [each[fold_of != fold] for fold in range(n_folds)]
@@ -92,9 +95,12 @@ class Ensemble(nn.Module):
 
     def _outputs(self, x: Tensor, some: slice = ALL) -> Tensor:
         """Give the outputs of some of the networks: (n, d_in) -> (n, k, d_out)."""
+        hidden = x
         for linear in self.hidden:
-            x = self.dropout(self.activation(linear(x, some)))
-        outputs: Tensor = self.heads(x, some)
+            hidden = self.dropout(self.activation(linear(hidden, some)))
+        outputs: Tensor = self.heads(hidden, some)
+        if self.skip is not None:
+            outputs = outputs + self.skip(x, some)
         return outputs.transpose(0, 1)
 
     def _answer(self, outputs: Tensor) -> Tensor:

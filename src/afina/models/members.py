@@ -39,6 +39,7 @@ class MemberPlan:
         start: of the scales at which members part.
         probabilities: average probabilities, not values.
         n_folds: with `weights`, of how many folds each member leaves one out; 1: of none.
+        linear_skip: with `weights`, whether each has a linear model beside its blocks.
     """
 
     n_members: int
@@ -46,6 +47,7 @@ class MemberPlan:
     start: MemberStart = "signs"
     probabilities: bool = False
     n_folds: int = 1
+    linear_skip: bool = False
 
     def __post_init__(self) -> None:
         if self.n_members < 1:

@@ -163,6 +163,7 @@ def _make_ensemble(
         n_folds=plan.n_folds,
         activation=activation,
         dropout=dropout,
+        linear_skip=plan.linear_skip,
         probabilities=plan.probabilities,
     )
 

@@ -205,8 +205,8 @@ def _start_parts_(
 ) -> None:
     """Draw what is no single layer: embeddings, what members do not share, and stacks of layers."""
     for part in module.modules():
-        if isinstance(part, _STARTING):
-            part.reset_parameters(generator)
+        if isinstance(part, _STARTING) or getattr(part, "follows", "") == "zero":
+            part.reset_parameters(generator)  # type: ignore[operator] # every one of them has it
         elif isinstance(part, StackedLinear):
             _init_stack_(part, scheme, constant, generator)
 
@@ -216,7 +216,7 @@ def _init_stack_(
 ) -> None:
     """Initialize each layer of a stack as if it stood alone."""
     for i, weight in enumerate(stack.weight):
-        alone = nn.Linear(1, 1)
+        alone = nn.Linear(1, 1, device="meta")  # so that nothing is drawn
         alone.weight, alone.bias = nn.Parameter(weight.t()), nn.Parameter(stack.bias[i])
         one = Followed("", alone, stack.follows, 0.01, "order")
         own = scheme == "auto"

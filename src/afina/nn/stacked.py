@@ -16,7 +16,8 @@ class StackedLinear(nn.Module):
 
     Args:
         k: networks, at least 1.
-        follows: what comes behind it, for `initialize_`: an activation's name, or `output`.
+        follows: what comes behind it, for `initialize_`: an activation's name, `output`, or
+            `zero`: it starts at 0, whatever the scheme.
 
     Raises:
         ValueError: a size below 1.
@@ -38,7 +39,11 @@ class StackedLinear(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw weights and biases as torch draws those of a linear layer."""
+        """Draw weights and biases as torch draws those of a linear layer; or put them to 0."""
+        if self.follows == "zero":
+            self.weight.zero_()
+            self.bias.zero_()
+            return
         bound = self.weight.shape[1] ** -0.5
         self.weight.uniform_(-bound, bound, generator=generator)
         self.bias.uniform_(-bound, bound, generator=generator)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -47,11 +47,13 @@ class Average:
         self.decay = decay
         self.n_updates = 0
         self.values: dict[str, Tensor] = {}
+        self._model: nn.Module | None = None
+        self._places: list[_Place] | None = None
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
         """Take the model's weights and buffers of now into the average."""
-        now = _tensors(model)
+        now = self._now(model)
         if self.n_updates == 0:
             self.values = {name: tensor.detach().clone() for name, tensor in now.items()}
         else:
@@ -74,6 +76,14 @@ class Average:
         finally:
             self._swap(model)
 
+    def _now(self, model: nn.Module) -> dict[str, Tensor]:
+        """Give the model's tensors; from its second time on, without asking for its state."""
+        if self._model is not model:
+            self._model, self._places = model, _find_places(model)
+        if self._places is None:
+            return _tensors(model)
+        return {place.name: getattr(place.owner, place.leaf) for place in self._places}
+
     def _share(self) -> float:
         """Share of the newest value."""
         if self.name == "swa":
@@ -81,8 +91,29 @@ class Average:
         return 1.0 - min(self.decay, (1.0 + self.n_updates) / (10.0 + self.n_updates))
 
     def _swap(self, model: nn.Module) -> None:
-        for name, tensor in _tensors(model).items():
+        for name, tensor in self._now(model).items():
             tensor.data, self.values[name] = self.values[name], tensor.data
+
+
+class _Place(NamedTuple):
+    name: str
+    owner: nn.Module
+    leaf: str
+
+
+def _find_places(model: nn.Module) -> list[_Place] | None:
+    """Find where each of the model's tensors hangs; None if a name of its state does not tell."""
+    places = []
+    for name, tensor in _tensors(model).items():
+        path, _, leaf = name.rpartition(".")
+        try:
+            owner = model.get_submodule(path)
+        except AttributeError:
+            return None
+        if getattr(owner, leaf, None) is not tensor:
+            return None
+        places.append(_Place(name, owner, leaf))
+    return places
 
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:

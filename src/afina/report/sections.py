@@ -12,6 +12,12 @@ _TASKS = {"binary": "two classes", "multiclass": "several classes", "regression"
 _MANY_CLASSES = 15
 
 
+IN_TURNS = (
+    "Each row was scored by those members alone that had left it out; the model averages all of "
+    "its members, and tends to be a little better on new rows."
+)
+
+
 def header(run: Run) -> str:
     """Write the title: target, table, task, rows."""
     target, table = target_and_table(run)
@@ -19,8 +25,11 @@ def header(run: Run) -> str:
     if run.summary is not None:
         summary = run.summary
         facts.append(_task(summary))
-        facts.append(f"{summary.n_train:,} training rows")
-        facts.append(f"{summary.n_val:,} validation rows")
+        if summary.n_folds > 1:
+            facts.append(f"{summary.n_train:,} rows in {summary.n_folds} folds")
+        else:
+            facts.append(f"{summary.n_train:,} training rows")
+            facts.append(f"{summary.n_val:,} validation rows")
         if summary.n_left_out:
             facts.append(f"{summary.n_left_out:,} rows left out")
     else:
@@ -52,6 +61,8 @@ def score_section(run: Run) -> str:
     n = summary.n_val if summary.on == "val" else summary.n_train
     name, baseline_is = escape(score.name), escape(score.baseline_is)
     aside = "" if on == "validation" else " No rows were held out, so new rows may score worse."
+    if summary.n_folds > 1:
+        aside = " " + IN_TURNS
     return (
         '<section class="score"><div class="big">'
         f'<p><b class="model">{value}</b><span>{name} of the model</span></p>'

@@ -55,6 +55,7 @@ class Summary:
     n_train: int
     n_val: int
     n_left_out: int
+    n_folds: int
     score: Score
     scores: dict[str, float | None]
     baseline_scores: dict[str, float | None]
@@ -85,6 +86,7 @@ def read_summary(path: Path) -> Summary | None:
         n_train=as_count(rows.get("train", 0), "rows.train", path),
         n_val=as_count(rows.get("val", 0), "rows.val", path),
         n_left_out=as_count(rows.get("left_out", 0), "rows.left_out", path),
+        n_folds=as_count(rows.get("folds", 1), "rows.folds", path),
         score=_read_score(as_record(record.get("score"), "score", path), path),
         scores=_read_scores(record, "scores", path),
         baseline_scores=_read_scores(record, "baseline_scores", path),

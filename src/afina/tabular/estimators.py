@@ -13,6 +13,7 @@ from afina.config import preset_arguments
 from afina.config.sections import Encoding, Kind
 from afina.table import encode
 from afina.tabular.estimator_data import (
+    answer_row,
     as_table,
     check_labels,
     check_numbers,
@@ -35,22 +36,22 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
         self,
         *,
         kinds: Mapping[str, Kind] | None = None,
-        folds: int = 1,
+        folds: int = 8,
         val_frac: float | None = None,
         random_state: int | np.random.RandomState | None = 0,
         run_dir: str | Path | None = None,
-        scaling: str = "quantile",
+        scaling: str = "robust",
         categories: str = "auto",
         encodings: Mapping[str, Encoding] | None = None,
-        onehot_max: int = 16,
+        onehot_max: int = 64,
         embedding_dim: int | str = 8,
         min_count: int = 2,
         unknown_rate: float = 0.02,
         impute: str = "median",
         target_transform: str = "none",
         clip_predictions: bool = False,
-        n_blocks: int = 3,
-        d_block: int = 256,
+        n_blocks: int = 2,
+        d_block: int = 64,
         residual: bool = False,
         activation: str = "relu",
         norm: str = "none",
@@ -59,14 +60,15 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
         norm_eps: float = 1e-5,
         dropout: float | str = "auto",
         parametric_activation: bool = False,
-        numeric_embedding: str = "none",
+        numeric_embedding: str = "piecewise",
         n_bins: int | str = "auto",
         d_numeric: int = 8,
         n_frequencies: int = 16,
         frequency_sigma: float = 0.1,
         feature_scale: bool = False,
-        members: int = 1,
-        members_differ: str = "input",
+        members: int = 8,
+        members_differ: str = "weights",
+        linear_skip: bool = True,
         member_start: str = "auto",
         init: str = "torch",
         init_constant: float = 0.01,
@@ -78,15 +80,15 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
         compile: bool = False,  # noqa: A002 - the setting's name
         activation_checkpointing: bool = False,
         sharding: str = "none",
-        averaging: str = "none",
+        averaging: str = "ema",
         ema_decay: float | str = "auto",
         averaging_start: int = 0,
         optimizer: str = "adamw",
-        lr: float | str = 1e-3,
+        lr: float | str = 2e-3,
         momentum: float = 0.9,
         beta1: float = 0.9,
-        beta2: float = 0.999,
-        weight_decay: float = 1e-2,
+        beta2: float = 0.98,
+        weight_decay: float = 3e-4,
         l2: float = 0.0,
         bias_lr_factor: float = 1.0,
         scale_lr_factor: float = 1.0,
@@ -97,7 +99,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
         max_grad_norm: float | None = 1.0,
         label_smoothing: float = 0.0,
         threads: int | str = "auto",
-        patience: int | None = 16,
+        patience: int | None = 8,
         patience_extends_while: str = "none",
         patience_budget: float = 50.0,
         min_delta: float = 0.0,
@@ -187,6 +189,9 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
 
     def _answers(self, x: Any) -> Floats:
         check_is_fitted(self)
+        quick = answer_row(self, x, self.predictor_)
+        if quick is not None:
+            return quick
         given = check_x(self, x, reset=False)
         features = quick_features(given, self.schema_)
         if features is None:

@@ -37,6 +37,7 @@ class Learned:
         task: "binary", "multiclass" or "regression".
         n_train: rows that are trained on.
         n_val: rows that decide when to stop.
+        n_folds: folds that the rows are in, so that all of them do both; 1: none.
         n_left_out: rows without a target or with weight 0.
         how_split: a sentence.
         notes: sentences about what was done that may not be expected.
@@ -56,6 +57,7 @@ class Learned:
     n_parameters: int
     threads: int
     batch_size: int
+    n_folds: int = 1
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,12 @@ def summarize(run: Run, predictor: Predictor, result: Result) -> dict[str, Any]:
         "task": prepared.task,
         "target": prepared.target,
         "table": run.table,
-        "rows": {"train": facts.n_train, "val": facts.n_val, "left_out": prepared.n_left_out},
+        "rows": {
+            "train": facts.n_train,
+            "val": facts.n_val,
+            "left_out": prepared.n_left_out,
+            "folds": run.plan.built.spec.folds,
+        },
         "on": "train" if prepared.val is None else "val",
         **judge(answers, rows, facts.baseline, facts.classes),
         "stop": result.stop._asdict(),

@@ -166,6 +166,7 @@ def read_and_plan(
             n_parameters=plan.built.n_parameters,
             threads=plan.threads,
             batch_size=plan.batch_size,
+            n_folds=plan.built.spec.folds,
         )
     )
     return prepared, plan

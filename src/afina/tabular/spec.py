@@ -69,6 +69,7 @@ class NetworkSpec:
     members: _Count = 1
     members_differ: Literal["input", "linear", "block", "layers", "weights"] = "input"
     folds: _Count = 1
+    linear_skip: bool = False
     member_start: Literal["normal", "signs"] = "signs"
     target_transform: Literal["none", "log", "quantile"] = "none"
     n_target_knots: Annotated[int, Field(ge=0, le=MOST_KNOTS)] = 0
@@ -136,6 +137,7 @@ def choose_network(
         members=model.members,
         members_differ=model.members_differ,
         folds=n_folds,
+        linear_skip=model.linear_skip and model.members_differ == "weights",
         member_start=_member_start(model, embeds=bool(edges)),
         target_transform=target.kind,
         n_target_knots=target.n_knots,
@@ -307,6 +309,7 @@ def _members(spec: NetworkSpec) -> MemberPlan | None:
         start=spec.member_start,
         probabilities=spec.d_out > 1,
         n_folds=spec.folds,
+        linear_skip=spec.linear_skip,
     )
 
 
