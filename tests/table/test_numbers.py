@@ -156,3 +156,13 @@ def test_not_canonical(text: str) -> None:
 def test_missing_numbers() -> None:
     """Of the words for "missing", numbers also count by value."""
     assert missing_numbers(("-999", "x", "99.0")) == (-999.0, 99.0)
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
+def test_wide_text_has_the_same_formats(kind):
+    """Text with wide offsets, as pandas gives it, is read like any other."""
+    texts = pa.array(["1.234,5 €", "7 €", "x", "0,5 €"], kind)
+    form, fits = find_format(texts, np.ones(4))
+
+    assert form == NumberFormat(",", ".", "", "€")
+    assert fits.tolist() == [True, True, False, True]

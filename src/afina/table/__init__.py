@@ -6,6 +6,7 @@ No torch and no scikit-learn here. A value's way: `read_table` or `to_table`, `r
 
 from afina.table.column import FIRST_LEVEL, KINDS, MISSING, UNKNOWN, Column, Kind
 from afina.table.encode import Features, encode
+from afina.table.encode_row import RowEncoder, only_row
 from afina.table.frame import to_table
 from afina.table.infer import infer_schema
 from afina.table.names import did_you_mean, nearest_name
@@ -27,6 +28,7 @@ __all__ = [
     "Kind",
     "Label",
     "NumberFormat",
+    "RowEncoder",
     "Schema",
     "Split",
     "Target",
@@ -38,6 +40,7 @@ __all__ = [
     "infer_schema",
     "match_target",
     "nearest_name",
+    "only_row",
     "read_table",
     "read_target",
     "row_ids",

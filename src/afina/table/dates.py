@@ -1,6 +1,8 @@
 """How a text cell holds a date or an instant, and seconds since 1970 for each."""
 
+import datetime as dt
 import re
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +27,7 @@ FORMATS = {
 """Patterns by the name that a Column carries; each but the last two may have a time behind."""
 
 ISO, ISO_OFFSET, COMPACT = "YYYY-MM-DD", "YYYY-MM-DD with offset", "YYYYMMDD"
+_EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - tables hold instants without a zone
 _MAYBE = re.compile(r"\s*[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}")
 
 
@@ -64,6 +67,42 @@ def parse_dates(texts: pa.Array, form: str) -> tuple[NDArray[np.float64], NDArra
         seconds -= offset
         fits &= sound
     return np.where(fits, seconds + fraction, np.nan), fits
+
+
+def parse_date(text: str, form: str) -> float | None:
+    """Read one text as `parse_dates` does, at a hundredth of its cost; None where it is no date.
+
+    Example:
+        >>> parse_date("1970-01-02 00:00:01.5", "YYYY-MM-DD"), parse_date("1970-02-30", "YYYY-MM-DD")
+        (86401.5, None)
+    """
+    found = _compiled(form).fullmatch(text.strip())
+    if not found:
+        return None
+    parts = found.groupdict()
+    try:
+        day = dt.date(int(parts["y"]), int(parts["m"]), int(parts["d"]))
+    except ValueError:
+        return None
+    hour, minute, second = (int(parts.get(name) or 0) for name in ("h", "min", "s"))
+    offset, sound = _offset(parts.get("offset") or "Z")
+    if hour > 23 or minute > 59 or second > 59 or not sound:
+        return None
+    seconds = (day - _EPOCH.date()).days * 86400 + hour * 3600 + minute * 60 + second - offset
+    return seconds + float(parts.get("frac") or 0.0)
+
+
+def typed_second(moment: dt.date) -> float:
+    """Turn one date, or instant without an offset, into seconds as `typed_seconds` does.
+
+    Example:
+        >>> typed_second(dt.date(1970, 1, 2)), typed_second(dt.datetime(1969, 12, 31, 23, 59, 59))
+        (86400.0, -1.0)
+    """
+    if not isinstance(moment, dt.datetime):
+        return (moment - _EPOCH.date()).days * 86400.0
+    since = moment - _EPOCH
+    return since.days * 86400 + since.seconds + since.microseconds / 1_000_000
 
 
 def typed_seconds(column: pa.Array) -> NDArray[np.float64]:
@@ -112,9 +151,21 @@ def _offsets(text: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     coded = text.dictionary_encode()
     seconds, sound = [], []
     for zone in coded.dictionary.to_pylist():
-        digits = zone.replace("Z", "+0000")[1:].replace(":", "").ljust(4, "0")
-        hours, minutes = int(digits[:2]), int(digits[2:])
-        seconds.append((-1 if zone[0] == "-" else 1) * (hours * 3600 + minutes * 60))
-        sound.append(hours < 24 and minutes < 60)
+        found, fits = _offset(zone)
+        seconds.append(found)
+        sound.append(fits)
     codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     return np.array([*seconds, 0], np.int64)[codes], np.array([*sound, False])[codes]
+
+
+def _offset(zone: str) -> tuple[int, bool]:
+    """Turn `Z`, `+02`, `+0200` or `+02:00` into seconds, and say whether there can be such an offset."""
+    digits = zone.replace("Z", "+0000")[1:].replace(":", "").ljust(4, "0")
+    hours, minutes = int(digits[:2]), int(digits[2:])
+    sign = -1 if zone[0] == "-" else 1
+    return sign * (hours * 3600 + minutes * 60), hours < 24 and minutes < 60
+
+
+@cache
+def _compiled(form: str) -> re.Pattern[str]:
+    return re.compile(FORMATS[form])

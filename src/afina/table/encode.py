@@ -222,9 +222,9 @@ def _encode_categories(job: _Job, column: pa.ChunkedArray) -> NDArray[np.int64]:
     levels = read_levels(column, job.missing_values)
     texts = levels.texts.to_pylist()
     if job.column.kind == "boolean":
-        codes = [_boolean_code(text) for text in texts]
+        codes = [boolean_code(text) for text in texts]
     elif pa.types.is_boolean(column.type):
-        codes = [_code_of_bool(job.column, text) for text in texts]
+        codes = [code_of_bool(job.column, text) for text in texts]
     else:
         known, numbers = job.column.codes, job.column.number_codes
         codes = [known.get(text, UNKNOWN) for text in texts]
@@ -237,7 +237,8 @@ def _encode_categories(job: _Job, column: pa.ChunkedArray) -> NDArray[np.int64]:
     return np.array([*codes, MISSING], dtype=np.int64)[levels.codes]
 
 
-def _boolean_code(text: str) -> int:
+def boolean_code(text: str) -> int:
+    """Give the code of a text in a column of booleans."""
     word = text.strip()
     if word in MISSING_WORDS or not word:
         return MISSING
@@ -246,7 +247,8 @@ def _boolean_code(text: str) -> int:
     )
 
 
-def _code_of_bool(column: Column, text: str) -> int:
+def code_of_bool(column: Column, text: str) -> int:
+    """Give the code of true or false in a column of categories, however true is written there."""
     number = "1" if text == "true" else "0"
     spellings = (text, text.capitalize(), text.upper(), number)
     found = (column.codes.get(spelling, UNKNOWN) for spelling in spellings)

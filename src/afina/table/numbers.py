@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -41,6 +41,8 @@ _WORDS = {".": "point", ",": "comma", " ": "space", "'": "apostrophe"}
 _LEADING_ZERO = r"^[+-]?0[0-9]"
 _INFINITE = r"^(?i)[+-]?inf(inity)?$"
 _WHOLE = r"^[+-]?[0-9]+$"
+_PLAIN_TEXT = re.compile(_PLAIN)
+_LONGEST_WHOLE = 40  # letters
 _CANONICAL = re.compile(rf"[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+){_EXPONENT}", re.ASCII)
 
 
@@ -73,6 +75,16 @@ class NumberFormat:
         notes += [f"{self.suffix!r} behind"] if self.suffix else []
         return "numbers" + (" with " + ", ".join(notes) if notes else "")
 
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether it is the plainest format."""
+        return self == PLAIN
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """What a trimmed text of this format looks like."""
+        return re.compile(_pattern(self))
+
 
 PLAIN = NumberFormat()
 
@@ -96,6 +108,44 @@ def parse_numbers(
         fits = np.asarray(plain.is_valid().to_numpy(zero_copy_only=False))
     values = plain.cast(pa.float64()).to_numpy(zero_copy_only=False)
     return values, fits, plain
+
+
+def parse_number(text: str, form: NumberFormat) -> tuple[float, str] | None:
+    """Read one text as `parse_numbers` does, at a hundredth of its cost.
+
+    Returns:
+        The number (infinite where it is too large), and the same written plainly; None where the
+        text is none.
+
+    Example:
+        >>> parse_number("1.234,5 €", NumberFormat(",", ".", "", "€"))
+        (1234.5, '1234.5')
+    """
+    plain = text.strip()
+    if form.is_plain and _PLAIN_TEXT.fullmatch(plain):
+        return float(plain), plain
+    if not form.pattern.fullmatch(plain):
+        return None
+    for sign in (form.prefix, form.suffix):
+        plain = plain.replace(sign, "") if sign else plain
+    plain = re.sub(_dropped(form), "", plain).replace("\u2212", "-")
+    plain = plain.replace(",", ".") if form.decimal == "," else plain
+    return float(plain), plain
+
+
+def whole_number(plain: str) -> int | None:
+    """Read one plainly written number as `whole_cells` does; None where it is not whole.
+
+    Raises:
+        ValueError: it is too long to say.
+    """
+    if len(plain) > _LONGEST_WHOLE:
+        raise ValueError(f"plain must have {_LONGEST_WHOLE} letters at most, however: {plain!r}.")
+    head, _, tail = plain.partition(".")
+    if tail.strip("0") or not head.lstrip("+-").isdigit():
+        return None
+    whole = int(head)
+    return whole if -(2**63) <= whole < 2**63 else None
 
 
 def whole_cells(plain: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -217,10 +267,14 @@ def _write_plainly(texts: pa.Array, form: NumberFormat) -> pa.Array:
     plain = pc.if_else(fits, trimmed, None)
     for sign in (form.prefix, form.suffix):
         plain = pc.replace_substring(plain, sign, "") if sign else plain
-    drop = _THOUSANDS[form.thousands] + "|" if form.thousands else ""
-    plain = pc.replace_substring_regex(plain, f"{drop}{_SPACES}", "")
+    plain = pc.replace_substring_regex(plain, _dropped(form), "")
     plain = pc.replace_substring(plain, "\u2212", "-")
     return pc.replace_substring(plain, ",", ".") if form.decimal == "," else plain
+
+
+def _dropped(form: NumberFormat) -> str:
+    """Give the pattern of what stands between digits and means nothing."""
+    return f"{_THOUSANDS[form.thousands]}|{_SPACES}" if form.thousands else _SPACES
 
 
 @cache
@@ -245,9 +299,8 @@ def _affixes(
     loose: pa.Array, counts: NDArray[np.float64], found: NDArray[np.bool_]
 ) -> list[tuple[str, str]]:
     """Give no affix, and the pair of prefix and suffix that most cells have, if any."""
-    pairs = pc.binary_join_element_wise(
-        pc.struct_field(loose, "prefix"), pc.struct_field(loose, "suffix"), " "
-    )
+    prefixes, suffixes = (pc.struct_field(loose, name) for name in ("prefix", "suffix"))
+    pairs = pc.binary_join_element_wise(prefixes, suffixes, pa.scalar(" ", prefixes.type))
     coded = pairs.dictionary_encode()
     codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     weights = np.bincount(codes[found], counts[found], len(coded.dictionary))
