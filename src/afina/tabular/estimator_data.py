@@ -11,7 +11,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
 from afina.config.sections import Kind
-from afina.table import Features, Schema, to_table
+from afina.table import Features, Schema, only_row, to_table
+from afina.tabular.predictor import Predictor
 from afina.tabular.rows import Floats, Integers
 
 _NUMBERS = "biuf"
@@ -39,6 +40,19 @@ def check_x(estimator: BaseEstimator, x: Any, *, reset: bool) -> pa.Table | NDAr
     if array.dtype.kind in _NUMBERS:
         return np.asarray(array)
     return pa.table({f"x{at}": _cells(array[:, at]) for at in range(array.shape[1])})
+
+
+def answer_row(estimator: BaseEstimator, x: Any, predictor: Predictor) -> Floats | None:
+    """Answer a pandas frame of one ordinary row; None for anything else.
+
+    Raises:
+        ValueError: other columns than in the fit.
+    """
+    row = only_row(x)
+    answers = None if row is None else predictor.answer_quickly(row)
+    if answers is not None:
+        validate_data(estimator, x, reset=False, skip_check_array=True)
+    return answers
 
 
 def number_kinds(x: pa.Table | NDArray[Any], asked: Mapping[str, Kind]) -> dict[str, Kind]:
