@@ -55,15 +55,17 @@ class Contender:
 
 
 def afina_with(settings: dict[str, Any]) -> FitsRows:
-    """Make afina with settings other than the default."""
+    """Make afina with settings other than the default's, or a preset's."""
 
     def fit(
         x: pd.DataFrame, y: "pd.Series[Any]", classes: bool, seed: int, threads: int
     ) -> tuple[Predict, Any]:
         import afina
 
-        model = (afina.AfinaClassifier if classes else afina.AfinaRegressor)(random_state=seed)
-        model.set_params(**({"threads": threads} if threads else {}), **settings).fit(x, y)
+        own = {key: value for key, value in settings.items() if key != "preset"}
+        kind = afina.AfinaClassifier if classes else afina.AfinaRegressor
+        model = kind.from_preset(settings.get("preset", "default"), random_state=seed)
+        model.set_params(**({"threads": threads} if threads else {}), **own).fit(x, y)
         predict = model.predict_proba if classes else model.predict
         return predict, model.classes_ if classes else None
 
