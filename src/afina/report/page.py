@@ -113,6 +113,8 @@ def _outcome_section(run: Run) -> str:
     on = "On the training rows, which it learned from."
     if summary.on == "val":
         on = "On the validation rows: the weights were not fitted to them, they chose when to stop."
+    if summary.n_folds > 1:
+        on = "Each row by members whose weights were not fitted to it; all chose when to stop."
     return (
         f"<section><h2>What it gets right and wrong</h2><p>{on}</p>"
         f'<div class="outcome"><div>{figures}</div><div>{"".join(tables)}</div></div></section>'
