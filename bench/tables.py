@@ -235,7 +235,8 @@ def chosen_contenders(args: argparse.Namespace) -> list[Contender]:
         from afina import AfinaClassifier
 
         for settings in ours.values():
-            AfinaClassifier().set_params(**settings)  # a wrong name ends it here
+            own = {key: value for key, value in settings.items() if key != "preset"}
+            AfinaClassifier().set_params(**own)  # a wrong name ends it here
     contenders = [Contender(n, afina_with(s), ("afina", "torch")) for n, s in ours.items()]
     names = [name for name in args.only if name in PEERS]
     if args.times:
