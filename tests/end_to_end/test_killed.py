@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 SETTINGS = [
-    "--set", "model.d_block=16", "--set", "train.max_epochs=6", "--set", "train.batch_size=16",
+    "--preset", "plain", "--set", "model.d_block=16", "--set", "train.max_epochs=6", "--set", "train.batch_size=16",
     "--set", "checkpoint.every_steps=3", "--set", "model.norm=batch",
 ]  # fmt: skip
 RICH = [

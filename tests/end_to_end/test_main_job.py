@@ -258,6 +258,7 @@ def test_a_run_is_never_overwritten_unasked(afina, loans):
 def test_every_trick_by_its_name(afina, loans, setting):
     """Each setting can be asked for by name, is kept in config.toml, and gives a model."""
     norm = ["--set", "model.norm=batch"] * ("norm_place" in setting)
+    norm += ["--preset", "plain"] * ("norm" in setting or "residual" in setting)
     done = afina(
         "fit",
         loans,

@@ -89,7 +89,7 @@ def _check_model(config: Config) -> None:
     if config.model.numeric_embedding != "none" and config.preprocess.scaling == "batchnorm":
         raise ConfigError(
             "model.numeric_embedding needs scaled numbers, however: preprocess.scaling = "
-            "batchnorm leaves them as they are. Use another scaling."
+            "batchnorm leaves them as they are. Use another scaling, or model.numeric_embedding = none."
         )
     if config.train.schedule == "coslog4" and config.train.warmup_steps:
         raise ConfigError(

@@ -18,6 +18,7 @@ MOST_KNOTS = 1000
 _LEAST_KNOTS = 10
 _ROWS_A_KNOT = 30
 _LARGEST = torch.finfo(torch.float64).max
+_SMALLEST = 5e-324
 _LARGEST_LOG = 709.0  # exp of it is still a float64
 _FAR_TAIL = 3.0
 _SKEWED = 2.0
@@ -140,7 +141,8 @@ def _follow_lines(x: Tensor, knots: Tensor, values: Tensor) -> Tensor:
     """Go from knots to values along straight lines, the outer ones without end."""
     below = last_knot_below(x[:, None], knots[:, None])[:, 0].clamp(max=len(knots) - 2)
     low, high = knots[below] / 2, knots[below + 1] / 2  # halves: differences may overflow
-    share = ((x / 2 - low) / (high - low)).clamp(-1e300, 1e300)
+    width = (high - low).clamp(min=_SMALLEST)  # half the smallest number is 0
+    share = ((x / 2 - low) / width).clamp(-1e300, 1e300)
     start, end = values[below] / 2, values[below + 1] / 2
     return ((start + share * (end - start)) * 2).clamp(-_LARGEST, _LARGEST)
 
