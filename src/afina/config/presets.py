@@ -17,7 +17,7 @@ PRESETS: dict[str, Sections] = {
     "default": {},
     "best": {
         "model": {"members": 32},
-        "train": {"lr": 1.5e-3},
+        "train": {"lr": 1e-3},
         "stop": {"patience": 16},
     },
     "plain": {

@@ -232,7 +232,7 @@ class TrainConfig:
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     """The update rule."""
 
-    lr: Positive | Literal["find"] = 3e-3
+    lr: Positive | Literal["find"] = 2e-3
     """Learning rate before the schedule; `find`: by a range test before training."""
 
     momentum: Rate = 0.9

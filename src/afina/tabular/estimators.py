@@ -84,7 +84,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
         ema_decay: float | str = "auto",
         averaging_start: int = 0,
         optimizer: str = "adamw",
-        lr: float | str = 3e-3,
+        lr: float | str = 2e-3,
         momentum: float = 0.9,
         beta1: float = 0.9,
         beta2: float = 0.98,

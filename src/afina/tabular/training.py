@@ -27,7 +27,7 @@ from afina.tabular.time_limit import TimeLimit
 from afina.train import CheckpointPlan, Observer, Result, Trainer
 
 # Up to so many training rows, so many rows a step; more rows, fewer and larger steps.
-_BATCHES = ((500, 32), (3_000, 64), (6_500, 128), (12_000, 256), (100_000, 512))
+_BATCHES = ((2_000, 32), (10_000, 64), (30_000, 128), (100_000, 256), (300_000, 512))
 _LARGEST_BATCH = 1024
 _MOST_THREADS = 4
 _ROWS_TIMES_NUMBERS = 1 << 28
@@ -264,7 +264,7 @@ def choose_batch_size(n_rows: int) -> int:
 
     Example:
         >>> [choose_batch_size(n) for n in (100, 3_500, 50_000, 10**6)]
-        [32, 128, 512, 1024]
+        [32, 64, 256, 1024]
     """
     for most, size in _BATCHES:
         if n_rows <= most:
