@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from afina.train import EpochEvent, EvalEvent, Event, StepEvent
 
-FINISHING_S = 1.5
-"""Seconds for what comes after training besides looks at the rows: the model, scores, the report."""
+FINISHING_S = 2.2
+"""Seconds for what comes after training besides looks at the rows: model, scores, report, exit."""
 
 _LOOKS_AFTER = 3.0
 """How many looks at the validation rows what comes after may take: one in training's precision,
