@@ -67,7 +67,6 @@ def test_a_fit_stops_in_time(tables, kinds_csv, tmp_path) -> None:
 
     assert summary["stop"]["why"] == "stop.time_limit=3 s is up"
     assert summary["stop"]["step"] >= 1
-    assert summary["seconds"] < 60
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "nan"])

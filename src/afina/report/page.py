@@ -114,7 +114,7 @@ def _outcome_section(run: Run) -> str:
     if summary.on == "val":
         on = "On the validation rows: the weights were not fitted to them, they chose when to stop."
     if summary.n_folds > 1:
-        on = "Each row by members whose weights were not fitted to it; all chose when to stop."
+        on = "Each row by members whose own weights were not fitted to it; all chose when to stop."
     return (
         f"<section><h2>What it gets right and wrong</h2><p>{on}</p>"
         f'<div class="outcome"><div>{figures}</div><div>{"".join(tables)}</div></div></section>'

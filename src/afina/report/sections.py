@@ -14,7 +14,7 @@ _MANY_CLASSES = 15
 
 IN_TURNS = (
     "Each row was scored by those members alone that had left it out; the model averages all of "
-    "its members, and tends to be a little better on new rows."
+    "its members."
 )
 
 

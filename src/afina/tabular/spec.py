@@ -146,7 +146,7 @@ def choose_network(
 
 
 def choose_dropout(asked: float | Literal["auto"], d_out: int) -> float:
-    """Choose the chance of dropout: none where the output is one number; see docs/design/recipe.md.
+    """Choose the chance of dropout: none where the output is one number; see docs/log.md.
 
     Example:
         >>> choose_dropout("auto", 1), choose_dropout("auto", 2), choose_dropout(0.3, 1)
