@@ -16,8 +16,8 @@ PRESETS: dict[str, Sections] = {
     },
     "default": {},
     "best": {
-        "model": {"members": 32},
-        "train": {"lr": 1e-3},
+        "model": {"members": 32, "d_numeric": 8},
+        "train": {"optimizer": "adamw", "lr": 1e-3},
         "stop": {"patience": 16},
     },
     "plain": {
@@ -31,7 +31,13 @@ PRESETS: dict[str, Sections] = {
             "members": 1,
             "members_differ": "input",
         },
-        "train": {"averaging": "none", "lr": 1e-3, "beta2": 0.999, "weight_decay": 1e-2},
+        "train": {
+            "optimizer": "adamw",
+            "lr": 1e-3,
+            "averaging": "none",
+            "beta2": 0.999,
+            "weight_decay": 1e-2,
+        },
         "stop": {"patience": 16},
     },
 }

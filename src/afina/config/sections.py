@@ -138,8 +138,8 @@ class ModelConfig:
     """Most bins of a number's piecewise-linear curve; `auto`: one for each 64 training rows, at
     least 2 and at most 24."""
 
-    d_numeric: Annotated[int, Field(ge=2)] = 8
-    """Width of a number's embedding."""
+    d_numeric: Annotated[int, Field(ge=2)] | Literal["auto"] = "auto"
+    """Width of a number's embedding; `auto`: 8, or 4 where more than 24 numbers have one."""
 
     n_frequencies: Count = 16
     """Waves of a number's periodic embedding."""
@@ -196,7 +196,7 @@ class TrainConfig:
     """Most passes over the training rows."""
 
     batch_size: Count | Literal["auto"] = "auto"
-    """Rows per optimizer step; `auto` goes by the number of training rows."""
+    """Rows per optimizer step; `auto` goes by the number of training rows and the optimizer."""
 
     microbatch_size: Count | Literal["auto"] | None = None
     """Rows per forward and backward; the step stays that of `batch_size` rows. `auto`: halved
@@ -229,20 +229,20 @@ class TrainConfig:
     averaging_start: Annotated[int, Field(ge=0)] = 0
     """Epochs before the average begins."""
 
-    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
-    """The update rule."""
+    optimizer: Literal["adamw", "adam", "sgd", "shampoo"] = "shampoo"
+    """The update rule. `shampoo`: matrices by one-sided Shampoo, all else by adamw."""
 
-    lr: Positive | Literal["find"] = 2e-3
+    lr: Positive | Literal["find"] = 3e-3
     """Learning rate before the schedule; `find`: by a range test before training."""
 
     momentum: Rate = 0.9
     """Momentum of sgd."""
 
     beta1: Rate = 0.9
-    """Decay of the mean gradient in adam and adamw."""
+    """Decay of the mean gradient in adam and adamw, and of what shampoo leaves to it."""
 
     beta2: Rate = 0.98
-    """Decay of the mean squared gradient in adam and adamw."""
+    """Decay of the mean squared gradient, likewise."""
 
     weight_decay: NonNegative = 3e-4
     """Decoupled decay of weight matrices, times the learning rate, every step."""
@@ -282,7 +282,7 @@ class TrainConfig:
 class StopConfig:
     """When training ends. It always ends on the best weights."""
 
-    patience: Count | None = 8
+    patience: Count | None = 5
     """Evaluations (one an epoch) without improvement before training stops; none: never."""
 
     patience_extends_while: Literal["grokking", "none"] = "none"

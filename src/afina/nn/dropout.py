@@ -6,7 +6,8 @@ Networks use torch's own `nn.Dropout`, and `QuickDropout` where rows are many ti
 import torch
 from torch import Tensor, nn
 
-_CHANCES = 1 << 16
+_CHANCES = 1 << 8
+_SMALLEST_WORD = -(1 << 63)
 
 
 def dropout(
@@ -41,10 +42,10 @@ def dropout(
 
 
 def quick_dropout(x: Tensor, p: float, *, training: bool) -> Tensor:
-    """Drop like `dropout`, with 16 random bits a value in place of a random float.
+    """Drop like `dropout`, with 8 random bits a value in place of a random float.
 
-    A third of the time of torch's dropout on a CPU, where that takes longer than the activation.
-    p is rounded to a multiple of 2^-16, and the rest scaled by exactly that.
+    A fifth of the time of torch's dropout on a CPU, where that takes longer than the activation.
+    p is rounded to a multiple of 1/256, not to 0, and the rest scaled by exactly that.
 
     Shape:
         (*) -> (*)
@@ -58,12 +59,16 @@ def quick_dropout(x: Tensor, p: float, *, training: bool) -> Tensor:
     """
     if not training or p == 0.0:
         return x
-    n_zeroed = min(round(p * _CHANCES), _CHANCES - 1)
+    n_zeroed = min(max(round(p * _CHANCES), 1), _CHANCES - 1)
     n_values = x.numel()
-    words = torch.randint(-(2**63), 2**63 - 1, ((n_values + 3) // 4,), device=x.device)
-    bits = words.view(torch.int16)[:n_values].view(x.shape)  # four values a word
-    keep = (bits >= n_zeroed - _CHANCES // 2).to(x.dtype)
-    return x * (keep * (_CHANCES / (_CHANCES - n_zeroed)))
+    words = torch.empty((n_values + 7) // 8, dtype=torch.int64, device=x.device)
+    words.random_(_SMALLEST_WORD, None)  # eight values a word
+    kept = torch.full_like(x, _CHANCES / (_CHANCES - n_zeroed), requires_grad=False)
+    # From bytes to floats and one threshold: to compare bytes takes torch three times as long.
+    chances = torch.empty_like(kept).copy_(words.view(torch.int8)[:n_values].view(x.shape))
+    largest_zeroed = n_zeroed - _CHANCES // 2 - 1
+    torch.ops.aten.threshold_backward.grad_input(kept, chances, largest_zeroed, grad_input=kept)
+    return x * kept
 
 
 class QuickDropout(nn.Module):

@@ -12,10 +12,12 @@ from afina.optim.groups import (
 )
 from afina.optim.optimizers import OptimizerName, add_l2_grad_, make_optimizer
 from afina.optim.schedule import ScheduleName, make_schedule
+from afina.optim.shampoo import OneSidedShampoo, hidden_matrices
 
 __all__ = [
     "Average",
     "AveragingName",
+    "OneSidedShampoo",
     "OptimizerName",
     "ParameterRole",
     "Role",
@@ -25,6 +27,7 @@ __all__ = [
     "decayed_parameters",
     "fused_step",
     "groups_table",
+    "hidden_matrices",
     "make_optimizer",
     "make_schedule",
     "parameter_groups",

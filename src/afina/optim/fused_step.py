@@ -12,12 +12,15 @@ from torch import nn
 from torch.optim import Adam, AdamW, Optimizer
 from torch.optim import optimizer as torch_optimizer
 
+from afina.optim.shampoo import OneSidedShampoo
+
 
 def fused_step(optimizer: Optimizer) -> Callable[[], object]:
     """Give a function that does what `optimizer.step()` does.
 
-    It does so directly for torch's own fused Adam and AdamW in their common form, and by
-    `optimizer.step` for anything else: other classes, hooks, tensors on several devices.
+    It does so directly for torch's own fused Adam and AdamW in their common form, and for what
+    Shampoo leaves to AdamW; by `optimizer.step` for anything else: other classes, hooks, tensors
+    on several devices.
 
     Evidence: docs/evidence/loop.md.
     """
@@ -26,11 +29,15 @@ def fused_step(optimizer: Optimizer) -> Callable[[], object]:
 
     @torch.no_grad()
     def step() -> None:
-        groups = [_tensors(group, optimizer) for group in optimizer.param_groups]
-        if _has_hooks(optimizer) or None in groups:  # none: a first step, which makes the state
-            optimizer.step()
+        plain = [group for group in optimizer.param_groups if not group.get("matrices")]
+        matrices = [group for group in optimizer.param_groups if group.get("matrices")]
+        calls = [(group, _tensors(group, optimizer)) for group in plain]
+        if _has_hooks(optimizer) or any(tensors is None for _, tensors in calls):
+            optimizer.step()  # none: a first step, which makes the state
             return
-        for group, tensors in zip(optimizer.param_groups, groups, strict=True):
+        for group in matrices:
+            optimizer.step_matrices(group)  # type: ignore[attr-defined] # Shampoo alone has such
+        for group, tensors in calls:
             if tensors is not None and tensors[0]:
                 torch._foreach_add_(tensors[-1], 1)  # the count of steps, a tensor a parameter
                 _call_kernel(group, tensors)
@@ -69,7 +76,7 @@ def _call_kernel(group: dict[str, Any], tensors: tuple[list[Any], ...]) -> None:
 
 
 def _is_common(optimizer: Optimizer) -> bool:
-    if type(optimizer) not in (Adam, AdamW) or "step" in vars(optimizer):
+    if type(optimizer) not in (Adam, AdamW, OneSidedShampoo) or "step" in vars(optimizer):
         return False
     if any(hasattr(optimizer, name) for name in ("grad_scale", "found_inf")):
         return False

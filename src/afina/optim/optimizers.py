@@ -1,4 +1,4 @@
-"""Optimizers of torch with decay that is decoupled everywhere, and the l2 penalty's gradient."""
+"""Optimizers by name, with decay that is decoupled everywhere, and the l2 penalty's gradient."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
@@ -8,8 +8,9 @@ from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from afina.optim.groups import Role, parameter_groups
+from afina.optim.shampoo import OneSidedShampoo, hidden_matrices
 
-OptimizerName: TypeAlias = Literal["adamw", "adam", "sgd"]
+OptimizerName: TypeAlias = Literal["adamw", "adam", "sgd", "shampoo"]
 
 
 def make_optimizer(
@@ -24,7 +25,7 @@ def make_optimizer(
     eps: float = 1e-8,
     lr_factors: Mapping[Role, float] | None = None,
 ) -> Optimizer:
-    """Make a torch optimizer over a module's trainable parameters, in decay groups.
+    """Make an optimizer over a module's trainable parameters, in decay groups.
 
     Torch's fused kernels are used where it has them (floating point on CPU or CUDA); on one CPU
     thread a step of AdamW takes a third of the time of the other kinds.
@@ -34,9 +35,9 @@ def make_optimizer(
         weight_decay: decoupled decay of weight matrices: W <- (1 - lr * weight_decay) W in every
             step, with the learning rate of that step. Not for adam.
         momentum: of sgd, in [0, 1).
-        beta1: decay of the mean gradient in adam and adamw.
-        beta2: decay of the mean squared gradient in adam and adamw.
-        eps: added to the root of the mean squared gradient in adam and adamw.
+        beta1: decay of the mean gradient in adam and adamw, and of what shampoo leaves to it.
+        beta2: decay of the mean squared gradient, likewise.
+        eps: added to the root of the mean squared gradient, likewise.
         lr_factors: factor of the learning rate by role; see `parameter_groups`.
 
     Raises:
@@ -66,8 +67,27 @@ def make_optimizer(
             optimizer = SGD(groups, lr=lr, momentum=momentum, foreach=True)
             optimizer.register_step_pre_hook(_decay_first)
             return optimizer
+        case "shampoo":
+            split = _split_matrices(groups, hidden_matrices(module))
+            return OneSidedShampoo(split, lr=lr, betas=(beta1, beta2), eps=eps, fused=fused)
         case _:
-            raise ValueError(f"optimizer must be adamw, adam or sgd, however: optimizer={name!r}.")
+            raise ValueError(
+                f"optimizer must be adamw, adam, sgd or shampoo, however: optimizer={name!r}."
+            )
+
+
+def _split_matrices(
+    groups: list[dict[str, Any]], matrices: Sequence[nn.Parameter]
+) -> list[dict[str, Any]]:
+    """Split each group into the matrices that are listed, and the rest."""
+    listed = {id(p) for p in matrices}
+    halves = [
+        {**group, "params": [p for p in group["params"] if (id(p) in listed) == here]}
+        | {"matrices": here}
+        for group in groups
+        for here in (True, False)
+    ]
+    return [half for half in halves if half["params"]]
 
 
 @torch.no_grad()

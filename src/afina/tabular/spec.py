@@ -78,6 +78,7 @@ class NetworkSpec:
 
 _ADAPTER = TypeAdapter(NetworkSpec)
 _DROPOUT = 0.1
+_MANY_NUMBERS = 24
 
 
 def choose_network(
@@ -130,7 +131,7 @@ def choose_network(
         numeric_embedding=model.numeric_embedding if edges else "none",
         embedded=tuple(edges),
         n_bins=tuple(len(column) - 1 for column in edges.values()) if piecewise else (),
-        d_numeric=model.d_numeric,
+        d_numeric=choose_d_numeric(model.d_numeric, len(edges)),
         n_frequencies=model.n_frequencies,
         frequency_sigma=model.frequency_sigma,
         feature_scale=model.feature_scale,
@@ -143,6 +144,18 @@ def choose_network(
         n_target_knots=target.n_knots,
         clips=target.clips,
     )
+
+
+def choose_d_numeric(asked: int | Literal["auto"], n_embedded: int) -> int:
+    """Choose the width of a number's embedding: narrow where many numbers make the input wide.
+
+    Example:
+        >>> choose_d_numeric("auto", 24), choose_d_numeric("auto", 25)
+        (8, 4)
+    """
+    if not isinstance(asked, str):
+        return asked
+    return 4 if n_embedded > _MANY_NUMBERS else 8
 
 
 def choose_dropout(asked: float | Literal["auto"], d_out: int) -> float:

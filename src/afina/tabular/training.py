@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from afina.config import Config, TrainConfig
-from afina.optim import Role, make_optimizer
+from afina.optim import OptimizerName, Role, make_optimizer
 from afina.table import Schema
 from afina.tabular.answers import as_answers
 from afina.tabular.environment import torch_threads
@@ -26,9 +26,12 @@ from afina.tabular.scoring import check_monitor, score
 from afina.tabular.time_limit import TimeLimit
 from afina.train import CheckpointPlan, Observer, Result, Trainer
 
-# Up to so many training rows, so many rows a step; more rows, fewer and larger steps.
+# Up to so many training rows, so many rows a step; more rows, fewer and larger steps. Shampoo's
+# steps are worth more and cost more, and lose nothing on larger batches (evidence/recipe.md).
 _BATCHES = ((2_000, 32), (10_000, 64), (30_000, 128), (100_000, 256), (300_000, 512))
 _LARGEST_BATCH = 1024
+_BATCHES_OF_SHAMPOO = ((2_000, 64), (10_000, 256), (30_000, 512), (100_000, 1024))
+_LARGEST_OF_SHAMPOO = 2048
 _MOST_THREADS = 4
 _ROWS_TIMES_NUMBERS = 1 << 28
 _MOST_LOGGED = 20_000
@@ -92,7 +95,7 @@ def make_plan(
         if val is not None and val is not train:
             held_out = as_data(built.model, take_together(val))
     asked = config.train.batch_size
-    batch_size = choose_batch_size(len(merged)) if isinstance(asked, str) else asked
+    batch_size = choose_batch_size(len(merged), config.train.optimizer) if isinstance(asked, str) else asked
     micro = config.train.microbatch_size
     if isinstance(micro, int):
         batch_size = max(batch_size, micro)  # only `auto` can be below
@@ -259,17 +262,20 @@ def choose_ema_decay(asked: float | Literal["auto"], n_steps: int) -> float:
     return 1.0 - 1.0 / n_steps if isinstance(asked, str) else asked
 
 
-def choose_batch_size(n_rows: int) -> int:
-    """Choose rows per step by the number of distinct training rows.
+def choose_batch_size(n_rows: int, optimizer: OptimizerName = "adamw") -> int:
+    """Choose rows per step by the number of distinct training rows, and by the optimizer.
 
     Example:
         >>> [choose_batch_size(n) for n in (100, 3_500, 50_000, 10**6)]
         [32, 64, 256, 1024]
+        >>> [choose_batch_size(n, "shampoo") for n in (100, 3_500, 50_000, 10**6)]
+        [64, 256, 1024, 2048]
     """
-    for most, size in _BATCHES:
+    with_shampoo = optimizer == "shampoo"
+    for most, size in _BATCHES_OF_SHAMPOO if with_shampoo else _BATCHES:
         if n_rows <= most:
             return size
-    return _LARGEST_BATCH
+    return _LARGEST_OF_SHAMPOO if with_shampoo else _LARGEST_BATCH
 
 
 def choose_threads(work: int) -> int:

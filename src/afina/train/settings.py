@@ -249,6 +249,7 @@ def _check_sharding(given: Mapping[str, Any]) -> None:
         'precision="fp16"': given["precision"] == "fp16",
         'microbatch_size="auto"': given["microbatch_size"] == "auto",
         "patience_extends_while": given["patience_extends_while"] is not None,
+        'optimizer="shampoo"': given["optimizer"] == "shampoo",
         "an optimizer made before": isinstance(given["optimizer"], Optimizer),
     }
     found = [name for name, there in refused.items() if there]

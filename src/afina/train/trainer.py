@@ -41,7 +41,7 @@ from afina.train.state import TrainState
 from afina.train.stopping import ExtendsWhile
 from afina.train.tensors import all_tensors, end_on_best, load_tensors
 
-EVAL_ROWS = 4096
+EVAL_ROWS = 2048
 
 
 @dataclass(frozen=True)
@@ -69,15 +69,15 @@ class Trainer:
         loss: a torch loss module or function, or `(outputs, targets) -> values`, one value per
             row or target; see `afina.train.make_weighted_loss`.
         loss_weight: for a loss that returns a mean: the weight it stands for.
-        optimizer: `"adamw"`, `"adam"`, `"sgd"`, a torch optimizer over the model's parameters,
-            or a callable `model -> optimizer`. The settings from `lr` to `beta2` are for the
-            named ones; an optimizer of your own keeps its settings.
+        optimizer: `"adamw"`, `"adam"`, `"sgd"`, `"shampoo"`, a torch optimizer over the model's
+            parameters, or a callable `model -> optimizer`. The settings from `lr` to `beta2` are
+            for the named ones; an optimizer of your own keeps its settings.
         lr: learning rate before the schedule; 1e-3 by default.
         weight_decay: decoupled decay of weight matrices, not of biases or norms; 0 by default.
         l2: penalty (l2 / 2) * sum of squares of weight matrices, in the loss.
         momentum: of sgd.
-        beta1: decay of the mean gradient, adam and adamw.
-        beta2: decay of the mean squared gradient, adam and adamw.
+        beta1: decay of the mean gradient, adam and adamw; shampoo: of all but its matrices.
+        beta2: decay of the mean squared gradient, likewise.
         max_grad_norm: longest gradient, 2-norm over all parameters; none: any.
         schedule: `"constant"`, `"cosine"`, `"onecycle"`, or a function of the step number that
             gives the factor of the learning rate.

@@ -1,0 +1,213 @@
+"""One-sided Shampoo: matrices step along directions that past gradients have evened out."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.adamw import adamw
+
+from afina.nn import StackedLinear
+
+SMALLEST_SIDE, LARGEST_SIDE = 32, 1024
+"""Sides, the shorter one of a matrix, from and to which it has a preconditioner."""
+
+_MOMENTUM = 0.95
+_COVARIANCE_DECAY = 0.99
+_DAMPING = 1e-4
+_STEP_SIZE = 0.4
+_ROOT_EVERY = 10
+_ROOT_ALWAYS_BEFORE = 5
+_SMALLEST_NORM = 1e-30  # below, a step shrinks: no gradient, no step
+
+
+def hidden_matrices(module: nn.Module) -> list[nn.Parameter]:
+    """List the weights of linear layers that Shampoo preconditions, in the module's order.
+
+    They are those of `nn.Linear` and `StackedLinear` whose shorter side is large enough to have
+    directions worth telling apart and small enough to take a root of; not those of a stack's
+    outputs, whose few columns are what the loss itself scales.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(64, 48), nn.Linear(48, 2))
+        >>> [tuple(p.shape) for p in hidden_matrices(net)]
+        [(48, 64)]
+    """
+    found: dict[int, nn.Parameter] = {}
+    for part in module.modules():
+        hidden = isinstance(part, nn.Linear) or (
+            isinstance(part, StackedLinear) and part.follows not in ("output", "zero")
+        )
+        if not hidden:
+            continue
+        weight = part.get_parameter("weight")
+        if weight.requires_grad and SMALLEST_SIDE <= min(weight.shape[-2:]) <= LARGEST_SIDE:
+            found[id(weight)] = weight
+    return list(found.values())
+
+
+class OneSidedShampoo(Optimizer):
+    """Precondition matrices by the covariance of their gradients, and train the rest with AdamW.
+
+    For a matrix W, or each of a stack of them, with gradient G of (d_in, d_out) and d_out the
+    shorter side (else transposed):
+
+        M <- 0.95 M + 0.05 G                   C <- 0.99 C + 0.01 G^T G
+        U = (0.95 M + 0.05 G) (C / tr(C) + 1e-4 I)^(-1/2)
+        W <- (1 - lr * weight_decay) W - 0.4 lr U / rms(U)
+
+    The root is renewed in the first five steps and then in every tenth. The last line gives a
+    step the size that AdamW's have, so that one learning rate suits all parameters. The cost is
+    two products of matrices a step, and an eigendecomposition of the shorter side every tenth.
+
+    Args:
+        params: groups, as torch takes them. Those with `matrices=True` hold weights of two
+            dimensions, or three: a stack of matrices.
+        lr: learning rate.
+        betas, eps: of AdamW.
+        fused: use torch's fused kernel of AdamW.
+
+    Raises:
+        ValueError: a matrix without two sides.
+
+    Example:
+        >>> weight = nn.Parameter(torch.eye(2))
+        >>> optimizer = OneSidedShampoo([{"params": [weight], "matrices": True}], lr=0.1)
+        >>> weight.grad = torch.tensor([[100.0, 0.0], [0.0, 1.0]])
+        >>> optimizer.step()
+        >>> weight.detach()
+        tensor([[0.9347, 0.0000],
+                [0.0000, 0.9538]])
+
+    Source: Gupta et al. 2018, arXiv:1802.09568 (Shampoo); Xie et al. 2025, arXiv:2503.10537 (one
+        side suffices); Liu et al. 2025, arXiv:2502.16982 (steps of AdamW's size).
+
+    Evidence: docs/evidence/recipe.md.
+    """
+
+    def __init__(
+        self,
+        params: Sequence[Mapping[str, Any]],
+        *,
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        fused: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": 0.0,
+            "matrices": False,
+            "fused": fused,
+            "amsgrad": False,
+            "maximize": False,
+            "decoupled_weight_decay": True,
+        }
+        super().__init__([dict(group) for group in params], defaults)
+        flat = [p for g in self.param_groups if g["matrices"] for p in g["params"] if p.ndim < 2]
+        if flat:
+            raise ValueError(f"matrices must have two sides, however: {tuple(flat[0].shape)}.")
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Take one step."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            if group["matrices"]:
+                self.step_matrices(group)
+            else:
+                self._step_others(group)
+        return loss
+
+    @torch.no_grad()
+    def step_matrices(self, group: dict[str, Any]) -> None:
+        """Take the step of a group of matrices."""
+        for weight in group["params"]:
+            if weight.grad is None:
+                continue
+            state = self.state[weight] or self._new_state(weight)
+            state["step"] += 1
+            direction = _direction(weight.grad, state, int(state["step"]))
+            size = math.sqrt(math.prod(weight.shape[-2:])) * _STEP_SIZE
+            norm = torch.linalg.vector_norm(direction, dim=(-2, -1), keepdim=True)
+            direction.mul_(size / norm.clamp_min(_SMALLEST_NORM))
+            if group["weight_decay"]:
+                weight.mul_(1.0 - group["lr"] * group["weight_decay"])
+            weight.sub_(direction, alpha=group["lr"])
+
+    def _new_state(self, weight: Tensor) -> dict[str, Any]:
+        side = min(weight.shape[-2:])
+        square = torch.zeros(
+            *weight.shape[:-2], side, side, dtype=weight.dtype, device=weight.device
+        )
+        state = {
+            "step": torch.tensor(0.0),
+            "momentum": torch.zeros_like(weight),
+            "covariance": square,
+            "root": square.clone(),
+        }
+        self.state[weight] = state
+        return state
+
+    def _step_others(self, group: dict[str, Any]) -> None:
+        params = [p for p in group["params"] if p.grad is not None]
+        for p in params:
+            if not self.state[p]:
+                on = p.device if group["fused"] else "cpu"  # as torch's own AdamW has it
+                self.state[p] = {
+                    "step": torch.zeros((), dtype=torch.float32, device=on),
+                    "exp_avg": torch.zeros_like(p),
+                    "exp_avg_sq": torch.zeros_like(p),
+                }
+        states = [self.state[p] for p in params]
+        adamw(
+            params,
+            [p.grad for p in params],
+            [state["exp_avg"] for state in states],
+            [state["exp_avg_sq"] for state in states],
+            [],
+            [state["step"] for state in states],
+            fused=group["fused"],
+            amsgrad=False,
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            lr=group["lr"],
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+            maximize=False,
+        )
+
+
+def _direction(grad: Tensor, state: dict[str, Any], n: int) -> Tensor:
+    """Take a gradient into the state; give the direction of step number n, from 1."""
+    momentum, covariance = state["momentum"], state["covariance"]
+    momentum.lerp_(grad, 1.0 - _MOMENTUM)
+    wide = grad.shape[-2] < grad.shape[-1]
+    square = grad @ grad.mT if wide else grad.mT @ grad
+    covariance.lerp_(square, 1.0 - _COVARIANCE_DECAY)
+    if n < _ROOT_ALWAYS_BEFORE or n % _ROOT_EVERY == 0:
+        state["root"].copy_(_inverse_root(covariance))
+    ahead = grad.lerp(momentum, _MOMENTUM)
+    return state["root"] @ ahead if wide else ahead @ state["root"]
+
+
+def _inverse_root(covariance: Tensor) -> Tensor:
+    """Compute (C / tr(C) + 1e-4 I)^(-1/2): (*, d, d) -> (*, d, d).
+
+    The trace is divided by and the damping added before the decomposition: LAPACK gives NaN for
+    some covariances of rank 1 whose numbers are tiny.
+    """
+    narrow = covariance.dtype not in (torch.float32, torch.float64)  # half: eigh has no such
+    square = covariance.float() if narrow else covariance
+    trace = square.diagonal(dim1=-2, dim2=-1).sum(dim=-1)[..., None, None]
+    square = square / trace.clamp_min(torch.finfo(square.dtype).tiny)
+    square.diagonal(dim1=-2, dim2=-1).add_(_DAMPING)
+    values, vectors = torch.linalg.eigh(square)
+    return (vectors * values.clamp_min(_DAMPING).rsqrt().unsqueeze(-2)) @ vectors.mT
