@@ -19,7 +19,7 @@ from pathlib import Path
 
 SCRIPT = Path(__file__).parents[1] / "tests" / "train" / "crash_runs.py"
 SHARES = {
-    "plain": 0.30,
+    "plain": 0.26,
     "overfit": 0.10,
     "ema": 0.12,
     "swa": 0.08,
@@ -29,6 +29,7 @@ SHARES = {
     "window": 0.06,
     "recompute": 0.06,
     "stateful": 0.04,
+    "shampoo": 0.04,
     "workers": 0.02,
 }
 """Share of the kills that each kind of run gets."""

@@ -141,8 +141,8 @@ def test_threads_and_batches_of_a_run_are_kept(tables, prices_csv, tmp_path):
     told = []
     resume_run(tmp_path / "run", listen=told.append)
 
-    assert (begun["threads"], begun["batch_size"]) == (1, 32)
-    assert (told[1].threads, told[1].batch_size) == (1, 32)
+    assert (begun["threads"], begun["batch_size"]) == (1, 64)
+    assert (told[1].threads, told[1].batch_size) == (1, 64)
 
 
 def test_a_finished_run_is_left_as_it_is(tables, prices_csv, tmp_path):

@@ -124,9 +124,9 @@ def test_small_steps_use_one_thread():
 
 def test_auto_batches_are_no_smaller_than_microbatches(tables):
     """With `auto`, a microbatch size above what it would choose raises it."""
-    plan, _ = plan_for(tables, 2, "train.batch_size=auto", "train.microbatch_size=48")
+    plan, _ = plan_for(tables, 2, "train.batch_size=auto", "train.microbatch_size=80")
 
-    assert plan.batch_size == 48
+    assert plan.batch_size == 80
 
 
 @pytest.mark.parametrize("unit", [1e-200, 1.0, 1e200])

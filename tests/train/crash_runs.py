@@ -48,6 +48,7 @@ VARIANTS: dict[str, dict] = {
     "compile": {"compile": True, "max_epochs": 4},
     "workers": {"max_epochs": 4},
     "stateful": {},
+    "shampoo": {"optimizer": "shampoo"},
 }
 """What a run has besides: each must be resumed as exactly as the plain one."""
 
@@ -166,12 +167,13 @@ def train(
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(203, 6, generator=generator)
     y = ((x[:, 0] * x[:, 1] + 0.5 * torch.randn(203, generator=generator)) > 0).long()
+    d = 36 if variant == "shampoo" else 24  # it preconditions no smaller matrix
     torch.manual_seed(0)
     model = nn.Sequential(
-        nn.Sequential(nn.Linear(6, 24), nn.BatchNorm1d(24), nn.ReLU(), nn.Dropout(0.2)),
-        nn.Sequential(nn.Linear(24, 24), nn.BatchNorm1d(24), nn.ReLU(), nn.Dropout(0.2)),
+        nn.Sequential(nn.Linear(6, d), nn.BatchNorm1d(d), nn.ReLU(), nn.Dropout(0.2)),
+        nn.Sequential(nn.Linear(d, d), nn.BatchNorm1d(d), nn.ReLU(), nn.Dropout(0.2)),
         Fits(MOST_ROWS if variant == "auto" else 10**6),
-        nn.Linear(24, 2),
+        nn.Linear(d, 2),
     )
     if variant == "overfit":  # nothing to learn: the best is early, and patience runs out
         y = y[torch.randperm(203, generator=generator)]

@@ -134,6 +134,7 @@ def test_sharding_is_refused() -> None:
         {"precision": "fp16"},
         {"microbatch_size": "auto"},
         {"batchnorm": "window"},
+        {"optimizer": "shampoo"},
         {"optimizer": torch.optim.SGD([torch.ones(1)], lr=0.1)},
     ],
 )
