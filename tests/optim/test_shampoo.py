@@ -51,7 +51,9 @@ def test_its_steps_are_its_formulas(d_in: int, d_out: int, seed: int, decay: flo
     """A stack of matrices, higher or wider, is trained as each of them by a twin in float64."""
     generator = torch.Generator().manual_seed(seed)
     weight = nn.Parameter(torch.randn(3, d_in, d_out, dtype=torch.float64, generator=generator))
-    grads = [torch.randn(3, d_in, d_out, dtype=torch.float64, generator=generator) for _ in range(23)]
+    grads = [
+        torch.randn(3, d_in, d_out, dtype=torch.float64, generator=generator) for _ in range(23)
+    ]
     lrs = [0.1 / (1 + n) for n in range(23)]
     start = weight.detach().clone().numpy()
 

@@ -195,7 +195,8 @@ def _direction(grad: Tensor, state: dict[str, Any], n: int) -> Tensor:
     if n < _ROOT_ALWAYS_BEFORE or n % _ROOT_EVERY == 0:
         state["root"].copy_(_inverse_root(covariance))
     ahead = grad.lerp(momentum, _MOMENTUM)
-    return state["root"] @ ahead if wide else ahead @ state["root"]
+    direction: Tensor = state["root"] @ ahead if wide else ahead @ state["root"]
+    return direction
 
 
 def _inverse_root(covariance: Tensor) -> Tensor:
@@ -210,4 +211,5 @@ def _inverse_root(covariance: Tensor) -> Tensor:
     square = square / trace.clamp_min(torch.finfo(square.dtype).tiny)
     square.diagonal(dim1=-2, dim2=-1).add_(_DAMPING)
     values, vectors = torch.linalg.eigh(square)
-    return (vectors * values.clamp_min(_DAMPING).rsqrt().unsqueeze(-2)) @ vectors.mT
+    root: Tensor = (vectors * values.clamp_min(_DAMPING).rsqrt().unsqueeze(-2)) @ vectors.mT
+    return root

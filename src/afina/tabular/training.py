@@ -95,7 +95,9 @@ def make_plan(
         if val is not None and val is not train:
             held_out = as_data(built.model, take_together(val))
     asked = config.train.batch_size
-    batch_size = choose_batch_size(len(merged), config.train.optimizer) if isinstance(asked, str) else asked
+    batch_size = (
+        choose_batch_size(len(merged), config.train.optimizer) if isinstance(asked, str) else asked
+    )
     micro = config.train.microbatch_size
     if isinstance(micro, int):
         batch_size = max(batch_size, micro)  # only `auto` can be below
