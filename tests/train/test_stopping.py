@@ -33,6 +33,10 @@ def follow(values: list[float], **settings) -> tuple[Stopping, int | None]:
         ([1.0, 0.99, 0.98, 0.97], {"patience": 3, "min_delta": 0.1}, 4, 4),
         ([math.nan, 2, math.nan, math.nan], {"patience": 2}, 2, 4),
         ([2, -math.inf, 1], {"patience": 1}, 2, 3),
+        # A quarter of the eight evaluations to the best is two, and patience is no less than one.
+        ([8, 7, 6, 5, 4, 3, 2, 1, 2, 3, 4], {"patience": 1, "patience_share": 0.25}, 8, 10),
+        ([2, 1, 2, 3], {"patience": 1, "patience_share": 0.25}, 2, 3),
+        ([3, 2, 1, *[2] * 9], {"patience": None, "patience_share": 0.25}, 3, None),
     ],
 )
 def test_best_and_end(values, settings, best_epoch, ended) -> None:
@@ -54,7 +58,7 @@ def test_nan_first_is_replaced_by_any_number() -> None:
 
 def test_state_round_trips() -> None:
     """A state rebuilt from its dict goes on in the same way."""
-    stopping, _ = follow([3, 2, 4], patience=3)
+    stopping, _ = follow([3, 2, 4], patience=3, patience_share=0.5)
     again = Stopping.from_dict(stopping.to_dict())
 
     assert again == stopping

@@ -285,6 +285,10 @@ class StopConfig:
     patience: Count | None = 5
     """Evaluations (one an epoch) without improvement before training stops; none: never."""
 
+    patience_share: NonNegative = 0.25
+    """Patience is at least this share of the evaluations that it took to the last improvement: what
+    has got better for long is waited for longer."""
+
     patience_extends_while: Literal["grokking", "none"] = "none"
     """Wait longer than `patience` while the network may still generalize late (`grokking`): its
     training loss is at its floor, validation far behind, and weight decay still shrinks it."""

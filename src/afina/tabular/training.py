@@ -185,6 +185,7 @@ def make_trainer(
         averaging_start=train.averaging_start,
         max_epochs=train.max_epochs,
         patience=None if plan.val is None else stop.patience,
+        patience_share=stop.patience_share,
         patience_extends_while=extends,
         patience_budget=stop.patience_budget,
         min_delta=stop.min_delta,

@@ -27,7 +27,15 @@ COUNTS = (
     "log_every",
 )
 
-NOT_NEGATIVE = ("lr", "weight_decay", "l2", "min_delta", "max_grad_norm", "seed")
+NOT_NEGATIVE = (
+    "lr",
+    "weight_decay",
+    "l2",
+    "patience_share",
+    "min_delta",
+    "max_grad_norm",
+    "seed",
+)
 
 CHOICES = {
     "batchnorm": ("microbatch", "window"),
@@ -57,6 +65,7 @@ SAME_AT_RESUME = (
     "schedule",
     "warmup_steps",
     "patience",
+    "patience_share",
     "min_delta",
     "patience_extends_while",
     "patience_budget",
@@ -134,7 +143,11 @@ def first_state(given: Mapping[str, Any]) -> TrainState:
         budget=given["patience_budget"],
     )
     stopping = Stopping(
-        bool(given["higher_is_better"]), given["patience"], given["min_delta"], extension=extension
+        bool(given["higher_is_better"]),
+        given["patience"],
+        given["min_delta"],
+        patience_share=given["patience_share"],
+        extension=extension,
     )
     size = given["microbatch_size"]
     state = TrainState(stopping, microbatch_size=None if isinstance(size, str) else size)

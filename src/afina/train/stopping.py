@@ -117,6 +117,8 @@ class Stopping:
     Args:
         higher_is_better: direction of the metric.
         patience: evaluations without improvement before `exhausted`; none: never.
+        patience_share: patience is at least this share of the evaluations that it took to the
+            last improvement, at least 0.
         min_delta: margin that counts as an improvement, in units of the metric, at least 0.
         extension: what may extend patience; none: nothing.
     """
@@ -128,7 +130,9 @@ class Stopping:
     best_step: int | None = None
     best_epoch: int | None = None
     reference: float | None = None
+    n_seen: int = 0
     n_without: int = 0
+    patience_share: float = 0.0
     extension: Extension | None = None
 
     def update(
@@ -139,6 +143,7 @@ class Stopping:
         Args:
             signs: what this evaluation says about late generalization, for the extension.
         """
+        self.n_seen += 1
         self.n_without += 1
         best = False
         if not math.isnan(value):
@@ -177,7 +182,10 @@ class Stopping:
         )
 
     def _is_spent(self) -> bool:
-        return self.patience is not None and self.n_without >= self.patience
+        if self.patience is None:
+            return False
+        n_until = self.n_seen - self.n_without
+        return self.n_without >= max(self.patience, self.patience_share * n_until)
 
     def _gain(self, value: float, other: float) -> float:
         return value - other if self.higher_is_better else other - value

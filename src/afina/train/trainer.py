@@ -70,8 +70,7 @@ class Trainer:
             row or target; see `afina.train.make_weighted_loss`.
         loss_weight: for a loss that returns a mean: the weight it stands for.
         optimizer: `"adamw"`, `"adam"`, `"sgd"`, `"shampoo"`, a torch optimizer over the model's
-            parameters, or a callable `model -> optimizer`. The settings from `lr` to `beta2` are
-            for the named ones; an optimizer of your own keeps its settings.
+            parameters, or a callable `model -> optimizer`. `lr` to `beta2` are for named ones.
         lr: learning rate before the schedule; 1e-3 by default.
         weight_decay: decoupled decay of weight matrices, not of biases or norms; 0 by default.
         l2: penalty (l2 / 2) * sum of squares of weight matrices, in the loss.
@@ -104,10 +103,10 @@ class Trainer:
         max_steps: most steps.
         eval_every: epochs between evaluations.
         patience: evaluations without improvement before training stops; none: never.
+        patience_share: patience is at least this share of those to the last improvement.
         patience_extends_while: `"grokking"`: wait longer while late generalization is possible;
             see `afina.train.stopping.Extension`. None: patience is patience.
-        patience_budget: patience is extended to at most so many times the steps at which it first
-            ran out.
+        patience_budget: most times the steps at which it first ran out that patience extends to.
         min_delta: what counts as an improvement.
         monitor: the metric that decides what is best.
         higher_is_better: direction of `monitor`; known for losses.
@@ -156,6 +155,7 @@ class Trainer:
     max_steps: int | None = None
     eval_every: int = 1
     patience: int | None = None
+    patience_share: float = 0.0
     patience_extends_while: ExtendsWhile | None = None
     patience_budget: float = 50.0
     min_delta: float = 0.0
