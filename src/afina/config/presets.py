@@ -12,13 +12,13 @@ PRESETS: dict[str, Sections] = {
     "fast": {
         "table": {"folds": 4},
         "model": {"members": 4},
-        "stop": {"patience": 4, "patience_share": 0.0},
+        "stop": {"patience": 4},
     },
     "default": {},
     "best": {
         "model": {"members": 32, "d_numeric": 8},
         "train": {"optimizer": "adamw", "lr": 1e-3},
-        "stop": {"patience": 16, "patience_share": 0.0},
+        "stop": {"patience": 16},
     },
     "plain": {
         "table": {"folds": 1},
@@ -38,7 +38,7 @@ PRESETS: dict[str, Sections] = {
             "beta2": 0.999,
             "weight_decay": 1e-2,
         },
-        "stop": {"patience": 16, "patience_share": 0.0},
+        "stop": {"patience": 16},
     },
 }
 

@@ -285,7 +285,7 @@ class StopConfig:
     patience: Count | None = 5
     """Evaluations (one an epoch) without improvement before training stops; none: never."""
 
-    patience_share: NonNegative = 0.25
+    patience_share: NonNegative = 0.0
     """Patience is at least this share of the evaluations that it took to the last improvement: what
     has got better for long is waited for longer."""
 

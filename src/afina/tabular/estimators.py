@@ -100,7 +100,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
         label_smoothing: float = 0.0,
         threads: int | str = "auto",
         patience: int | None = 5,
-        patience_share: float = 0.25,
+        patience_share: float = 0.0,
         patience_extends_while: str = "none",
         patience_budget: float = 50.0,
         min_delta: float = 0.0,
