@@ -4,7 +4,7 @@ Run by `test_resume.py` (hundreds of kills) and `bench/kills.py` (thousands): to
 and every run is a forked child, so that a kill costs milliseconds. `python crash_runs.py FOLDER
 VARIANT MODE COUNT SEED` prints one JSON line a finished run: how often it was killed, and its sha256.
 
-Modes: `random` and `term` (SIGKILL and SIGTERM after random times, up to eight in a run), `step`
+Modes: `random` and `term` (COUNT times SIGKILL or SIGTERM after random times, up to eight in a run), `step`
 (SIGKILL after a random optimizer step), `eval` (SIGKILL while the validation rows are evaluated),
 `syscall` (SIGKILL before or after the n-th file operation of the run, for every n up to COUNT).
 """
@@ -287,7 +287,11 @@ def main(folder: Path, variant: str, mode: str, count: int, seed: int) -> None:
             steps = []
             while len(steps) < min(count, 8) and strike(run, variant, signum, longest_s / 2, rng):
                 steps.append(max((p.name for p in run.glob("checkpoints/step-*")), default=None))
-            count -= max(len(steps), 1)
+            if not steps:  # it ended first: the machine got faster
+                longest_s /= 2
+            elif not any(steps):  # no checkpoint yet: it got slower
+                longest_s *= 2
+            count -= len(steps)
             tell(kills=len(steps), steps=steps, sha256=finish(run, variant))
             continue
         ends: dict[str, int] = {
