@@ -26,6 +26,11 @@ def with_folds(*settings: str) -> Config:
         (("model.members=1",), 1),
         (("model.members_differ=input",), 1),
         (("model.members_differ=layers",), 1),
+        (("table.folds=auto",), 8),
+        (("table.folds=auto", "table.val_frac=0.2"), 1),
+        (("table.folds=auto", "model.members=6"), 6),
+        (("table.folds=auto", "model.members=22"), 2),
+        (("table.folds=auto", "model.members=67"), 1),
     ],
 )
 def test_what_turns_folds_off(settings: tuple[str, ...], n_folds: int) -> None:
@@ -41,6 +46,15 @@ def test_members_are_a_multiple_of_folds(members: int) -> None:
 
     without = with_folds(f"model.members={members}", "table.val_frac=0.2")
     assert settle(without) == without
+
+
+@pytest.mark.parametrize("members", range(1, 70))
+def test_any_number_of_members_can_have_folds(members: int) -> None:
+    """Left to itself, the number of folds suits whatever number of members is asked for."""
+    settled = settle(with_folds(f"model.members={members}", "table.folds=auto"))
+
+    assert members % settled.n_folds == 0
+    assert 2 <= settled.n_folds <= 64 or members in (1, 67)
 
 
 @pytest.mark.parametrize(

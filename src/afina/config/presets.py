@@ -10,15 +10,13 @@ Sections = dict[str, dict[str, Any]]
 
 PRESETS: dict[str, Sections] = {
     "fast": {
-        "table": {"folds": 4},
         "model": {"members": 4},
-        "stop": {"patience": 4},
+        "stop": {"patience": 3},
     },
     "default": {},
     "best": {
-        "model": {"members": 32, "d_numeric": 8},
-        "train": {"optimizer": "adamw", "lr": 1e-3},
-        "stop": {"patience": 16},
+        "model": {"members": 8},
+        "stop": {"patience": 16, "patience_share": 0.25},
     },
     "plain": {
         "table": {"folds": 1},

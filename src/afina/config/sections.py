@@ -18,6 +18,9 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Kind = Literal["numeric", "categorical", "boolean", "datetime", "text", "ignored"]
 Encoding = Literal["onehot", "ordinal", "embedding"]
 
+MOST_FOLDS = 64
+_FOLDS = 6
+
 STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True, validate_default=True)
 
 
@@ -40,11 +43,12 @@ class TableConfig:
     encoding: str = "utf-8"
     """Text encoding of CSV files; a byte-order mark is honored whatever stands here."""
 
-    folds: Annotated[int, Field(ge=1, le=64)] = 8
+    folds: Annotated[int, Field(ge=1, le=MOST_FOLDS)] | Literal["auto"] = "auto"
     """With `members_differ = "weights"`: each member leaves out one of so many parts of the rows,
     which tells how good it is, so that all rows train and all decide when to stop (members share
-    no more than the embeddings of the columns and the scales of the numbers). 1, or where
-    `val_frac`, `time` or a table of validation rows is given: rows are held out instead."""
+    no more than the embeddings of the columns and the scales of the numbers). `auto`: about six,
+    so that they divide `members`. 1, or where `val_frac`, `time` or a table of validation rows is
+    given: rows are held out instead."""
 
     val_frac: Frac | None = None
     """Share of rows held out to decide when to stop, in (0, 1); not set: 0.2 without folds."""
@@ -150,7 +154,7 @@ class ModelConfig:
     feature_scale: bool = False
     """Give each feature a trained factor before the first block."""
 
-    members: Count = 8
+    members: Count = 6
     """Networks in one that share most weights; their predictions are averaged."""
 
     members_differ: Literal["input", "linear", "block", "layers", "weights"] = "weights"
@@ -282,7 +286,7 @@ class TrainConfig:
 class StopConfig:
     """When training ends. It always ends on the best weights."""
 
-    patience: Count | None = 5
+    patience: Count | None = 4
     """Evaluations (one an epoch) without improvement before training stops; none: never."""
 
     patience_share: NonNegative = 0.0
@@ -343,4 +347,18 @@ class Config:
         """Folds of the training rows, unless a table of validation rows is given; 1: none."""
         own = self.model.members > 1 and self.model.members_differ == "weights"
         holds_out = self.table.val_frac is not None or self.table.time is not None
-        return self.table.folds if own and not holds_out else 1
+        if not own or holds_out:
+            return 1
+        asked = self.table.folds
+        return choose_folds(self.model.members) if isinstance(asked, str) else asked
+
+
+def choose_folds(members: int) -> int:
+    """Choose the folds of so many members: their divisor that is nearest to six; 1: there is none.
+
+    Example:
+        >>> [choose_folds(n) for n in (2, 4, 6, 7, 9, 16, 32, 67)]
+        [2, 4, 6, 7, 9, 8, 8, 1]
+    """
+    divisors = [n for n in range(2, min(members, MOST_FOLDS) + 1) if members % n == 0]
+    return min(divisors, key=lambda n: (abs(n - _FOLDS), -n), default=1)

@@ -71,7 +71,7 @@ def _check_model(config: Config) -> None:
         raise ConfigError(
             "model.members must be a multiple of table.folds, however: "
             f"members={model.members}, folds={config.table.folds}. "
-            f"Use members = {config.table.folds}, or folds = 1."
+            f"Use members = {config.table.folds}, or folds = auto."
         )
     own = model.members > 1 and model.members_differ == "weights"
     if own and config.train.activation_checkpointing:
