@@ -31,6 +31,7 @@ VARIANTS = {
     "members share weights (16 of 128 units, `linear`)": (
         "members=16,members_differ=linear,folds=1,d_block=128"
     ),
+    "eight members, patience 5": "members=8,patience=5",
     "sixteen members": "members=16",
     "networks of 128 units": "d_block=128",
     "numbers as they are, no embedding": "numeric_embedding=none",

@@ -19,7 +19,7 @@ Kind = Literal["numeric", "categorical", "boolean", "datetime", "text", "ignored
 Encoding = Literal["onehot", "ordinal", "embedding"]
 
 MOST_FOLDS = 64
-_FOLDS = 6
+_USUAL_FOLDS = 6
 
 STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True, validate_default=True)
 
@@ -361,4 +361,4 @@ def choose_folds(members: int) -> int:
         [2, 4, 6, 7, 9, 8, 8, 1]
     """
     divisors = [n for n in range(2, min(members, MOST_FOLDS) + 1) if members % n == 0]
-    return min(divisors, key=lambda n: (abs(n - _FOLDS), -n), default=1)
+    return min(divisors, key=lambda n: (abs(n - _USUAL_FOLDS), -n), default=1)
