@@ -20,6 +20,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -238,10 +239,11 @@ def kill_at(n: int) -> None:
 
 
 def child(run: Path, variant: str, n: int | None = None, **ends: int) -> int:
-    """Fork a child that trains in `run` and may kill itself; give its process id."""
+    """Fork a child that trains in `run` and may kill itself; give its process id, its group's too."""
     pid = os.fork()
     if pid:
         return pid
+    os.setpgid(0, 0)
     try:
         if n is not None:
             kill_at(n)
@@ -262,15 +264,27 @@ def finish(run: Path, variant: str) -> str:
     return (run / "final.txt").read_text()
 
 
-def strike(run: Path, variant: str, signum: int, longest_s: float, rng: random.Random) -> bool:
-    """Send a signal after a random time; say whether it struck before the end."""
+def end_group(pid: int) -> None:
+    """Kill what a killed child left behind.
+
+    A DataLoader's worker ends itself when its parent is gone, but not if that happened before it
+    looked who its parent is: then it waits for ever, and keeps this process's output open.
+    """
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def strike(
+    run: Path, variant: str, signum: int, longest_s: float, rng: random.Random
+) -> tuple[int, bool]:
+    """Send a signal after a random time; give the process id, and whether it struck before the end."""
     pid = child(run, variant)
     time.sleep(rng.uniform(0, longest_s))
     os.kill(pid, signum)
     _, status = os.waitpid(pid, 0)
     if os.WIFEXITED(status) and os.WEXITSTATUS(status) not in (0, 128 + signum):
         raise SystemExit(f"the run failed with status {os.WEXITSTATUS(status)}")
-    return status != 0
+    return pid, status != 0
 
 
 def main(folder: Path, variant: str, mode: str, count: int, seed: int) -> None:
@@ -284,24 +298,32 @@ def main(folder: Path, variant: str, mode: str, count: int, seed: int) -> None:
         shutil.rmtree(run, ignore_errors=True)
         if mode in ("random", "term"):
             signum = signal.SIGTERM if mode == "term" else signal.SIGKILL
-            steps = []
-            while len(steps) < min(count, 8) and strike(run, variant, signum, longest_s / 2, rng):
-                steps.append(max((p.name for p in run.glob("checkpoints/step-*")), default=None))
+            steps: list[str | None] = []
+            struck = True
+            left = []
+            while struck and len(steps) < min(count, 8):
+                pid, struck = strike(run, variant, signum, longest_s / 2, rng)
+                left.append(pid)
+                if struck:
+                    steps.append(max((p.name for p in run.glob("checkpoints/step-*")), default=None))
             if not steps:  # it ended first: the machine got faster
                 longest_s /= 2
             elif not any(steps):  # no checkpoint yet: it got slower
                 longest_s *= 2
             count -= len(steps)
             tell(kills=len(steps), steps=steps, sha256=finish(run, variant))
+            for pid in left:
+                end_group(pid)
             continue
         ends: dict[str, int] = {
             "syscall": {"n": count},
             "step": {"last_step": rng.randrange(*LAST_STEPS.get(variant, (5, 60)))},
             "eval": {"last_eval": rng.randrange(2, 4)},
         }[mode]
-        _, status = os.waitpid(child(run, variant, **ends), 0)
+        pid, status = os.waitpid(child(run, variant, **ends), 0)
         count -= 1
         tell(kills=int(status != 0), ends=ends, sha256=finish(run, variant))
+        end_group(pid)
 
 
 def tell(**record: object) -> None:
