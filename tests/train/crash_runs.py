@@ -305,7 +305,9 @@ def main(folder: Path, variant: str, mode: str, count: int, seed: int) -> None:
                 pid, struck = strike(run, variant, signum, longest_s / 2, rng)
                 left.append(pid)
                 if struck:
-                    steps.append(max((p.name for p in run.glob("checkpoints/step-*")), default=None))
+                    steps.append(
+                        max((p.name for p in run.glob("checkpoints/step-*")), default=None)
+                    )
             if not steps:  # it ended first: the machine got faster
                 longest_s /= 2
             elif not any(steps):  # no checkpoint yet: it got slower
