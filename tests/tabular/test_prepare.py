@@ -3,7 +3,7 @@ import pytest
 
 from afina.config import apply_settings
 from afina.errors import SchemaError
-from afina.table import to_table
+from afina.table import row_ids, split_rows, to_table
 from afina.tabular.prepare import LEAST_TO_SPLIT, TableOf, prepare_table
 
 
@@ -21,6 +21,56 @@ def test_equal_rows_never_straddle_the_split(tables):
 
     assert found.val is not None
     assert not set(order[found.sides.train]) & set(order[found.sides.val])
+
+
+def repeated(tables, n_different, n_rows, copies):
+    """Rows drawn from few different ones, with a target of their own or their row's."""
+    columns = tables.without(tables.make(n_different), "price")
+    order = np.random.default_rng(0).integers(0, n_different, n_rows)
+    columns = tables.reorder(columns, order)
+    if not copies:
+        columns["kind"] = np.random.default_rng(1).choice(["cheap", "dear"], n_rows).tolist()
+    return columns, order
+
+
+def sides_of(found, order):
+    """Give the sides that each different row is on."""
+    return [set(order[rows].tolist()) for rows in (found.sides.train, found.sides.val)]
+
+
+def test_rows_of_equal_features_stay_together_whatever_their_targets(tables):
+    """Held-out rows have no equals in training that say otherwise; going by the target, they do."""
+    columns, order = repeated(tables, 60, 300, copies=False)
+    train, val = sides_of(prepare(tables, columns), order)
+    assert not train & val
+
+    by_target = row_ids(to_table(columns))
+    split = split_rows(by_target, val_frac=0.2, seed=0)
+    assert set(order[split.train].tolist()) & set(order[split.val].tolist())
+
+
+@pytest.mark.parametrize("n_different", [20, 60])
+def test_what_repeats_often_with_other_targets_is_observed_anew(tables, n_different):
+    """Of few different rows that stand there often, equals are on both sides if targets differ."""
+    columns, order = repeated(tables, n_different, 2000, copies=False)
+    found = prepare(tables, columns)
+    train, val = sides_of(found, order)
+
+    assert train == val == set(range(n_different))
+    assert len(found.sides.val) == 400
+
+
+@pytest.mark.parametrize("n_different", [20, 60])
+def test_copies_are_not_observed_anew(tables, n_different):
+    """A table that is copied often stays together: 20 different rows are all trained on."""
+    columns, order = repeated(tables, n_different, 2000, copies=True)
+    found = prepare(tables, columns)
+
+    if n_different < LEAST_TO_SPLIT:
+        assert found.sides.val is None
+    else:
+        train, val = sides_of(found, order)
+        assert not train & val
 
 
 def test_every_class_is_held_out_in_its_share(tables):

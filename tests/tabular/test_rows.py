@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from afina.tabular.rows import Rows, take_together
+from afina.tabular.rows import Rows, part_heavy, take_together
 
 VALUES = st.sampled_from([0.0, -0.0, 1.0, -1.5, float("nan"), 1e300])
 WEIGHTS = st.sampled_from([1.0, 2.0, 0.1, 0.7, 3.0, 1e-9, 1e9])
@@ -86,3 +86,40 @@ def test_rows_of_two_folds_stay_two(rows):
         mine, found = (np.flatnonzero(some.folds == fold) for some in (rows, merged))
         alone = take_together(pick(without, mine)) if len(mine) else pick(without, mine)
         assert as_bytes(pick(replace(merged, folds=None), found)) == as_bytes(alone)
+
+
+@settings(max_examples=100, deadline=None)
+@given(some_rows(), st.integers(0, 2000))
+def test_parts_are_the_row(rows, repeats):
+    """Parts have their row's values and whole weight, are even, and not many more than rows."""
+    heavy = replace(rows, weights=rows.weights + repeats * (np.arange(len(rows)) == 0))
+    merged = take_together(heavy)
+    parted = part_heavy(merged)
+    again = take_together(parted)
+
+    assert np.allclose(again.weights, merged.weights, rtol=1e-9)
+    assert as_bytes(replace(again, weights=merged.weights)) == as_bytes(merged)
+    assert len(merged) <= len(parted) <= len(merged) + max(len(merged), 1000)
+    most = max(merged.weights.sum() / max(len(merged), 1000), merged.weights.min())
+    assert parted.weights.max() <= most * (1 + 1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(some_rows())
+def test_parts_of_a_weight_of_two_are_those_of_the_row_twice(rows):
+    """What is parted goes by weights alone, so repeated and weighted rows give the same bytes."""
+    ones = replace(rows, weights=np.arange(len(rows)) + 1.0)
+    twos = replace(rows, weights=2 * ones.weights)
+    twice = pick(ones, np.repeat(np.arange(len(rows)), 2))
+    parted = part_heavy(take_together(twos))
+    assert as_bytes(parted) == as_bytes(part_heavy(take_together(twice)))
+    assert len(parted) == len(part_heavy(take_together(ones)))
+
+
+def test_rows_of_one_weight_are_not_parted():
+    """Rows that weigh alike stay as they are, few or many, whatever they weigh."""
+    for n, weight in ((3, 1.0), (3, 1e-9), (2000, 7.0)):
+        none = np.empty((n, 0))
+        x = np.arange(n, dtype=float)[:, None]
+        rows = Rows(x, none.astype(np.int64), none, np.zeros(n), np.full(n, weight))
+        assert as_bytes(part_heavy(rows)) == as_bytes(rows)

@@ -89,20 +89,19 @@ def test_the_scores_while_training_are_those_of_the_answers(tables, n_classes):
 
 
 def test_equal_rows_weigh_together(tables):
-    """The trainer gets distinct rows, with weights whose mean is 1."""
-    rows = some_rows(20, 2)
-    twice = Rows(
-        *(
-            np.concatenate([part, part[:5]])
-            for part in (rows.x_num, rows.x_cat, rows.x_time, rows.y, rows.weights)
-        )
-    )
-    plan = make_plan(twice, None, schema=SCHEMA, n_classes=2, config=tables.config())
+    """The trainer gets distinct rows with weights of mean 1, and none is heavier than that."""
+    rows = some_rows(1200, 2)
+    many = np.concatenate([np.arange(1200), np.repeat(np.arange(60), 3), np.full(20, 61)])
+    parts = (rows.x_num, rows.x_cat, rows.x_time, rows.y, rows.weights)
+    repeated = Rows(*(part[many] for part in parts))
+    plan = make_plan(repeated, None, schema=SCHEMA, n_classes=2, config=tables.config())
     weights = plan.train[2]
+    mean = 1400 / 1200  # rows of a distinct one
 
-    assert len(weights) == 20
+    assert len(weights) == 1139 + 60 * 4 + 18  # 4 rows in 4 parts, 21 in 18
     assert float(weights.mean()) == pytest.approx(1)
-    assert sorted(set((weights / weights.min()).tolist())) == pytest.approx([1, 2])
+    assert sorted(set((weights / weights.min()).tolist())) == pytest.approx([1, 21 / 18])
+    assert 21 / 18 <= mean
 
 
 def test_batches_grow_with_the_rows():

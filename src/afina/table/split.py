@@ -159,11 +159,12 @@ def _unit_classes(
     """Give each unit one class: its rarest by distinct rows, so that rare ones are spread too."""
     if strata is None:
         return np.zeros(n_units, dtype=np.int64)
-    first = np.unique(ids, return_index=True)[1]  # one row of each distinct one
-    codes = strata[first] - strata.min()
-    rarity = np.argsort(np.argsort(-np.bincount(codes), kind="stable"))  # rank; highest is rarest
+    codes = strata - strata.min()
+    pairs = ids * (codes.max() + 1) + codes
+    first = np.unique(pairs, return_index=True)[1]  # one row of each distinct one and class
+    rarity = np.argsort(np.argsort(-np.bincount(codes[first]), kind="stable"))  # highest is rarest
     rarest = np.zeros(n_units, dtype=np.int64)
-    np.maximum.at(rarest, units[first], rarity[codes])
+    np.maximum.at(rarest, units[first], rarity[codes[first]])
     return rarest
 
 

@@ -10,12 +10,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from afina.config import Config
-from afina.table import Label, Schema, encode, group_ids, infer_schema, row_ids
+from afina.table import Label, Schema, encode, group_ids, infer_schema
 from afina.tabular.estimator_data import as_table, number_kinds, quick_features
 from afina.tabular.finish import Run, finish_run, make_predictor
 from afina.tabular.fit import resumable, run_files
 from afina.tabular.predictor import Predictor
-from afina.tabular.prepare import LEAST_TO_SPLIT, Prepared, Sides, divide_units
+from afina.tabular.prepare import LEAST_TO_SPLIT, Prepared, Sides, divide_units, keep_together
 from afina.tabular.rows import Floats, Integers, Rows
 from afina.tabular.run_folder import begin_folder, choose_folder
 from afina.tabular.training import Plan, make_plan, train_model
@@ -137,13 +137,12 @@ def _divide(
     if has_val:
         return Sides(kept, None, f"all {len(kept):,} rows train, rows of their own validate")
     y = given.y
-    whole = table.append_column("\x00y", pa.array(y))
     groups = None
     if given.groups is not None:
         column = pa.chunked_array([pa.array(np.asarray(given.groups))])
-        whole = whole.append_column("\x00group", column)
+        table = table.append_column("\x00group", column)
         groups = group_ids(column)[kept]
-    ids = row_ids(whole.take(pa.array(kept)))
+    ids = keep_together(table.take(pa.array(kept)), pa.chunked_array([y[kept]]))
     if ids.max() + 1 < LEAST_TO_SPLIT and groups is None:
         return Sides(kept, None, f"all {len(kept):,} rows train, nothing is held out")
     strata = y[kept].astype(np.int64) if classes else None

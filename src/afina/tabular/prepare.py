@@ -31,6 +31,9 @@ from afina.tabular.rows import Rows
 LEAST_TO_SPLIT = 40
 """With fewer distinct rows than this nothing is held out unless it was asked for."""
 
+_OFTEN = 20  # times that each different row stands in a table, in the mean
+_CONTRADICTED = 1.25  # targets of each different row, in the mean
+
 _VAL_FRAC = 0.2
 
 
@@ -164,7 +167,8 @@ def divide(
         how = f"all {len(kept):,} rows train, a table of its own validates"
         return Sides(kept, None, how)
     seen = table.take(pa.array(kept)) if len(kept) < table.num_rows else table
-    ids = row_ids(seen if roles.weight is None else seen.drop_columns([roles.weight]))
+    apart = [roles.target] if roles.weight is None else [roles.target, roles.weight]
+    ids = keep_together(seen.drop_columns(apart), seen.column(roles.target))
     asked = roles.group is not None or roles.time is not None
     if ids.max() + 1 < LEAST_TO_SPLIT and not asked:
         return Sides(kept, None, f"all {len(kept):,} rows train, nothing is held out")
@@ -175,6 +179,23 @@ def divide(
         times = time_ranks(seen.column(roles.time), name=roles.time, source=source)
     strata = None if codes is None else codes[kept].astype(np.int64)
     return divide_units(kept, ids, config, strata=strata, groups=groups, times=times)
+
+
+def keep_together(features: pa.Table, target: pa.ChunkedArray) -> NDArray[np.int64]:
+    """Number what a split must not part: rows that are equal in all but target and weight.
+
+    If rows went by their target too, equals of a row that is held out would train with the other
+    targets: where few features repeat often, that teaches the contrary of what validation asks.
+
+    Where different rows are few, or each stands there often, and their targets differ, equal rows
+    are no copies but observations, and each stands for itself.
+    """
+    ids = row_ids(features)
+    n_different = ids.max() + 1
+    if n_different >= max(LEAST_TO_SPLIT, len(ids) / _OFTEN):
+        return ids
+    n_answers = row_ids(features.append_column("\x00target", target)).max() + 1
+    return np.arange(len(ids)) if n_answers >= _CONTRADICTED * n_different else ids
 
 
 def divide_units(
@@ -189,6 +210,7 @@ def divide_units(
     """Put rows into folds, or hold some of them out; see `assign_folds` and `split_rows`.
 
     Args:
+        ids: from `keep_together`.
         kept: row numbers, one for each of the ids.
     """
     seed, n_folds = config.train.seed, config.n_folds

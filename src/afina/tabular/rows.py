@@ -1,12 +1,12 @@
 """Rows as arrays, equal rows taken together.
 
-Training sees each distinct row once, with the sum of its weights, in an order that depends on
-the rows alone. So a weight of 2 is the row twice, to the bit, and the order of rows in a table
-changes nothing.
+Training sees each distinct row with the sum of its weights, heavy ones in equal parts, in an order
+that depends on the rows alone. So a weight of 2 is the row twice, to the bit, and the order of rows
+in a table changes nothing.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+
+_LEAST_PARTS = 1000
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -60,13 +63,31 @@ def take_together(rows: Rows) -> Rows:
     """
     folds = [] if rows.folds is None else [rows.folds]
     first, group = group_rows([rows.x_num, rows.x_cat, rows.x_time, rows.y, *folds])
-    return Rows(
-        x_num=rows.x_num[first],
-        x_cat=rows.x_cat[first],
-        x_time=rows.x_time[first],
-        y=rows.y[first],
-        weights=_exact_sums(group, rows.weights, len(first)),
-        folds=None if rows.folds is None else rows.folds[first],
+    return replace(_take(rows, first), weights=_exact_sums(group, rows.weights, len(first)))
+
+
+def part_heavy(rows: Rows) -> Rows:
+    """Part rows that were taken together, so that none weighs more than the mean of them.
+
+    A step over a few heavy rows and many light ones learns from little at a time, and with few
+    different rows an epoch would be a step or two. So a row heavier than the mean (or than a
+    thousandth of all, where there are fewer rows) goes into equal parts, none lighter than the
+    lightest row: at most twice as many (or a thousand more), as the table alone says.
+
+    Example:
+        >>> none = np.empty((3, 0))
+        >>> x = np.array([[2.0], [1.0], [3.0]])
+        >>> rows = Rows(x, none.astype(np.int64), none, np.zeros(3), np.array([3.0, 1.0, 1.0]))
+        >>> parted = part_heavy(rows)
+        >>> parted.x_num.ravel().tolist(), parted.weights.tolist()
+        ([2.0, 2.0, 2.0, 1.0, 3.0], [1.0, 1.0, 1.0, 1.0, 1.0])
+    """
+    shares = rows.weights / rows.weights.max(initial=0.0)  # first this, so that nothing overflows
+    most = shares.sum() / max(len(rows), _LEAST_PARTS)
+    n_parts = np.ceil(shares / max(most, shares.min(initial=1.0)) * (1 - _ROUNDING))
+    return replace(
+        _take(rows, np.repeat(np.arange(len(rows)), n_parts.astype(np.int64))),
+        weights=np.repeat(rows.weights / n_parts, n_parts.astype(np.int64)),
     )
 
 
@@ -101,6 +122,18 @@ def group_rows(arrays: Sequence[NDArray[Any]]) -> tuple[Integers, Integers]:
     whole = np.ascontiguousarray(key).view(np.dtype((np.void, key.shape[1]))).ravel()
     _, first, group = np.unique(whole, return_index=True, return_inverse=True)
     return first.astype(np.int64), group.astype(np.int64).ravel()
+
+
+def _take(rows: Rows, index: Integers) -> Rows:
+    """Give these rows, in this order."""
+    return Rows(
+        x_num=rows.x_num[index],
+        x_cat=rows.x_cat[index],
+        x_time=rows.x_time[index],
+        y=rows.y[index],
+        weights=rows.weights[index],
+        folds=None if rows.folds is None else rows.folds[index],
+    )
 
 
 def _as_bytes(array: NDArray[Any]) -> NDArray[np.uint8]:

@@ -21,7 +21,7 @@ from afina.tabular.environment import torch_threads
 from afina.tabular.events import Listener
 from afina.tabular.losses import make_loss
 from afina.tabular.model import Built, TabularModel, build_model
-from afina.tabular.rows import Rows, even_weights, take_together
+from afina.tabular.rows import Rows, even_weights, part_heavy, take_together
 from afina.tabular.scoring import check_monitor, score
 from afina.tabular.time_limit import TimeLimit
 from afina.train import CheckpointPlan, Observer, Result, Trainer
@@ -90,13 +90,14 @@ def make_plan(
     with torch_threads(1):  # sums must not depend on how many there are
         merged = take_together(train)
         built = build_model(merged, schema, n_classes, config)
-        data = as_data(built.model, merged)
+        parted = part_heavy(merged)
+        data = as_data(built.model, parted)
         held_out = data if val is train else None
         if val is not None and val is not train:
             held_out = as_data(built.model, take_together(val))
     asked = config.train.batch_size
     batch_size = (
-        choose_batch_size(len(merged), config.train.optimizer) if isinstance(asked, str) else asked
+        choose_batch_size(len(parted), config.train.optimizer) if isinstance(asked, str) else asked
     )
     micro = config.train.microbatch_size
     if isinstance(micro, int):
