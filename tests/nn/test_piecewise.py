@@ -2,10 +2,10 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from torch import Tensor
 
-from afina.nn import PiecewiseLinear
+from afina.nn import PiecewiseLinear, piecewise
 
 
 def doubles(values: object) -> Tensor:
@@ -44,6 +44,15 @@ columns = st.lists(
 )
 
 
+@pytest.fixture(params=["products", "looked up"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute small layers in both ways; many bins are looked up in any case."""
+    if request.param == "looked up":
+        monkeypatch.setattr(piecewise, "_MOST_MULTIPLIED", 0)
+
+
+@pytest.mark.usefixtures("way")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(columns, st.integers(1, 4), st.integers(0, 2**31))
 def test_it_is_the_formula(edges: list[list[int]], d: int, seed: int) -> None:
     """For any edges, also of different numbers, it is w0 x + b0 + PLE(x) W, to 1e-12.
@@ -80,6 +89,22 @@ def test_beyond_the_edges_the_line_goes_on() -> None:
     torch.testing.assert_close(further - far, layer.linear_weight[0])
 
 
+@pytest.mark.parametrize("n_bins", [33, 200])
+def test_many_bins_have_the_gradients_of_few(n_bins: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looked up or multiplied, outputs and gradients are the same to 1e-12."""
+    layer = made([np.linspace(-1, 1, n_bins + 1) ** 3, np.array([-1.0, 0.0, 0.2])], 4, 0)
+    x = torch.randn(50, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    found = []
+    for most in (0, 10**6):
+        monkeypatch.setattr(piecewise, "_MOST_MULTIPLIED", most)
+        out = layer(x)
+        wanted = torch.autograd.grad(out.square().sum(), list(layer.parameters()))
+        found.append([out.detach(), *wanted])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12 * float(other.abs().max()))
+
+
+@pytest.mark.usefixtures("way")
 def test_bins_that_a_column_lacks_do_nothing() -> None:
     """Weights of empty bins change no output and get no gradient."""
     layer = made([np.linspace(0, 1, 6), np.array([0.0, 1.0])], 2, 0)
@@ -90,6 +115,7 @@ def test_bins_that_a_column_lacks_do_nothing() -> None:
     assert (layer.weight.grad[:, 0] != 0).all()
 
 
+@pytest.mark.usefixtures("way")
 def test_tiny_bins_stay_finite() -> None:
     """A bin of the least width there is gives finite outputs everywhere."""
     tiny = torch.finfo(torch.float32).smallest_normal / 4
@@ -102,6 +128,7 @@ def test_tiny_bins_stay_finite() -> None:
     assert layer.slope.isfinite().all()
 
 
+@pytest.mark.usefixtures("way")
 def test_rows_do_not_see_each_other(generator: torch.Generator) -> None:
     """A row alone gives what it gives in a batch."""
     layer = made([np.linspace(-1, 1, 9)] * 5, 8, 1)

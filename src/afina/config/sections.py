@@ -140,7 +140,8 @@ class ModelConfig:
 
     n_bins: Count | Literal["auto"] = "auto"
     """Most bins of a number's piecewise-linear curve; `auto`: one for each 64 training rows, at
-    least 2 and at most 24."""
+    least 2 and at most 128, and where that is 64 or more, an edge at each of up to twice as many
+    distinct values, so that numbers that are codes are told apart."""
 
     d_numeric: Annotated[int, Field(ge=2)] | Literal["auto"] = "auto"
     """Width of a number's embedding; `auto`: 8, or 4 where more than 24 numbers have one."""

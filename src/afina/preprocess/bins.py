@@ -9,12 +9,17 @@ from afina.preprocess.sample import Sample, column_samples, quantiles
 
 
 def column_edges(
-    x: Tensor, weights: Tensor | None, n_bins: int, *, columns: Sequence[int]
+    x: Tensor,
+    weights: Tensor | None,
+    n_bins: int,
+    *,
+    columns: Sequence[int],
+    n_values: int = 0,
 ) -> dict[int, Tensor]:
     """Find the edges of each column's bins; a column of fewer than 3 distinct values has none.
 
     For two values a curve is no more than a line. Where there are at most n_bins + 1 distinct
-    values, each is an edge; else the edges are quantiles, each once.
+    values (or `n_values`), each is an edge; else the edges are quantiles, each once.
 
     Shape:
         (n, d), (n,) -> a mapping from column to (n_edges,) float32, ascending, at least 3 edges
@@ -22,7 +27,8 @@ def column_edges(
     Args:
         x: training rows as the network gets them; NaN is no value.
         weights: one a row; a weight of 2 is the row twice.
-        n_bins: most bins of a column, at least 1.
+        n_bins: most bins of a column of many values, at least 1.
+        n_values: distinct values up to which each is an edge, should that be more.
         columns: those that are asked about.
 
     Example:
@@ -36,12 +42,12 @@ def column_edges(
     found = {}
     for column, sample in zip(columns, samples, strict=True):
         if len(sample.values) >= 3:
-            found[column] = _edges(sample, n_bins)
+            found[column] = _edges(sample, n_bins, n_values)
     return found
 
 
-def _edges(sample: Sample, n_bins: int) -> Tensor:
-    if len(sample.values) <= n_bins + 1:
+def _edges(sample: Sample, n_bins: int, n_values: int) -> Tensor:
+    if len(sample.values) <= max(n_bins + 1, n_values):
         edges = sample.values
     else:
         levels = torch.arange(n_bins + 1, dtype=torch.float64) / n_bins

@@ -15,7 +15,8 @@ from afina.tabular.spec import NetworkSpec, choose_network, make
 from afina.tabular.target_scale import TargetScale, fit_target_scale
 from afina.train.rng import make_generator
 
-_ROWS_A_BIN, _LEAST_BINS, _MOST_BINS = 64, 2, 24
+_ROWS_A_BIN, _LEAST_BINS, _MOST_BINS = 64, 2, 128
+_MANY_BINS = 64  # from here on, up to twice as many values are codes rather than quantities
 
 
 class TabularModel(nn.Module):
@@ -141,8 +142,15 @@ def _edges(preprocess: Preprocess, train: Rows, model: ModelConfig) -> dict[int,
     if model.numeric_embedding == "none" or n_scaled == 0:
         return {}
     numbers = preprocess(torch.from_numpy(train.x_num), torch.from_numpy(train.x_time))
+    auto = isinstance(model.n_bins, str)
     n_bins = choose_n_bins(len(train)) if isinstance(model.n_bins, str) else model.n_bins
-    return column_edges(numbers, torch.from_numpy(train.weights), n_bins, columns=range(n_scaled))
+    return column_edges(
+        numbers,
+        torch.from_numpy(train.weights),
+        n_bins,
+        columns=range(n_scaled),
+        n_values=2 * n_bins if auto and n_bins >= _MANY_BINS else 0,
+    )
 
 
 def choose_n_bins(n_rows: int) -> int:
@@ -150,7 +158,7 @@ def choose_n_bins(n_rows: int) -> int:
 
     Example:
         >>> [choose_n_bins(n) for n in (50, 640, 10**6)]
-        [2, 10, 24]
+        [2, 10, 128]
     """
     return max(_LEAST_BINS, min(_MOST_BINS, n_rows // _ROWS_A_BIN))
 
