@@ -62,6 +62,47 @@ def test_without_folds_it_is_an_ensemble(
         torch.testing.assert_close(net.eval()(x), wanted, **CLOSE)
 
 
+@given(shapes, st.lists(st.integers(1, 5), max_size=2), st.integers(1, 3), st.integers(0, 2))
+def test_inputs_of_its_own_are_seen_by_one_member(
+    shape: tuple[int, int], widths: list[int], d_own: int, n_same: int
+) -> None:
+    """Each member sees what is for all and its own part of the rest, with folds and without."""
+    k, n_folds = shape
+    net = Ensemble(
+        n_same + k * d_own,
+        1,
+        widths=widths,
+        k=k,
+        d_own=d_own,
+        n_folds=n_folds,
+        linear_skip=True,
+        probabilities=False,
+    ).double()
+    for parameter in net.parameters():
+        nn.init.normal_(parameter)
+    x = torch.randn(7, n_same + k * d_own, dtype=torch.float64)
+    folds = torch.arange(7) % n_folds
+    own = []
+    for j in range(k):
+        first = n_same + j * d_own
+        seen = torch.cat([x[:, :n_same], x[:, first : first + d_own]], dim=1)
+        line = functional.linear(seen, net.skip.weight[j].T, net.skip.bias[j])
+        own.append(member_alone(net, seen, j) + line)
+    stacked = torch.stack(own, dim=1)
+
+    torch.testing.assert_close(net(x), stacked, **CLOSE)
+    torch.testing.assert_close(net.eval()(x), stacked.mean(dim=1), **CLOSE)
+    for row, answer in enumerate(net(x, folds)):
+        left_out = [j for j in range(k) if j // (k // n_folds) == folds[row]]
+        torch.testing.assert_close(answer, stacked[row, left_out].mean(dim=0), **CLOSE)
+
+
+def test_inputs_that_are_not_there_are_refused() -> None:
+    """There cannot be more inputs of the members' own than inputs."""
+    with pytest.raises(ValueError, match="k \\* d_own must be some of d_in"):
+        Ensemble(5, 1, widths=[], k=3, d_own=2, probabilities=False)
+
+
 @given(shapes, st.lists(st.integers(1, 5), max_size=3), st.sampled_from([1, 3]), st.integers(0, 12))
 def test_while_training_each_row_is_seen_by_those_that_learn_from_it(
     shape: tuple[int, int], widths: list[int], d_out: int, n: int

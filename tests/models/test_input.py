@@ -41,6 +41,35 @@ def test_columns_stand_side_by_side(
     assert torch.equal(out, torch.cat(wanted, dim=1))
 
 
+@given(columns, st.integers(1, 3), st.integers(2, 4), st.sampled_from([3, "auto"]))
+def test_networks_have_embeddings_of_their_own(
+    encodings: list[tuple[str, int, bool]], n_num: int, k: int, width: int | str
+) -> None:
+    """Behind what all networks see come each one's parts of the vectors, network by network."""
+    layer = InputLayer(n_num, encodings, embedding_dim=width, members=k)
+    x_num, x_cat = torch.randn(5, n_num), torch.randint(-1, 8, (5, len(encodings)))
+    own: list[list[torch.Tensor]] = [[] for _ in range(k)]
+    for name, encoder in layer.encoders.items():
+        if not isinstance(encoder, CategoryEmbedding):
+            continue
+        for i in layer.get_buffer(f"{name}_columns").tolist():
+            place = layer.get_buffer(f"{name}_columns").tolist().index(i)
+            every = encoder(x_cat[:, layer.get_buffer(f"{name}_columns")])
+            vector = every.view(5, -1, encoder.d_embedding)[:, place]
+            for j, part in enumerate(vector.chunk(k, dim=1)):
+                own[j].append(part)
+    out = layer(x_num, x_cat)
+    n_same = layer.d_out - k * layer.d_own
+
+    assert out.shape == (5, layer.d_out)
+    assert len(layer.chunks) == layer.d_out
+    assert layer.chunks[n_same:] == layer.chunks[n_same : n_same + layer.d_own] * k
+    for j, parts in enumerate(own):
+        first = n_same + j * layer.d_own
+        wanted = torch.cat(parts, dim=1) if parts else torch.empty(5, 0)
+        assert torch.equal(out[:, first : first + layer.d_own], wanted)
+
+
 def test_one_value_of_each_kind() -> None:
     """A row of all kinds, number by number."""
     layer = InputLayer(

@@ -57,14 +57,17 @@ def members_answers(model: Predictor, features) -> np.ndarray:
         parts = map(torch.from_numpy, (features.x_num, features.x_cat, features.x_time))
         row = whole.network.input(*whole.inputs(*parts))
         body = whole.network.body
+        n_same = row.shape[1] - body.n_members * body.d_own
         for j in range(body.n_members):
-            x = row
+            first = n_same + j * body.d_own
+            seen = torch.cat([row[:, :n_same], row[:, first : first + body.d_own]], dim=1)
+            x = seen
             for stack in body.hidden:
                 x = body.activation(functional.linear(x, stack.weight[j].T, stack.bias[j]))
             x = functional.linear(x, body.heads.weight[j].T, body.heads.bias[j])
             skip = getattr(body, "skip", None)
             if skip is not None:
-                x = x + functional.linear(row, skip.weight[j].T, skip.bias[j])
+                x = x + functional.linear(seen, skip.weight[j].T, skip.bias[j])
             found.append(x.softmax(1) if model.classes else whole.target(x[:, 0]))
     return torch.stack(found, dim=1).numpy()
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from afina.config import Config, ModelConfig, PreprocessConfig, TableConfig, TrainConfig
+from afina.models import InputLayer
 from afina.table import Column, NumberFormat, Schema
 from afina.tabular.rows import Rows
 from afina.tabular.training import Plan, make_plan, train_model
@@ -90,11 +91,13 @@ def unmoved(fold: int, config: Config, n_classes: int = 2, **options: bool) -> l
     return [j for j in range(N_MEMBERS) if torch.equal(one[j], two[j])]
 
 
+@pytest.mark.parametrize("categories", ["onehot", "embedding"])
 @pytest.mark.parametrize("n_classes", [0, 2])
 @pytest.mark.parametrize("fold", [0, 1, 2])
-def test_targets_left_out_change_no_bit(fold: int, n_classes: int) -> None:
+def test_targets_left_out_change_no_bit(fold: int, n_classes: int, categories: str) -> None:
     """With other targets in a fold, its members keep every bit, and all others change."""
-    assert unmoved(fold, config_of(), n_classes) == [2 * fold, 2 * fold + 1]
+    config = config_of(categories=categories)
+    assert unmoved(fold, config, n_classes) == [2 * fold, 2 * fold + 1]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +139,15 @@ def test_a_wrong_table_of_members_is_seen(fold: int, n_classes: int) -> None:
     assert not {2 * fold, 2 * fold + 1} <= set(unmoved(fold, config_of(), n_classes, fault=True))
 
 
-@pytest.mark.parametrize("shared", [{"categories": "embedding"}, {"max_grad_norm": 1e-3}])
-def test_what_members_share_learns_from_all_rows(shared: dict[str, object]) -> None:
-    """Embeddings before the members, and one limit to all gradients, let a trace through."""
-    assert unmoved(1, config_of(**shared)) == []
+def test_what_members_share_learns_from_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One limit to all gradients, and embeddings that members share, let a trace through."""
+    assert unmoved(1, config_of(max_grad_norm=1e-3)) == []
+
+    by_member = InputLayer._by_member
+
+    def shared(layer: InputLayer, encoded: Tensor, n_columns: int) -> Tensor:
+        own = by_member(layer, encoded, n_columns)
+        return own[:, :1].expand_as(own)
+
+    monkeypatch.setattr(InputLayer, "_by_member", shared)
+    assert unmoved(1, config_of(categories="embedding")) == []

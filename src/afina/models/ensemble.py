@@ -30,6 +30,7 @@ class Ensemble(nn.Module):
 
     Args:
         widths: of the hidden layers; none: linear models.
+        d_own: of the inputs the last k * d_own are not for all: d_own for each network.
         k: networks, at least 1; a multiple of `n_folds`.
         n_folds: folds, at least 2; or 1: no rows are left out.
         activation: of the hidden layers.
@@ -59,6 +60,7 @@ class Ensemble(nn.Module):
         *,
         widths: Sequence[int],
         k: int,
+        d_own: int = 0,
         n_folds: int = 1,
         activation: ActivationName = "relu",
         dropout: float = 0.0,
@@ -68,16 +70,18 @@ class Ensemble(nn.Module):
         if k < 1 or n_folds < 1 or k % n_folds:
             raise ValueError(f"k must be a multiple of n_folds, however: {k=}, {n_folds=}.")
         super().__init__()
-        self.n_members, self.n_folds = k, n_folds
+        if not 0 <= k * d_own <= d_in:
+            raise ValueError(f"k * d_own must be some of d_in, however: {k=}, {d_own=}, {d_in=}.")
+        self.n_members, self.n_folds, self.d_own = k, n_folds, d_own
         self.probabilities = probabilities
-        sizes = [d_in, *widths]
+        sizes = [d_in - (k - 1) * d_own, *widths]
         self.hidden = nn.ModuleList(
             StackedLinear(k, a, b, follows=activation) for a, b in itertools.pairwise(sizes)
         )
         self.activation = make_activation(activation)
         self.dropout = QuickDropout(dropout)
         self.heads = StackedLinear(k, sizes[-1], d_out, follows="output")
-        self.skip = StackedLinear(k, d_in, d_out, follows="zero") if linear_skip else None
+        self.skip = StackedLinear(k, sizes[0], d_out, follows="zero") if linear_skip else None
         each = torch.arange(k)
         fold_of = each // (k // n_folds)
         others = [each[fold_of != fold] for fold in range(n_folds)]
@@ -95,13 +99,22 @@ class Ensemble(nn.Module):
 
     def _outputs(self, x: Tensor, some: slice = ALL) -> Tensor:
         """Give the outputs of some of the networks: (n, d_in) -> (n, k, d_out)."""
-        hidden = x
+        same, own = self._part(x, some)
+        hidden, mine = same, own
         for linear in self.hidden:
-            hidden = self.dropout(self.activation(linear(hidden, some)))
-        outputs: Tensor = self.heads(hidden, some)
+            hidden, mine = self.dropout(self.activation(linear(hidden, some, mine))), None
+        outputs: Tensor = self.heads(hidden, some, mine)
         if self.skip is not None:
-            outputs = outputs + self.skip(x, some)
+            outputs = outputs + self.skip(same, some, own)
         return outputs.transpose(0, 1)
+
+    def _part(self, x: Tensor, some: slice) -> tuple[Tensor, Tensor | None]:
+        """Part the inputs that are for all from each network's own: (n, d), (k, n, d_own)."""
+        if not self.d_own:
+            return x, None
+        n_same = x.shape[1] - self.n_members * self.d_own
+        own = x[:, n_same:].reshape(len(x), self.n_members, self.d_own).transpose(0, 1)
+        return x[:, :n_same], own[some]
 
     def _answer(self, outputs: Tensor) -> Tensor:
         return mean_of_members(outputs, probabilities=self.probabilities)

@@ -70,6 +70,8 @@ class InputLayer(nn.Module):
         normalize: batch normalization of raw numbers.
         embedded: which numbers are embedded, and how; None: none is.
         scales: give each output a trained factor.
+        members: give each of so many networks embeddings of its own. They come behind all else,
+            the first network's `d_own` outputs first.
 
     Raises:
         ValueError: no column at all, an unknown encoding, or a number that cannot be.
@@ -92,6 +94,7 @@ class InputLayer(nn.Module):
         normalize: bool = False,
         embedded: EmbeddedNumbers | None = None,
         scales: bool = False,
+        members: int = 1,
     ) -> None:
         if n_num < 0 or n_num + len(cat_encodings) < 1:
             raise ValueError(
@@ -100,7 +103,7 @@ class InputLayer(nn.Module):
         if not 0.0 <= unknown_rate < 1.0:
             raise ValueError(f"unknown_rate must be in [0, 1), however: {unknown_rate=}.")
         super().__init__()
-        self.n_num, self.n_cat = n_num, len(cat_encodings)
+        self.n_num, self.n_cat, self.n_members = n_num, len(cat_encodings), members
         self.unknown_rate = unknown_rate
         # Empty; its dtype is that of the weights, also after .double() or .half().
         self.register_buffer("like", torch.empty(0), persistent=False)
@@ -108,13 +111,20 @@ class InputLayer(nn.Module):
         self.numbers = None if embedded is None else Numbers(n_num, embedded)
         self.encoders = nn.ModuleDict()
         self.chunks = list(range(n_num)) if self.numbers is None else list(self.numbers.chunks)
+        own: list[int] = []
         for name, columns in _columns_by_encoding(cat_encodings, embedding_dim).items():
             mine = [cat_encodings[i] for i in columns]
             width = embedding_width(mine[0][1]) if embedding_dim == "auto" else embedding_dim
-            encoder = _make_encoder(mine, width)
+            encoder = _make_encoder(mine, width * members)
             self.encoders[name] = encoder
-            self.chunks += [n_num + i for i in _columns_of_outputs(encoder, columns)]
+            outputs = [n_num + i for i in _columns_of_outputs(encoder, columns)]
+            if isinstance(encoder, CategoryEmbedding):
+                own += outputs[::members]
+            else:
+                self.chunks += outputs
             self.register_buffer(f"{name}_columns", torch.tensor(columns), persistent=False)
+        self.d_own = len(own) if members > 1 else 0
+        self.chunks += own * members
         self.d_out = len(self.chunks)
         self.scale = FeatureScale(self.d_out) if scales else None
 
@@ -127,13 +137,25 @@ class InputLayer(nn.Module):
         numbers = x_num if self.normalize is None else self.normalize(x_num)
         numbers = numbers.to(self.like.dtype)
         parts = [numbers if self.numbers is None else self.numbers(numbers)]
+        own = []
         codes = hide_codes(x_cat, self.unknown_rate, training=self.training)
         for name, encoder in self.encoders.items():
             columns = self.get_buffer(f"{name}_columns")
             mine = codes if len(columns) == self.n_cat else codes.index_select(1, columns)
-            parts.append(encoder(mine).to(self.like.dtype))
+            encoded = encoder(mine).to(self.like.dtype)
+            if isinstance(encoder, CategoryEmbedding) and self.n_members > 1:
+                own.append(self._by_member(encoded, len(columns)))
+            else:
+                parts.append(encoded)
+        if own:
+            parts.append(torch.cat(own, dim=2).flatten(1))
         row = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
         return row if self.scale is None else self.scale(row)
+
+    def _by_member(self, encoded: Tensor, n_columns: int) -> Tensor:
+        """Part each column's embedding among the networks: (n, columns * k * d) to (n, k, ...)."""
+        by_column = encoded.reshape(len(encoded), n_columns, self.n_members, -1)
+        return by_column.transpose(1, 2).flatten(2)
 
     def extra_repr(self) -> str:
         return f"n_num={self.n_num}, n_cat={self.n_cat}, unknown_rate={self.unknown_rate}"

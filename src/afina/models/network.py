@@ -101,6 +101,7 @@ def make_network(
         >>> sum(p.numel() for p in net.parameters())
         132865
     """
+    own = members is not None and members.differ == "weights"
     with torch.random.fork_rng(devices=[]):  # torch's layers draw on construction
         head = InputLayer(
             n_num,
@@ -110,10 +111,11 @@ def make_network(
             normalize=normalize,
             embedded=embedded,
             scales=scales,
+            members=members.n_members if members is not None and own else 1,
         )
         make_body: Callable[..., nn.Module] = MLP
-        if members is not None and members.differ == "weights":
-            make_body = partial(_make_ensemble, plan=members)
+        if members is not None and own:
+            make_body = partial(_make_ensemble, plan=members, d_own=head.d_own)
         elif members is not None:
             make_body = partial(make_members, plan=members, chunks=head.chunks)
         body = make_body(
@@ -141,6 +143,7 @@ def _make_ensemble(
     d_out: int,
     *,
     plan: MemberPlan,
+    d_own: int,
     n_blocks: int,
     d_block: int,
     activation: ActivationName,
@@ -160,6 +163,7 @@ def _make_ensemble(
         d_out,
         widths=[d_block] * n_blocks,
         k=plan.n_members,
+        d_own=d_own,
         n_folds=plan.n_folds,
         activation=activation,
         dropout=dropout,

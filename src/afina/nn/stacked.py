@@ -11,8 +11,8 @@ class StackedLinear(nn.Module):
     """Apply k linear layers at once, one for each network.
 
     Shape:
-        (n, d_in), the same rows for each network, or (k, n, d_in), rows of its own
-        -> (k, n, d_out)
+        (n, d_in), the same rows for each network, or (k, n, d_in), rows of its own; or
+        (n, d_in - d_own) and `own` (k, n, d_own), the last inputs of the rows -> (k, n, d_out)
 
     Args:
         k: networks, at least 1.
@@ -48,15 +48,23 @@ class StackedLinear(nn.Module):
         self.weight.uniform_(-bound, bound, generator=generator)
         self.bias.uniform_(-bound, bound, generator=generator)
 
-    def forward(self, x: Tensor, some: slice = ALL) -> Tensor:
+    def forward(self, x: Tensor, some: slice = ALL, own: Tensor | None = None) -> Tensor:
         """Apply the layers of some of the networks; rows of their own are theirs alone."""
         weight, bias = self.weight[some], self.bias[some]
-        if x.ndim == 2:  # one large product is faster than k small ones
-            k, d_in, d_out = weight.shape
-            flat = weight.transpose(0, 1).reshape(d_in, k * d_out)
-            return torch.addmm(bias.reshape(-1), x, flat).view(-1, k, d_out).transpose(0, 1)
-        return torch.baddbmm(bias.unsqueeze(1), x, weight)
+        if own is not None:
+            n_same = x.shape[1]
+            same = _apply(x, weight[:, :n_same], bias)
+            return torch.baddbmm(same, own, weight[:, n_same:])
+        return _apply(x, weight, bias)
 
     def extra_repr(self) -> str:
         k, d_in, d_out = self.weight.shape
         return f"{k=}, {d_in=}, {d_out=}, follows={self.follows!r}"
+
+
+def _apply(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    if x.ndim == 2:  # one large product is faster than k small ones
+        k, d_in, d_out = weight.shape
+        flat = weight.transpose(0, 1).reshape(d_in, k * d_out)
+        return torch.addmm(bias.reshape(-1), x, flat).view(-1, k, d_out).transpose(0, 1)
+    return torch.baddbmm(bias.unsqueeze(1), x, weight)

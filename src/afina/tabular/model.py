@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from afina.config import Config, ModelConfig
@@ -16,6 +17,7 @@ from afina.tabular.target_scale import TargetScale, fit_target_scale
 from afina.train.rng import make_generator
 
 _ROWS_A_BIN, _LEAST_BINS, _MOST_BINS = 64, 2, 128
+_OTHERS = 4  # rows that each row of another than the most common class stands for
 _MANY_BINS = 64  # from here on, up to twice as many values are codes rather than quantities
 
 
@@ -110,7 +112,7 @@ def build_model(train: Rows, schema: Schema, n_classes: int, config: Config) -> 
         num_names=schema.num_names,
         time_names=schema.time_names,
     )
-    edges = _edges(preprocess, train, config.model)
+    edges = _edges(preprocess, train, n_classes, config.model)
     target = TargetScale() if n_classes else _fit_target(train, config)
     spec = choose_network(
         schema,
@@ -136,14 +138,18 @@ def build_model(train: Rows, schema: Schema, n_classes: int, config: Config) -> 
 
 
 @torch.no_grad()
-def _edges(preprocess: Preprocess, train: Rows, model: ModelConfig) -> dict[int, Tensor]:
+def _edges(
+    preprocess: Preprocess, train: Rows, n_classes: int, model: ModelConfig
+) -> dict[int, Tensor]:
     """Find the edges of the numbers' bins, of numbers and times as the network gets them."""
     n_scaled = len(preprocess.num_names) + len(preprocess.time_names)
     if model.numeric_embedding == "none" or n_scaled == 0:
         return {}
     numbers = preprocess(torch.from_numpy(train.x_num), torch.from_numpy(train.x_time))
     auto = isinstance(model.n_bins, str)
-    n_bins = choose_n_bins(len(train)) if isinstance(model.n_bins, str) else model.n_bins
+    n_bins = model.n_bins
+    if isinstance(n_bins, str):
+        n_bins = choose_n_bins(len(train), _most_common(train.y) if n_classes else None)
     return column_edges(
         numbers,
         torch.from_numpy(train.weights),
@@ -153,14 +159,26 @@ def _edges(preprocess: Preprocess, train: Rows, model: ModelConfig) -> dict[int,
     )
 
 
-def choose_n_bins(n_rows: int) -> int:
+def choose_n_bins(n_rows: int, n_most_common: int | None = None) -> int:
     """Choose the most bins of a number by distinct training rows: a curve needs rows to be learned.
+
+    Args:
+        n_most_common: rows of the most common class; beyond three for each other row they tell
+            little more.
 
     Example:
         >>> [choose_n_bins(n) for n in (50, 640, 10**6)]
         [2, 10, 128]
+        >>> choose_n_bins(6400, 3200), choose_n_bins(6400, 6000)
+        (100, 25)
     """
+    if n_most_common is not None:
+        n_rows = min(n_rows, _OTHERS * (n_rows - n_most_common))
     return max(_LEAST_BINS, min(_MOST_BINS, n_rows // _ROWS_A_BIN))
+
+
+def _most_common(y: NDArray[np.int64] | NDArray[np.float64]) -> int:
+    return int(np.bincount(y.astype(np.int64)).max())
 
 
 def _fit_target(train: Rows, config: Config) -> TargetScale:

@@ -297,7 +297,8 @@ def _fits(spec: NetworkSpec, schema: Schema, tensors: dict[str, Tensor]) -> bool
 
 
 def _width(spec: NetworkSpec, n_levels: int) -> int:
-    return embedding_width(n_levels) if spec.embedding_dim == "auto" else spec.embedding_dim
+    width = embedding_width(n_levels) if spec.embedding_dim == "auto" else spec.embedding_dim
+    return width * (spec.members if spec.members_differ == "weights" else 1)
 
 
 def _embedded(spec: NetworkSpec) -> EmbeddedNumbers | None:
