@@ -46,7 +46,7 @@ class TableConfig:
     folds: Annotated[int, Field(ge=1, le=MOST_FOLDS)] | Literal["auto"] = "auto"
     """With `members_differ = "weights"`: each member leaves out one of so many parts of the rows,
     which tells how good it is, so that all rows train and all decide when to stop (members share
-    no more than the embeddings of the columns and the scales of the numbers). `auto`: about six,
+    no more than the embeddings and the scales of the numbers). `auto`: about six,
     so that they divide `members`. 1, or where `val_frac`, `time` or a table of validation rows is
     given: rows are held out instead."""
 
@@ -80,7 +80,8 @@ class PreprocessConfig:
     """Most levels that `auto` encodes one-hot."""
 
     embedding_dim: Count | Literal["auto"] = 8
-    """Width of a category's embedding; `auto`: from 4 to 32 by the number of its levels."""
+    """Width of a category's embedding; `auto`: from 4 to 32 by the number of its levels. With
+    `members_differ = "weights"` each member has embeddings of its own."""
 
     min_count: Count = 2
     """Levels seen in fewer training rows (by weight) share the unknown level."""
@@ -140,8 +141,9 @@ class ModelConfig:
 
     n_bins: Count | Literal["auto"] = "auto"
     """Most bins of a number's piecewise-linear curve; `auto`: one for each 64 training rows, at
-    least 2 and at most 128, and where that is 64 or more, an edge at each of up to twice as many
-    distinct values, so that numbers that are codes are told apart."""
+    least 2 and at most 128 (where most rows are of one class, for each 16 rows of the others), and
+    where that is 64 or more, an edge at each of up to twice as many distinct values, so that
+    numbers that are codes are told apart."""
 
     d_numeric: Annotated[int, Field(ge=2)] | Literal["auto"] = "auto"
     """Width of a number's embedding; `auto`: 8, or 4 where more than 24 numbers have one."""
