@@ -92,7 +92,7 @@ def test_equal_numbers_are_one_class() -> None:
         ([5, 5, 5], "auto", "two classes or more, however: every value is 5"),
         ([5.5, 5.5], "regression", "must vary, however: every value is 5.5"),
         (["a", "a", "b"], "auto", r"only row 3 has 'b'\. "),
-        (["a", "b", "c", "c"], "auto", r"only row 1 has 'a' \(and 1 more classes like it\)"),
+        (["a", "b", "c", "c"], "auto", r"only row 1 has 'a' \(and 1 more class like it\)"),
         (["1.5", "2.5", "inf", "3.5"], "auto", "row 3 holds 'inf'"),
         (["1.5", "1e999", "3.5"], "auto", "row 2 is infinite"),
         ([1.5, np.inf, 3.5], "auto", "row 2 is infinite"),

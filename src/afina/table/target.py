@@ -237,7 +237,8 @@ def _classes(found: _Found, *, auto: bool, allow_single: bool) -> Target:
     single = np.flatnonzero(counts == 1)
     if len(single) and not allow_single:
         row = int(np.argmax(merged == single[0])) + 1
-        more = f" (and {len(single) - 1} more classes like it)" if len(single) > 1 else ""
+        others = len(single) - 1
+        more = f" (and {others} more class{'es' * (others > 1)} like it)" if others else ""
         numbers = auto and found.numbers is not None
         hint = ", or ask for `--set table.task=regression`" if numbers else ""
         raise SchemaError(
