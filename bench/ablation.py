@@ -65,7 +65,7 @@ Runs = dict[str, dict[tuple[str, int], Figures]]
 
 
 def error_of(figures: Figures) -> float:
-    """Give log-loss or RMSE; NaN where the run failed."""
+    """Return log-loss or RMSE; NaN where the run failed."""
     return float(figures.get("rmse", figures.get("log_loss", math.nan)))
 
 
@@ -91,7 +91,7 @@ def measure_all(variants: dict[str, str], tables: list[str], seeds: int, limit_s
 
 
 def ratios(found: Runs, variant: str) -> dict[str, tuple[float, float]]:
-    """Give by table the logarithm of the error's ratio to the default's, and that of the time."""
+    """Return by table the logarithm of the error's ratio to the default's, and that of the time."""
     by_table = defaultdict(list)
     for key, figures in found[variant].items():
         base = found[DEFAULT].get(key, {})

@@ -28,7 +28,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from afina.train.checkpoint import CheckpointPlan, Keeper
+from afina.train.run.checkpoint import CheckpointPlan, Keeper
 from afina.train.state import TrainState
 from afina.train.stopping import Stopping
 
@@ -59,7 +59,7 @@ class Run:
         self.optimizer.zero_grad()
 
     def trees(self) -> dict[str, Any]:
-        """Give what a checkpoint holds."""
+        """Return what a checkpoint holds."""
         return {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
 
 

@@ -115,7 +115,7 @@ class Run:
     seconds: float = 0.0
 
     def reached(self) -> int | None:
-        """Give the step at which validation accuracy first reached 95 %."""
+        """Return the step at which validation accuracy first reached 95 %."""
         pairs = zip(self.step, self.val_accuracy, strict=True)
         return next((step for step, accuracy in pairs if accuracy >= REACHED), None)
 

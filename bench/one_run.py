@@ -158,7 +158,7 @@ def score(
 
 
 def auc(truth: NDArray[Any], p: NDArray[Any]) -> float:
-    """Give the area under the curve; for three classes or more, the mean of each against the rest.
+    """Return the area under the curve; for three classes or more, the mean of each against the rest.
 
     Classes that no test row has, or that all have, do not count.
     """

@@ -37,13 +37,13 @@ class PeerFrame:
         return cls(tuple(numbers), tuple(dates), levels)
 
     def number_columns(self, x: pd.DataFrame) -> pd.DataFrame:
-        """Give numbers and dates as float64; missing is NaN."""
+        """Return numbers and dates as float64; missing is NaN."""
         columns = {name: x[name].astype(float) for name in self.numbers}
         columns |= {name: days(x[name]) for name in self.dates}
         return renamed(pd.DataFrame(columns, index=x.index))
 
     def categories(self, x: pd.DataFrame) -> pd.DataFrame:
-        """Give all columns, those of text as pandas categories; unknown levels become missing."""
+        """Return all columns, those of text as pandas categories; unknown levels become missing."""
         text = {
             name: pd.Categorical(known_levels(x[name], levels), categories=list(levels))
             for name, levels in self.levels.items()
@@ -51,7 +51,7 @@ class PeerFrame:
         return joined(self.number_columns(x), text)
 
     def text(self, x: pd.DataFrame) -> pd.DataFrame:
-        """Give all columns, those of text as strings; missing becomes a level of its own."""
+        """Return all columns, those of text as strings; missing becomes a level of its own."""
         text = {name: as_text(x[name]).fillna("(missing)").to_numpy() for name in self.levels}
         return joined(self.number_columns(x), text)
 
@@ -68,12 +68,12 @@ def renamed(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def as_text(column: pd.Series) -> pd.Series:
-    """Give strings and None."""
+    """Return strings and None."""
     return column.astype("string").astype(object).where(column.notna(), None)
 
 
 def known_levels(column: pd.Series, levels: tuple[str, ...]) -> pd.Series:
-    """Give strings, and None for those that are not among the levels."""
+    """Return strings, and None for those that are not among the levels."""
     text = as_text(column)
     return text.where(text.isin(levels), None)
 
@@ -87,6 +87,6 @@ def is_date(column: pd.Series) -> bool:
 
 
 def days(column: pd.Series) -> pd.Series:
-    """Give days since 1970; what is no date is missing."""
+    """Return days since 1970; what is no date is missing."""
     stamps = pd.to_datetime(column, errors="coerce")
     return (stamps - pd.Timestamp(1970, 1, 1)) / np.timedelta64(1, "D")

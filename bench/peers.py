@@ -176,7 +176,7 @@ def is_category(frame: pd.DataFrame) -> list[str]:
 def answers(
     model: Any, prepare: Callable[[pd.DataFrame], pd.DataFrame], *, classes: bool
 ) -> Predict:
-    """Give the function from raw rows to probabilities or numbers."""
+    """Return the function from raw rows to probabilities or numbers."""
     return partial(_answer, model.predict_proba if classes else model.predict, prepare)
 
 

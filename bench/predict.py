@@ -40,7 +40,7 @@ def fit_afina(table: PublicTable, x: pd.DataFrame, y: pd.Series, n_epochs: int) 
 
 
 def afina_calls(model: Any, x: pd.DataFrame, n_rows: int) -> dict[str, Call]:
-    """Give the ways to ask for one row: a mapping, and frames of one row."""
+    """Return the ways to ask for one row: a mapping, and frames of one row."""
     predictor = model.predictor_
     rows = [dict(x.iloc[i]) for i in range(n_rows)]
     frames = [x.iloc[[i]] for i in range(n_rows)]
@@ -91,7 +91,7 @@ def peer_calls(
 def time_rows(
     calls: dict[str, Call], n_rows: int, n_rounds: int, *, cold: bool
 ) -> dict[str, float]:
-    """Give the median microseconds of a row; contenders in turn, so that a busy moment hits all.
+    """Return the median microseconds of a row; contenders in turn, so that a busy moment hits all.
 
     Args:
         cold: before each row so much memory is written that the processor's caches hold nothing else.
@@ -113,7 +113,7 @@ def time_rows(
 
 
 def time_many(model: Any, x: pd.DataFrame, n_times: int, peers: Any) -> dict[str, float]:
-    """Give rows a second, the median of some times."""
+    """Return rows a second, the median of some times."""
     big = x.iloc[np.arange(N_MANY) % len(x)].reset_index(drop=True)
 
     def ours(rows: pd.DataFrame) -> float:

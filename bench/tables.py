@@ -137,7 +137,7 @@ def warm_up(classes: bool) -> tuple[pd.DataFrame, "pd.Series[Any]"]:
 def all_tasks(
     tables: Sequence[str], contenders: Sequence[Contender], done: set[Any], args: Any
 ) -> Iterator[Task]:
-    """Give table by table and seed by seed each contender in turn."""
+    """Return table by table and seed by seed each contender in turn."""
     for name in tables:
         for seed in range(args.seeds):
             x, y = rows_of(name, args.limit_rows)
@@ -227,7 +227,7 @@ def import_all() -> None:
 
 
 def chosen_contenders(args: argparse.Namespace) -> list[Contender]:
-    """Give afina, its variants and the peers that are to be run."""
+    """Return afina, its variants and the peers that are to be run."""
     ours = {"afina": {}} if "afina" in args.only else {}
     ours |= {f"afina {text}": settings_of(text) for text in args.variant}
     if ours:

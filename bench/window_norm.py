@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from afina.train.batches import Batch, cut_rows, split_batch
 from afina.train.gradient import accumulate
 from afina.train.loss import make_weighted_loss
-from afina.train.window_norm import WindowNorm
+from afina.train.window.norm import WindowNorm
 
 N_PARTS = 8
 CONTENDERS = ["large batch", "own statistics", *(f"window, {n} groups" for n in (4, 6, 8))]
@@ -123,7 +123,7 @@ def time_ratios(network: str, n_rounds: int) -> dict[str, list[tuple[float, floa
 
 
 def peak_mib(network: str, contender: str, n_threads: int) -> float:
-    """Give the largest resident set of a fresh process, in MiB."""
+    """Return the largest resident set of a fresh process, in MiB."""
     command = [sys.executable, __file__, "--peak", network, contender, "--threads", str(n_threads)]
     # Memory that is freed goes back to the system at once, so that the set is what is in use.
     env = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}

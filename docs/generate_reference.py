@@ -48,7 +48,7 @@ message; `--debug` adds where in the code it came from.
 
 
 def describe_commands() -> str:
-    """Give the help of every command."""
+    """Return the help of every command."""
     parts = [GENERATED, "# The command line", _help("afina")]
     for command in app.registered_commands:
         name = command.callback.__name__ if command.callback else ""
@@ -57,7 +57,7 @@ def describe_commands() -> str:
 
 
 def describe_all_settings() -> str:
-    """Give a table of settings for each section."""
+    """Return a table of settings for each section."""
     parts = [
         GENERATED,
         "# Settings",
@@ -78,7 +78,7 @@ def describe_all_settings() -> str:
 
 
 def describe_names() -> str:
-    """Give every public name with its first sentence."""
+    """Return every public name with its first sentence."""
     parts = [GENERATED, "# Python names"]
     for name in ["afina", *_packages()]:
         module = importlib.import_module(name)
@@ -89,7 +89,7 @@ def describe_names() -> str:
 
 
 def _public(module: ModuleType) -> list[str]:
-    """Give a package's `__all__`, or the classes of a module that has none."""
+    """Return a package's `__all__`, or the classes of a module that has none."""
     classes = [name for name, value in vars(module).items() if inspect.isclass(value)]
     return list(getattr(module, "__all__", classes))
 
@@ -121,7 +121,7 @@ def _default(value: object) -> str:
 
 
 def _help(*names: str) -> str:
-    """Give a command's help at a fixed width."""
+    """Return a command's help at a fixed width."""
     command: Any = typer.main.get_command(app)
     context = None
     for name in names:

@@ -26,7 +26,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give slow tests ten minutes instead of two; a busy machine makes them slower still."""
+    """Return slow tests ten minutes instead of two; a busy machine makes them slower still."""
     for item in items:
         if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(600))
@@ -40,11 +40,11 @@ def seed(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture
 def rng() -> np.random.Generator:
-    """Give random numbers that are the same in every run."""
+    """Return random numbers that are the same in every run."""
     return np.random.default_rng(20261123)
 
 
 @pytest.fixture
 def generator() -> torch.Generator:
-    """Give torch's random numbers, the same in every run."""
+    """Return torch's random numbers, the same in every run."""
     return torch.Generator().manual_seed(20261123)

@@ -1,4 +1,4 @@
-"""Every error afina raises on purpose.
+r"""Every error afina raises on purpose.
 
     AfinaError (1)                        base of all; the number is the command line's exit code
     ├── ConfigError (2, ValueError)       a setting that does not exist or cannot be
@@ -13,15 +13,50 @@
     Interrupted (130 or 143, KeyboardInterrupt)  SIGINT or SIGTERM, after the state was saved
     AfinaWarning (UserWarning)                   something was done that the user may not expect
 
-A message has up to three sentences: what must hold, what came (with file, row, column or key),
-and what to do.
+A message is built from its parts: what must hold, what came instead (with file, row, column or
+key), and what to do about it:
+
+    delimiter must be one character; got "||". Write a tab as "\\t".
+    data.csv: the target column must be in the table, but there is no column "y". Did you mean "Y"?
 """
 
 
 class AfinaError(Exception):
-    """Base of all errors that afina raises on purpose."""
+    """Base of all errors that afina raises on purpose.
+
+    Args:
+        must: what must hold, without a full stop; the place (file, row, column) stands first.
+        got: what came instead, a noun phrase: "...; got {got}."
+        but: what is the case instead, a clause: "..., but {but}." Pass this or `got`.
+        fix: what to do, in whole sentences.
+
+    Example:
+        >>> print(AfinaError("patience must be at least 1", got="0", fix="Use None for never."))
+        patience must be at least 1; got 0. Use None for never.
+    """
 
     exit_code = 1
+
+    def __init__(
+        self, must: str, *, got: str | None = None, but: str | None = None, fix: str | None = None
+    ) -> None:
+        self.must, self.got, self.but, self.fix = must, got, but, fix
+        super().__init__(self._message())
+
+    def add_fix(self, sentence: str) -> None:
+        """Add a sentence to what the message says to do."""
+        self.fix = f"{self.fix} {sentence}" if self.fix else sentence
+        self.args = (self._message(),)
+
+    def _message(self) -> str:
+        happened = self.must
+        if self.got is not None:
+            happened += f"; got {self.got}"
+        if self.but is not None:
+            happened += f", but {self.but}"
+        if not happened.endswith((".", "?", "!", ":")):
+            happened += "."
+        return happened if self.fix is None else f"{happened} {self.fix}"
 
 
 class ConfigError(AfinaError, ValueError):
@@ -64,14 +99,15 @@ class PeerError(AfinaError, RuntimeError):
     """Another process of the same run ended, failed or does not answer.
 
     Args:
-        message: what happened, and what to do.
+        must: what happened.
+        fix: what to do.
         relayed: the other process has told its error itself.
     """
 
     exit_code = 7
 
-    def __init__(self, message: str, *, relayed: bool = False) -> None:
-        super().__init__(message)
+    def __init__(self, must: str, *, fix: str | None = None, relayed: bool = False) -> None:
+        super().__init__(must, fix=fix)
         self.relayed = relayed
 
 
@@ -91,9 +127,13 @@ class Interrupted(KeyboardInterrupt):
         super().__init__(message)
         self.signum = signum
 
+    def add_fix(self, sentence: str) -> None:
+        """Add a sentence to what the message says to do."""
+        self.args = (f"{self} {sentence}",)
+
     @property
     def exit_code(self) -> int:
-        """Give what a shell expects of a program that ends by a signal."""
+        """Return what a shell expects of a program that ends by a signal."""
         return 128 + self.signum
 
 

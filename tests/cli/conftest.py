@@ -59,7 +59,7 @@ class Fitted:
 
 @pytest.fixture
 def afina(tmp_path: Path) -> Callable[..., Done]:
-    """Give a function that runs `afina` in an empty folder."""
+    """Return a function that runs `afina` in an empty folder."""
 
     def run(*arguments: str | Path, **environment: str) -> Done:
         return run_afina(tmp_path, *arguments, **environment)
@@ -71,7 +71,7 @@ def afina(tmp_path: Path) -> Callable[..., Done]:
 def afina_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Done]:
-    """Give a function that does what the program does, in this process: torch is loaded once."""
+    """Return a function that does what the program does, in this process: torch is loaded once."""
 
     def run(*arguments: str | Path) -> Done:
         words = list(map(str, arguments))
@@ -95,7 +95,7 @@ def fitted_once(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
 
 @pytest.fixture
 def fitted(fitted_once: Fitted, tmp_path: Path) -> Fitted:
-    """Give the test a copy of its own, in its empty folder."""
+    """Return the test a copy of its own, in its empty folder."""
     assert fitted_once.done.returncode == 0, fitted_once.done.stderr
     shutil.copytree(fitted_once.folder, tmp_path, dirs_exist_ok=True)
     return Fitted(tmp_path, fitted_once.done)
@@ -103,7 +103,7 @@ def fitted(fitted_once: Fitted, tmp_path: Path) -> Fitted:
 
 @pytest.fixture
 def cars(tmp_path: Path) -> Path:
-    """Give a small table."""
+    """Return a small table."""
     path = tmp_path / "cars.csv"
     write_cars(path)
     return path
@@ -120,5 +120,5 @@ def read_tree(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def tree() -> Callable[[Path], dict[str, bytes]]:
-    """Give the function that reads every file below a folder."""
+    """Return the function that reads every file below a folder."""
     return read_tree

@@ -57,7 +57,7 @@ def test_terminals_cannot_be_steered(capsys: pytest.CaptureFixture[str]) -> None
     """Control characters of a table's cell are shown, not obeyed."""
     tell_error(TableError("cell \x1b[2J\x07\x9b, however\nline 2"), debug=False)
 
-    assert capsys.readouterr().err == "error: cell \\x1b[2J\\x07\\x9b, however\nline 2\n"
+    assert capsys.readouterr().err == "error: cell \\x1b[2J\\x07\\x9b, however\nline 2.\n"
 
 
 def test_a_closed_pipe_is_quiet() -> None:

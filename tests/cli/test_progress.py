@@ -5,8 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
+from afina.cli.console import Voice
 from afina.cli.progress import LiveLine, PlainLines, is_round, open_progress
-from afina.cli.voice import Voice
 from afina.train import EpochEvent, EvalEvent, StepEvent
 
 
@@ -17,7 +17,7 @@ def make_voice(*, quiet: bool = False, verbose: bool = False, live: bool = False
 
 
 def said(voice: Voice) -> str:
-    """Give what was said."""
+    """Return what was said."""
     assert isinstance(voice.console.file, io.StringIO)
     return voice.console.file.getvalue()
 

@@ -42,7 +42,7 @@ class Block:
 
 
 def read_blocks(page: str) -> list[Block]:
-    """Give the blocks of a page that are to run."""
+    """Return the blocks of a page that are to run."""
     blocks = []
     for found in FENCE.finditer(page):
         comment = found["comment"] or ""

@@ -36,7 +36,7 @@ class Ran:
 def afina(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Ran]:
-    """Give a function that runs `afina` in an empty folder; `quick=True` trains in a second."""
+    """Return a function that runs `afina` in an empty folder; `quick=True` trains in a second."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str | Path, quick: bool = False, last: Sequence[str] = ()) -> Ran:
@@ -63,7 +63,7 @@ def loan_lines(n_rows: int = 80, seed: int = 0) -> list[str]:
 
 @pytest.fixture
 def loans(tmp_path: Path) -> Path:
-    """Give a table whose target is `grade`."""
+    """Return a table whose target is `grade`."""
     path = tmp_path / "loans.csv"
     path.write_text("\n".join(loan_lines()) + "\n", encoding="utf-8")
     return path
@@ -71,7 +71,7 @@ def loans(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def more_loans(tmp_path: Path) -> Path:
-    """Give another table of the same columns."""
+    """Return another table of the same columns."""
     path = tmp_path / "more.csv"
     path.write_text("\n".join(loan_lines(30, seed=1)) + "\n", encoding="utf-8")
     return path

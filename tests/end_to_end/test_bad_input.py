@@ -199,7 +199,7 @@ def test_an_odd_table_that_can_be(afina, tmp_path, case):
 
 @pytest.fixture
 def run(afina, loans) -> Path:
-    """Give a finished run on `loans.csv`."""
+    """Return a finished run on `loans.csv`."""
     done = afina("fit", loans, "--target", "grade", "--out", "run", quick=True)
     assert done.code == 0, done.err
     return Path("run")

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def imported_names(tree: ast.Module) -> set[str]:
-    """Give the public names that a package's `__init__` imports or defines."""
+    """Return the public names that a package's `__init__` imports or defines."""
     names: set[str] = set()
     lazy = [part for node in tree.body if isinstance(node, ast.If) for part in node.body]
     for node in [*tree.body, *lazy]:  # names for type checkers only are imported at first use

@@ -13,7 +13,7 @@ LONG_FUNCTIONS = 4
 
 
 def function_lengths(tree: ast.Module) -> dict[str, int]:
-    """Give the lines of each function, without its docstring and its signature."""
+    """Return the lines of each function, without its docstring and its signature."""
     lengths = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

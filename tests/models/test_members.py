@@ -13,7 +13,7 @@ DIFFER = ["input", "linear", "block", "layers"]
 
 
 def wild(module: nn.Module, seed: int = 0) -> nn.Module:
-    """Give all parameters values of their own, in float64."""
+    """Return all parameters values of their own, in float64."""
     generator = torch.Generator().manual_seed(seed)
     module.double()
     for parameter in module.parameters():

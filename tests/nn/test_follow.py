@@ -8,7 +8,7 @@ from afina.nn.follow import find_layers, find_residual_ends, follow_layers, trac
 
 
 def followed(module: nn.Module) -> dict[str, str]:
-    """Give what follows each layer, by the layer's name."""
+    """Return what follows each layer, by the layer's name."""
     return {one.name: one.follows for one in follow_layers(module, trace(module))}
 
 

@@ -90,7 +90,7 @@ def to_four(rows: Rows) -> Rows:
 
 
 def column(j: int) -> list[int]:
-    """Give a feature's ten values."""
+    """Return a feature's ten values."""
     return [row[j] for row in TEN_ROWS]
 
 
@@ -151,7 +151,7 @@ def rms_norm_by_hand() -> Rows:
 
 @pytest.fixture
 def x() -> torch.Tensor:
-    """Give the ten rows in float64, so that the fourth decimal is the formula's own."""
+    """Return the ten rows in float64, so that the fourth decimal is the formula's own."""
     return torch.tensor(TEN_ROWS, dtype=torch.float64)
 
 

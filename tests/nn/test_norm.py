@@ -9,7 +9,7 @@ dtypes = pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 
 
 def affine_(module: nn.Module, generator: torch.Generator) -> nn.Module:
-    """Give scale and shift values that are not 1 and 0."""
+    """Return scale and shift values that are not 1 and 0."""
     for parameter in module.parameters():
         parameter.data.normal_(generator=generator)
     return module

@@ -21,7 +21,7 @@ def wild(k: int, d_in: int, d_out: int, seed: int) -> StackedLinear:
 
 
 def alone(stack: StackedLinear, j: int) -> nn.Linear:
-    """Give network j of a stack as torch's own layer."""
+    """Return network j of a stack as torch's own layer."""
     layer = nn.Linear(*stack.weight.shape[1:], dtype=stack.weight.dtype)
     with torch.no_grad():
         layer.weight.copy_(stack.weight[j].T)

@@ -33,7 +33,7 @@ def run(net: nn.Module, optimizer: Optimizer, *, l2: float = 0.0, steps: int = 2
 
 
 def largest_gap(left: list[Tensor], right: list[Tensor]) -> float:
-    """Give the largest difference of any weight."""
+    """Return the largest difference of any weight."""
     return max((a - b).abs().max().item() for a, b in zip(left, right, strict=True))
 
 

@@ -29,7 +29,7 @@ def state_bytes(module: torch.nn.Module) -> dict[str, bytes]:
 
 @pytest.fixture
 def table(rng: np.random.Generator) -> torch.Tensor:
-    """Give columns of many kinds: normal, far from 0, skewed, few values, tiny, with NaN."""
+    """Return columns of many kinds: normal, far from 0, skewed, few values, tiny, with NaN."""
     n = 300
     columns = [
         rng.normal(size=n),

@@ -216,7 +216,7 @@ def write_run(folder: Path, files: Record) -> Path:
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> Callable[..., Path]:
-    """Give a function that writes a made-up run, `changes` in place of its files."""
+    """Return a function that writes a made-up run, `changes` in place of its files."""
 
     def make(kind: str, **changes: Any) -> Path:
         files = MADE[kind]() | {name.replace("_", "."): value for name, value in changes.items()}

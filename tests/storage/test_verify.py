@@ -18,7 +18,7 @@ FILES = {"model.bin": bytes(range(256)) * 4, "state.json": b'{"step": 12}', "emp
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Give a whole folder."""
+    """Return a whole folder."""
     commit_folder(tmp_path / "step-1", FILES)
     return tmp_path / "step-1"
 

@@ -296,7 +296,7 @@ def test_a_fault_is_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def three() -> Schema:
-    """Give a schema of three columns, one of which is not used."""
+    """Return a schema of three columns, one of which is not used."""
     return Schema(
         (
             Column("size", "numeric", "", number=PLAIN),

@@ -108,7 +108,7 @@ def learn_or_none(table: pa.Table, **options: Any) -> list[Column] | None:
 
 
 def vars_of(column: Column) -> dict[str, Any]:
-    """Give a column's fields by name."""
+    """Return a column's fields by name."""
     return {name: getattr(column, name) for name in Column.__dataclass_fields__}
 
 

@@ -18,7 +18,7 @@ def target(cells: object, task: AskedTask = "auto") -> Target:
 
 
 def labels(found: Target) -> list[object]:
-    """Give each row its label back."""
+    """Return each row its label back."""
     return [None if code < 0 else found.classes[int(code)] for code in found.values]
 
 

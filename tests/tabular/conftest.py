@@ -52,7 +52,7 @@ def reorder(columns: dict[str, list[str]], order: np.ndarray) -> dict[str, list[
 
 
 def quick_config(**table: object) -> Config:
-    """Give settings that train one small network for few epochs, and hold rows out."""
+    """Return settings that train one small network for few epochs, and hold rows out."""
     return Config(
         table=TableConfig(**{"folds": 1, **table}),
         preprocess=PreprocessConfig(onehot_max=16),
@@ -75,7 +75,7 @@ def _no_report(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture
 def tables() -> SimpleNamespace:
-    """Give the functions of this file: tests cannot import a conftest."""
+    """Return the functions of this file: tests cannot import a conftest."""
     return SimpleNamespace(
         make=make_columns,
         write=write_csv,
@@ -87,11 +87,11 @@ def tables() -> SimpleNamespace:
 
 @pytest.fixture
 def kinds_csv(tmp_path: Path) -> Path:
-    """Give a table whose target `kind` has three classes; `price` is left out."""
+    """Return a table whose target `kind` has three classes; `price` is left out."""
     return write_csv(tmp_path / "kinds.csv", without(make_columns(120), "price"))
 
 
 @pytest.fixture
 def prices_csv(tmp_path: Path) -> Path:
-    """Give a table whose target `price` is a number; `kind` is left out."""
+    """Return a table whose target `price` is a number; `kind` is left out."""
     return write_csv(tmp_path / "prices.csv", without(make_columns(120), "kind"))

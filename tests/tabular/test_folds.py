@@ -16,9 +16,10 @@ from afina import AfinaClassifier, AfinaRegressor
 from afina.config import CheckpointConfig, Config, ModelConfig, StopConfig
 from afina.errors import ConfigError
 from afina.table import encode, read_table
-from afina.tabular import fit_table, load, predictor, resume_run
-from afina.tabular.predictor import Predictor
-from afina.tabular.split_file import read_folds, read_split
+from afina.tabular import fit_table, load, resume_run
+from afina.tabular.prediction import predictor
+from afina.tabular.prediction.predictor import Predictor
+from afina.tabular.run.split_file import read_folds, read_split
 from afina.train import StepEvent
 
 N_FOLDS, N_MEMBERS = 3, 6
@@ -28,7 +29,7 @@ QUICK = {"d_block": 12, "n_blocks": 2, "max_epochs": 4, "batch_size": 16, "lr": 
 
 
 def config_of(tables, *, folds: int = N_FOLDS, model: dict | None = None, **table) -> Config:
-    """Give settings that train a small ensemble for few epochs."""
+    """Return settings that train a small ensemble for few epochs."""
     quick = tables.config(**{"val_frac": None, "folds": folds} | table)
     options = {"d_block": 12, "n_blocks": 2} | PLAIN | OWN | (model or {})
     return replace(quick, model=ModelConfig(**options))

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from afina.config import Config, PreprocessConfig
-from afina.tabular import fit as fit_module
 from afina.tabular import fit_table
-from afina.tabular.artifact import load
-from afina.tabular.split_file import read_split
+from afina.tabular.prediction.artifact import load
+from afina.tabular.run import fit as fit_module
+from afina.tabular.run.split_file import read_split
 
 
 def wild(columns: dict[str, list[str]], rows: np.ndarray) -> dict[str, list[str]]:
@@ -108,7 +108,7 @@ def test_the_answers_of_held_out_rows_leave_no_trace(tables, tmp_path):
 @pytest.mark.parametrize("fault", ["schema", "preprocess"])
 def test_a_leak_is_seen(tables, tmp_path, monkeypatch, fault):
     """With schema or preprocessing fitted on all rows, the same comparison fails."""
-    from afina.tabular import prepare
+    from afina.tabular.preparation import prepare
 
     if fault == "schema":
         learn = prepare.learn_schema

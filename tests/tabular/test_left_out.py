@@ -10,8 +10,8 @@ from torch import Tensor
 from afina.config import Config, ModelConfig, PreprocessConfig, TableConfig, TrainConfig
 from afina.models import InputLayer
 from afina.table import Column, NumberFormat, Schema
-from afina.tabular.rows import Rows
-from afina.tabular.training import Plan, make_plan, train_model
+from afina.tabular.preparation.rows import Rows
+from afina.tabular.training.plan import Plan, make_plan, train_model
 
 N_FOLDS, N_MEMBERS, N_ROWS = 3, 6, 60
 PLAIN = NumberFormat(".", "", "", "")
@@ -25,7 +25,7 @@ SCHEMA = Schema(
 
 
 def config_of(*, categories: str = "onehot", **train: object) -> Config:
-    """Give settings under which members share nothing that learns."""
+    """Return settings under which members share nothing that learns."""
     return Config(
         table=TableConfig(folds=N_FOLDS),
         preprocess=PreprocessConfig(categories=categories, min_count=1),

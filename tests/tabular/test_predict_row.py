@@ -50,31 +50,31 @@ CLASSES = np.where(X["rooms"] > 4, "large", np.where(X["rooms"] > 2, "fair", "sm
 
 @pytest.fixture(scope="module")
 def classifier():
-    """Give an ensemble with embedded numbers."""
+    """Return an ensemble with embedded numbers."""
     model = AfinaClassifier(**SETTINGS, **ENSEMBLE, numeric_embedding="piecewise")
     return model.fit(X, CLASSES)
 
 
 @pytest.fixture(scope="module")
 def regressor():
-    """Give members that share their layers, over every other way to encode."""
+    """Return members that share their layers, over every other way to encode."""
     target = np.exp(X["rooms"].to_numpy() / 3)
     model = AfinaRegressor(**SETTINGS, **MEMBERS, **ODD, clip_predictions=True)
     return model.fit(X, target)
 
 
 def row_of(at: int) -> dict[str, object]:
-    """Give one row as a mapping of cells."""
+    """Return one row as a mapping of cells."""
     return dict(X.iloc[at])
 
 
 def as_columns(row: dict[str, object]) -> dict[str, list[object]]:
-    """Give a table of one row, which goes the table's way."""
+    """Return a table of one row, which goes the table's way."""
     return {name: [cell] for name, cell in row.items()}
 
 
 def outcome(call, *arguments):
-    """Give the bytes of what a call gives, or its error; and what it warns of."""
+    """Return the bytes of what a call gives, or its error; and what it warns of."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:

@@ -14,8 +14,8 @@ from afina.errors import CheckpointError
 from afina.storage import commit_folder, verify_folder
 from afina.table import read_table
 from afina.tabular import fit_table, load
-from afina.tabular.split_file import read_split
-from afina.tabular.training import choose_optimizer
+from afina.tabular.run.split_file import read_split
+from afina.tabular.training.plan import choose_optimizer
 
 RICH = [
     "model.members=4",
@@ -103,7 +103,7 @@ def test_a_weight_of_two_is_the_row_twice(tables, tmp_path, rng, transform):
 
 
 def fitted_statistics(run: Path) -> dict[str, bytes]:
-    """Give what was fitted before training: all but trained parameters."""
+    """Return what was fitted before training: all but trained parameters."""
     model = load(run).model
     trained = {name for name, _ in model.named_parameters()}
     found = {
@@ -123,7 +123,7 @@ def test_held_out_rows_leave_no_trace(tables, tmp_path, monkeypatch, fault):
         tables, "input", "preprocess.target_transform=quantile", "preprocess.clip_predictions=true"
     )
     if fault:
-        from afina.tabular import fit as fit_module
+        from afina.tabular.run import fit as fit_module
 
         plan = fit_module.make_plan
 

@@ -9,7 +9,7 @@ from afina.metrics import (
     regression_scores,
 )
 from afina.tabular import scoring
-from afina.tabular.rows import Rows
+from afina.tabular.preparation.rows import Rows
 from afina.tabular.scoring import Baseline, check_monitor, judge, learn_baseline, score
 
 

@@ -21,10 +21,11 @@ import torch
 from afina.errors import StorageError
 from afina.storage import MANIFEST, commit_folder, remove_folder
 from afina.storage.manifest import describe, write_manifest
-from afina.train import CheckpointPlan, checkpoint
-from afina.train.checkpoint import Keeper
+from afina.train import CheckpointPlan
 from afina.train.events import EpochEvent
-from afina.train.record import MetricsLog
+from afina.train.run import checkpoint
+from afina.train.run.checkpoint import Keeper
+from afina.train.run.metrics_log import MetricsLog
 from afina.train.state import TrainState
 from afina.train.stopping import Stopping
 

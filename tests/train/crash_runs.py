@@ -30,7 +30,7 @@ from torch.utils.data import DataLoader, Dataset
 from afina.errors import Interrupted
 from afina.train import CheckpointPlan, StepEvent, Trainer, gradient
 from afina.train.batches import TensorData
-from afina.train.record import MetricsLog
+from afina.train.run.metrics_log import MetricsLog
 from afina.train.state import TrainState
 
 FAULT = os.environ.get("AFINA_TEST_FAULT", "")

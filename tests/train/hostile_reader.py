@@ -17,7 +17,7 @@ from pathlib import Path
 
 from afina.errors import CheckpointError
 from afina.train import CheckpointPlan
-from afina.train.checkpoint import Keeper, read_checkpoint, read_newest
+from afina.train.run.checkpoint import Keeper, read_checkpoint, read_newest
 
 FORBIDDEN = re.compile(
     r"pickle\.find_class|exec|compile|import|subprocess\.Popen|os\.(system|exec|posix_spawn|fork)"
@@ -92,7 +92,7 @@ def report(path: Path, way) -> dict[str, object]:
 
 
 def time_used() -> float:
-    """Give this process's processor time in seconds."""
+    """Return this process's processor time in seconds."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 

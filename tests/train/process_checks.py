@@ -21,6 +21,14 @@ from torch.utils.data import DataLoader, DistributedSampler
 
 from afina.errors import AfinaError, ConfigError, PeerError, StorageError
 from afina.train import settings
+from afina.train.parallel.reduction import MovingBuffers, sum_gradients
+from afina.train.parallel.sharding import (
+    load_model_state,
+    load_optimizer_state,
+    sharded_copy,
+    sync_gradients,
+    whole,
+)
 from afina.train.processes import (
     Processes,
     all_together,
@@ -28,14 +36,6 @@ from afina.train.processes import (
     naming_lost_peers,
     only_first,
     share,
-)
-from afina.train.reduction import MovingBuffers, sum_gradients
-from afina.train.sharding import (
-    load_model_state,
-    load_optimizer_state,
-    sharded_copy,
-    sync_gradients,
-    whole,
 )
 
 
@@ -275,7 +275,7 @@ def check_sharded_error(processes: Processes) -> None:
 
 
 def raised(work: Callable[[], object]) -> Exception | None:
-    """Give what a call raises."""
+    """Return what a call raises."""
     try:
         work()
     except AfinaError as error:

@@ -105,7 +105,7 @@ def table(folder: Path) -> None:
 
 
 def signalled(step: int, *, last: int, signum: int) -> float:
-    """Give the learning rate's factor, and the last process a signal at a step: no observer does."""
+    """Return the learning rate's factor, and the last process a signal at a step: no observer does."""
     if step == last and RANK == N - 1 and signum:
         os.kill(os.getpid(), signum)
     return 1.0

@@ -12,14 +12,14 @@ import torch
 from afina.errors import CheckpointError
 from afina.storage import MANIFEST, verify
 from afina.train import CheckpointPlan
-from afina.train.checkpoint import Keeper, list_checkpoints, read_checkpoint, read_newest
+from afina.train.run.checkpoint import Keeper, list_checkpoints, read_checkpoint, read_newest
 from afina.train.state import TrainState
 from afina.train.stopping import Stopping
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Give a folder of two small checkpoints, with a second state of the weights."""
+    """Return a folder of two small checkpoints, with a second state of the weights."""
     keeper = Keeper(tmp_path, CheckpointPlan(keep_last=2), higher_is_better=False)
     extra = {"position": None, "metrics_bytes": 9, "conditions": {}, "settings": {"lr": 0.1}}
     for step in (1, 2):

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from afina.errors import CheckpointError
-from afina.train.checkpoint import list_checkpoints, read_checkpoint
+from afina.train.run.checkpoint import list_checkpoints, read_checkpoint
 
 WRITER = [sys.executable, "-B", str(Path(__file__).with_name("checkpoint_writer.py"))]
 WRITING = {"write": ("ENOSPC", "EIO", "EDQUOT"), "fsync": ("ENOSPC", "EIO", "EDQUOT")}

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from afina.train import CheckpointPlan
-from afina.train.checkpoint import Keeper, list_checkpoints, read_newest
 from afina.train.events import EpochEvent
-from afina.train.record import MetricsLog
+from afina.train.run.checkpoint import Keeper, list_checkpoints, read_newest
+from afina.train.run.metrics_log import MetricsLog
 from afina.train.state import TrainState
 from afina.train.stopping import Stopping
 

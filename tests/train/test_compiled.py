@@ -46,7 +46,7 @@ def compiled(model: nn.Module, loss) -> Iterator[CompiledGradient]:
 
 
 def gradient_of(model: nn.Module, make: Callable[[], tuple[float, float]]) -> list[Tensor | float]:
-    """Give loss, weight, the gradient and the buffers after one call with fixed randomness."""
+    """Return loss, weight, the gradient and the buffers after one call with fixed randomness."""
     model.zero_grad(set_to_none=True)
     reseed_torch(0, "step", 1)
     loss, weight = make()

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from afina.errors import AfinaWarning, ConfigError, NonFiniteError
 from afina.train import Trainer
-from afina.train.checkpoint import read_newest
 from afina.train.gradient import is_out_of_memory
 from afina.train.precision import FIRST_SCALE
+from afina.train.run.checkpoint import read_newest
 
 CPU_ALLOCATION = (
     "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: "

@@ -18,7 +18,7 @@ import torch
 from afina.storage import MANIFEST
 from afina.storage.manifest import Entry, describe, write_manifest
 from afina.train import CheckpointPlan
-from afina.train.checkpoint import Keeper
+from afina.train.run.checkpoint import Keeper
 from afina.train.state import TrainState
 from afina.train.stopping import Stopping
 
@@ -99,7 +99,7 @@ def state_with(files: Files, **changed: object) -> bytes:
 
 
 def contents(files: Files, payload: Payload) -> dict[str, Files]:
-    """Give files that are not what they should be."""
+    """Return files that are not what they should be."""
     twice = b'{"a":%s,"a":%s}' % ((json.dumps(entry("F32", [1], 0, 4)).encode(),) * 2)
     w = {"state.w": entry("F32", [4], 0, 16)}
     big = bytes(60_000_000)
@@ -157,7 +157,7 @@ def contents(files: Files, payload: Payload) -> dict[str, Files]:
 
 
 def manifests(files: Files, payload: Payload) -> dict[str, bytes]:
-    """Give manifests that ask for what must not be done."""
+    """Return manifests that ask for what must not be done."""
     entries = {name: describe(data) for name, data in files.items()}
     other = Entry(0, describe(b"").sha256)
     return {

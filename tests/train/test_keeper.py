@@ -12,7 +12,7 @@ import torch
 
 from afina.errors import CheckpointError, NonFiniteError, StorageError
 from afina.train import CheckpointPlan
-from afina.train.checkpoint import Keeper, list_checkpoints, read_checkpoint, read_newest
+from afina.train.run.checkpoint import Keeper, list_checkpoints, read_checkpoint, read_newest
 from afina.train.state import TrainState
 from afina.train.stopping import Stopping
 
@@ -37,7 +37,7 @@ def names(folder: Path) -> list[str]:
 
 @pytest.fixture
 def keeper(tmp_path: Path) -> Iterator[Keeper]:
-    """Give a keeper of an empty folder."""
+    """Return a keeper of an empty folder."""
     made = Keeper(tmp_path / "checkpoints", PLAN, higher_is_better=False)
     yield made
     made.wait()
@@ -219,7 +219,7 @@ def test_what_cannot_be_read_back_is_refused_when_saved(keeper: Keeper) -> None:
 
 def test_another_format_is_named(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkpoint of another version of afina is refused by its number, not misread."""
-    monkeypatch.setattr("afina.train.checkpoint.FORMAT", 1)
+    monkeypatch.setattr("afina.train.run.checkpoint.FORMAT", 1)
     path = keeper.save(state(1), trees(1), EXTRA, None)
     keeper.wait()
     monkeypatch.undo()

@@ -65,7 +65,7 @@ def pickles_in(data: bytes) -> Iterator[str]:
 
 
 def starts(data: bytes) -> Iterator[int]:
-    """Give where a pickle could begin: at the start, behind a length, at any protocol header."""
+    """Return where a pickle could begin: at the start, behind a length, at any protocol header."""
     yield from {0, 8}
     for protocol in range(2, 6):
         header = bytes([0x80, protocol])

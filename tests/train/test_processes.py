@@ -17,9 +17,9 @@ from torch import nn
 
 from afina.errors import ConfigError, PeerError
 from afina.train import Trainer
+from afina.train.parallel.reduction import MovingBuffers, sum_gradients
+from afina.train.parallel.sharding import shard_model, sync_gradients, whole
 from afina.train.processes import ALONE, current_processes, naming_lost_peers, own_device, share
-from afina.train.reduction import MovingBuffers, sum_gradients
-from afina.train.sharding import shard_model, sync_gradients, whole
 
 PROGRAM = Path(__file__).with_name("process_checks.py")
 CHECKS = re.findall(r"^def (check_\w+)", PROGRAM.read_text(encoding="utf-8"), re.MULTILINE)

@@ -118,7 +118,7 @@ def make(name: str) -> nn.Module:
 
 
 def step(model: nn.Module) -> dict[str, Tensor]:
-    """Give loss, gradients, buffers, and the next random number after a forward and backward."""
+    """Return loss, gradients, buffers, and the next random number after a forward and backward."""
     x = torch.randn(6, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     reseed_torch(0, "step", 0)
     loss = nn.functional.cross_entropy(model(x), torch.arange(6) % 3)

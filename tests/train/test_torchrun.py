@@ -48,7 +48,7 @@ def launch(n_processes: int, *arguments: object) -> subprocess.CompletedProcess[
 
 @cache
 def table(n_processes: int, attempt: int = 1) -> list[dict[str, Any]]:
-    """Give what every rank came to, by setting."""
+    """Return what every rank came to, by setting."""
     del attempt  # another launch
     with TemporaryDirectory() as folder:
         done = launch(n_processes, "table", folder)

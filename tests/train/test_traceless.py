@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from afina.errors import AfinaWarning
 from afina.train import CheckpointPlan, Trainer, gradient
-from afina.train.checkpoint import read_newest
+from afina.train.run.checkpoint import read_newest
 
 N_EPOCHS = 8
 

@@ -8,7 +8,7 @@ import traceback
 
 import typer
 
-from afina.cli.launch import is_first_process
+from afina.cli.process import is_first_process
 from afina.cli.streams import show_error, show_stop
 from afina.errors import AfinaError, ConfigError, Interrupted, NonFiniteError, PeerError
 
@@ -54,7 +54,7 @@ def _is_told_by_first(error: BaseException) -> bool:
 
 
 def _explain(error: BaseException, *, debug: bool) -> tuple[int, str]:
-    """Give the exit code and the message."""
+    """Return the exit code and the message."""
     # typer carries its own copy of click, whose exceptions have no public name there.
     if hasattr(error, "format_message"):
         return USAGE, _explain_usage(error)

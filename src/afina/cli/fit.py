@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from afina.cli.launch import BEGAN
 from afina.cli.options import (
     AsJson,
     ConfigFile,
@@ -18,10 +17,11 @@ from afina.cli.options import (
     check_loudness,
     make_config,
 )
+from afina.cli.process import BEGAN
 from afina.errors import ConfigError
 
 if TYPE_CHECKING:
-    from afina.cli.voice import Voice
+    from afina.cli.console import Voice
     from afina.config import Config
 
 
@@ -130,7 +130,7 @@ def fit(
     if table is not None and target is None:
         raise _no_target(table, asked)
 
-    from afina.cli.voice import open_voice
+    from afina.cli.console import open_voice
 
     voice = open_voice(quiet=quiet, verbose=verbose)
     _run(
@@ -156,8 +156,8 @@ def _run(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    from afina.cli.ending import finish
-    from afina.cli.story import Story
+    from afina.cli.fit_messages import Story
+    from afina.cli.results import finish
     from afina.config import to_toml
     from afina.tabular import fit_table
 

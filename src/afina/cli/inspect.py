@@ -53,8 +53,8 @@ def inspect(
         )
         return
 
+    from afina.cli.formatting import count
     from afina.cli.tables import column_lines
-    from afina.cli.words import count
 
     rows, columns = count(found.n_rows, "row"), count(len(found.schema.columns), "column")
     lines = [f"{table}: {rows}, {columns}"]

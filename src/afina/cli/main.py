@@ -16,8 +16,8 @@ from afina.cli.evaluate import evaluate
 from afina.cli.exits import tell_error
 from afina.cli.fit import fit
 from afina.cli.inspect import inspect
-from afina.cli.launch import is_first_process
 from afina.cli.predict import predict
+from afina.cli.process import is_first_process
 from afina.cli.report import report
 from afina.cli.resume import resume
 from afina.cli.streams import emit, show_note

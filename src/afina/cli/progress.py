@@ -7,7 +7,7 @@ from typing import Protocol
 from rich.live import Live
 from rich.text import Text
 
-from afina.cli.voice import Voice
+from afina.cli.console import Voice
 from afina.report.wording import figure, seconds
 from afina.train import EpochEvent, EvalEvent, StepEvent
 

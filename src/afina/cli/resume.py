@@ -18,9 +18,9 @@ def resume(
     """
     check_loudness(quiet=quiet, verbose=verbose)
 
-    from afina.cli.ending import finish
-    from afina.cli.story import Story
-    from afina.cli.voice import open_voice
+    from afina.cli.console import open_voice
+    from afina.cli.fit_messages import Story
+    from afina.cli.results import finish
     from afina.tabular import resume_run
 
     voice = open_voice(quiet=quiet, verbose=verbose)

@@ -87,7 +87,7 @@ def _line(cells: Iterable[str], delimiter: str) -> str:
 
 
 def _cells(column: pa.Array) -> list[str]:
-    """Give cells that read back equal; float32 in its own shortest digits."""
+    """Return cells that read back equal; float32 in its own shortest digits."""
     if pa.types.is_float32(column.type):
         return list(map(str, column.to_numpy(zero_copy_only=False)))
     if pa.types.is_boolean(column.type):

@@ -14,7 +14,7 @@ Described = dict[str, dict[str, dict[str, Any]]]
 
 @cache
 def describe_settings() -> Described:
-    """Give the JSON schema of every setting, by section and key, with description and default."""
+    """Return the JSON schema of every setting, by section and key, with description and default."""
     schema = TypeAdapter(Config).json_schema()
     return {
         field.name: schema["$defs"][field.type.__name__]["properties"]  # type: ignore[union-attr] # every section is a class
@@ -49,7 +49,7 @@ def describe_allowed(section: str, key: str, *, part: bool = False) -> str:
 
 
 def suggest(name: str, section: str = "") -> str:
-    """Give a sentence with the settings that a wrong name may mean, or nothing.
+    """Return a sentence with the settings that a wrong name may mean, or nothing.
 
     Example:
         >>> suggest("lr")

@@ -42,7 +42,7 @@ PRESETS: dict[str, Sections] = {
 
 
 def preset_sections(name: str) -> Sections:
-    """Give the settings of a preset that differ from the defaults: section, then key.
+    """Return the settings of a preset that differ from the defaults: section, then key.
 
     Raises:
         ConfigError: no such preset.
@@ -53,7 +53,7 @@ def preset_sections(name: str) -> Sections:
 
 
 def preset_arguments(name: str) -> dict[str, Any]:
-    """Give the same as plain arguments, as the estimators take them.
+    """Return the same as plain arguments, as the estimators take them.
 
     Example:
         >>> preset_arguments("default")

@@ -155,7 +155,7 @@ class ModelConfig:
     """Standard deviation of the waves' frequencies at the start."""
 
     feature_scale: bool = False
-    """Give each feature a trained factor before the first block."""
+    """Return each feature a trained factor before the first block."""
 
     members: Count = 6
     """Networks in one that share most weights; their predictions are averaged."""

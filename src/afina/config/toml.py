@@ -47,7 +47,7 @@ def read_config(path: Path | str, preset: str | None = None) -> Config:
 
 
 def preset_config(name: str) -> Config:
-    """Give all settings of a preset.
+    """Return all settings of a preset.
 
     Raises:
         ConfigError: no such preset.
@@ -119,7 +119,7 @@ def to_toml(config: Config) -> str:
 
 
 def to_dict(config: Config) -> Sections:
-    """Give the settings as plain values: section, then key."""
+    """Return the settings as plain values: section, then key."""
     return {field.name: asdict(getattr(config, field.name)) for field in fields(config)}
 
 

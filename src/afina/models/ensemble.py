@@ -98,7 +98,7 @@ class Ensemble(nn.Module):
         return self._answer_left_out(x, folds)
 
     def _outputs(self, x: Tensor, some: slice = ALL) -> Tensor:
-        """Give the outputs of some of the networks: (n, d_in) -> (n, k, d_out)."""
+        """Return the outputs of some of the networks: (n, d_in) -> (n, k, d_out)."""
         same, own = self._part(x, some)
         hidden, mine = same, own
         for linear in self.hidden:

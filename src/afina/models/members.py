@@ -192,7 +192,7 @@ def _steps(
     bias: bool,
     block: Callable[..., Block],
 ) -> tuple[list[nn.Module], list[nn.Module]]:
-    """Give what comes before the parting, and what comes behind it."""
+    """Return what comes before the parting, and what comes behind it."""
     first: list[nn.Module] = [nn.Linear(d_in, d_block)] if projects else []
     widths = [d_block if projects else d_in] + [d_block] * n_blocks
 

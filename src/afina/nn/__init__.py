@@ -9,7 +9,7 @@ from afina.nn.activation import (
 from afina.nn.block import Block, NormPlace, needs_bias
 from afina.nn.dropout import QuickDropout, dropout, quick_dropout
 from afina.nn.embed import CategoryEmbedding, OneHot, Ordinal, embedding_width, hide_codes
-from afina.nn.init import FanMode, Scheme, fans, init_weight_, weight_std
+from afina.nn.init_schemes import FanMode, Scheme, fans, init_weight_, weight_std
 from afina.nn.initialize import InitName, InitRecord, init_table, initialize_
 from afina.nn.members import (
     MemberHeads,

@@ -58,7 +58,7 @@ def make_activation(name: ActivationName) -> nn.Module:
 
 
 def activation_gain(name: str, *, negative_slope: float = 0.01) -> float:
-    """Give the factor on a layer's weights that makes up for what its activation takes away.
+    """Return the factor on a layer's weights that makes up for what its activation takes away.
 
     relu, leaky_relu, gelu, silu, mish, elu: the g that solves E[f(g z)^2] = 1 for a standard
     normal z (in closed form sqrt(2) for relu, sqrt(2 / (1 + slope^2)) for leaky_relu). tanh: 5/3,

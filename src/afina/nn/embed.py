@@ -16,7 +16,7 @@ MISSING, UNKNOWN, FIRST_LEVEL = 0, 1, 2
 
 
 def embedding_width(n_levels: int) -> int:
-    """Give the width that suits a column of so many levels: near 1.6 n^0.56, and a power of two.
+    """Return the width that suits a column of so many levels: near 1.6 n^0.56, and a power of two.
 
     From 4 to 32. Powers of two let columns of about the same size share a table.
 
@@ -47,7 +47,7 @@ def hide_codes(codes: Tensor, rate: float, *, training: bool) -> Tensor:
 
 
 class OneHot(nn.Module):
-    """Give each level a column that is 1 in its rows; unknown is 0 in all of them.
+    """Return each level a column that is 1 in its rows; unknown is 0 in all of them.
 
     Missing has a column of its own, the first, where it occurred in training; elsewhere it is
     unknown.
@@ -89,7 +89,7 @@ class OneHot(nn.Module):
 
 
 class Ordinal(nn.Module):
-    """Give each column two numbers: its level's rank from -1 to 1, and 1 if the level is known.
+    """Return each column two numbers: its level's rank from -1 to 1, and 1 if the level is known.
 
     Missing and unknown are (0, 0): the middle rank, marked as not known. The ranks come first, then
     the marks.
@@ -126,7 +126,7 @@ class Ordinal(nn.Module):
 
 
 class CategoryEmbedding(nn.Module):
-    """Give each level of each column a trained vector, and unknown and missing one of their own.
+    """Return each level of each column a trained vector, and unknown and missing one of their own.
 
     Levels start as N(0, 1 / d_embedding), a vector of length about 1 as a one-hot row has. Unknown
     and missing start at 0, the mean of the levels, and are separate 1-D parameters, which weight

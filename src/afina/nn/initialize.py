@@ -17,7 +17,7 @@ from afina.nn.follow import (
     is_plain,
     trace,
 )
-from afina.nn.init import Scheme, fans, init_weight_, weight_std
+from afina.nn.init_schemes import Scheme, fans, init_weight_, weight_std
 from afina.nn.members import MemberHeads, MemberLinear, MemberScale
 from afina.nn.periodic import Periodic
 from afina.nn.piecewise import PiecewiseLinear

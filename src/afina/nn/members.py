@@ -15,7 +15,7 @@ MemberStart: TypeAlias = Literal["normal", "signs"]
 
 
 def mean_of_members(outputs: Tensor, *, probabilities: bool) -> Tensor:
-    """Give the answer of all members together: the mean of their probabilities or values.
+    """Return the answer of all members together: the mean of their probabilities or values.
 
     Shape:
         (n, k, d_out) -> (n, d_out)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Periodic(nn.Module):
-    """Give each number trained waves: `concat(cos(2 pi w x + b) @ W + c, x)`.
+    """Return each number trained waves: `concat(cos(2 pi w x + b) @ W + c, x)`.
 
     Shape:
         (n, n_columns) -> (n, n_columns * d_embedding)

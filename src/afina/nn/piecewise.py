@@ -68,7 +68,7 @@ def _add_looked_up(
 
 
 class PiecewiseLinear(nn.Module):
-    """Give each number a trained curve: linear between edges that training rows have set.
+    """Return each number a trained curve: linear between edges that training rows have set.
 
     It starts as a line (W = 0), so that a curve is learned only where it helps. A column with
     fewer bins than the widest has empty ones behind.

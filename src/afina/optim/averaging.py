@@ -77,7 +77,7 @@ class Average:
             self._swap(model)
 
     def _now(self, model: nn.Module) -> dict[str, Tensor]:
-        """Give the model's tensors; from its second time on, without asking for its state."""
+        """Return the model's tensors; from its second time on, without asking for its state."""
         if self._model is not model:
             self._model, self._places = model, _find_places(model)
         if self._places is None:
@@ -117,7 +117,7 @@ def _find_places(model: nn.Module) -> list[_Place] | None:
 
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Give the model's own parameters and buffers by name; tied ones once."""
+    """Return the model's own parameters and buffers by name; tied ones once."""
     state = model.state_dict(keep_vars=True)
     own = {id(t) for t in (*model.parameters(), *model.buffers())}
     found: dict[str, Tensor] = {}

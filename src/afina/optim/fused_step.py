@@ -16,7 +16,7 @@ from afina.optim.shampoo import OneSidedShampoo
 
 
 def fused_step(optimizer: Optimizer) -> Callable[[], object]:
-    """Give a function that does what `optimizer.step()` does.
+    """Return a function that does what `optimizer.step()` does.
 
     It does so directly for torch's own fused Adam and AdamW in their common form, and for what
     Shampoo leaves to AdamW; by `optimizer.step` for anything else: other classes, hooks, tensors

@@ -75,7 +75,7 @@ class ParameterRole:
 
 
 def decay_groups(module: nn.Module) -> tuple[ParameterRole, ...]:
-    """Give every trainable parameter its role, once, in the order of `module.parameters()`.
+    """Return every trainable parameter its role, once, in the order of `module.parameters()`.
 
     Weights of linear, convolutional, bilinear, recurrent and attention modules decay, and so do
     tables of embeddings: they are matrices, and a level that is rare in the data is pulled towards
@@ -197,7 +197,7 @@ def _role(owner: nn.Module, leaf: str, parameter: nn.Parameter) -> Role:
 
 
 def _role_in_ours(owner: nn.Module, leaf: str) -> Role | None:
-    """Give the role in a module of afina's whose parameters' shapes do not tell it."""
+    """Return the role in a module of afina's whose parameters' shapes do not tell it."""
     match owner:
         case PiecewiseLinear() | Periodic():
             return "numeric"

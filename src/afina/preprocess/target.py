@@ -111,7 +111,7 @@ class Quantile(nn.Module):
         return self
 
     def forward(self, y: Tensor) -> Tensor:
-        """Give the normal score of each target."""
+        """Return the normal score of each target."""
         return _follow_lines(y.double(), self.knots, self.scores)
 
     def back(self, t: Tensor) -> Tensor:

@@ -85,7 +85,7 @@ def embed(spec: Spec) -> str:
 
 @cache
 def library() -> str:
-    """Give the JavaScript that draws the charts, all in one piece; making it takes a second."""
+    """Return the JavaScript that draws the charts, all in one piece; making it takes a second."""
     return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
 
 

@@ -26,7 +26,7 @@ class Curve:
         self.y.append(y)
 
     def finite(self) -> list[float]:
-        """Give the values that can be drawn."""
+        """Return the values that can be drawn."""
         return [value for value in self.y if value is not None]
 
 

@@ -66,7 +66,7 @@ class Memory:
         self._bytes = bytearray()
 
     def take(self, n_bytes: int) -> memoryview:
-        """Give the first `n_bytes`, with whatever the last use left in them."""
+        """Return the first `n_bytes`, with whatever the last use left in them."""
         if len(self._bytes) < n_bytes:
             self._bytes = bytearray(n_bytes)
         return memoryview(self._bytes)[:n_bytes]

@@ -238,7 +238,7 @@ def _encode_categories(job: _Job, column: pa.ChunkedArray) -> NDArray[np.int64]:
 
 
 def boolean_code(text: str) -> int:
-    """Give the code of a text in a column of booleans."""
+    """Return the code of a text in a column of booleans."""
     word = text.strip()
     if word in MISSING_WORDS or not word:
         return MISSING
@@ -248,7 +248,7 @@ def boolean_code(text: str) -> int:
 
 
 def code_of_bool(column: Column, text: str) -> int:
-    """Give the code of true or false in a column of categories, however true is written there."""
+    """Return the code of true or false in a column of categories, however true is written there."""
     number = "1" if text == "true" else "0"
     spellings = (text, text.capitalize(), text.upper(), number)
     found = (column.codes.get(spelling, UNKNOWN) for spelling in spellings)

@@ -71,7 +71,7 @@ class RowEncoder:
         self._unused = (schema.names | frozenset(beside)) - self._used
 
     def encode(self, row: Mapping[str, object]) -> Features | None:
-        """Give a row's arrays; None where `encode` of a table must see to it."""
+        """Return a row's arrays; None where `encode` of a table must see to it."""
         cell = row.get
         try:
             numbers = [read(cell(name, _ABSENT)) for name, read in self._numbers]
@@ -97,7 +97,7 @@ class RowEncoder:
 
 
 def only_row(data: object) -> dict[str, object] | None:
-    """Give the cells of a pandas frame of one row; None for anything else.
+    """Return the cells of a pandas frame of one row; None for anything else.
 
     Example:
         >>> import pandas as pd
@@ -245,7 +245,7 @@ def _all_words(column: Column, words: tuple[str, ...]) -> frozenset[str]:
 
 
 def _missing(text: str, words: frozenset[str]) -> float:
-    """Give NaN for a word that means "missing"."""
+    """Return NaN for a word that means "missing"."""
     if text.strip() not in words:
         raise _OddCellError
     return _NAN

@@ -273,7 +273,7 @@ def _write_plainly(texts: pa.Array, form: NumberFormat) -> pa.Array:
 
 
 def _dropped(form: NumberFormat) -> str:
-    """Give the pattern of what stands between digits and means nothing."""
+    """Return the pattern of what stands between digits and means nothing."""
     return f"{_THOUSANDS[form.thousands]}|{_SPACES}" if form.thousands else _SPACES
 
 
@@ -298,7 +298,7 @@ def _pattern(form: NumberFormat) -> str:
 def _affixes(
     loose: pa.Array, counts: NDArray[np.float64], found: NDArray[np.bool_]
 ) -> list[tuple[str, str]]:
-    """Give no affix, and the pair of prefix and suffix that most cells have, if any."""
+    """Return no affix, and the pair of prefix and suffix that most cells have, if any."""
     prefixes, suffixes = (pc.struct_field(loose, name) for name in ("prefix", "suffix"))
     pairs = pc.binary_join_element_wise(prefixes, suffixes, pa.scalar(" ", prefixes.type))
     coded = pairs.dictionary_encode()

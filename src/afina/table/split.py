@@ -156,7 +156,7 @@ def _unit_classes(
     n_units: int,
     strata: NDArray[np.int64] | None,
 ) -> NDArray[np.int64]:
-    """Give each unit one class: its rarest by distinct rows, so that rare ones are spread too."""
+    """Return each unit one class: its rarest by distinct rows, so that rare ones are spread too."""
     if strata is None:
         return np.zeros(n_units, dtype=np.int64)
     codes = strata - strata.min()

@@ -256,7 +256,7 @@ def _classes(found: _Found, *, auto: bool, allow_single: bool) -> Target:
 
 
 def _merge_equal_numbers(found: _Found) -> tuple[NDArray[np.int64], list[Label]]:
-    """Give equal numbers written differently, such as 1 and 1.0, one class: the first spelling."""
+    """Return equal numbers written differently, such as 1 and 1.0, one class: the first spelling."""
     if found.numbers is None:
         return found.levels.codes, list(found.labels)
     first: dict[str, int] = {}

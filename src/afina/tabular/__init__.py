@@ -7,16 +7,16 @@ estimator is first asked for.
 
 from typing import TYPE_CHECKING, Any
 
-from afina.tabular.artifact import load
-from afina.tabular.finish import Outcome
-from afina.tabular.fit import fit_table
 from afina.tabular.inspection import Inspection, inspect_table
-from afina.tabular.predictor import Predictor
-from afina.tabular.resume import resume_run
-from afina.tabular.run_folder import was_trained_on
+from afina.tabular.prediction.artifact import load
+from afina.tabular.prediction.predictor import Predictor
+from afina.tabular.run.finish import Outcome
+from afina.tabular.run.fit import fit_table
+from afina.tabular.run.resume import resume_run
+from afina.tabular.run.run_folder import was_trained_on
 
 if TYPE_CHECKING:
-    from afina.tabular.estimators import AfinaClassifier, AfinaRegressor
+    from afina.tabular.estimators.estimators import AfinaClassifier, AfinaRegressor
 
 __all__ = [
     "AfinaClassifier",
@@ -36,6 +36,6 @@ def __getattr__(name: str) -> Any:
     """Import the estimators at their first use."""
     if name not in ("AfinaClassifier", "AfinaRegressor"):
         raise AttributeError(f"module 'afina.tabular' has no attribute {name!r}")
-    from afina.tabular import estimators
+    from afina.tabular.estimators import estimators
 
     return getattr(estimators, name)

@@ -8,7 +8,7 @@ import numpy as np
 from afina.config import Config
 from afina.data import BUNDLED_TARGET, bundled_table
 from afina.table import Schema, infer_schema, read_table
-from afina.tabular.prepare import TableOf, prepare_table
+from afina.tabular.preparation.prepare import TableOf, prepare_table
 
 
 @dataclass(frozen=True)

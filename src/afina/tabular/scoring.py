@@ -15,7 +15,7 @@ from afina.metrics import (
     regression_scores,
 )
 from afina.table import Label
-from afina.tabular.rows import Rows
+from afina.tabular.preparation.rows import Rows
 
 Floats = NDArray[np.float64]
 
@@ -39,7 +39,7 @@ class Baseline:
     mean: float | None = None
 
     def answer(self, n_rows: int) -> Floats:
-        """Give the same probabilities, or the same number, for every row."""
+        """Return the same probabilities, or the same number, for every row."""
         if self.mean is not None:
             return np.full(n_rows, self.mean)
         return np.tile(np.array(self.shares), (n_rows, 1))
@@ -126,7 +126,7 @@ def judge(
 
 
 def finite(value: float) -> float | None:
-    """Give a number that JSON can hold: NaN is null."""
+    """Return a number that JSON can hold: NaN is null."""
     return float(value) if np.isfinite(value) else None
 
 

@@ -1,6 +1,5 @@
 """The loop, for any `nn.Module`. Knows no table and no model of afina's own."""
 
-from afina.train.checkpoint import CheckpointPlan
 from afina.train.events import (
     CheckpointEvent,
     EpochEvent,
@@ -11,8 +10,9 @@ from afina.train.events import (
     StopEvent,
 )
 from afina.train.loss import make_weighted_loss
-from afina.train.modes import eval_mode
 from afina.train.rng import stream_seed
+from afina.train.run.checkpoint import CheckpointPlan
+from afina.train.train_mode import eval_mode
 from afina.train.trainer import Result, Trainer
 
 __all__ = [

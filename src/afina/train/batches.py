@@ -35,7 +35,7 @@ class Data(Protocol):
     steps_per_epoch: int | None
 
     def windows(self, epoch: int, start: int) -> Iterator[list[Batch]]:
-        """Give the windows of an epoch, from number `start` on: each the batches of one step."""
+        """Return the windows of an epoch, from number `start` on: each the batches of one step."""
         ...
 
     def describe(self, epoch: int, index: int) -> str:
@@ -43,7 +43,7 @@ class Data(Protocol):
         ...
 
     def position(self) -> Any:
-        """Give what a checkpoint must hold to find this place again; none: a number suffices."""
+        """Return what a checkpoint must hold to find this place again; none: a number suffices."""
         ...
 
     def seek(self, position: Any) -> None:
@@ -82,11 +82,11 @@ class TensorData:
         self.chunk = max(1, CHUNK_BYTES // max(1, row_bytes * batch_size))
 
     def order(self, epoch: int) -> Tensor:
-        """Give the order of the rows in an epoch, a permutation of 0 .. n_rows - 1."""
+        """Return the order of the rows in an epoch, a permutation of 0 .. n_rows - 1."""
         return torch.randperm(self.n_rows, generator=make_generator(self.seed, "order", epoch))
 
     def windows(self, epoch: int, start: int) -> Iterator[list[Batch]]:
-        """Give the windows of an epoch, from number `start` on."""
+        """Return the windows of an epoch, from number `start` on."""
         order = self.order(epoch)
         first = sum(self.sizes[:start])
         for at in range(start, len(self.sizes), self.chunk):
@@ -107,7 +107,7 @@ class TensorData:
         return f"training rows {shown}{', ...' if len(rows) > 10 else ''} (counted from 0)"
 
     def position(self) -> None:
-        """Give nothing: the step number suffices."""
+        """Return nothing: the step number suffices."""
 
     def seek(self, position: Any) -> None:
         """Do nothing: the step number suffices."""
@@ -140,7 +140,7 @@ class StreamData:
         self.steps_per_epoch: int | None = len(batches) if known else None  # type: ignore[arg-type]
 
     def windows(self, epoch: int, start: int) -> Iterator[list[Batch]]:
-        """Give the windows of an epoch, from number `start` on."""
+        """Return the windows of an epoch, from number `start` on."""
         skip = 0 if self.sought else start
         self.sought = False
         reseed_everything(self.seed, "order", epoch)
@@ -178,7 +178,7 @@ class StreamData:
         return f"batch {index} of epoch {epoch} (counted from 0)"
 
     def position(self) -> Any:
-        """Give what `seek` needs to find this place again."""
+        """Return what `seek` needs to find this place again."""
         return self.batches.state_dict() if self.stateful else None  # type: ignore[attr-defined]
 
     def seek(self, position: Any) -> None:
@@ -209,7 +209,7 @@ def make_data(
 
 
 def eval_batches(data: Any, size: int, device: torch.device) -> Iterator[Batch]:
-    """Give the batches of what was passed as validation rows, in their order."""
+    """Return the batches of what was passed as validation rows, in their order."""
     if is_in_memory(data):
         return ordered_batches(as_batch(data), size, device)
     return (move_batch(as_batch(item), device) for item in data)
@@ -252,7 +252,7 @@ def as_tensors(value: Any) -> Any:
 
 
 def input_batches(x: Any, size: int, device: torch.device) -> Iterator[Batch]:
-    """Give the batches of what was passed to `Trainer.predict`; of an iterable's, the inputs."""
+    """Return the batches of what was passed to `Trainer.predict`; of an iterable's, the inputs."""
     if isinstance(x, Tensor | np.ndarray | tuple | dict):
         return ordered_batches(Batch(as_tensors(x), None), size, device)
     firsts = (item[0] if isinstance(item, tuple | list) else item for item in x)
@@ -300,13 +300,13 @@ def split_batch(batch: Batch, most: int, n_rows: int) -> list[Batch]:
 
 
 def cut_rows(batch: Batch, first: int, n_rows: int) -> Batch:
-    """Give neighbouring rows of a batch, without a copy."""
+    """Return neighbouring rows of a batch, without a copy."""
     cut: Batch = map_tensors(lambda t: t.narrow(0, first, n_rows), batch)
     return cut
 
 
 def take_rows(batch: Batch, index: Tensor) -> Batch:
-    """Give the rows at an index, copied together."""
+    """Return the rows at an index, copied together."""
     taken: Batch = map_tensors(lambda t: t.index_select(0, index.to(t.device)), batch)
     return taken
 

@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from afina.errors import ConfigError
 from afina.train.batches import Batch
 from afina.train.gradient import SumGradient
-from afina.train.kept import kept_buffers
 from afina.train.loss import WeightedLoss, weighted_sum
 from afina.train.precision import Forward
+from afina.train.snapshots import kept_buffers
 
 MOST_SHAPES = 64
 """Graphs that one fit may compile; an epoch of rows in memory needs two to four."""

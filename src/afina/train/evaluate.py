@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from afina.errors import NonFiniteError
 from afina.train.batches import Batch, call_model
 from afina.train.loss import WeightedLoss, weighted_sum
-from afina.train.modes import eval_mode
+from afina.train.train_mode import eval_mode
 
 Scores = Callable[[Any, Any, Any], Mapping[str, float]]
 
@@ -49,7 +49,7 @@ def evaluate_batches(
 
 @torch.no_grad()
 def predict_batches(model: nn.Module, batches: Iterable[Batch]) -> Any:
-    """Give the outputs for all rows, in eval mode.
+    """Return the outputs for all rows, in eval mode.
 
     Raises:
         NonFiniteError: an output is NaN or infinite; the message names the row.

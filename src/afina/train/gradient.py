@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from afina.errors import AfinaWarning, ConfigError, NonFiniteError
 from afina.train.batches import Batch, count_rows, cut_rows, split_batch
-from afina.train.kept import Buffers
 from afina.train.loss import WeightedLoss, weighted_sum
 from afina.train.precision import SMALLEST_SCALE, Forward
 from afina.train.processes import ALONE, Processes, share
 from afina.train.rng import reseed_torch
+from afina.train.snapshots import Buffers
 from afina.train.state import TrainState
 
 SumGradient = Callable[[Sequence[Batch], float], tuple[float, float]]
@@ -151,7 +151,7 @@ def cut_window(window: Sequence[Batch], most: int | None) -> Sequence[Batch]:
 
 
 def own_parts(plan: GradientPlan, window: Sequence[Batch], most: int | None) -> Sequence[Batch]:
-    """Give the micro-batches of a window that this process runs; all of them if it is alone."""
+    """Return the micro-batches of a window that this process runs; all of them if it is alone."""
     if plan.processes.alone:
         return cut_window(window, most)
     n_rows, n_processes = sum(map(count_rows, window)), plan.processes.n_processes
@@ -168,7 +168,7 @@ def own_parts(plan: GradientPlan, window: Sequence[Batch], most: int | None) -> 
 
 
 def own_rows(window: Sequence[Batch], processes: Processes, least: int) -> list[Batch]:
-    """Give this process's even share of a window's rows, without a copy; possibly none.
+    """Return this process's even share of a window's rows, without a copy; possibly none.
 
     Args:
         least: rows that a share must have unless it has none.
@@ -185,7 +185,7 @@ def own_rows(window: Sequence[Batch], processes: Processes, least: int) -> list[
 
 
 def _without_weight(plan: GradientPlan, batch: Batch) -> Batch:
-    """Give rows that add nothing to the sums, for a process that has run out of rows."""
+    """Return rows that add nothing to the sums, for a process that has run out of rows."""
     n_rows = min(plan.least, count_rows(batch))
     nothing = torch.zeros(n_rows, device=plan.processes.device)
     return cut_rows(batch, 0, n_rows)._replace(weights=nothing)

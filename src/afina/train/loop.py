@@ -15,8 +15,8 @@ from afina.train.batches import Batch, Data
 from afina.train.events import EpochEvent, EvalEvent, Event, StepEvent, StopEvent, StopReason
 from afina.train.gradient import GradientPlan, cut_window, mean_gradient, sum_of_batch
 from afina.train.grokking import SignReader
-from afina.train.kept import kept_buffers
 from afina.train.precision import next_scale
+from afina.train.snapshots import kept_buffers
 from afina.train.state import TrainState, copied_state
 
 
@@ -35,7 +35,7 @@ class Limits:
     eval_every: int = 1
 
     def total_steps(self, steps_per_epoch: int | None) -> int | None:
-        """Give the most steps there can be; none: nobody knows."""
+        """Return the most steps there can be; none: nobody knows."""
         if steps_per_epoch is None:
             return self.max_steps
         by_epochs = self.max_epochs * steps_per_epoch

@@ -83,7 +83,7 @@ def run_range(
 
 
 def _suggest(lrs: Sequence[float], losses: Sequence[float], n_steps: int) -> float:
-    """Give a tenth of the last rate with nearly the smallest loss, if there was a clear fall."""
+    """Return a tenth of the last rate with nearly the smallest loss, if there was a clear fall."""
     n_first = max(2, n_steps // 10)  # the losses of the first few batches are mostly chance
     start = losses[min(n_first, len(losses)) - 1]
     later = range(min(n_first, len(losses) - 1), len(losses))
@@ -105,7 +105,7 @@ def _power(growth: float) -> Callable[[int], float]:
 
 
 def _smoothed(before: list[float], loss: float) -> float:
-    """Give the exponential average of the losses so far, without the pull of its first value."""
+    """Return the exponential average of the losses so far, without the pull of its first value."""
     n = len(before)
     weight = (1.0 - SMOOTHING) / (1.0 - SMOOTHING ** (n + 1))
     mean = loss if n == 0 else before[-1] + weight * (loss - before[-1])

@@ -45,7 +45,7 @@ def with_autocast(forward: Forward, precision: Precision, device: torch.device) 
 
 
 def next_scale(scale: float, n_good: int) -> tuple[float, int]:
-    """Give the scale and the count of good steps after one more good step.
+    """Return the scale and the count of good steps after one more good step.
 
     Source: Micikevicius et al. 2018, arXiv:1710.03740, section 3.2 (dynamic loss scaling).
 

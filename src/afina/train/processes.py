@@ -51,7 +51,7 @@ class Processes:
         return self.rank == 0
 
     def agree(self, flags: Sequence[int]) -> list[int]:
-        """Give the highest of all ranks' flags, place by place, so that all do the same.
+        """Return the highest of all ranks' flags, place by place, so that all do the same.
 
         Args:
             flags: whole numbers, such as whether to stop; equally many on every rank.
@@ -76,7 +76,7 @@ class Processes:
                     tensor.copy_(part)  # nothing moves where `part` is the tensor itself
 
     def broadcast_json(self, value: Any) -> Any:
-        """Give rank 0's value on every rank; floats come over bit for bit.
+        """Return rank 0's value on every rank; floats come over bit for bit.
 
         Args:
             value: anything that JSON can hold; looked at on rank 0 only.
@@ -153,7 +153,7 @@ def all_together(processes: Processes, work: Callable[[], T]) -> T:
 
 
 def share(n_rows: int, rank: int, n_processes: int, *, least: int = 1) -> range:
-    """Give the rows of a window that one rank takes: even, contiguous, possibly none.
+    """Return the rows of a window that one rank takes: even, contiguous, possibly none.
 
     Args:
         n_rows: rows of the window.
@@ -231,7 +231,7 @@ def _open_group(device: torch.device) -> None:
 
 
 def own_device(device: torch.device, environ: Mapping[str, str]) -> torch.device:
-    """Give a rank its own GPU where `device` says `cuda` without a number.
+    """Return a rank its own GPU where `device` says `cuda` without a number.
 
     Args:
         device: as asked for.

@@ -37,7 +37,7 @@ class Held:
 
     @torch.no_grad()
     def put_back(self) -> None:
-        """Give every module its attributes back, and the buffers their values."""
+        """Restore every module's attributes and the values of the buffers."""
         for part, attributes, buffers in self.attributes:
             vars(part).clear()
             vars(part).update(attributes)
@@ -89,7 +89,7 @@ def recomputed(model: nn.Module) -> Iterator[None]:
 
 
 def cut(module: nn.Module) -> list[tuple[nn.Module, Run]]:
-    """Give the modules to change, and the forward of each that computes its activations again."""
+    """Return the modules to change, and the forward of each that computes its activations again."""
     if type(module).forward is nn.Sequential.forward and "forward" not in vars(module):
         found = _cut_sequence(list(module))  # type: ignore[call-overload] # it is a Sequential
         if found is not None:
@@ -179,7 +179,7 @@ def _again(run: Run, modules: Sequence[nn.Module]) -> Run:
 def _contexts(
     modules: Sequence[nn.Module],
 ) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-    """Give what surrounds the first run and the second one."""
+    """Return what surrounds the first run and the second one."""
     return nullcontext(), _as_before(modules, Held(modules))
 
 

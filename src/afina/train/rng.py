@@ -55,7 +55,7 @@ def reseed_everything(seed: int, purpose: str, index: int) -> None:
 
 @contextmanager
 def isolated() -> Iterator[None]:
-    """Give the caller's global generators back as they were."""
+    """Return the caller's global generators back as they were."""
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - as above
     cpu = torch.get_rng_state()
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]

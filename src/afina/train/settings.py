@@ -122,7 +122,7 @@ def _check_numbers(given: Mapping[str, Any]) -> None:
 
 
 def settings_to_keep(given: Mapping[str, Any], steps_per_epoch: int | None) -> dict[str, Any]:
-    """Give what must be the same at resume for the run to be the same run.
+    """Return what must be the same at resume for the run to be the same run.
 
     A callable cannot be compared across processes: it stands as none.
     """
@@ -136,7 +136,7 @@ def settings_to_keep(given: Mapping[str, Any], steps_per_epoch: int | None) -> d
 
 
 def first_state(given: Mapping[str, Any]) -> TrainState:
-    """Give the state of a run that has not begun."""
+    """Return the state of a run that has not begun."""
     extension = make_extension(
         given["patience_extends_while"],
         patience=given["patience"],
@@ -159,7 +159,7 @@ def first_state(given: Mapping[str, Any]) -> TrainState:
 
 
 def chosen_optimizer(model: nn.Module, given: Mapping[str, Any]) -> Optimizer:
-    """Give the optimizer that the settings name, make or hold."""
+    """Return the optimizer that the settings name, make or hold."""
     wanted = given["optimizer"]
     if isinstance(wanted, Optimizer):
         own = {id(p) for p in model.parameters()}
@@ -184,7 +184,7 @@ def chosen_optimizer(model: nn.Module, given: Mapping[str, Any]) -> Optimizer:
 
 
 def chosen_schedule(given: Mapping[str, Any], total_steps: int | None) -> Callable[[int], float]:
-    """Give the schedule that the settings name or hold.
+    """Return the schedule that the settings name or hold.
 
     Args:
         total_steps: steps of the whole run; none: not known.

@@ -56,7 +56,7 @@ class TrainState:
         return nullcontext() if self.average is None else self.average.swapped_in(model)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything but the weights, ready for JSON (floats come back bit for bit)."""
+        """Return everything but the weights, ready for JSON (floats come back bit for bit)."""
         return {
             "step": self.step,
             "epoch": self.epoch,

@@ -191,7 +191,7 @@ class Stopping:
         return value - other if self.higher_is_better else other - value
 
     def to_dict(self) -> dict[str, Any]:
-        """Give all fields, ready for JSON."""
+        """Return all fields, ready for JSON."""
         return asdict(self)
 
     @classmethod

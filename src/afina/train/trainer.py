@@ -14,21 +14,20 @@ from afina.errors import ConfigError
 from afina.optim import AveragingName, OptimizerName, ScheduleName, decayed_parameters
 from afina.train import rng
 from afina.train.batches import Data, eval_batches, input_batches, make_data
-from afina.train.checkpoint import CheckpointPlan
 from afina.train.evaluate import Scores, evaluate_batches, predict_batches
 from afina.train.events import Event, Observer, StopEvent
-from afina.train.execution import BatchNorm, Sharding, plan_gradient, spread
+from afina.train.gradient_plan import BatchNorm, Sharding, plan_gradient, spread
 from afina.train.grokking import SignReader, make_sign_reader
-from afina.train.interrupts import StopRequest, stop_requests
-from afina.train.journal import Journal, open_journal, take_folder
-from afina.train.kept import kept_optimizer, kept_weights
 from afina.train.loop import Job, Limits, train
 from afina.train.loss import Loss, WeightedLoss, make_weighted_loss
 from afina.train.lr_range import LrRange, run_range
-from afina.train.modes import has_batch_norm, train_mode
 from afina.train.precision import Precision
 from afina.train.processes import ALONE, Processes, current_processes, naming_lost_peers, only_first
-from afina.train.resume import conditions, extend, find_snapshot, same_conditions, shared_snapshot
+from afina.train.run import resume_point
+from afina.train.run.checkpoint import CheckpointPlan
+from afina.train.run.interrupts import StopRequest, stop_requests
+from afina.train.run.journal import Journal, open_journal, take_folder
+from afina.train.run.run_tensors import all_tensors, end_on_best, load_tensors
 from afina.train.settings import (
     check_processes,
     check_settings,
@@ -37,9 +36,10 @@ from afina.train.settings import (
     first_state,
     settings_to_keep,
 )
+from afina.train.snapshots import kept_optimizer, kept_weights
 from afina.train.state import TrainState
 from afina.train.stopping import ExtendsWhile
-from afina.train.tensors import all_tensors, end_on_best, load_tensors
+from afina.train.train_mode import has_batch_norm, train_mode
 
 EVAL_ROWS = 2048
 
@@ -291,22 +291,22 @@ class Trainer:
         settings = settings_to_keep(vars(self), source.steps_per_epoch)
         limits = {**vars(self.limits), "validation": val is not None, "resume": resume}
         check_processes(vars(self), data, processes, kept={**settings, **limits})
-        snapshot = shared_snapshot(
-            processes, lambda: find_snapshot(self.folder, settings, resume=resume)
+        snapshot = resume_point.shared_snapshot(
+            processes, lambda: resume_point.find_snapshot(self.folder, settings, resume=resume)
         )
         under, sharded = (self._device(), processes, self.sharding), self.sharding is not None
         if snapshot is not None:
-            stack.enter_context(same_conditions(snapshot.conditions, *under))
+            stack.enter_context(resume_point.same_conditions(snapshot.conditions, *under))
             trees = load_tensors(self.model, optimizer, snapshot.trees, sharded=sharded)
             state.restore(snapshot.state, trees)
-            extend(state, self.limits)
+            resume_point.extend(state, self.limits)
             source.seek(snapshot.position)
 
         def whole(state: TrainState) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
             keep = processes.first
             return all_tensors(self.model, optimizer, state, sharded=sharded, keep=keep), {
                 "position": source.position(),
-                "conditions": conditions(*under),
+                "conditions": resume_point.conditions(*under),
                 "settings": settings,
             }
 

@@ -1,0 +1,50 @@
+"""What a command says on stderr while it works: how much, in which colors, live or line by line."""
+
+import os
+import sys
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.text import Text
+
+from afina.cli.process import is_first_process
+from afina.cli.streams import printable
+
+
+@dataclass(frozen=True)
+class Voice:
+    """Says things on stderr.
+
+    Args:
+        console: writes; it heeds NO_COLOR, FORCE_COLOR and TERM.
+        quiet: say nothing.
+        verbose: say details too.
+        live: a person looks at a terminal that can redraw a line.
+    """
+
+    console: Console
+    quiet: bool
+    verbose: bool
+    live: bool
+
+    def say(self, text: str = "", style: str = "") -> None:
+        """Write a line, or several."""
+        if not self.quiet:
+            self.console.print(Text(printable(text), style=style), soft_wrap=True)
+
+    def detail(self, text: str) -> None:
+        """Write a line that only `-v` shows."""
+        if self.verbose:
+            self.say(text, style="dim")
+
+
+def open_voice(*, quiet: bool, verbose: bool) -> Voice:
+    """Look at stderr and the environment, and give a voice that fits."""
+    quiet = quiet or not is_first_process()
+    dumb = os.environ.get("TERM", "").lower() in ("dumb", "unknown")
+    return Voice(
+        console=Console(stderr=True, highlight=False, emoji=False, markup=False),
+        quiet=quiet,
+        verbose=verbose and not quiet,
+        live=sys.stderr.isatty() and not dumb and not quiet,
+    )

@@ -1,0 +1,3 @@
+"""`AfinaClassifier` and `AfinaRegressor`."""
+
+__all__: list[str] = []

@@ -1,0 +1,310 @@
+"""`AfinaClassifier` and `AfinaRegressor`: the join with scikit-learn's contract."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+
+from afina.config import preset_arguments
+from afina.config.sections import Encoding, Kind
+from afina.table import encode
+from afina.tabular.estimators.arguments import make_settings, untouched_on_failure
+from afina.tabular.estimators.fit_rows import Answered, fit_rows
+from afina.tabular.estimators.inputs import (
+    answer_row,
+    as_table,
+    check_labels,
+    check_numbers,
+    check_x,
+    code_answers,
+    count_rows,
+    learn_classes,
+    quick_features,
+)
+from afina.tabular.preparation.rows import Floats
+from afina.train import EpochEvent, EvalEvent, Result
+
+
+class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no types
+    """Settings, and what both estimators do alike; scikit-learn reads the signature."""
+
+    def __init__(
+        self,
+        *,
+        kinds: Mapping[str, Kind] | None = None,
+        folds: int | str = "auto",
+        val_frac: float | None = None,
+        random_state: int | np.random.RandomState | None = 0,
+        run_dir: str | Path | None = None,
+        scaling: str = "robust",
+        categories: str = "auto",
+        encodings: Mapping[str, Encoding] | None = None,
+        onehot_max: int = 64,
+        embedding_dim: int | str = 8,
+        min_count: int = 2,
+        unknown_rate: float = 0.02,
+        impute: str = "median",
+        target_transform: str = "none",
+        clip_predictions: bool = False,
+        n_blocks: int = 2,
+        d_block: int = 64,
+        residual: bool = False,
+        activation: str = "relu",
+        norm: str = "none",
+        norm_place: str = "post",
+        norm_momentum: float = 0.1,
+        norm_eps: float = 1e-5,
+        dropout: float | str = "auto",
+        parametric_activation: bool = False,
+        numeric_embedding: str = "piecewise",
+        n_bins: int | str = "auto",
+        d_numeric: int | str = "auto",
+        n_frequencies: int = 16,
+        frequency_sigma: float = 0.1,
+        feature_scale: bool = False,
+        members: int = 6,
+        members_differ: str = "weights",
+        linear_skip: bool = True,
+        member_start: str = "auto",
+        init: str = "torch",
+        init_constant: float = 0.01,
+        max_epochs: int = 256,
+        batch_size: int | str = "auto",
+        microbatch_size: int | str | None = None,
+        batchnorm: str = "microbatch",
+        precision: str = "float32",
+        compile: bool = False,  # noqa: A002 - the setting's name
+        activation_checkpointing: bool = False,
+        sharding: str = "none",
+        averaging: str = "ema",
+        ema_decay: float | str = "auto",
+        averaging_start: int = 0,
+        optimizer: str = "shampoo",
+        lr: float | str = 3e-3,
+        momentum: float = 0.9,
+        beta1: float = 0.9,
+        beta2: float = 0.98,
+        weight_decay: float = 3e-4,
+        l2: float = 0.0,
+        bias_lr_factor: float = 1.0,
+        scale_lr_factor: float = 1.0,
+        activation_lr_factor: float = 1.0,
+        numeric_lr_factor: float = 1.0,
+        schedule: str = "constant",
+        warmup_steps: int = 0,
+        max_grad_norm: float | None = 1.0,
+        label_smoothing: float = 0.0,
+        threads: int | str = "auto",
+        patience: int | None = 4,
+        patience_share: float = 0.0,
+        patience_extends_while: str = "none",
+        patience_budget: float = 50.0,
+        min_delta: float = 0.0,
+        time_limit: float | None = None,
+        monitor: str = "val/loss",
+    ) -> None:
+        # As scikit-learn wants it: every argument, untouched, under its own name.
+        self.__dict__.update({k: value for k, value in locals().items() if k != "self"})
+
+    @classmethod
+    def from_preset(cls, name: str, **arguments: Any) -> Self:
+        """Make an estimator by a recipe: "fast", "default", "best" or "plain".
+
+        Args:
+            name: of the recipe.
+            arguments: what else is wanted; wins over the recipe.
+
+        Raises:
+            ConfigError: no such recipe.
+
+        Example:
+            >>> AfinaRegressor.from_preset("plain", random_state=1).members
+            1
+        """
+        return cls(**preset_arguments(name) | arguments)
+
+    def __sklearn_tags__(self) -> Any:
+        """Say what scikit-learn's checks and meta-estimators ask."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
+        return tags
+
+    def _fit(
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: ArrayLike | None,
+        x_val: Any,
+        y_val: Any,
+        groups: ArrayLike | None,
+    ) -> Self:
+        config = make_settings(self.get_params(deep=False))
+        check_y = check_labels if isinstance(self, ClassifierMixin) else check_numbers
+        given = check_x(self, x, reset=True)
+        answers = check_y(self, y, count_rows(given))
+        weights = np.ones(len(answers))
+        if sample_weight is not None:
+            weights = _check_sample_weight(
+                sample_weight, answers, dtype=np.float64, ensure_non_negative=True
+            )
+        if not weights.any():
+            raise ValueError("sample_weight must be above 0 somewhere, however: it is 0.")
+        classes = None
+        if isinstance(self, ClassifierMixin):
+            classes = learn_classes(answers, weights)
+            answers = np.where(weights > 0, answers, classes[0])  # rows of weight 0 have no say
+        if (x_val is None) != (y_val is None):
+            raise ValueError("X_val and y_val go together, however: one of them is missing.")
+        val = None
+        if x_val is not None:
+            held_out = check_x(self, x_val, reset=False)
+            held_y = code_answers(check_y(self, y_val, count_rows(held_out)), classes)
+            val = Answered(held_out, held_y, np.ones(len(held_y)))
+        fitted = fit_rows(
+            Answered(
+                given,
+                code_answers(answers, classes),
+                weights,
+                None if groups is None else np.asarray(groups),
+            ),
+            val,
+            classes=() if classes is None else tuple(classes.tolist()),
+            config=config,
+            run_dir=None if self.run_dir is None else Path(self.run_dir),
+        )
+        if classes is not None:
+            self.classes_ = classes
+        self.predictor_ = fitted.predictor
+        self.schema_ = fitted.predictor.schema
+        self.notes_ = fitted.notes
+        self.stop_ = fitted.result.stop
+        self.n_iter_ = fitted.result.stop.epoch
+        self.history_ = _as_history(fitted.result)
+        return self
+
+    def _answers(self, x: Any) -> Floats:
+        check_is_fitted(self)
+        quick = answer_row(self, x, self.predictor_)
+        if quick is not None:
+            return quick
+        given = check_x(self, x, reset=False)
+        features = quick_features(given, self.schema_)
+        if features is None:
+            features = encode(as_table(given), self.schema_, source="X")
+        return self.predictor_.answer(features, "X")
+
+
+class AfinaClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc] # as above
+    """Classify rows of a table by a neural network, preprocessing included.
+
+    Takes pandas, polars and pyarrow frames, and what numpy makes an array of; numbers, text,
+    booleans, dates and missing values. The columns of an array of numbers are numbers.
+
+    The settings are those of the sections preprocess, model, train and stop of the
+    configuration, by the same names and with the same defaults (docs: settings), besides:
+
+    Args:
+        kinds: kind by column name, where the inferred one is wrong; `x0`, `x1`, ... in arrays.
+        val_frac: share of distinct rows held out to decide when to stop, unless `X_val` is
+            given. With fewer than 40 distinct rows nothing is held out.
+        random_state: everything random follows from it; none: drawn anew each time.
+        run_dir: folder for checkpoints, metrics, model and report; none: nothing is written.
+
+    Attributes:
+        classes_: labels, sorted.
+        n_features_in_: number of columns.
+        feature_names_in_: their names, where they have names.
+        schema_: what each column was taken as, and why.
+        predictor_: the fitted model, as `afina.load` gives it.
+        n_iter_: epochs trained.
+        history_: a mapping for each epoch, with `train/loss` and what was seen of validation rows.
+        stop_: why training ended, and what was best.
+        notes_: what was done that may not be expected.
+
+    Example:
+        >>> x = np.repeat([[0.0, 1.0], [1.0, 0.0]], 10, axis=0)
+        >>> y = np.repeat(["no", "yes"], 10)
+        >>> AfinaClassifier(d_block=16, max_epochs=20, lr=0.01).fit(x, y).predict([[1.0, 0.0]])
+        array(['yes'], dtype='<U3')
+    """
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
+        """Train.
+
+        Args:
+            X: features.
+            y: labels.
+            sample_weight: at least 0; a weight of 2 is the row twice.
+            X_val: rows that decide when to stop, in place of held-out ones.
+            y_val: their labels.
+            groups: rows of equal value stay on one side of the split.
+        """
+        with untouched_on_failure(self):
+            return self._fit(X, y, sample_weight, X_val, y_val, groups)
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Predict a label for each row."""
+        answers = self._answers(X)
+        labels: NDArray[Any] = self.classes_[answers.argmax(axis=1)]
+        return labels
+
+    def predict_proba(self, X: Any) -> Floats:
+        """Predict the probability of each class, in the order of `classes_`."""
+        return self._answers(X)
+
+
+class AfinaRegressor(RegressorMixin, _Estimator):  # type: ignore[misc] # as above
+    """Predict numbers for rows of a table by a neural network, preprocessing included.
+
+    Settings, attributes and inputs are those of `AfinaClassifier`, but for `classes_`.
+
+    Example:
+        >>> x = np.linspace(-1, 1, 30)[:, None]
+        >>> model = AfinaRegressor(d_block=16, max_epochs=50, lr=0.01).fit(x, 3 * x[:, 0])
+        >>> bool(model.score(x, 3 * x[:, 0]) > 0.9)
+        True
+    """
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
+        """Train; the arguments are those of `AfinaClassifier.fit`, with numbers for labels."""
+        with untouched_on_failure(self):
+            return self._fit(X, y, sample_weight, X_val, y_val, groups)
+
+    def predict(self, X: Any) -> Floats:
+        """Predict a number for each row."""
+        return self._answers(X)
+
+
+def _as_history(result: Result) -> list[dict[str, float]]:
+    """Put what was told of each epoch into one mapping an epoch."""
+    history: dict[int, dict[str, float]] = {}
+    for event in result.history:
+        if isinstance(event, EpochEvent):
+            history.setdefault(event.epoch, {})["train/loss"] = event.loss
+        elif isinstance(event, EvalEvent):
+            history.setdefault(event.epoch, {}).update(event.metrics)
+    return [{"epoch": epoch, **record} for epoch, record in sorted(history.items())]

@@ -1,0 +1,151 @@
+"""Rows as arrays, equal rows taken together.
+
+Training sees each distinct row with the sum of its weights, heavy ones in equal parts, in an order
+that depends on the rows alone. So a weight of 2 is the row twice, to the bit, and the order of rows
+in a table changes nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+_LEAST_PARTS = 1000
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a network can see of some rows, what it should say, and what each row counts.
+
+    Shape:
+        x_num (n, n_num), x_cat (n, n_cat), x_time (n, n_time), y (n,), weights (n,)
+
+    Args:
+        x_num: numbers; NaN is missing.
+        x_cat: codes of categories.
+        x_time: seconds since 1970 UTC; NaN is missing.
+        y: class numbers (int64), or the values of a regression target (float64).
+        weights: above 0.
+        folds: the fold of each row; none: there are no folds.
+    """
+
+    x_num: Floats
+    x_cat: Integers
+    x_time: Floats
+    y: Integers | Floats
+    weights: Floats
+    folds: Integers | None = None
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+def take_together(rows: Rows) -> Rows:
+    """Merge equal rows into one that weighs their sum, and put the rows in their own order.
+
+    Two rows are equal when all features and the target are, and the fold; NaN equals NaN and -0.0
+    equals 0.0.
+
+    Example:
+        >>> import numpy as np
+        >>> none = np.empty((3, 0))
+        >>> x = np.array([[2.0], [1.0], [2.0]])
+        >>> y = np.array([0.0, 1.0, 0.0])
+        >>> rows = take_together(Rows(x, none.astype(np.int64), none, y, np.ones(3)))
+        >>> rows.x_num.ravel().tolist(), rows.weights.tolist()
+        ([2.0, 1.0], [2.0, 1.0])
+    """
+    folds = [] if rows.folds is None else [rows.folds]
+    first, group = group_rows([rows.x_num, rows.x_cat, rows.x_time, rows.y, *folds])
+    return replace(_take(rows, first), weights=_exact_sums(group, rows.weights, len(first)))
+
+
+def part_heavy(rows: Rows) -> Rows:
+    """Part rows that were taken together, so that none weighs more than the mean of them.
+
+    A step over a few heavy rows and many light ones learns from little at a time, and with few
+    different rows an epoch would be a step or two. So a row heavier than the mean (or than a
+    thousandth of all, where there are fewer rows) goes into equal parts, none lighter than the
+    lightest row: at most twice as many (or a thousand more), as the table alone says.
+
+    Example:
+        >>> none = np.empty((3, 0))
+        >>> x = np.array([[2.0], [1.0], [3.0]])
+        >>> rows = Rows(x, none.astype(np.int64), none, np.zeros(3), np.array([3.0, 1.0, 1.0]))
+        >>> parted = part_heavy(rows)
+        >>> parted.x_num.ravel().tolist(), parted.weights.tolist()
+        ([2.0, 2.0, 2.0, 1.0, 3.0], [1.0, 1.0, 1.0, 1.0, 1.0])
+    """
+    shares = rows.weights / rows.weights.max(initial=0.0)  # first this, so that nothing overflows
+    most = shares.sum() / max(len(rows), _LEAST_PARTS)
+    n_parts = np.ceil(shares / max(most, shares.min(initial=1.0)) * (1 - _ROUNDING))
+    return replace(
+        _take(rows, np.repeat(np.arange(len(rows)), n_parts.astype(np.int64))),
+        weights=np.repeat(rows.weights / n_parts, n_parts.astype(np.int64)),
+    )
+
+
+def even_weights(weights: Floats) -> Floats:
+    """Divide weights by their mean, so that a constant factor changes nothing.
+
+    Example:
+        >>> even_weights(np.array([3.0, 3.0])).tolist(), even_weights(np.array([2.0, 6.0])).tolist()
+        ([1.0, 1.0], [0.5, 1.5])
+    """
+    largest = weights.max(initial=0.0)
+    if (weights == largest).all():
+        return np.ones(len(weights))
+    shares = weights / largest  # first this, so that nothing overflows
+    even: Floats = shares / shares.mean()
+    return even
+
+
+def group_rows(arrays: Sequence[NDArray[Any]]) -> tuple[Integers, Integers]:
+    """Find which rows are equal in all arrays.
+
+    Shape:
+        arrays of (n, ...) -> first (n_distinct,), group (n,)
+
+    Returns:
+        The place of one row of each group, the groups in the order of their bytes; and each
+        row's group.
+    """
+    key = np.concatenate([_as_bytes(array) for array in arrays], axis=1)
+    if key.shape[1] == 0:
+        return np.zeros(min(len(key), 1), dtype=np.int64), np.zeros(len(key), dtype=np.int64)
+    whole = np.ascontiguousarray(key).view(np.dtype((np.void, key.shape[1]))).ravel()
+    _, first, group = np.unique(whole, return_index=True, return_inverse=True)
+    return first.astype(np.int64), group.astype(np.int64).ravel()
+
+
+def _take(rows: Rows, index: Integers) -> Rows:
+    """Return these rows, in this order."""
+    return Rows(
+        x_num=rows.x_num[index],
+        x_cat=rows.x_cat[index],
+        x_time=rows.x_time[index],
+        y=rows.y[index],
+        weights=rows.weights[index],
+        folds=None if rows.folds is None else rows.folds[index],
+    )
+
+
+def _as_bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
+    """Bytes that are equal exactly where values are."""
+    flat = np.ascontiguousarray(array.reshape(len(array), -1))
+    if flat.dtype == np.float64:
+        flat = np.where(np.isnan(flat), np.nan, flat + 0.0)  # one NaN, and no -0.0
+    return flat.view(np.uint8).reshape(len(flat), flat.shape[1] * flat.dtype.itemsize)
+
+
+def _exact_sums(group: Integers, weights: Floats, n_groups: int) -> Floats:
+    """Sum weights by group, largest last, so that the rows' order cannot change a rounding."""
+    order = np.argsort(weights, kind="stable")
+    sums = np.bincount(group[order], weights=weights[order], minlength=n_groups)
+    return sums.astype(np.float64)

@@ -1,0 +1,139 @@
+"""What is written when training has ended: the model, the summary and the report."""
+
+import json
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from afina.config import Config
+from afina.errors import AfinaError, AfinaWarning
+from afina.storage import commit_folder, lock_folder, remove_folder, sweep, write_file
+from afina.table import Features, Schema
+from afina.tabular.events import Finished, Listener
+from afina.tabular.prediction.artifact import model_files
+from afina.tabular.prediction.model_record import Facts
+from afina.tabular.prediction.predictor import Predictor
+from afina.tabular.preparation.prepare import Prepared
+from afina.tabular.run.run_folder import write_log, write_settings
+from afina.tabular.scoring import judge, learn_baseline
+from afina.tabular.training.plan import Plan
+from afina.train import Result
+
+SUMMARY_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a fit came to.
+
+    Args:
+        run: the run folder.
+        summary: what `summary.json` says.
+        schema: what each column was taken as.
+    """
+
+    run: Path
+    summary: dict[str, Any]
+    schema: Schema
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run whose training has ended.
+
+    Args:
+        folder: the run folder.
+        table: the table's name.
+        started: `time.monotonic()` when it began or was resumed.
+    """
+
+    folder: Path
+    table: str
+    config: Config
+    prepared: Prepared
+    plan: Plan
+    started: float
+
+
+def finish_run(run: Run, result: Result, listen: Listener) -> Outcome:
+    """Write model, summary and report; the run is finished when summary.json is there."""
+    prepared = run.prepared
+    predictor = make_predictor(prepared, run.plan, run.config)
+    summary = summarize(run, predictor, result)
+    files = model_files(
+        run.plan.built.model,
+        run.plan.built.spec,
+        prepared.schema,
+        predictor.facts,
+        write_settings(run.config),
+    )
+    with lock_folder(run.folder):
+        sweep(run.folder)
+        if (run.folder / "model").exists():  # resumed after a kill between model and summary
+            remove_folder(run.folder / "model")
+        commit_folder(run.folder / "model", files)
+        text = json.dumps(summary, indent=1, allow_nan=False, ensure_ascii=False)
+        write_file(run.folder / "summary.json", text.encode() + b"\n")
+        _report(run.folder)
+    score = summary["score"]
+    write_log(run.folder, f"finished: {result.stop.why}; {score['name']} {score['value']}")
+    listen(Finished(summary))
+    return Outcome(run.folder, summary, prepared.schema)
+
+
+def _report(folder: Path) -> None:
+    """Write the report; the model is safe by now, so a failure is no more than a warning."""
+    try:
+        from afina.report import write_report  # it waits for the chart library
+
+        write_report(folder)
+    except (AfinaError, OSError) as error:
+        warnings.warn(
+            f"The report could not be written: {error} Try again: afina report {folder}",
+            AfinaWarning,
+            stacklevel=2,
+        )
+
+
+def make_predictor(prepared: Prepared, plan: Plan, config: Config) -> Predictor:
+    """Put together what was trained and what is known of the target."""
+    facts = Facts(
+        task=prepared.task,
+        target=prepared.target,
+        classes=prepared.classes,
+        baseline=learn_baseline(prepared.train, len(prepared.classes)),
+        n_train=len(prepared.train),
+        n_val=0 if prepared.val is None else len(prepared.val),
+        weight=config.table.weight,
+        group=config.table.group,
+        missing_values=config.table.missing_values,
+        delimiter=config.table.delimiter,
+        encoding=config.table.encoding,
+    )
+    return Predictor(plan.built.model, prepared.schema, facts)
+
+
+def summarize(run: Run, predictor: Predictor, result: Result) -> dict[str, Any]:
+    """Score the model on the validation rows, or on the training rows where there are none."""
+    prepared, facts = run.prepared, predictor.facts
+    rows = prepared.train if prepared.val is None else prepared.val
+    features = Features(rows.x_num, rows.x_cat, rows.x_time)
+    answers = predictor.answer(features, "the table", rows.folds)
+    return {
+        "format": SUMMARY_FORMAT,
+        "task": prepared.task,
+        "target": prepared.target,
+        "table": run.table,
+        "rows": {
+            "train": facts.n_train,
+            "val": facts.n_val,
+            "left_out": prepared.n_left_out,
+            "folds": run.plan.built.spec.folds,
+        },
+        "on": "train" if prepared.val is None else "val",
+        **judge(answers, rows, facts.baseline, facts.classes),
+        "stop": result.stop._asdict(),
+        "seconds": round(time.monotonic() - run.started, 3),
+    }

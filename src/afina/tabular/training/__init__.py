@@ -1,0 +1,3 @@
+"""From prepared rows to a trained network: what `auto` means, the model, the trainer."""
+
+__all__: list[str] = []

@@ -1,0 +1,111 @@
+"""A regression target on its way to the network, and the network's outputs on their way back."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from afina.preprocess import Log, Quantile, TargetKind, fit_target
+from afina.tabular.preparation.rows import Floats, even_weights
+
+
+class TargetScale(nn.Module):
+    """Take standardized outputs to the target's own units.
+
+    Shape:
+        (n,) -> (n,) float64
+
+    Args:
+        transform: what the target went through before it was standardized; None: nothing.
+        clips: keep results within the range of the training targets.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, transform: Log | Quantile | None = None, *, clips: bool = False) -> None:
+        super().__init__()
+        self.transform = transform
+        self.clips = clips
+        for name, value in (("mean", 0.0), ("scale", 1.0)):
+            self.register_buffer(name, torch.tensor(value, dtype=torch.float64))
+        for name in ("low", "high") if clips else ():
+            self.register_buffer(name, torch.tensor(0.0, dtype=torch.float64))
+
+    @property
+    def kind(self) -> TargetKind:
+        """Name the transform."""
+        if self.transform is None:
+            return "none"
+        return "log" if isinstance(self.transform, Log) else "quantile"
+
+    @property
+    def n_knots(self) -> int:
+        """How many knots the transform has."""
+        return len(self.transform.knots) if isinstance(self.transform, Quantile) else 0
+
+    def standardize(self, y: Tensor) -> Tensor:
+        """Take targets to what the network is trained on."""
+        seen = y.double() if self.transform is None else self.transform(y)
+        return (seen - self.mean) / self.scale
+
+    def undo(self, outputs: Tensor) -> Tensor:
+        """Undo `standardize`, whatever the range."""
+        seen = outputs.double() * self.scale + self.mean
+        return seen if self.transform is None else self.transform.back(seen)
+
+    def forward(self, outputs: Tensor) -> Tensor:
+        """Return predictions in the target's units."""
+        found = self.undo(outputs)
+        return found.clamp(self.low, self.high) if self.clips else found
+
+
+def fit_target_scale(
+    y: Floats, weights: Floats, kind: TargetKind | Literal["auto"], *, clips: bool
+) -> TargetScale:
+    """Learn transform, mean, deviation and range from the training targets.
+
+    Args:
+        y: training targets.
+        weights: one a row, above 0.
+        kind: of the transform.
+        clips: keep predictions within the range.
+    """
+    values = torch.from_numpy(y)
+    made = TargetScale(fit_target(kind, values, torch.from_numpy(weights)), clips=clips)
+    mean, scale = target_scale(made.standardize(values).numpy(), weights)
+    made.mean.fill_(mean)
+    made.scale.fill_(scale)
+    if clips:
+        made.low.fill_(float(y.min()))
+        made.high.fill_(float(y.max()))
+    return made
+
+
+def make_target_scale(kind: TargetKind, n_knots: int, *, clips: bool) -> TargetScale:
+    """Build a module that can load the state of one with these properties."""
+    transform = None if kind == "none" else Log() if kind == "log" else Quantile(n_knots)
+    return TargetScale(transform, clips=clips)
+
+
+def target_scale(y: Floats, weights: Floats) -> tuple[float, float]:
+    """Return weighted mean and standard deviation (divided by the total weight) of a target.
+
+    A constant target has scale 1. Squares of huge and tiny targets stay in range.
+
+    Example:
+        >>> target_scale(np.array([1.0, 3.0]), np.array([1.0, 1.0]))
+        (2.0, 1.0)
+    """
+    even = even_weights(weights)
+    share = even / even.sum()
+    unit = float(np.abs(y).max(initial=0.0)) or 1.0
+    center = float((share * (y / unit)).sum())
+    spread = float(np.sqrt((share * (y / unit - center) ** 2).sum()))
+    scale = spread * unit
+    # Below this, the differences are the rounding of one value written in several ways.
+    constant = spread <= 4 * np.finfo(np.float64).eps * abs(center) or scale == 0.0
+    return center * unit, 1.0 if constant else scale

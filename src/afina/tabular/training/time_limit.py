@@ -1,0 +1,54 @@
+"""A fit that ends in time: training stops when what comes after it needs the rest."""
+
+import time
+from collections.abc import Callable
+
+from afina.train import EpochEvent, EvalEvent, Event, StepEvent
+
+FINISHING_S = 2.2
+"""Seconds for what comes after training besides looks at the rows: model, scores, report, exit."""
+
+_LOOKS_AFTER = 3.0
+"""How many looks at the validation rows what comes after may take: one in training's precision,
+and one in float64, which takes twice as long."""
+
+
+class TimeLimit:
+    """Ask training to stop in time; an observer of `afina.train`.
+
+    Args:
+        limit_s: seconds from `started` to the end of everything.
+        started: when the fit began, by `clock`.
+        clock: gives seconds that never go back.
+
+    Example:
+        >>> now = 0.0
+        >>> limit = TimeLimit(10.0, started=0.0, clock=lambda: now)
+        >>> step = StepEvent(1, 0, 0.5, 0.1, 1.0)
+        >>> limit(step) is None
+        True
+        >>> now = 9.0
+        >>> limit(step)
+        'stop.time_limit=10 s is up'
+    """
+
+    def __init__(
+        self, limit_s: float, *, started: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.limit_s = limit_s
+        self.end = started + limit_s - FINISHING_S
+        self.clock = clock
+        self.look_s = 0.0
+        self._epoch_ended = clock()
+
+    def __call__(self, event: Event) -> str | None:
+        """Return a reason to stop after this record; none: there is time left."""
+        now = self.clock()
+        if isinstance(event, EpochEvent):
+            self._epoch_ended = now
+        elif isinstance(event, EvalEvent):
+            self.look_s = max(self.look_s, now - self._epoch_ended)
+        elif not isinstance(event, StepEvent):
+            return None
+        left = self.end - now - _LOOKS_AFTER * self.look_s
+        return None if left > 0 else f"stop.time_limit={self.limit_s:g} s is up"

@@ -1,0 +1,316 @@
+"""Checkpoints: whole or absent, never code, and always enough to go on bit for bit.
+
+A save holds training only while every tensor is copied into memory that is kept for that. A thread
+of its own then hashes, writes and commits the copy while training goes on.
+"""
+
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from torch import Tensor
+
+from afina.errors import CheckpointError, StorageError
+from afina.storage import (
+    Background,
+    commit_folder,
+    load_tensors,
+    make_folder,
+    read_json,
+    remove_folder,
+    restore_state,
+    sweep,
+    verify_file,
+    verify_folder,
+)
+from afina.storage.manifest import shown
+from afina.train.run.checkpoint_files import Files, PackedTrees
+from afina.train.state import TrainState
+
+FORMAT = 2
+_OURS = re.compile(r"step-[0-9]{8,}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointPlan:
+    """When checkpoints are written, and which of them stay. One is always written at the end.
+
+    Args:
+        every_steps: after every so many steps; none: not by steps.
+        every_epochs: after every so many epochs.
+        every_minutes: when the last one is so many minutes old.
+        keep_last: how many of the newest stay, at least 1.
+        keep_best: how many of the best by the monitored metric stay besides; one is then
+            written at each evaluation that is among the best so far.
+    """
+
+    every_steps: int | None = None
+    every_epochs: int | None = None
+    every_minutes: float | None = 0.5
+    keep_last: int = 2
+    keep_best: int = 0
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A checkpoint as read from disk, verified.
+
+    Args:
+        state: what `TrainState.to_dict` gave.
+        trees: nested states of tensors: `model`, `optimizer`, and `best` and `average` where
+            they are other than the model's.
+    """
+
+    path: Path
+    state: Mapping[str, Any]
+    trees: Mapping[str, Any]
+    position: Any
+    metrics_bytes: int
+    conditions: Mapping[str, Any]
+    settings: Mapping[str, Any]
+
+
+class Keeper:
+    """Write checkpoints by plan into `<run>/checkpoints`, and remove what the plan lets go.
+
+    Used in a `with` statement, it leaves only when the last write has ended. What goes wrong in
+    the background is raised by the next call of `due`, `save` or `wait`, or when leaving.
+
+    Args:
+        folder: the checkpoints folder; made if it is not there.
+        plan: when and which.
+        higher_is_better: direction of the monitored metric.
+    """
+
+    def __init__(self, folder: Path, plan: CheckpointPlan, *, higher_is_better: bool) -> None:
+        self.folder = folder
+        self.plan = plan
+        self.sign = -1.0 if higher_is_better else 1.0
+        make_folder(folder)
+        sweep(folder)
+        self.values = {path: _monitored(path) for path in list_checkpoints(folder)}
+        self.saved_at = time.monotonic()
+        self.saved_step = -1
+        self._work = Background()
+        self._durable: deque[Path] = deque()
+        self._known = self.values
+        self._packed = PackedTrees()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
+    ) -> None:
+        try:
+            self.wait()
+        except StorageError as failed:
+            if error is None:
+                raise
+            error.add_note(f"Besides, the last checkpoint was not saved: {failed}")
+
+    def due(self, state: TrainState, value: float | None) -> bool:
+        """Say whether a checkpoint is to be written now.
+
+        Args:
+            state: where the run is.
+            value: the monitored metric, where an evaluation has just been made.
+
+        Raises:
+            StorageError: the last checkpoint could not be written; earlier ones are as they were.
+        """
+        self._settle(self._work.check)
+        plan, step = self.plan, state.step
+        if step == self.saved_step:
+            return False
+        at_epoch_end = state.step_in_epoch == 0
+        return (
+            (plan.every_steps is not None and step % plan.every_steps == 0)
+            or (
+                plan.every_epochs is not None
+                and at_epoch_end
+                and state.epoch % plan.every_epochs == 0
+            )
+            or (
+                plan.every_minutes is not None
+                and time.monotonic() - self.saved_at >= plan.every_minutes * 60
+            )
+            or (plan.keep_best > 0 and value is not None and self._among_best(value))
+        )
+
+    def save(
+        self,
+        state: TrainState,
+        trees: Mapping[str, Any],
+        extra: Mapping[str, Any],
+        value: float | None,
+        *,
+        first: Callable[[], None] | None = None,
+    ) -> Path:
+        """Copy a checkpoint, and begin to write it.
+
+        It is durable after `wait`, or when `finished` names it. Those that the plan no longer
+        keeps are removed after that. The tree named `best` must not change in place: as long as
+        it is the same object, it is not copied again.
+
+        Args:
+            state: where the run is.
+            trees: nested states of tensors by name, as in `Snapshot`.
+            extra: what else `Snapshot` holds: position, metrics_bytes, conditions, settings.
+            value: the monitored metric at this very step, if evaluated.
+            first: what must be done before the checkpoint may appear, in the background: making
+                the metrics durable that `extra` counts.
+
+        Raises:
+            StorageError: the checkpoint before this one could not be written.
+            CheckpointError: a tree holds what cannot be stored.
+        """
+        self.wait()
+        goal = self.folder / f"step-{state.step:08d}"
+        files: Files = {}
+        if goal not in self.values:  # else it is there already, from before a resume
+            files = self._packed.pack(trees, _head(state, extra, value))
+            self.values[goal] = value
+        self.saved_at, self.saved_step = time.monotonic(), state.step
+        self._known = dict(self.values)
+        # Decided here, so that what `due` says does not hang on how fast the disk is.
+        gone = sorted(set(self.values) - self._kept())
+        for path in gone:
+            del self.values[path]
+
+        def write() -> None:
+            if first is not None:
+                first()
+            if files:
+                commit_folder(goal, files)
+            self._durable.append(goal)
+            for path in gone:
+                remove_folder(path)
+
+        self._work.start(write)
+        return goal
+
+    def finished(self) -> list[Path]:
+        """List the checkpoints that have become durable since the last call."""
+        return [self._durable.popleft() for _ in range(len(self._durable))]
+
+    def wait(self) -> None:
+        """Wait until the last checkpoint is durable.
+
+        Raises:
+            StorageError: it could not be written; earlier ones are as they were.
+        """
+        self._settle(self._work.wait)
+
+    def _settle(self, ask: Callable[[], None]) -> None:
+        """Raise what went wrong in the background, having looked at what is on disk."""
+        try:
+            ask()
+        except BaseException:
+            self.values = {path: v for path, v in self._known.items() if path.exists()}
+            self.saved_step = -1
+            raise
+
+    def _kept(self) -> set[Path]:
+        newest = _by_step(self.values)[-self.plan.keep_last :]
+        scored = [(self.sign * v, path) for path, v in self.values.items() if v is not None]
+        return {*newest, *(path for _, path in sorted(scored)[: self.plan.keep_best])}
+
+    def _among_best(self, value: float) -> bool:
+        scores = sorted(self.sign * v for v in self.values.values() if v is not None)
+        return len(scores) < self.plan.keep_best or (
+            self.sign * value < scores[self.plan.keep_best - 1]
+        )
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """List committed checkpoints, oldest first; whether they are whole is not looked at."""
+    found = (path for path in folder.glob("step-*") if path.is_dir())
+    return _by_step(path for path in found if _OURS.fullmatch(path.name))  # others are the user's
+
+
+def read_checkpoint(path: Path) -> Snapshot:
+    """Read one checkpoint and check every byte of it.
+
+    Raises:
+        CheckpointError: it is damaged, incomplete or not ours.
+    """
+    if path.is_symlink():
+        raise CheckpointError(
+            f"A checkpoint must be a folder, however: {path} is a link to one. "
+            "Remove it, or put the folder itself in its place."
+        )
+    files = verify_folder(path)
+    try:
+        head = read_json(files.pop("state.json"))
+        if head["format"] != FORMAT:
+            raise CheckpointError(
+                f"{path} must have format {FORMAT}, however: {shown(head['format'])}. "
+                "It was written by another version of afina; use that one."
+            )
+        return Snapshot(
+            path=path,
+            state=dict(head["state"]),
+            trees={name: _unpack(files, name, head, path) for name in dict(head["trees"])},
+            position=head["position"],
+            metrics_bytes=_count(head["metrics_bytes"]),
+            conditions=dict(head["conditions"]),
+            settings=dict(head["settings"]),
+        )
+    except (LookupError, TypeError, ValueError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(
+            f"{path} must be a checkpoint of afina, however: reading its state.json failed with "
+            f"{error!r:.200}. Use another checkpoint."
+        ) from error
+
+
+def read_newest(folder: Path) -> tuple[Snapshot | None, list[str]]:
+    """Read the newest checkpoint that is whole.
+
+    Returns:
+        The checkpoint, none if there is none; and what was passed over, and why.
+    """
+    passed_over: list[str] = []
+    for path in reversed(list_checkpoints(folder)):
+        try:
+            return read_checkpoint(path), passed_over
+        except CheckpointError as error:
+            passed_over.append(f"passed over {path.name}: {error}")
+    return None, passed_over
+
+
+def _head(state: TrainState, extra: Mapping[str, Any], value: float | None) -> dict[str, Any]:
+    return {"format": FORMAT, "state": state.to_dict(), "monitored": value, **extra}
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"it counts {shown(value)} bytes of metrics")
+    return value
+
+
+def _unpack(files: dict[str, bytes], name: str, head: Any, path: Path) -> Any:
+    """Take a file apart, and let its bytes go."""
+    file = f"{name}.safetensors"
+    tensors: dict[str, Tensor] = load_tensors(files.pop(file), source=str(path / file))
+    return restore_state(tensors, head["trees"][name])
+
+
+def _by_step(paths: Iterable[Path]) -> list[Path]:
+    return sorted(paths, key=lambda path: (len(path.name), path.name))
+
+
+def _monitored(path: Path) -> float | None:
+    """Read the metric a checkpoint was kept for; a damaged one was kept for nothing."""
+    try:
+        value = read_json(verify_file(path, "state.json"))["monitored"]
+    except (CheckpointError, ValueError, LookupError, TypeError):
+        return None
+    return float(value) if isinstance(value, int | float) else None

@@ -1,0 +1,123 @@
+"""What batch normalization over a window cannot do, refused by name."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from afina.errors import ConfigError
+from afina.train.window.joint_norm import BatchNorm
+
+_FUNCTIONS = {
+    "batch_norm",
+    "cudnn_batch_norm",
+    "miopen_batch_norm",
+    "native_batch_norm",
+    "_native_batch_norm_legit",
+}
+"""Functions of torch that normalize by the batch; `training` is the sixth argument of each."""
+
+_TRAINING_AT = 5
+
+
+def check_window_norm(model: nn.Module) -> None:
+    """Check that every batch normalization of a model can share statistics over a window.
+
+    Raises:
+        ConfigError: one cannot; the message names it.
+
+    Example:
+        >>> check_window_norm(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)))
+    """
+    for name, module in model.named_modules():
+        if (why := _why_not(module)) is not None:
+            where = f"{name!r} is" if name else "the model is"
+            raise ConfigError(
+                'batchnorm="window" needs modules that it can stop in their forward and run again, '
+                f"however: {where} a {type(module).__name__}. {why}"
+            )
+
+
+class FunctionWatch(TorchFunctionMode):
+    """Refuse batch normalization that is called as a function, inside this context.
+
+    Args:
+        names: of the model's modules, for the message.
+    """
+
+    def __init__(self, names: Mapping[nn.Module, str]) -> None:
+        super().__init__()
+        self._names = names
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Call the function, unless it normalizes by the batch."""
+        given = kwargs or {}
+        if getattr(func, "__name__", "") in _FUNCTIONS:
+            training = given.get("training", args[_TRAINING_AT] if len(args) > _TRAINING_AT else 0)
+            if training:
+                raise ConfigError(
+                    'With batchnorm="window" a model must normalize by its own nn.BatchNorm '
+                    f"modules, however: {self._caller()} calls {func.__name__} as a function. "
+                    'Use nn.BatchNorm1d, 2d or 3d as a submodule, or batchnorm="microbatch".'
+                )
+        return func(*args, **given)
+
+    def _caller(self) -> str:
+        """Name the innermost module whose forward is running."""
+        frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - only to name the culprit
+        while frame is not None:
+            module = frame.f_locals.get("self")
+            if isinstance(module, nn.Module):
+                name = self._names.get(module)
+                kind = type(module).__name__
+                return f"{name!r} ({kind})" if name else f"a {kind}"
+            frame = frame.f_back
+        return "the forward"
+
+
+def uses_batch(module: BatchNorm) -> bool:
+    """Tell whether a batch normalization would use the batch's statistics, as it is now."""
+    return module.training or (module.running_mean is None and module.running_var is None)
+
+
+def _why_not(module: nn.Module) -> str | None:
+    """Say what to do about a module that cannot be run in lockstep; none: it can."""
+    if isinstance(module, nn.SyncBatchNorm):
+        return "Use nn.BatchNorm1d, 2d or 3d: the window's statistics are shared anyway."
+    if isinstance(module, BatchNorm):
+        return _why_not_norm(module)
+    if isinstance(module, nn.modules.instancenorm._InstanceNorm) and module.track_running_stats:  # noqa: SLF001
+        return "Pass track_running_stats=False: its running pair moves with every micro-batch."
+    if isinstance(module, torch.jit.ScriptModule):
+        return "Use the module that it was made from."
+    if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        return "Pass the module inside of it."
+    kinds = {kind.__name__ for kind in type(module).__mro__}
+    if "FSDPModule" in kinds or "FullyShardedDataParallel" in kinds:
+        return 'Use batchnorm="microbatch", or do not shard the model.'
+    if "OptimizedModule" in kinds or module._compiled_call_impl is not None:  # noqa: SLF001
+        return "Use the module as it was before torch.compile."
+    hooks = module._forward_pre_hooks.values()  # noqa: SLF001 - where torch keeps old-style norms
+    if "_SpectralNorm" in kinds or any(type(hook).__name__ == "SpectralNorm" for hook in hooks):
+        return "Spectral normalization takes a step with every micro-batch; leave it out."
+    return None
+
+
+def _why_not_norm(module: BatchNorm) -> str | None:
+    tensors = (*module.parameters(recurse=False), *module.buffers(recurse=False))
+    if any(nn.parameter.is_lazy(tensor) for tensor in tensors):
+        return "Run the model on a few rows first, so that it knows its width."
+    forward = BatchNorm.forward
+    if type(module).forward is not forward or "forward" in vars(module):
+        return "Its forward is its own: use nn.BatchNorm1d, 2d or 3d."
+    return None
