@@ -1,4 +1,4 @@
-"""What holds for every test: one thread, repeatable arithmetic, strict properties."""
+"""What holds for every test: one thread (or as many as asked), repeatable arithmetic."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,7 @@ hypothesis.settings.load_profile("ci" if "CI" in os.environ else "house")
 
 def pytest_configure() -> None:
     """Make arithmetic repeatable; under ./check, make sure that the installed package is tested."""
-    torch.set_num_threads(1)
+    torch.set_num_threads(int(os.environ.get("AFINA_TEST_THREADS", "1")))
     torch.use_deterministic_algorithms(mode=True)
     if "AFINA_CHECK_INSTALLED" in os.environ:
         where = Path(afina.__file__)
