@@ -1,6 +1,7 @@
 """What holds for every test: one thread (or as many as asked), repeatable arithmetic."""
 
 import os
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -17,6 +18,8 @@ hypothesis.settings.load_profile("ci" if "CI" in os.environ else "house")
 
 def pytest_configure() -> None:
     """Make arithmetic repeatable; under ./check, make sure that the installed package is tested."""
+    # A shell ignores Ctrl-C in what it starts in the background, and Python then keeps to that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(int(os.environ.get("AFINA_TEST_THREADS", "1")))
     torch.use_deterministic_algorithms(mode=True)
     if "AFINA_CHECK_INSTALLED" in os.environ:

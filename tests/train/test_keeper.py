@@ -181,7 +181,7 @@ def test_leaving_waits_and_tells_what_went_wrong(
         keeper.save(state(2), trees(2), EXTRA, None)
     keeper.save(state(2), trees(2), EXTRA, None)
     with pytest.raises(NonFiniteError) as caught, keeper:
-        raise NonFiniteError
+        raise NonFiniteError("the loss must be finite")
     assert "the last checkpoint was not saved" in caught.value.__notes__[0]
     assert "ENOSPC" in caught.value.__notes__[0]
 
@@ -189,11 +189,11 @@ def test_leaving_waits_and_tells_what_went_wrong(
 def test_best_weights_are_copied_once(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
     """As long as they are the same object their bytes are used again, and then no longer."""
     packed = []
-    from afina.train import packing
+    from afina.train.run import checkpoint_files
 
-    really_flatten = packing.flatten_state
+    really_flatten = checkpoint_files.flatten_state
     monkeypatch.setattr(
-        packing, "flatten_state", lambda tree: packed.append(tree) or really_flatten(tree)
+        checkpoint_files, "flatten_state", lambda tree: packed.append(tree) or really_flatten(tree)
     )
     best = [{"w": torch.full((2,), float(i))} for i in range(2)]
     for step, which in enumerate([0, 0, 0, 1, 0], start=1):
