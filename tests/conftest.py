@@ -1,6 +1,8 @@
 """What holds for every test: one thread, repeatable arithmetic, strict properties."""
 
 import os
+import signal
+import zlib
 from pathlib import Path
 
 import hypothesis
@@ -15,10 +17,30 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if "CI" in os.environ else "house")
 
 
+class TorchNumbers:
+    """Torch's global generator, for hypothesis to set: an example then draws the same again."""
+
+    def seed(self, number: int) -> None:
+        torch.manual_seed(number)
+
+    def getstate(self) -> torch.Tensor:
+        return torch.get_rng_state()
+
+    def setstate(self, state: torch.Tensor) -> None:
+        torch.set_rng_state(state)
+
+
+TORCH_NUMBERS = TorchNumbers()  # hypothesis itself holds it weakly
+hypothesis.register_random(TORCH_NUMBERS)
+
+
 def pytest_configure() -> None:
     """Make arithmetic repeatable; under ./check, make sure that the installed package is tested."""
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(mode=True)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # What a shell starts in the background ignores Ctrl-C, and so would what the tests start.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if "AFINA_CHECK_INSTALLED" in os.environ:
         where = Path(afina.__file__)
         if "site-packages" not in where.parts:
@@ -30,6 +52,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(600))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Start torch's global numbers by the test's name, whatever ran before it."""
+    torch.manual_seed(zlib.crc32(item.nodeid.encode()))
 
 
 @pytest.fixture(params=[0, 1, 2])

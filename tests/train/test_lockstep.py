@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 
 import pytest
 
@@ -112,9 +113,10 @@ def test_an_interrupt_ends_all() -> None:
     def call(number: int) -> None:
         if number == 1:
             signal.pthread_kill(main, signal.SIGINT)
-            # The caller's thread stops the others once it has woken up.
-            while not steps._stopped:
-                pass
+            for _ in range(60_000):  # the caller's thread stops the others once it has woken up
+                if steps._stopped:
+                    break
+                time.sleep(0.001)
         steps.meet("a", 1, total)
         reached.append("beyond")
 
