@@ -32,6 +32,7 @@ def take(*args):
     return event(*args)
 
 loop.StepEvent = take
+signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun's would cut off what the other one says
 sys.exit(run_command_line(sys.argv[2:]))
 """
 
