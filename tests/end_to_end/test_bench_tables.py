@@ -97,7 +97,7 @@ def test_scores_of_classes(bench: Any) -> None:
 
 
 def test_each_run_ends_alone(bench: Any) -> None:
-    """What raises, dies or takes too long is a failure of that run only."""
+    """What raises or dies is a failure of that run only."""
     one_run = bench("one_run")
 
     def raises() -> dict[str, Any]:
@@ -107,19 +107,28 @@ def test_each_run_ends_alone(bench: Any) -> None:
         "good": lambda: {"rmse": 1.0, "pid": os.getpid()},
         "raises": raises,
         "dies": lambda: os._exit(7),
-        "slow": lambda: time.sleep(60),
     }
     tasks = [one_run.Task(name, each) for name, each in work.items()]
 
-    figures = dict(one_run.run_apart(tasks, limit_s=3.0, jobs=2))
+    figures = dict(one_run.run_apart(tasks, limit_s=60.0, jobs=2))
 
     assert os.getpid() != figures["good"].pop("pid")
     assert {
         "good": {"rmse": 1.0},
         "raises": {"failure": "ValueError: no such luck"},
         "dies": {"failure": "the process ended with code 7"},
-        "slow": {"failure": "took longer than 3 s"},
     } == figures
+
+
+def test_a_run_that_takes_too_long_is_ended(bench: Any) -> None:
+    """Each is ended at its limit, however long it would go on, and the next has its turn."""
+    one_run = bench("one_run")
+    tasks = [one_run.Task(name, lambda: time.sleep(600)) for name in ("one", "two", "three")]
+
+    figures = dict(one_run.run_apart(tasks, limit_s=1.0, jobs=2))
+
+    assert ["one", "three", "two"] == sorted(figures)
+    assert all(one == {"failure": "took longer than 1 s"} for one in figures.values())
 
 
 def test_memory_is_what_the_fit_took(bench: Any) -> None:
@@ -137,7 +146,8 @@ def test_memory_is_what_the_fit_took(bench: Any) -> None:
 
     if math.isnan(figures["memory_mb"]):
         pytest.skip("this system does not let a process reset its peak memory")
-    assert 38 < figures["memory_mb"] < 60
+    # 40 MB, but for what the kernel, which counts pages by processor, has not added up yet.
+    assert 30 < figures["memory_mb"] < 60
 
 
 def test_peers_see_no_level_of_other_rows(bench: Any) -> None:

@@ -1,8 +1,22 @@
+import math
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from afina.nn import QuickDropout, dropout, quick_dropout
+
+# A sound draw misses a bound of six standard errors twice in a thousand million times. Which draw
+# it is differs between machines: torch takes Bernoulli numbers from MKL where it has that.
+ERRORS = 6
+
+
+def check_law(out: Tensor, p: float) -> None:
+    """Compare the share of zeros, and the mean of what was 3 everywhere, with the law's."""
+    share_error = ERRORS * math.sqrt(p * (1 - p) / len(out))
+
+    assert (out == 0).double().mean().item() == pytest.approx(p, abs=share_error)
+    assert out.mean().item() == pytest.approx(3.0, abs=3.0 * share_error / (1 - p))
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
@@ -13,8 +27,7 @@ def test_kept_values_are_scaled_up(p: float, generator: torch.Generator) -> None
     out = dropout(x, p, training=True, generator=generator)
 
     assert set(out.unique().tolist()) == {0.0, 3.0 / (1 - p)}
-    assert (out == 0).double().mean().item() == pytest.approx(p, abs=0.005)
-    assert out.mean().item() == pytest.approx(3.0, rel=0.02)
+    check_law(out, p)
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
@@ -46,22 +59,23 @@ def test_p_must_be_a_chance_below_one(p: float) -> None:
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
 def test_the_quick_one_has_the_same_law(p: float) -> None:
-    """Each value is 0 or x / (1 - p), a share p is 0, the mean stays; p to within 1/512."""
+    """Each value is 0 or x / (1 - p), a share p is 0, the mean stays; p in steps of 1/256."""
     torch.manual_seed(0)
     x = torch.full((200_003,), 3.0, dtype=torch.float64)
 
     out = quick_dropout(x, p, training=True)
 
     kept = out[out != 0]
+    share = round(256 * p) / 256
     assert len(kept.unique()) == 1
-    assert kept[0].item() == pytest.approx(3.0 / (1 - round(256 * p) / 256), rel=1e-12)
-    assert (out == 0).double().mean().item() == pytest.approx(p, abs=0.005)
-    assert out.mean().item() == pytest.approx(3.0, rel=0.02)
+    assert kept[0].item() == pytest.approx(3.0 / (1 - share), rel=1e-12)
+    check_law(out, share)
     # No place of the eight in a word, and no neighbor, is dropped more often than another.
     zero = (out[:200_000] == 0).double()
     places = zero.view(-1, 8).mean(0)
-    assert (places - p).abs().max() < 0.01
-    assert abs(((zero[1:] - p) * (zero[:-1] - p)).mean().item()) < 0.01 * p
+    assert (places - share).abs().max() < ERRORS * math.sqrt(share * (1 - share) / 25_000)
+    pairs = (zero[1:] - share) * (zero[:-1] - share)
+    assert abs(pairs.mean().item()) < ERRORS * share * (1 - share) / math.sqrt(len(pairs))
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (1,), (5, 3), (2, 3, 7)])

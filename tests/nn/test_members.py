@@ -19,7 +19,9 @@ def test_the_mean_of_probabilities(n: int, k: int, c: int, seed: int) -> None:
 
     found = mean_of_members(torch.from_numpy(scores), probabilities=True)
 
-    np.testing.assert_allclose(found.exp().numpy(), wanted, rtol=1e-12, atol=1e-300)
+    # A logarithm of size l has an error of l roundings, and its exp has that error relatively.
+    roundings = 16 * np.finfo(float).eps * (1 + np.abs(found.numpy()))
+    assert (np.abs(found.exp().numpy() - wanted) <= roundings * wanted + 1e-300).all()
     assert found.isfinite().all()
 
 
@@ -63,7 +65,7 @@ def test_signs_are_signs(generator: torch.Generator) -> None:
     part.reset_parameters(generator)
 
     assert part.scale.unique().tolist() == [-1.0, 1.0]
-    assert abs(part.scale.mean().item()) < 0.1
+    assert abs(part.scale.mean().item()) < 6 / part.scale.numel() ** 0.5  # six standard errors
 
 
 @given(sizes, sizes, sizes, sizes, st.booleans(), st.booleans(), st.integers(0, 2**31))
@@ -88,10 +90,12 @@ def test_a_layer_with_members_is_its_formula(
 
 def test_members_of_a_layer_start_alike() -> None:
     """Before training all members of a layer compute the same function."""
-    layer = MemberLinear(4, 3, 5)
-    x = torch.randn(1, 4).expand(5, 4)
+    layer = MemberLinear(4, 3, 5).double()
+    x = torch.randn(1, 4, dtype=torch.float64).expand(5, 4)
+    out = layer(x)
 
-    assert torch.equal(layer(x), layer(x)[:1].expand(5, 3))
+    # Not by the bit: a product may add up its last rows in another order than its first.
+    torch.testing.assert_close(out, out[:1].expand(5, 3), rtol=1e-12, atol=1e-12)
 
 
 @given(sizes, sizes, sizes, sizes, st.integers(0, 2**31))

@@ -18,6 +18,7 @@ Maker = Callable[..., Path]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.timeout(600),  # a browser takes seconds to start, and a minute on a busy machine
     pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (Debian: chromium)"),
 ]
 
@@ -82,7 +83,6 @@ def look(page: Path, folder: Path) -> Seen:
         [CHROMIUM, *SWITCHES, f"--user-data-dir={profile}", copy.as_uri()],
         capture_output=True,
         text=True,
-        timeout=90,
         check=True,
     )
     found = re.search(r'data-probe="([^"]*)"', done.stdout)

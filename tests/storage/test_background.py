@@ -17,7 +17,7 @@ def test_work_is_done_in_another_thread_and_waited_for() -> None:
     """`start` returns at once; `wait` returns when the work is done; `check` never waits."""
     go, done = threading.Event(), []
     work = Background()
-    work.start(lambda: done.append(go.wait()))
+    work.start(lambda: done.append(go.wait(60)))
     work.check()
     assert done == []
     go.set()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afina.errors import CheckpointError
-from afina.storage import Memory, load_tensors, pack_tensors, save_tensors
+from afina.storage import Memory, bounded_json, load_tensors, pack_tensors, save_tensors
 from afina.storage.tensors import _DTYPES, MAX_HEADER_BYTES
 
 DTYPES = list(_DTYPES.values())
@@ -145,10 +145,10 @@ def test_what_could_not_be_loaded_is_refused_when_saved() -> None:
         save_tensors({"__metadata__": torch.empty(0)})
 
 
-def million() -> bytes:
-    """Build a file of a million empty tensors."""
+def many(n: int, data: bytes = b"") -> bytes:
+    """Build a file of so many empty tensors."""
     one = json.dumps(entry("F32", [0], 0, 0))
-    return file_of(("{" + ",".join(f'"{i}":{one}' for i in range(1_000_000)) + "}").encode())
+    return file_of(("{" + ",".join(f'"{i}":{one}' for i in range(n)) + "}").encode(), data)
 
 
 HOSTILE = {
@@ -158,7 +158,7 @@ HOSTILE = {
     "torch.save": lambda: b"PK\x03\x04" + bytes(1000),
     "header beyond the file": lambda: (2**63).to_bytes(8, "little") + b"{}",
     "header of 98 MB": lambda: file_of(b" " * 98_000_000),
-    "a million tensors": million,
+    "a million tensors": lambda: many(1_000_000),
     "no JSON": lambda: file_of(b"{" * 100),
     "deep JSON": lambda: file_of(b'{"a":' * 500_000),
     "long number": lambda: file_of(b'{"a":' + b"1" * 1_000_000 + b"}"),
@@ -193,14 +193,31 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_hostile_files_are_refused_quickly(kind: str) -> None:
-    """Each raises CheckpointError naming the source, in under a second of processor time."""
+def test_hostile_files_are_refused_quickly(kind: str, honest_s: float) -> None:
+    """Each raises CheckpointError naming the source, in less than eight times honest work's time.
+
+    That work is to read a million numbers and to hash 100 MB. Seen: a hundredth of it at most.
+    """
     data = HOSTILE[kind]()
     began = time.process_time()
 
     with pytest.raises(CheckpointError, match=r"step-7/model\.safetensors must be"):
         load_tensors(data, source="step-7/model.safetensors")
-    assert time.process_time() - began < 0.9
+    assert time.process_time() - began < 8 * honest_s
+
+
+def test_the_watch_catches_a_reader_without_the_limit(
+    monkeypatch: pytest.MonkeyPatch, honest_s: float
+) -> None:
+    """Seeded fault: without limits, a fifth of a million tensors take far too long already."""
+    monkeypatch.setattr(bounded_json, "why_too_large", lambda data, **_: None)
+    monkeypatch.setattr("afina.storage.tensors.MAX_HEADER_BYTES", 10**9)
+    data = many(200_000, b"left over")
+    began = time.process_time()
+
+    with pytest.raises(CheckpointError, match="describes 0 bytes, it has 9"):
+        load_tensors(data, source="memory")
+    assert time.process_time() - began > 8 * honest_s
 
 
 def test_the_largest_header_allowed_is_read() -> None:

@@ -177,15 +177,20 @@ def hostile_manifests() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("kind", hostile_manifests())
-def test_hostile_manifests_are_refused_quickly(folder: Path, tmp_path: Path, kind: str) -> None:
-    """Each is refused in well under a second of processor time, without more memory than it has."""
+def test_hostile_manifests_are_refused_quickly(
+    folder: Path, tmp_path: Path, kind: str, honest_s: float
+) -> None:
+    """Each is refused in less than eight times the time of a million numbers and 100 MB.
+
+    Seen: half of that time at most; a manifest of a million files would take fifty times it.
+    """
     (tmp_path / "secret").touch()
     (folder / MANIFEST).write_bytes(hostile_manifests()[kind])
     began = time.process_time()
 
     with pytest.raises(CheckpointError):
         verify_folder(folder)
-    assert time.process_time() - began < 0.9
+    assert time.process_time() - began < 8 * honest_s
 
 
 def test_a_huge_sparse_file_is_refused_by_its_size(folder: Path) -> None:

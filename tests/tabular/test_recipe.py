@@ -65,7 +65,9 @@ def test_a_fit_keeps_its_promises(tables, tmp_path, name, target):
 
     assert digest(runs[0].run) == digest(runs[1].run)
     for row in range(0, 120, 17):
-        np.testing.assert_allclose(answer(rows.slice(row, 1))[0], answers[row], rtol=1e-11)
+        # To what all answers span: one near 0 has been added up from larger numbers.
+        close = 1e-11 * np.ptp(answers)
+        np.testing.assert_allclose(answer(rows.slice(row, 1))[0], answers[row], rtol=0, atol=close)
     if target == "kind":
         np.testing.assert_allclose(answers.sum(axis=1), 1, rtol=1e-12)
     val = read_split((runs[0].run / "split.json").read_bytes(), "split.json")[1]

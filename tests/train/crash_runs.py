@@ -4,7 +4,8 @@ Run by `test_resume.py` (hundreds of kills) and `bench/kills.py` (thousands): to
 and every run is a forked child, so that a kill costs milliseconds. `python crash_runs.py FOLDER
 VARIANT MODE COUNT SEED` prints one JSON line a finished run: how often it was killed, and its sha256.
 
-Modes: `random` and `term` (COUNT times SIGKILL or SIGTERM after random times, up to eight in a run), `step`
+Modes: `random` and `term` (SIGKILL or SIGTERM after random times, up to eight in a run, COUNT times and
+on until a sixth of COUNT found a checkpoint to go on from, however fast the machine is), `step`
 (SIGKILL after a random optimizer step), `eval` (SIGKILL while the validation rows are evaluated),
 `syscall` (SIGKILL before or after the n-th file operation of the run, for every n up to COUNT).
 """
@@ -294,14 +295,15 @@ def main(folder: Path, variant: str, mode: str, count: int, seed: int) -> None:
     start = time.monotonic()
     tell(kills=0, sha256=finish(folder / "whole", variant))
     longest_s = 1.1 * (time.monotonic() - start)
-    while count > 0:
+    n_to_find = count // 6 if mode in ("random", "term") else 0
+    while count > 0 or n_to_find > 0:
         shutil.rmtree(run, ignore_errors=True)
         if mode in ("random", "term"):
             signum = signal.SIGTERM if mode == "term" else signal.SIGKILL
             steps: list[str | None] = []
             struck = True
             left = []
-            while struck and len(steps) < min(count, 8):
+            while struck and len(steps) < (min(count, 8) if count > 0 else 8):
                 pid, struck = strike(run, variant, signum, longest_s / 2, rng)
                 left.append(pid)
                 if struck:
@@ -313,6 +315,7 @@ def main(folder: Path, variant: str, mode: str, count: int, seed: int) -> None:
             elif not any(steps):  # no checkpoint yet: it got slower
                 longest_s *= 2
             count -= len(steps)
+            n_to_find -= sum(step is not None for step in steps)
             tell(kills=len(steps), steps=steps, sha256=finish(run, variant))
             for pid in left:
                 end_group(pid)

@@ -322,10 +322,11 @@ def check_started_alike(processes: Processes) -> None:
 
 def check_lost_peer(processes: Processes) -> None:
     """A killed process is named as such to those that are left, with the advice given."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun's, to those that are left
+    processes.agree([0])  # nobody is killed before all are deaf to it
     if processes.rank == processes.n_processes - 1:
         os.kill(os.getpid(), signal.SIGKILL)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun's, to those that are left
-    time.sleep(0.2)
+    time.sleep(0.2)  # so that it is mostly gone already; it need not be
     try:
         with naming_lost_peers("Resume it."):
             for _ in range(3):

@@ -257,8 +257,9 @@ def snapshot_of(folder: Path) -> set[tuple[str, int]]:
 
 
 def test_every_hostile_checkpoint_is_refused(tmp_path: Path) -> None:
-    """CheckpointError naming the path, in 2 s of processor time and twice the size and 64 MB.
+    """CheckpointError naming the path, in bounded processor time and twice the size and 64 MB.
 
+    The time is bounded by that of honest work on the same machine, see `hostile_reader.py`.
     The audit hook sees no unpickling, no code, no import, no process and no file written; what is
     on disk afterwards is what was there before.
     """

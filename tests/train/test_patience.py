@@ -37,7 +37,7 @@ def adder(**settings):
         batch_size=576,
         eval_every=10,
         patience=15,
-        max_epochs=2500,
+        max_epochs=8000,  # it takes 1,300 to 2,000, as rounding will have it
         scores=accuracy,
         **settings,
     )

@@ -162,14 +162,14 @@ def test_prediction_never_runs_in_train_mode() -> None:
     """With heavy dropout and batch norm, predictions repeat and rows do not see each other."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.9), nn.Linear(8, 1))
-    trainer = Trainer(model, loss=nn.MSELoss(), max_epochs=2)
-    trainer.fit(rows())
-    x = rows(30, 2)[0]
+    trainer = Trainer(model.double(), loss=nn.MSELoss(), max_epochs=2)
+    trainer.fit(tuple(part.double() for part in rows()))
+    x = rows(30, 2)[0].double()
     whole = trainer.predict(x)
 
     assert torch.equal(whole, trainer.predict(x))
     for i in range(30):
-        torch.testing.assert_close(trainer.predict(x[i : i + 1])[0], whole[i], atol=1e-6, rtol=0)
+        torch.testing.assert_close(trainer.predict(x[i : i + 1])[0], whole[i], atol=1e-12, rtol=0)
     assert model.training
 
 

@@ -32,7 +32,7 @@ def test_classes(n: int, k: int, c: int, smoothing: float, seed: int) -> None:
 
     assert weights is None
     np.testing.assert_allclose(values.numpy(), each.mean(axis=1), rtol=1e-12, atol=1e-14)
-    assert (float(mean), weight) == (pytest.approx(each.mean(), abs=1e-14), n)
+    assert (float(mean), weight) == (pytest.approx(each.mean(), rel=1e-12, abs=1e-14), n)
 
 
 @given(sizes, sizes, st.integers(0, 2**31))

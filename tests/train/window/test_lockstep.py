@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 
 import pytest
 
@@ -111,10 +112,12 @@ def test_an_interrupt_ends_all() -> None:
 
     def call(number: int) -> None:
         if number == 1:
-            signal.pthread_kill(main, signal.SIGINT)
-            # The caller's thread stops the others once it has woken up.
-            while not steps._stopped:
-                pass
+            for n_ms in range(60_000):  # the caller's thread stops the others once it has woken up
+                if steps._stopped:
+                    break
+                if n_ms % 5000 == 0:  # one that comes right before it falls asleep wakes nobody
+                    signal.pthread_kill(main, signal.SIGINT)
+                time.sleep(0.001)
         steps.meet("a", 1, total)
         reached.append("beyond")
 
