@@ -29,7 +29,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Return slow tests ten minutes instead of two; a busy machine makes them slower still."""
+    """Allow slow tests ten minutes instead of two; a busy machine makes them slower still."""
     for item in items:
         if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(600))
@@ -43,11 +43,11 @@ def seed(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture
 def rng() -> np.random.Generator:
-    """Return random numbers that are the same in every run."""
+    """Return a generator of numbers that are the same in every run."""
     return np.random.default_rng(20261123)
 
 
 @pytest.fixture
 def generator() -> torch.Generator:
-    """Return torch's random numbers, the same in every run."""
+    """Return a torch generator whose numbers are the same in every run."""
     return torch.Generator().manual_seed(20261123)

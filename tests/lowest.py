@@ -18,14 +18,14 @@ LOWER_BOUND = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(?:\[[^]]*\])?\s*>=\s*(?P<ve
 
 
 def lowest_versions(project: str, extras: tuple[str, ...] = ("test",)) -> list[str]:
-    """Return one pip constraint for each requirement with a lower bound, in order.
+    r"""Return one pip constraint for each requirement with a lower bound, in order.
 
     Args:
         project: the text of a pyproject.toml.
         extras: optional dependencies to include.
 
     Example:
-        >>> lowest_versions('[project]\\ndependencies = ["numpy>=2.0,<3", "torch"]')
+        >>> lowest_versions('[project]\ndependencies = ["numpy>=2.0,<3", "torch"]')
         ['numpy==2.0']
     """
     metadata = tomllib.loads(project)["project"]
