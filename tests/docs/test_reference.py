@@ -11,6 +11,7 @@ import pytest
 import afina
 
 DOCS = Path(__file__).parents[2] / "docs"
+BENCH = DOCS.parent / "bench"
 
 
 def load_pages() -> dict[str, Callable[[], str]]:
@@ -64,7 +65,7 @@ def test_links_lead_somewhere() -> None:
     """Every link from a page to a file of the project finds it."""
     dead = [
         f"{page.relative_to(DOCS.parent)}: {link}"
-        for page in [*DOCS.parent.glob("*.md"), *DOCS.rglob("*.md")]
+        for page in [*DOCS.parent.glob("*.md"), *DOCS.rglob("*.md"), *BENCH.glob("*.md")]
         for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8"))
         if "://" not in link and not (page.parent / link).exists()
     ]
