@@ -4,6 +4,7 @@ import importlib.util
 import inspect
 import re
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,8 @@ def load_pages() -> dict[str, Callable[[], str]]:
 @pytest.mark.parametrize("name", ["cli.md", "python.md", "settings.md"])
 def test_reference_is_up_to_date(name: str) -> None:
     """Each page of docs/reference is what `python docs/generate_reference.py` writes."""
+    if name == "cli.md" and tuple(map(int, version("typer").split(".")[:2])) < (0, 29):
+        pytest.skip("the page shows typer's help as it is since 0.29")
     expected = load_pages()[name]()
 
     assert expected == (DOCS / "reference" / name).read_text(encoding="utf-8")
