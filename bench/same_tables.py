@@ -170,8 +170,8 @@ def made_table(name: str, folder: Path) -> Parts:
     paths = [folder / f"{part}.{fit.ending}" for part in ("fit", "val", "new")]
     for frame, path in zip(rows_of(fit, name), paths, strict=True):
         write_table(frame, path)
-    asked = [str(paths[0]), "--target", fit.target, *fit.options.split()]
-    asked += ["--val", str(paths[1])] if fit.with_val else []
+    arguments = [str(paths[0]), "--target", fit.target, *fit.options.split()]
+    arguments += ["--val", str(paths[1])] if fit.with_val else []
     return fit_and_predict(folder, paths[2], *arguments)
 
 

@@ -1,4 +1,4 @@
-"""The reference is what the code says."""
+"""The reference agrees with the code."""
 
 import importlib.util
 import inspect
@@ -65,7 +65,7 @@ def test_pages_are_linked() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    """Every link from a page to a file of the project finds it."""
+    """Every link from a page to a file of the project leads to a file."""
     dead = [
         f"{page.relative_to(DOCS.parent)}: {link}"
         for page in [*DOCS.parent.glob("*.md"), *DOCS.rglob("*.md"), *BENCH.glob("*.md")]
