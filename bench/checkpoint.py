@@ -1,12 +1,12 @@
-"""Time a checkpoint of 10 million float32 parameters with AdamW state beside torch.save.
+"""Time a checkpoint of 10 million float32 parameters with AdamW state, and compare with torch.save.
 
-What is saved is the same for all: an MLP of 10.0 million parameters and the moments of AdamW,
-120 MB. Each contender saves once a round, in turn; the median over rounds is printed, and the
-median over rounds of the ratio to `torch.save` and fsync in the same round.
+Every contender saves the same: an MLP of 10.0 million parameters and AdamW's moments, 120 MB. Each
+saves once per round. Printed are the median over rounds, and the median over rounds of the ratio to
+`torch.save` and fsync in the same round.
 
 *durable* is the time from the call until the bytes have reached the disk under their name; *pause*
-is how long the caller waits. Then a training loop of a fixed number of steps runs in turn without a
-save, with afina's, and with `torch.save`; what it takes longer, in steps, is what a save costs it.
+is how long the caller waits. Then a training loop of a fixed number of steps runs without a save,
+with afina's, and with `torch.save`. The extra time, in steps, is what a save costs the loop.
 
     python bench/checkpoint.py [--rounds 9] [--folder DIR] [--json FILE]
 """
@@ -39,7 +39,7 @@ Row = dict[str, float]
 
 
 class Run:
-    """A network in training: what a save finds."""
+    """A network in training, to be saved."""
 
     def __init__(self) -> None:
         torch.manual_seed(0)
@@ -71,13 +71,13 @@ class Afina:
         self.keeper = Keeper(folder, CheckpointPlan(keep_last=1), higher_is_better=False)
 
     def save(self, number: int) -> None:
-        """Return as soon as training may go on."""
+        """Return as soon as training can continue."""
         state = TrainState(Stopping(False, None, 0.0), step=number)
         extra = {"position": None, "metrics_bytes": 0, "conditions": {}, "settings": {}}
         self.keeper.save(state, self.run.trees(), extra, None)
 
     def wait(self) -> None:
-        """Return when it is durable."""
+        """Return when the checkpoint is durable."""
         self.keeper.wait()
 
 
@@ -89,7 +89,7 @@ class Torch:
         folder.mkdir()
 
     def save(self, number: int) -> None:
-        """Return when it is written."""
+        """Return when the file is written."""
         with (self.folder / f"{number}.pt").open("wb") as file:
             torch.save(self.run.trees(), file)
             if self.sync:
@@ -98,7 +98,7 @@ class Torch:
         (self.folder / f"{number - 1}.pt").unlink(missing_ok=True)
 
     def wait(self) -> None:
-        """Do nothing: `save` has waited."""
+        """Do nothing: `save` has waited already."""
 
 
 Contenders = dict[str, Afina | Torch]
@@ -106,7 +106,7 @@ BASE = "torch.save + fsync"
 
 
 def time_saves(contenders: Contenders, n_rounds: int) -> dict[str, list[Row]]:
-    """Save in turn, round after round; the first round only warms up, and is told apart."""
+    """Let every contender save once per round; the first round warms up and is reported separately."""
     times: dict[str, list[Row]] = {name: [] for name in contenders}
     for number in range(n_rounds + 1):
         for name, contender in contenders.items():
@@ -120,7 +120,7 @@ def time_saves(contenders: Contenders, n_rounds: int) -> dict[str, list[Row]]:
 
 
 def time_loops(run: Run, contenders: Contenders, n_rounds: int) -> dict[str, list[float]]:
-    """Time a loop with a save after a quarter of its steps, or without; give seconds per loop."""
+    """Time a loop with a save after a quarter of its steps, or without one; return seconds per loop."""
     times: dict[str, list[float]] = {"no save": [], **{name: [] for name in contenders}}
     for number in range(100, 101 + n_rounds):
         for name, seconds in times.items():
@@ -138,7 +138,7 @@ def time_loops(run: Run, contenders: Contenders, n_rounds: int) -> dict[str, lis
 
 
 def sha256_seconds(run: Run, n_rounds: int) -> float:
-    """Time the hash of as many bytes as a checkpoint has."""
+    """Return the seconds it takes to hash as many bytes as a checkpoint has."""
     data = bytes(12 * sum(p.numel() for p in run.model.parameters()))
     seconds = []
     for _ in range(n_rounds):
@@ -149,7 +149,7 @@ def sha256_seconds(run: Run, n_rounds: int) -> float:
 
 
 def report(saves: dict[str, list[Row]], loops: dict[str, list[float]], sha_s: float) -> list[Any]:
-    """Print a table; give its rows."""
+    """Print a table and return its rows."""
     step_s = statistics.median(loops["no save"]) / N_STEPS
     rows: list[Any] = []
     for name, times in saves.items():
@@ -182,7 +182,9 @@ def report(saves: dict[str, list[Row]], loops: dict[str, list[float]], sha_s: fl
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--folder", type=Path, help="where to write; the temporary folder")
+    parser.add_argument(
+        "--folder", type=Path, help="where to write; by default, the temporary folder"
+    )
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""sha256 digests of what a run comes to: by part, and by item within a part."""
+"""sha256 digests of the results of a run, by part and by item within a part."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ FIELDS = (
     "best_step",
     "best_epoch",
 )
-"""What the records of a run hold, whatever class they are of; a checkpoint's path is left out."""
+"""The fields of the records of a run, of any class; the path of a checkpoint is not compared."""
 
 
 def digest_bytes(data: bytes) -> str:
@@ -36,12 +36,12 @@ def digest_bytes(data: bytes) -> str:
 
 
 def digest_json(content: Any) -> str:
-    """Digest plain values; a float counts by the text that reads back equal."""
+    """Digest plain values; a float by the text from which the same float is read."""
     return digest_bytes(json.dumps(content, sort_keys=True).encode())
 
 
 def digest_array(array: NDArray[Any]) -> str:
-    """Digest kind, shape and bytes; text and objects by their values."""
+    """Digest type, shape and bytes; text and objects by value."""
     if array.dtype.kind in "OUT":
         return digest_json([str(array.shape), *map(str, array.ravel())])
     head = f"{array.dtype} {array.shape} ".encode()
@@ -49,12 +49,12 @@ def digest_array(array: NDArray[Any]) -> str:
 
 
 def digest_tensors(tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    """Digest each tensor by name: kind, shape and bytes."""
+    """Digest each tensor by name: type, shape and bytes."""
     return {name: _digest_tensor(tensor.detach()) for name, tensor in tensors.items()}
 
 
 def records(events: Iterable[Any]) -> list[dict[str, Any]]:
-    """Give what the records of a run say, as plain values."""
+    """Return the contents of the records of a run as plain values."""
     return [_record(event) for event in events]
 
 

@@ -1,19 +1,19 @@
-"""Show what `patience_extends_while="grokking"` is worth, on addition modulo 97.
+"""Measure what `patience_extends_while="grokking"` is worth on addition modulo 97.
 
-The net sees two numbers and tells their sum modulo 97; 40 % of the 9,409 pairs are training rows.
-It learns them by heart within 1,000 steps and finds the rule many thousand steps later. Each case
-is run over several seeds with plain patience, and with patience that is extended:
+The network sees two numbers and predicts their sum modulo 97; 40 % of the 9,409 pairs are training
+rows. It memorizes them within 1,000 steps and finds the rule many thousand steps later. Each case runs
+over several seeds, with plain and with extended patience:
 
 - rule: embeddings, one hidden ReLU layer, initial weights four times as large as torch's;
-- normed: the same with a LayerNorm before the head, so that the scale of the outputs is followed;
-- random, random_normed: the same nets on labels drawn at random, where nothing can be found;
-- undecayed: the rule's net without weight decay.
+- normed: the same with a LayerNorm before the head, so that the scale of the outputs is the signal;
+- random, random_normed: the same networks on random labels, where there is no rule to find;
+- undecayed: the network of `rule` without weight decay.
 
 A run with extended patience ends where the trainer stops it, or at 99 % validation accuracy.
 
     python bench/grokking.py [--seeds 5] [--quick] [--json FILE] [--replay] [--plot FILE]
 
-All takes about half an hour on one core; `--quick`, one seed of two cases, about three minutes.
+The whole takes about half an hour on one core; `--quick`, one seed of two cases, about three minutes.
 """
 
 import argparse
@@ -44,7 +44,7 @@ Data = tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Case:
-    """What is learned, by what net, and how."""
+    """The task, the network and the training settings of a case."""
 
     lr: float = 3e-3
     weight_decay: float = 0.3
@@ -78,7 +78,7 @@ LINES = [
 
 
 class Adder(nn.Module):
-    """Embed two numbers, one hidden layer, a logit for each possible sum."""
+    """Embeddings of two numbers, one hidden layer, a logit for each possible sum."""
 
     def __init__(self, case: Case) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class Adder(nn.Module):
 
 @dataclass
 class Run:
-    """What came of a run; the lists have one entry an evaluation."""
+    """The outcome of a run; the lists have one entry per evaluation."""
 
     case: str
     seed: int
@@ -137,8 +137,8 @@ def accuracy(outputs: Tensor, targets: Tensor, _weights: Any) -> dict[str, float
 
 
 def run(name: str, seed: int, *, extended: bool, enough: float) -> Run:
-    """Train once, and note at every evaluation what there is to see."""
-    case, found = CASES[name], Run(name, seed, extended)
+    """Train once and record the figures of every evaluation."""
+    case, record = CASES[name], Run(name, seed, extended)
     train, val = make_data(case, seed)
     torch.manual_seed(seed)
     net = Adder(case)
@@ -150,15 +150,15 @@ def run(name: str, seed: int, *, extended: bool, enough: float) -> Run:
             last_loss = event.loss
         if not isinstance(event, EvalEvent):
             return None
-        found.step.append(event.step)
-        found.train_loss.append(last_loss)
-        found.train_accuracy.append(trainer.evaluate(train)["accuracy"])
-        found.val_loss.append(event.metrics["val/loss"])
-        found.val_accuracy.append(event.metrics["val/accuracy"])
+        record.step.append(event.step)
+        record.train_loss.append(last_loss)
+        record.train_accuracy.append(trainer.evaluate(train)["accuracy"])
+        record.val_loss.append(event.metrics["val/loss"])
+        record.val_accuracy.append(event.metrics["val/accuracy"])
         decayed = [p for p in net.parameters() if p.ndim > 1]
-        found.weight_norm.append(weight_norm(decayed))
-        found.output_scale.append(output_scale(trainer.predict(val[0])))
-        return "it generalizes" if found.val_accuracy[-1] >= enough else None
+        record.weight_norm.append(weight_norm(decayed))
+        record.output_scale.append(output_scale(trainer.predict(val[0])))
+        return "it generalizes" if record.val_accuracy[-1] >= enough else None
 
     trainer = afina.Trainer(
         net,
@@ -178,13 +178,13 @@ def run(name: str, seed: int, *, extended: bool, enough: float) -> Run:
         observers=[look],
     )
     start = time.perf_counter()
-    found.why = trainer.fit(train, val).stop.why
-    found.seconds = time.perf_counter() - start
-    return found
+    record.why = trainer.fit(train, val).stop.why
+    record.seconds = time.perf_counter() - start
+    return record
 
 
 def show(runs: list[Run]) -> None:
-    """Print a line a pair of runs: the same case and seed, with plain and extended patience."""
+    """Print one line per case and seed, with plain and with extended patience."""
     print(
         "| case | seed | plain: steps | accuracy | extended: steps | accuracy | 95 % at | seconds |"
     )
@@ -198,7 +198,7 @@ def show(runs: list[Run]) -> None:
 
 
 def end_under(one: Run, patience: int, *, norm_for_all: bool) -> int | None:
-    """Feed a run's evaluations to another rule; give the step it ends at, none if it goes on."""
+    """Apply another rule to a run's evaluations; return the step at which it stops, or None."""
     of_outputs = CASES[one.case].normed and not norm_for_all
     scales = one.output_scale if of_outputs else one.weight_norm
     decays = CASES[one.case].weight_decay > 0
@@ -213,10 +213,10 @@ def end_under(one: Run, patience: int, *, norm_for_all: bool) -> int | None:
 
 
 def replay(runs: list[Run]) -> None:
-    """Say where other rules would have ended the extended runs (`-`: not before they did end)."""
+    """Print where other rules would have ended the extended runs (`-`: not before their end)."""
     kept = stopping.LEAST_FALL, stopping.STILL_FITTING
     variants = {
-        "as it is": (*kept, PATIENCE, False),
+        "the rule of afina": (*kept, PATIENCE, False),
         "no wait for the training loss": (kept[0], 1.0, PATIENCE, False),
         "fall of 0.5 % a patience": (0.005, kept[1], PATIENCE, False),
         "fall of 2 % a patience": (0.02, kept[1], PATIENCE, False),
@@ -233,7 +233,7 @@ def replay(runs: list[Run]) -> None:
 
 
 def rows_of(one: Run, plain_end: int) -> list[dict[str, Any]]:
-    """Lay out a run for the plot: a row a point, and a row a vertical line."""
+    """Return a run for the plot: one row per point, and one per vertical line."""
     scale = ("scale of the outputs", one.output_scale)
     if not CASES[one.case].normed:
         scale = ("norm of the weights", one.weight_norm)
@@ -252,7 +252,7 @@ def rows_of(one: Run, plain_end: int) -> list[dict[str, Any]]:
 
 
 def draw(runs: list[Run], path: Path) -> None:
-    """Draw the first seed of each case that was extended: what happened, and where it ended."""
+    """Plot the first seed of each extended case: what happened, and where it ended."""
     pairs = zip(runs[::2], runs[1::2], strict=True)
     shown = [(a, b) for a, b in pairs if b.seed == 0 and b.step[-1] > a.step[-1]]
     panels = []
@@ -284,8 +284,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one seed of two cases")
     parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES))
     parser.add_argument("--whole", action="store_true", help="do not end at 99 % accuracy")
-    parser.add_argument("--json", type=Path, help="keep the runs here")
-    parser.add_argument("--read", type=Path, help="show runs that were kept; train nothing")
+    parser.add_argument("--json", type=Path, help="save the runs in this file")
+    parser.add_argument("--read", type=Path, help="show the runs of such a file; train nothing")
     parser.add_argument("--replay", action="store_true", help="compare with other rules")
     parser.add_argument("--plot", type=Path, help="draw the first seeds, as SVG")
     args = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Print the std of the activations by depth, for 30-layer nets under `auto` and other schemes.
+"""Print the standard deviation of activations by depth, in 30-layer networks by scheme.
 
 python bench/init_depth.py
 """
@@ -16,22 +16,22 @@ SHOWN = (1, 2, 5, 10, 20, 30)
 
 @torch.no_grad()
 def stds(activation: str, scheme: str, seed: int, *, residual: bool) -> list[float]:
-    """Measure the std behind each block on unit-normal rows."""
+    """Return the standard deviation after each block, on unit-normal rows."""
     generator = torch.Generator().manual_seed(seed)
     widths = [D_BLOCK] * (DEPTH + 1)
     blocks = [Block(a, b, activation=activation, residual=residual) for a, b in pairwise(widths)]
     net = nn.Sequential(*blocks, nn.Linear(D_BLOCK, 1))
     initialize_(net, scheme, generator=generator)
     x = torch.randn(512, D_BLOCK, generator=generator)
-    found = []
+    deviations = []
     for block in blocks:
         x = block(x)
-        found.append(x.std().item())
-    return found
+        deviations.append(x.std().item())
+    return deviations
 
 
 def main() -> None:
-    """Print a line a net: the std at some depths (median of the seeds) and its whole range."""
+    """Print one line per network: the median over seeds at some depths, and the whole range."""
     depths = "".join(f"{depth:>9}" for depth in SHOWN)
     print(f"{'activation':12}{'scheme':16}{'form':10}{depths}   smallest to largest")
     forms = [(False, ("auto", "kaiming_normal", "torch")), (True, ("auto", "kaiming_normal"))]

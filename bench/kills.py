@@ -1,9 +1,9 @@
 """Kill training runs at random times, resume them, and count the bits that differ.
 
-Every run is resumed after each of up to eight SIGKILLs until it ends; what counts is the sha256 of
-its final weights and of metrics.jsonl, beside those of the run nobody killed. The kinds of run are
-those of tests/train/crash_runs.py: averaging, half precision, halved micro-batches, exact batch
-normalization, recomputed activations, worker processes, streams with a state.
+Every run is resumed after each of up to eight SIGKILLs until it ends. The sha256 of its final weights
+and of metrics.jsonl is compared with that of an undisturbed run. The kinds of run are those of
+tests/train/crash_runs.py: averaging, half precision, halved micro-batches, exact batch normalization,
+recomputed activations, worker processes, streams with a state.
 
     python bench/kills.py [--kills 3000] [--seed 0] [--json FILE]
 """
@@ -40,13 +40,13 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     rows = []
     print(
         f"{'kind':<10} {'kills':>6} {'from a checkpoint':>18} {'runs':>5} {'different':>9} {'s':>5}"
     )
     for variant, share in SHARES.items():
-        row = strike(variant, max(8, round(asked.kills * share)), asked.seed)
+        row = strike(variant, max(8, round(args.kills * share)), args.seed)
         rows.append(row)
         print("{kind:<10} {kills:>6} {found:>18} {runs:>5} {different:>9} {s:>5.0f}".format(**row))
     total = {key: sum(row[key] for row in rows) for key in ("kills", "found", "runs", "different")}
@@ -55,19 +55,19 @@ def main() -> None:
             **total
         )
     )
-    if asked.json:
-        asked.json.write_text(json.dumps({"rows": rows, "total": total}, indent=1) + "\n")
+    if args.json:
+        args.json.write_text(json.dumps({"rows": rows, "total": total}, indent=1) + "\n")
     sys.exit(1 if total["different"] else 0)
 
 
 def strike(variant: str, kills: int, seed: int) -> dict:
-    """Kill runs of one kind; count."""
+    """Kill runs of one kind and count."""
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             [sys.executable, str(SCRIPT), folder, variant, "random", str(kills), str(seed)],
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # workers of killed loaders complain
+            stderr=subprocess.DEVNULL,  # workers of killed loaders print errors
             env=os.environ | {"OMP_NUM_THREADS": "1"},
             check=True,
         )

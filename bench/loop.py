@@ -1,22 +1,21 @@
-"""Time `afina.Trainer` beside a hand-written loop and other trainers, as ratios in one run.
+"""Time `afina.Trainer`, a hand-written loop and other trainers, as ratios in one run.
 
-The work is the same for all: 20,000 x 20 float32 rows in memory, two classes, an MLP 20-64-64-2
-with ReLU from the same initial weights, cross entropy, fused AdamW (lr 1e-3, no decay), batch 256,
-a new random order every epoch, the partial last batch included, one thread, no validation. Each
-contender is run for some epochs in turn, round after round; a round's figure is the whole call
-divided by its epochs (so set-up counts), and what is printed is the median over rounds of the
-ratio to the hand-written loop of the same round.
+The work is the same for all: 20,000 float32 rows of 20 columns in memory, two classes, an MLP
+20-64-64-2 with ReLU and the same initial weights, cross entropy, fused AdamW (lr 1e-3, no decay),
+batch size 256, a new random order every epoch, the partial last batch included, one thread, no
+validation. Every contender runs for some epochs per round. Its figure is the time of the whole call
+divided by the number of epochs (so set-up counts); printed is the median over rounds of the ratio to
+the hand-written loop of the same round.
 
-The contenders that compile run one epoch more, in which they do it: it is left out of their time
-per epoch, and what it took beyond an epoch is printed as their compile seconds, first with an empty
-compiler cache (imports included), then again in the same process; and after how many steps that is
-earned back.
+The contenders that compile run one more epoch, in which they compile. It is not part of their time
+per epoch; its extra time is printed as compile seconds, first with an empty compiler cache (imports
+included), then again in the same process, with the number of steps after which it pays off.
 
     pip install '.[bench]'
     python bench/loop.py [--rounds 9] [--epochs 10] [--only NAME ...] [--cpu-time] [--json FILE]
 
-`--cpu-time` counts the process's CPU seconds instead of the clock's: on a machine that is busy with
-other work the ratios then spread less.
+`--cpu-time` measures the process's CPU time instead of wall-clock time: on a machine that is busy with
+other work, the ratios then vary less.
 """
 
 import argparse
@@ -41,11 +40,11 @@ N_STEPS = -(-N_ROWS // BATCH)
 
 Clocks = tuple[float, float]
 Contender = Callable[[nn.Module, Tensor, Tensor, int], Clocks | None]
-"""`(model, x, y, epochs) -> now() at the end of an extra first epoch`, none where there is none."""
+"""`(model, x, y, epochs) -> now() at the end of an extra first epoch`, or None without one."""
 
 
 def now() -> Clocks:
-    """Read the clock and the CPU time of this process, which knows nothing of compilers it runs."""
+    """Return wall-clock and CPU time of this process, without the compilers it starts."""
     return time.perf_counter(), time.process_time()
 
 
@@ -116,7 +115,7 @@ def afina_compiled(model: nn.Module, x: Tensor, y: Tensor, epochs: int) -> Clock
 
 
 def hand_compiled(model: nn.Module, x: Tensor, y: Tensor, epochs: int) -> Clocks:
-    """The hand-written loop around `torch.compile(model)`, as the documentation has it."""
+    """The hand-written loop around `torch.compile(model)`, as its documentation shows it."""
     torch.compiler.reset()
     compiled = torch.compile(model)
     hand_written(compiled, x, y, 1)
@@ -126,7 +125,7 @@ def hand_compiled(model: nn.Module, x: Tensor, y: Tensor, epochs: int) -> Clocks
 
 
 def data_loader(model: nn.Module, x: Tensor, y: Tensor, epochs: int) -> None:
-    """The loop of the tutorials."""
+    """The loop of torch's tutorials."""
     from torch.utils.data import DataLoader, TensorDataset
 
     loader = DataLoader(TensorDataset(x, y), batch_size=BATCH, shuffle=True)
@@ -196,7 +195,7 @@ CONTENDERS: dict[str, Contender] = {
 def race(
     chosen: dict[str, Contender], rounds: int, epochs: int, *, cpu_time: bool
 ) -> list[dict[str, object]]:
-    """Run the contenders in turn; give each one's figures, the hand-written loop's first."""
+    """Run the contenders in alternation and return their figures, the hand-written loop first."""
     x, y = make_data()
     model = make_model()
     seconds: dict[str, list[float]] = {name: [] for name in chosen}
@@ -251,7 +250,7 @@ def show(rows: list[dict[str, object]]) -> None:
             earned = "never" if steps is None else f"after {steps:,} steps"
             print(
                 f"{row['contender']}: compile {row['compile_seconds_first']:.1f} s at first, "
-                f"{row['compile_seconds_again']:.2f} s again; earned back {earned}"
+                f"{row['compile_seconds_again']:.2f} s again; pays off {earned}"
             )
 
 
@@ -259,8 +258,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--only", nargs="*", help="contenders beside the hand-written loop")
-    parser.add_argument("--cpu-time", action="store_true", help="count CPU seconds")
+    parser.add_argument("--only", nargs="*", help="contenders besides the hand-written loop")
+    parser.add_argument("--cpu-time", action="store_true", help="measure CPU time")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)

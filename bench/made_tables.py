@@ -1,4 +1,4 @@
-"""Nine small tables made from seeds, with every kind of cell that afina reads."""
+"""Nine small synthetic tables, with every kind of cell that afina reads."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ Floats = NDArray[np.float64]
 
 
 def with_gaps(rng: Generator, values: Any, share: float) -> pd.Series:
-    """Leave out a share of the cells; whole numbers stay whole."""
+    """Remove a share of the cells; whole numbers stay whole."""
     column = pd.Series(values).convert_dtypes(convert_floating=False)
     return column.mask(rng.random(len(column)) < share)
 
 
 def levels(rng: Generator, name: str, n_levels: int, n: int) -> tuple[NDArray[Any], Floats]:
-    """Draw levels of a category, common and rare ones, and what each is worth."""
+    """Draw frequent and rare levels of a category, and the effect of each."""
     shares = 1.0 / np.arange(1, n_levels + 1)
     codes = rng.choice(n_levels, n, p=shares / shares.sum())
     names = np.array([f"{name} {code}" for code in range(n_levels)], dtype=object)
@@ -25,7 +25,7 @@ def levels(rng: Generator, name: str, n_levels: int, n: int) -> tuple[NDArray[An
 
 
 def dates(rng: Generator, n: int, form: str) -> NDArray[Any]:
-    """Draw days of ten years, written in a form of `strftime`."""
+    """Draw days of ten years, in a format of `strftime`."""
     days = pd.Timestamp("2012-01-01") + pd.to_timedelta(rng.integers(0, 3652, n), unit="D")
     return days.strftime(form).to_numpy(dtype=object)
 
@@ -101,7 +101,7 @@ def visits(rng: Generator, n: int) -> pd.DataFrame:
 
 
 def sales(rng: Generator, n: int) -> pd.DataFrame:
-    """A number that drifts with time, one row a day and shop."""
+    """A number that drifts with time, one row per day and shop."""
     day = pd.Timestamp("2019-03-01") + pd.to_timedelta(np.arange(n) // 2, unit="D")
     shop, worth = levels(rng, "shop", 6, n)
     price = rng.uniform(1.0, 9.0, n).round(2)
@@ -130,7 +130,7 @@ def patients(rng: Generator, n: int) -> pd.DataFrame:
 
 
 def grades(rng: Generator, n: int) -> pd.DataFrame:
-    """Three classes of unequal size, from schools that the rows are grouped by."""
+    """Three classes of unequal size, with rows grouped by school."""
     school = rng.integers(0, 30, n)
     x = rng.normal(size=(n, 3)).round(3)
     subject, worth = levels(rng, "subject", 8, n)
@@ -148,7 +148,7 @@ def grades(rng: Generator, n: int) -> pd.DataFrame:
 
 
 def sensors(rng: Generator, n: int) -> pd.DataFrame:
-    """A number from typed columns: moments, booleans, categories, gaps, a constant."""
+    """A number from typed columns: times, booleans, categories, missing cells, a constant."""
     moment = pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 90 * 86400, n), unit="s")
     x = rng.normal(size=(n, 3)).astype(np.float32)
     site, worth = levels(rng, "mast", 7, n)

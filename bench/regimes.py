@@ -1,12 +1,12 @@
-"""Fit made-up tables, each of one difficulty, and set the error beside CatBoost's and others'.
+"""Fit synthetic tables with one difficulty each, and compare the error with that of two peers.
 
     python bench/regimes.py [--seeds 2] [--only NAME,NAME] [--settings NAME=VALUE,...]
 
 Real tables mix difficulties, and there are few of them. Here each table has one: categories of many
 levels, codes that look like numbers, rows that repeat, rare classes, a drift, steps, waves, noise.
-So a recipe that fails on one kind of table is seen before a user's table is of that kind. Everyone
-is at its defaults, on one thread, and gets categories as such. Errors are log-loss or RMSE on 20,000
-other rows, as ratios to afina's: above 1 afina is better. Times are processor seconds of a fit.
+So a recipe that fails on one kind of table is noticed before a user meets it. Every contender runs
+with its defaults, on one thread, and gets categories as such. Errors are log-loss or RMSE on 20,000
+other rows, as ratios to afina's: above 1, afina is better. Times are processor seconds of a fit.
 """
 
 import argparse
@@ -30,7 +30,7 @@ N_TEST = 20_000
 
 
 def frame(x: Floats, **more: Any) -> pd.DataFrame:
-    """Name columns of numbers, and put others beside them."""
+    """Name the columns of numbers, and add others."""
     return pd.DataFrame(x, columns=[f"x{i}" for i in range(x.shape[1])]).assign(**more)
 
 
@@ -44,13 +44,13 @@ def names(letter: str, codes: NDArray[np.int64]) -> list[str]:
 
 
 def zipf(r: Generator, n_levels: int, n: int, power: float) -> NDArray[np.int64]:
-    """Draw levels of which few are frequent and many are rare."""
+    """Draw levels, a few of them frequent and many of them rare."""
     share = 1 / np.arange(1, n_levels + 1) ** power
     return r.choice(n_levels, n, p=share / share.sum())
 
 
 def effects(seed: int, n: int, scale: float = 1.0) -> Floats:
-    """Draw what each level does; the same in training and test."""
+    """Draw the effect of each level; the same in training and test."""
     return default_rng(seed).normal(size=n) * scale
 
 
@@ -73,7 +73,7 @@ def codes(r: Generator, n: int) -> tuple[pd.DataFrame, Any]:
 
 
 def combinations(r: Generator, n: int, *sizes: int) -> tuple[pd.DataFrame, Any]:
-    """Few categories with effects of each and of each pair: rows repeat, with other targets."""
+    """A few categories with main and pairwise effects: rows repeat with different targets."""
     fixed = default_rng(5)
     main = [0.6 * fixed.normal(size=size) for size in sizes]
     shares = [fixed.dirichlet(np.full(size, 2.0)) for size in sizes]
@@ -86,7 +86,7 @@ def combinations(r: Generator, n: int, *sizes: int) -> tuple[pd.DataFrame, Any]:
 
 
 def census(r: Generator, n: int) -> tuple[pd.DataFrame, Any]:
-    """A weak effect of a few whole numbers and marks, over many rows."""
+    """A weak effect of a few whole numbers and flags, over many rows."""
     age, mark = r.integers(21, 36, n), r.random((n, 5)) < [0.51, 0.51, 0.05, 0.07, 0.06]
     some = np.where(r.random(n) < 0.4, 52, r.integers(1, 52, n))
     weeks = np.where(r.random(n) < 0.47, 0, some)
@@ -98,7 +98,7 @@ def census(r: Generator, n: int) -> tuple[pd.DataFrame, Any]:
 
 
 def copies(r: Generator, n: int) -> tuple[pd.DataFrame, Any]:
-    """Records that stand in a table five times each, as after oversampling."""
+    """Records that occur five times each, as after oversampling."""
     x = r.normal(size=(n // 5, 8))
     y = coin(r, x[:, 0] * x[:, 1] + x[:, 2])
     which = r.integers(0, len(x), n)
@@ -185,8 +185,8 @@ def drift(r: Generator, n: int) -> tuple[pd.DataFrame, Any]:
     return frame(x, t=t, city=names("s", city)), y + 0.5 * r.normal(size=n)
 
 
-def answers(r: Generator, n: int) -> tuple[pd.DataFrame, Any]:
-    """Twenty questions, answered from 1 to 5, behind which are three traits."""
+def questionnaire(r: Generator, n: int) -> tuple[pd.DataFrame, Any]:
+    """Twenty questions with replies from 1 to 5, which depend on three traits."""
     trait = r.normal(size=(n, 3))
     said = 3 + 1.1 * trait @ default_rng(8).normal(size=(3, 20)) + 0.8 * r.normal(size=(n, 20))
     y = coin(r, 1.2 * trait[:, 0] - trait[:, 1] * trait[:, 2])
@@ -201,7 +201,7 @@ def steps(r: Generator, n: int) -> tuple[pd.DataFrame, Any]:
 
 
 def mixtures(r: Generator, n: int) -> tuple[pd.DataFrame, Any]:
-    """Few mixtures, each measured at several ages, with something of their own."""
+    """A few mixtures, each measured at several ages and with its own effect."""
     fixed = default_rng(9)
     amounts, own = fixed.uniform(0, 1, (251, 7)), fixed.normal(size=251)
     which, age = r.integers(0, 251, n), r.choice([3, 7, 28, 56, 90], n)
@@ -212,7 +212,7 @@ def mixtures(r: Generator, n: int) -> tuple[pd.DataFrame, Any]:
 
 @dataclass(frozen=True)
 class Regime:
-    """A made-up table: how it is made, rows that train, and if its target is a number."""
+    """A synthetic table: how it is made, its training rows, and whether its target is a number."""
 
     make: Callable[[Generator, int], tuple[pd.DataFrame, Any]]
     n_rows: int
@@ -246,14 +246,14 @@ REGIMES = {
     "20 classes": Regime(classes_20, 3_000),
     "delays": Regime(delays, 150_000, regression=True),
     "drift": Regime(drift, 8_000, regression=True),
-    "answers": Regime(answers, 2_000),
+    "questionnaire": Regime(questionnaire, 2_000),
     "steps": Regime(steps, 2_500, regression=True),
     "mixtures": Regime(mixtures, 1_000, regression=True),
 }
 
 
 def make_model(name: str, x: pd.DataFrame, seed: int, regression: bool, settings: dict) -> Any:
-    """Make a contender at its defaults; afina with settings."""
+    """Make a contender with its defaults; afina with settings."""
     if name == "afina":
         from afina import AfinaClassifier, AfinaRegressor
 
@@ -276,7 +276,7 @@ def make_model(name: str, x: pd.DataFrame, seed: int, regression: bool, settings
 
 
 def as_categories(train: pd.DataFrame, test: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Turn text into pandas' categories, of at most 254 levels, which the others do not bound."""
+    """Turn text into pandas categories of at most 254 levels, for HistGradientBoosting."""
     for name in train.columns:
         if not pd.api.types.is_numeric_dtype(train[name]):
             levels = train[name].value_counts().index[:254]
@@ -304,9 +304,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--only", default="")
-    parser.add_argument("--settings", default="", help="of afina, as NAME=VALUE,NAME=VALUE")
-    asked = parser.parse_args()
-    pairs_given = [one.split("=") for one in asked.settings.split(",") if one]
+    parser.add_argument(
+        "--settings", default="", help="settings of afina, as NAME=VALUE,NAME=VALUE"
+    )
+    args = parser.parse_args()
+    pairs_given = [one.split("=") for one in args.settings.split(",") if one]
     settings = {k: int(v) if v.isdigit() else v for k, v in pairs_given}
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
@@ -315,16 +317,16 @@ def main() -> None:
     print(" | afina, s | " + " | ".join(f"{p}, s" for p in peers) + " |")
     print("| --- |" + " --- |" * (3 + 2 * len(peers)))
     logs: dict[str, list[float]] = {p: [] for p in peers}
-    for name in asked.only.split(",") if asked.only else REGIMES:
+    for name in args.only.split(",") if args.only else REGIMES:
         regime = REGIMES[name]
-        found = {
-            who: [measure(who, regime, seed, settings) for seed in range(asked.seeds)]
+        figures = {
+            who: [measure(who, regime, seed, settings) for seed in range(args.seeds)]
             for who in ["afina", *peers]
         }
         means = {
-            who: statistics.mean(math.log(error) for error, _ in of) for who, of in found.items()
+            who: statistics.mean(math.log(error) for error, _ in of) for who, of in figures.items()
         }
-        took = [statistics.median(seconds for _, seconds in found[who]) for who in found]
+        took = [statistics.median(seconds for _, seconds in figures[who]) for who in figures]
         for p in peers:
             logs[p].append(means[p] - means["afina"])
         cells = [f"{math.exp(means['afina']):.4g}"]

@@ -1,4 +1,4 @@
-"""One fit and test of one contender on one table: its figures, as a line of a CSV file."""
+"""The figures of one fit and test of one contender on one table, as a line of a CSV file."""
 
 import csv
 import math
@@ -9,32 +9,32 @@ from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 
-# What counts as the error of a task; the other scores are kept beside it.
+# The error of each task; the other scores are recorded as well.
 SCORE = {"binary": "auc_error", "multiclass": "log_loss", "regression": "rmse"}
 
 
 @dataclass(frozen=True)
 class Run:
-    """Figures of one run; a score that the task does not have is NaN.
+    """Figures of one run; scores of other tasks are NaN.
 
     Args:
-        contender: who was fitted.
+        contender: the name of what was fitted.
         table: the table's name.
         task: binary, multiclass or regression.
         seed: seed of the split and of the contender.
-        auc_error: 1 - AUC; the mean over the classes, each against the rest, where there are more.
-        log_loss: nats a row, probabilities clipped to 1e-7.
+        auc_error: 1 - AUC; with more than two classes, the mean of each against the rest.
+        log_loss: nats per row, probabilities clipped to 1e-7.
         acc_error: 1 - accuracy.
         rmse: in the target's units.
         fit_s: wall-clock seconds from the raw frame to the fitted model.
         fit_cpu_s: processor seconds of the same, over all threads.
         predict_s: wall-clock seconds from the raw test frame to the predictions.
-        memory_mb: peak of the resident memory above what the process held before the fit, in MB.
-        threads: how many the contender was given; 0 is its own default.
-        failure: why there are no scores; empty if there are.
-        versions: of what was measured.
-        hardware: where it ran.
-        date: when, as 2026-11-23.
+        memory_mb: peak resident memory minus that before the fit, in MB.
+        threads: number of threads; 0 means the contender's default.
+        failure: why there are no scores; empty if there are some.
+        versions: versions of the packages measured.
+        hardware: the machine.
+        date: the day, as 2026-11-23.
     """
 
     contender: str
@@ -57,23 +57,23 @@ class Run:
 
     @property
     def error(self) -> float:
-        """The error that its task is judged by; a failed run's is infinite."""
+        """The error of the task; infinite for a failed run."""
         return math.inf if self.failure else float(getattr(self, SCORE[self.task]))
 
 
 def versions(packages: Iterable[str]) -> str:
-    """Name packages with their versions, as `catboost 1.2.10`."""
+    """Return packages with their versions, as `catboost 1.2.10`."""
     return " ".join(f"{name} {version(name)}" for name in packages)
 
 
 def hardware() -> str:
-    """Describe this machine: cores and memory, no name."""
+    """Describe this machine by cores and memory, without its name."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return f"{os.cpu_count()} {platform.machine()} cores {memory:.0f} GiB"
 
 
 def read_runs(path: Path) -> list[Run]:
-    """Read what `write_runs` wrote; no file is no runs."""
+    """Read what `write_runs` wrote; a missing file means no runs."""
     if not path.exists():
         return []
     kinds = {field.name: field.type for field in fields(Run)}
@@ -99,7 +99,7 @@ def write_runs(path: Path, runs: Iterable[Run]) -> None:
 
 
 def merge(old: Iterable[Run], new: Iterable[Run]) -> list[Run]:
-    """Put new runs in the place of old ones of the same contender, table and seed."""
+    """Replace old runs by new ones of the same contender, table and seed."""
     by_key = {(run.contender, run.table, run.seed): run for run in [*old, *new]}
     return list(by_key.values())
 

@@ -1,21 +1,21 @@
 """Show that two trees train the same models, bit for bit.
 
 Ten small tables are fitted by the command line, five of them by the estimators too, and twenty
-networks are trained by `afina.Trainer`, all from fixed seeds on one thread. What comes of it is
-written down as sha256 digests: every tensor of the weights, metrics.jsonl and the history, the
-predictions, and the other files of the run folder without times and paths. Two such records are
-compared case by case and item by item; one line a case says what differs, and the exit code is 1
-if anything does, or if a case failed.
+networks are trained by `afina.Trainer`, all from fixed seeds on one thread. The results are recorded
+as sha256 digests: every tensor of the weights, metrics.jsonl and the history, the predictions, and the
+other files of the run folder without times and paths. Two such records are compared case by case and
+item by item. One line per case says what differs; the exit code is 1 if anything does, or if a case
+failed.
 
     pip install '.[test]'
     python bench/same.py --tree OLD --tree NEW     # runs the code in OLD/src, then that in NEW/src
     python bench/same.py --write old.json          # runs the afina that can be imported
-    python bench/same.py old.json --tree NEW       # a record in place of a tree
+    python bench/same.py old.json --tree NEW       # a record instead of a tree
     python bench/same.py old.json new.json
 
-Files such as schema.json are compared apart from weights, metrics and predictions; one whose form
-was meant to change is named with `--may-differ schema.json`. Digests depend on processor and torch
-release, so records are compared only with others of the same machine.
+Files such as schema.json are compared separately from weights, metrics and predictions. If the format
+of one was meant to change, name it: `--may-differ schema.json`. Digests depend on the processor and the
+torch release, so only records of the same machine can be compared.
 """
 
 import argparse
@@ -32,17 +32,17 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = ("weights", "metrics", "predictions")
-"""Parts that no refactoring may change; the part besides is the run folder's other files."""
+"""Parts that no refactoring may change. The remaining part is the other files of the run folder."""
 
 Case = Mapping[str, Any]
-"""Digests by part and item; for a case that failed, why."""
+"""Digests by part and item; for a failed case, the reason."""
 
 Record = dict[str, Any]
-"""Where it ran, and each case by name."""
+"""The machine, and each case by name."""
 
 
 def all_cases() -> dict[str, Callable[[Path], Case]]:
-    """Name what is run: each case gets an empty folder and gives its digests."""
+    """Return the cases by name; each takes an empty folder and returns its digests."""
     from same_tables import ESTIMATORS, TABLES
     from same_trainers import TRAINERS
 
@@ -51,7 +51,7 @@ def all_cases() -> dict[str, Callable[[Path], Case]]:
 
 
 def run_all(only: Sequence[str]) -> Record:
-    """Run the cases whose names hold one of the given words (none: all of them)."""
+    """Run the cases whose names contain one of the words; without words, all of them."""
     import torch
 
     torch.set_num_threads(1)
@@ -76,7 +76,7 @@ def chosen(name: str, only: Sequence[str]) -> bool:
 
 
 def environment() -> dict[str, str]:
-    """Say what digests depend on besides the code."""
+    """Return what digests depend on besides the code."""
     import numpy as np
     import torch
 
@@ -89,15 +89,15 @@ def environment() -> dict[str, str]:
 
 
 def run_tree(tree: Path, only: Sequence[str]) -> Record:
-    """Run the cases with the code of a tree, in a process of its own."""
+    """Run the cases with the code of a tree, in a separate process."""
     source = (tree / "src").resolve()
     env = os.environ | {"PYTHONPATH": str(source)}
     ask = "import afina; print(afina.__file__)"
-    found = subprocess.run(
+    location = subprocess.run(
         [sys.executable, "-P", "-c", ask], env=env, stdout=subprocess.PIPE, check=True
     )
-    if source not in Path(os.fsdecode(found.stdout).strip()).parents:
-        raise SystemExit(f"{tree} must hold src/afina, however: it does not. Name another tree.")
+    if source not in Path(os.fsdecode(location.stdout).strip()).parents:
+        raise SystemExit(f"{tree} must contain src/afina, but it does not. Name another tree.")
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder) / "record.json"
         words = [__file__, "--write", str(written), *(["--only", *only] if only else [])]
@@ -106,14 +106,14 @@ def run_tree(tree: Path, only: Sequence[str]) -> Record:
 
 
 def read_record(path: Path, only: Sequence[str]) -> Record:
-    """Read what --write wrote, the chosen cases."""
+    """Read the chosen cases from a file that --write wrote."""
     record: Record = json.loads(path.read_bytes())
     cases = {name: case for name, case in record["cases"].items() if chosen(name, only)}
     return record | {"cases": cases}
 
 
 def compare(old: Record, new: Record, may_differ: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Give each case of either record, and how it differs; an empty text: in nothing."""
+    """Return each case of either record and how it differs; an empty text means that it does not."""
     for name in old["cases"] | new["cases"]:
         before, after = old["cases"].get(name), new["cases"].get(name)
         said = []
@@ -126,7 +126,7 @@ def compare(old: Record, new: Record, may_differ: Sequence[str]) -> Iterator[tup
 
 
 def differences(old: Case, new: Case, may_differ: Sequence[str]) -> str:
-    """Name the parts that differ, and in each the first few items of those that do."""
+    """Return the parts that differ, each with the first few items that do."""
     said = []
     for part in (*RESULTS, "files"):
         before, after = old.get(part, {}), new.get(part, {})
@@ -145,26 +145,32 @@ def differences(old: Case, new: Case, may_differ: Sequence[str]) -> str:
 
 
 def show(old: Record, new: Record, may_differ: Sequence[str]) -> bool:
-    """Print a line a case; tell if all are the same."""
+    """Print one line per case; return whether all are the same."""
     if old["environment"] != new["environment"]:
         print(f"not run alike: {old['environment']} and {new['environment']}")
-    found = dict(compare(old, new, may_differ))
-    for name, how in found.items():
+    location = dict(compare(old, new, may_differ))
+    for name, how in location.items():
         print(f"{name:<26} {how or 'same'}")
-    n_same = sum(not how for how in found.values())
-    print(f"{n_same} of {len(found)} the same")
-    return n_same == len(found) > 0
+    n_same = sum(not how for how in location.values())
+    print(f"{n_same} of {len(location)} the same")
+    return n_same == len(location) > 0
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("records", nargs="*", type=Path, help="what --write wrote, the older first")
+    parser.add_argument(
+        "records", nargs="*", type=Path, help="files that --write wrote, the older first"
+    )
     parser.add_argument(
         "--tree", action="append", default=[], type=Path, help="a source tree; the older first"
     )
-    parser.add_argument("--write", type=Path, help="run the afina that can be imported")
-    parser.add_argument("--only", nargs="*", default=[], help="cases whose names hold these words")
-    parser.add_argument("--may-differ", nargs="*", default=[], help="files, such as schema.json")
+    parser.add_argument("--write", type=Path, help="run the installed afina and write its record")
+    parser.add_argument(
+        "--only", nargs="*", default=[], help="only cases whose names contain these words"
+    )
+    parser.add_argument(
+        "--may-differ", nargs="*", default=[], help="files that may differ, such as schema.json"
+    )
     args = parser.parse_args()
     if args.write is None and len(args.records) + len(args.tree) != 2:
         parser.error("two are compared, records or trees: name two, or one and --write")

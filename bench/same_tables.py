@@ -1,9 +1,9 @@
-"""Fits of ten small tables by the command line, and of five of them by the estimators, as digests.
+"""Digests of ten small tables fitted by the command line, and five of them by the estimators.
 
-Nine tables are made from seeds, the tenth is the one that ships with afina. Between them they have
-two classes, several and numbers to predict; numbers, categories, dates, booleans, amounts of money
-and missing cells; row weights, groups, time, a table of validation rows; all presets, with folds
-and without; and settings that few fits use.
+Nine tables are synthetic, the tenth ships with afina. Together they cover two classes, several
+classes and regression; numbers, categories, dates, booleans, amounts of money and missing cells; row
+weights, groups, time, a table of validation rows; all presets, with and without folds; and rarely used
+settings.
 """
 
 import json
@@ -39,7 +39,7 @@ from afina.data import bundled_table
 N_NEW = 80
 N_VAL = 150
 CLOCKED = ("seconds", "table")
-"""What summary.json says of the clock and of this machine's folders."""
+"""The entries of summary.json that depend on the clock and on folders of this machine."""
 
 FILES = (
     "schema.json",
@@ -53,7 +53,7 @@ FILES = (
 
 @dataclass(frozen=True)
 class TableFit:
-    """A table, and what `afina fit` is asked to do with it.
+    """A table, and the arguments of `afina fit` for it.
 
     Args:
         make: rows from random numbers.
@@ -152,7 +152,7 @@ FITS = {
 
 
 def rows_of(fit: TableFit, name: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Make rows to fit, rows to validate on, and new rows without their target."""
+    """Make training rows, validation rows, and new rows without their target."""
     seed = list(FITS).index(name)
     frame = fit.make(np.random.default_rng(seed), fit.n + N_VAL + N_NEW)
     first, val, new = np.split(np.arange(len(frame)), [fit.n, fit.n + N_VAL])
@@ -160,7 +160,7 @@ def rows_of(fit: TableFit, name: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.Da
 
 
 def shipped_table(folder: Path) -> Parts:
-    """Fit the table that afina takes where none is named, by the default recipe."""
+    """Fit the bundled table, which is the default, with the default recipe."""
     return fit_and_predict(folder, bundled_table(), "--set", "train.max_epochs=3")
 
 
@@ -170,18 +170,18 @@ def made_table(name: str, folder: Path) -> Parts:
     paths = [folder / f"{part}.{fit.ending}" for part in ("fit", "val", "new")]
     for frame, path in zip(rows_of(fit, name), paths, strict=True):
         write_table(frame, path)
-    asked = [str(paths[0]), "--target", fit.target, *fit.options.split()]
-    asked += ["--val", str(paths[1])] if fit.with_val else []
-    return fit_and_predict(folder, paths[2], *asked)
+    arguments = [str(paths[0]), "--target", fit.target, *fit.options.split()]
+    arguments += ["--val", str(paths[1])] if fit.with_val else []
+    return fit_and_predict(folder, paths[2], *arguments)
 
 
-def fit_and_predict(folder: Path, new: Path, *asked: str) -> Parts:
-    """Fit by the command line and predict the rows of a file; digest what comes of it."""
-    run, answers = folder / "run", folder / "predictions.csv"
-    run_afina(folder, "fit", *asked, "--out", str(run), "--set", "train.threads=1", "--quiet")
-    run_afina(folder, "predict", str(run), str(new), "--out", str(answers), "--quiet")
+def fit_and_predict(folder: Path, new: Path, *arguments: str) -> Parts:
+    """Fit by the command line and predict the rows of a file; digest the results."""
+    run, predictions = folder / "run", folder / "predictions.csv"
+    run_afina(folder, "fit", *arguments, "--out", str(run), "--set", "train.threads=1", "--quiet")
+    run_afina(folder, "predict", str(run), str(new), "--out", str(predictions), "--quiet")
     parts = digest_run(run)
-    parts["predictions"] = {"afina predict": digest_bytes(answers.read_bytes())}
+    parts["predictions"] = {"afina predict": digest_bytes(predictions.read_bytes())}
     return parts
 
 
@@ -194,7 +194,7 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
 
 
 def run_afina(folder: Path, *words: str) -> None:
-    """Run a command of the afina that this process has imported, on one thread."""
+    """Run a command of the afina that this process imports, on one thread."""
     source = Path(afina.__file__).parents[1]
     done = subprocess.run(
         [sys.executable, "-m", "afina", *words],
@@ -209,7 +209,7 @@ def run_afina(folder: Path, *words: str) -> None:
 
 
 def digest_run(run: Path) -> Parts:
-    """Digest a run folder but for its predictions."""
+    """Digest a run folder without its predictions."""
     summary = json.loads((run / "summary.json").read_bytes())
     kept = {key: value for key, value in summary.items() if key not in CLOCKED}
     return {
@@ -221,7 +221,7 @@ def digest_run(run: Path) -> Parts:
 
 
 def weighted_frame(_: Path) -> Parts:
-    """Two classes from a frame with row weights, by the default recipe."""
+    """Two classes from a frame with row weights, with the default recipe."""
     x, y, new = features("clicks")
     weights = x.pop("times")
     model = afina.AfinaClassifier(max_epochs=5, threads=1, random_state=3)
@@ -229,7 +229,7 @@ def weighted_frame(_: Path) -> Parts:
 
 
 def grouped_array(_: Path) -> Parts:
-    """A number from an array, in groups that share a side of the split."""
+    """A number from an array, in groups that are on one side of the split."""
     x, y, new = features("visits")
     groups = x.pop("clinic").to_numpy()
     numbers = x.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -241,7 +241,7 @@ def grouped_array(_: Path) -> Parts:
 
 
 def own_validation(_: Path) -> Parts:
-    """Two classes by the plain recipe, with validation rows of their own, until patience ends."""
+    """Two classes with the plain recipe and a table of validation rows, until patience runs out."""
     x, y, new = features("patients")
     _, val, _ = rows_of(FITS["patients"], "patients")
     model = afina.AfinaClassifier.from_preset(
@@ -252,7 +252,7 @@ def own_validation(_: Path) -> Parts:
 
 
 def typed_frame(folder: Path) -> Parts:
-    """A number from a typed frame by the fast recipe, with a run folder."""
+    """A number from a typed frame with the fast recipe and a run folder."""
     x, y, new = features("sensors")
     model = afina.AfinaRegressor.from_preset(
         "fast",
@@ -270,7 +270,7 @@ def typed_frame(folder: Path) -> Parts:
 
 
 def several_classes(_: Path) -> Parts:
-    """Four classes from an array, by members that share layers and AdamW on a schedule."""
+    """Four classes from an array, with members that share layers, and AdamW on a schedule."""
     x, y, new = features("shapes")
     model = afina.AfinaClassifier(
         max_epochs=6,
@@ -302,22 +302,22 @@ ESTIMATORS: dict[str, Callable[[Path], Parts]] = {
 
 
 def features(name: str) -> tuple[pd.DataFrame, pd.Series, pd.DataFrame]:
-    """Give features, target, and features of new rows."""
+    """Return features, target, and features of new rows."""
     first, _, new = rows_of(FITS[name], name)
     return first.drop(columns=FITS[name].target), first[FITS[name].target], new
 
 
 def digest_model(model: Any, new: Any) -> Parts:
-    """Digest what a fitted estimator says of its training and of new rows, also of one alone."""
-    answers = {"predict": model.predict(new), "predict one row": model.predict(new[:1])}
+    """Digest the history of a fitted estimator, and its predictions of new rows and of a single one."""
+    predictions = {"predict": model.predict(new), "predict one row": model.predict(new[:1])}
     if isinstance(model, afina.AfinaClassifier):
-        answers["predict_proba"] = model.predict_proba(new)
-        answers["predict_proba one row"] = model.predict_proba(new[:1])
-        answers["classes_"] = model.classes_
+        predictions["predict_proba"] = model.predict_proba(new)
+        predictions["predict_proba one row"] = model.predict_proba(new[:1])
+        predictions["classes_"] = model.classes_
     return {
         "metrics": {
             "history_": digest_json(model.history_),
             "stop_": digest_json(records([model.stop_])),
         },
-        "predictions": {key: digest_array(np.asarray(value)) for key, value in answers.items()},
+        "predictions": {key: digest_array(np.asarray(value)) for key, value in predictions.items()},
     }

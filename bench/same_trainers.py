@@ -1,8 +1,8 @@
-"""Twenty small runs of `afina.Trainer`, each with another of its settings, as digests.
+"""Digests of twenty small runs of `afina.Trainer`, each with a different setting.
 
 All are in float32, some with autocast to half precision, on the CPU, and take less than a second
-each. Most write a run folder, whose metrics.jsonl tells of every step; one tells its observers
-instead, and one tells nobody.
+each. Most write a run folder, whose metrics.jsonl records every step; one notifies observers instead,
+and one does neither.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ def inputs(seed: int, n: int) -> Tensor:
 
 
 def classes(seed: int = 0, n: int = N_ROWS) -> Pair:
-    """Make rows of three classes that two products of features tell apart, one in ten by chance."""
+    """Make rows of three classes that depend on two products of features, one in ten at random."""
     x = inputs(seed, n)
     y = (x[:, 0] * x[:, 1] > 0).long() + (x[:, 2] * x[:, 3] > 0.3).long()
     by_chance = torch.rand(n, generator=generator(seed + 1)) < 0.1
@@ -49,7 +49,7 @@ def val_classes() -> Pair:
 
 
 def network(d_out: int = N_CLASSES, *, norm: bool = False, dropout: float = 0.1) -> nn.Sequential:
-    """Make a network of two hidden layers, with the same weights every time."""
+    """Make a network with two hidden layers and the same weights every time."""
     torch.manual_seed(0)
     layers: list[nn.Module] = []
     d_in = N_FEATURES
@@ -66,7 +66,7 @@ def accuracy(outputs: Tensor, targets: Tensor, weights: Tensor | None) -> dict[s
 
 
 def train_classes(model: nn.Module, folder: Path | None, **settings: Any) -> Parts:
-    """Train on rows of three classes, with others to validate on, and digest."""
+    """Train on rows of three classes, validate on others, and digest."""
     return train(model, folder, classes(), val_classes(), **settings)
 
 
@@ -79,7 +79,7 @@ def train(
     resume: bool = False,
     **settings: Any,
 ) -> Parts:
-    """Train and digest; the settings are those of `afina.Trainer`, 20 epochs of 32 rows a step."""
+    """Train and digest; the settings are those of `afina.Trainer`, 20 epochs of 32 rows per step."""
     usual: dict[str, Any] = {"loss": nn.CrossEntropyLoss(), "batch_size": 32, "max_epochs": 20}
     trainer = afina.Trainer(model, run_dir=folder, **usual | settings)
     result = trainer.fit(data, val, resume=resume)
@@ -87,7 +87,7 @@ def train(
 
 
 def digest_fit(trainer: afina.Trainer, result: Any, val: Any) -> Parts:
-    """Digest a trainer's weights, what it told, and what it predicts for new rows."""
+    """Digest the weights of a trainer, its records, and its predictions for new rows."""
     metrics = {
         "history": digest_json(records(result.history)),
         "stop": digest_json(records([result.stop])),
@@ -122,7 +122,7 @@ def adamw(folder: Path) -> Parts:
 
 
 def sgd(_: Path) -> Parts:
-    """SGD with momentum and decoupled decay, one cycle, clipping; nobody looks on."""
+    """SGD with momentum and decoupled decay, one cycle, clipping; without validation rows."""
     return train(
         network(),
         None,
@@ -150,7 +150,7 @@ def shampoo(folder: Path) -> Parts:
 
 
 def muon(folder: Path) -> Parts:
-    """An optimizer of torch's own, a schedule that is a function, and a limit of steps."""
+    """One of torch's optimizers, a function as the schedule, and a limit on steps."""
     torch.manual_seed(0)
     model = nn.Sequential(
         nn.Linear(N_FEATURES, 32, bias=False), nn.SiLU(), nn.Linear(32, N_CLASSES, bias=False)
@@ -165,7 +165,7 @@ def muon(folder: Path) -> Parts:
 
 
 def microbatches(folder: Path) -> Parts:
-    """Steps of 64 rows in uneven parts, clipped; four waves of the rate."""
+    """Steps of 64 rows in uneven micro-batches, clipped; four waves of the learning rate."""
     return train_classes(
         network(),
         folder,
@@ -178,7 +178,7 @@ def microbatches(folder: Path) -> Parts:
 
 
 def window_norm(folder: Path) -> Parts:
-    """Batch normalization over all rows of a step that is made in parts."""
+    """Batch normalization over all rows of a step in micro-batches."""
     return train_classes(
         network(norm=True),
         folder,
@@ -190,7 +190,7 @@ def window_norm(folder: Path) -> Parts:
 
 
 def ema(folder: Path) -> Parts:
-    """An exponential average of the weights that begins late."""
+    """An exponential average of the weights that starts late."""
     return train_classes(
         network(norm=True),
         folder,
@@ -233,7 +233,7 @@ def recompute(folder: Path) -> Parts:
 
 
 def row_weights(folder: Path) -> Parts:
-    """Weights of rows, training and validation, in micro-batches; the Huber loss."""
+    """Row weights in training and validation, in micro-batches; the Huber loss."""
     x, y = numbers()
     weights = torch.rand(N_ROWS, generator=generator(5)) * (torch.arange(N_ROWS) % 7 > 0)
     val = (*numbers(seed=10, n=N_VAL), torch.linspace(0.5, 2.0, N_VAL))
@@ -249,7 +249,7 @@ def row_weights(folder: Path) -> Parts:
 
 
 def class_weights(folder: Path) -> Parts:
-    """Weights of classes and smoothed labels, five targets a row, some of them ignored."""
+    """Class weights and label smoothing, five targets per row, some of them ignored."""
     model = nn.Sequential(network(N_CLASSES * 5), nn.Unflatten(1, (N_CLASSES, 5)))
     x = inputs(0, N_ROWS)
     y = (x[:, :5] > -0.5).long() + (x[:, 3:] > 0.5).long()
@@ -285,7 +285,7 @@ def mean_distance(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 class Uneven:
-    """Batches of uneven sizes that do not say how many they are."""
+    """Batches of uneven sizes from an iterable without a length."""
 
     def __iter__(self) -> Iterator[Pair]:
         sizes = [11, 30, 7] * 6
@@ -294,7 +294,7 @@ class Uneven:
 
 
 def batches(folder: Path) -> Parts:
-    """An iterable of batches, taken together to steps; a loss that is one mean for all rows."""
+    """An iterable of batches, combined into steps; a loss that is one mean for all rows."""
     return train(
         network(1),
         folder,
@@ -307,7 +307,7 @@ def batches(folder: Path) -> Parts:
 
 
 def patience(folder: Path) -> Parts:
-    """Stopping by a score that is to be high, with a margin and a share of the time so far."""
+    """Stopping by a score where higher is better, with a margin and a share of patience."""
     return train_classes(
         network(),
         folder,
@@ -323,7 +323,7 @@ def patience(folder: Path) -> Parts:
 
 
 def grokking(folder: Path) -> Parts:
-    """Rows learned by heart: patience runs out and is extended while decay shrinks the weights."""
+    """Memorized rows: patience runs out and is extended while decay shrinks the weights."""
     return train(
         network(dropout=0.0),
         folder,
@@ -340,7 +340,7 @@ def grokking(folder: Path) -> Parts:
 
 
 def resumed(folder: Path) -> Parts:
-    """A run that ends in the middle of an epoch, and a fresh trainer that goes on with it."""
+    """A run that ends in the middle of an epoch, and a fresh trainer that resumes it."""
     again: dict[str, Any] = {"averaging": "ema", "warmup_steps": 30, "lr": 3e-3}
     train_classes(network(norm=True), folder, max_steps=26, **again)
     return train_classes(network(norm=True), folder, max_steps=70, resume=True, **again)
@@ -358,7 +358,7 @@ def found_rate(folder: Path) -> Parts:
 
 
 def observed(_: Path) -> Parts:
-    """Two observers without a run folder, one of which ends it; batch normalization by parts."""
+    """Two observers without a run folder, one of which ends it; batch normalization per micro-batch."""
     seen: list[Any] = []
 
     def stop_late(event: Any) -> str | None:

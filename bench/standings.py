@@ -1,4 +1,4 @@
-"""Who is how good: medians over seeds, wins, ranks and distances to the best."""
+"""Compare contenders: medians over seeds, wins, ranks and distances to the best."""
 
 import math
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ Errors = dict[str, dict[str, float]]  # table -> contender -> error
 
 
 def names_of(runs: Sequence[Run]) -> list[str]:
-    """Name the contenders in the order in which they come."""
+    """Return the contenders in order of appearance."""
     return list(dict.fromkeys(run.contender for run in runs))
 
 
 def error_of(run: Run, by: str) -> float:
-    """Return the error of the task, or another score if `by` names it; NaN if it has none."""
+    """Return the error of the task, or the score that `by` names; NaN if there is none."""
     if by == "error" or run.failure:
         return run.error
     return float(getattr(run, by))
@@ -25,8 +25,7 @@ def error_of(run: Run, by: str) -> float:
 def median_errors(runs: Sequence[Run], names: Sequence[str], by: str = "error") -> Errors:
     """Return medians over the seeds that all of `names` ran, on the tables that all of them ran.
 
-    A failed run is infinitely bad. Comparing on common seeds keeps the split of the rows out of
-    the comparison.
+    A failed run is infinitely bad. Common seeds mean that all are compared on the same splits.
     """
     tables = dict.fromkeys(run.table for run in runs)
     errors: Errors = {}
@@ -48,7 +47,7 @@ def median_errors(runs: Sequence[Run], names: Sequence[str], by: str = "error") 
 
 
 def complete(runs: Sequence[Run]) -> list[str]:
-    """Name the contenders that ran on every table."""
+    """Return the contenders that ran on every table."""
     tables = {run.table for run in runs}
     return [
         name
@@ -64,7 +63,7 @@ def wins(errors: Errors, one: str, other: str) -> float:
 
 
 def mean_ranks(errors: Errors) -> dict[str, float]:
-    """Return each contender's mean rank over tables, 1 for the best; ties share their ranks."""
+    """Return each contender's mean rank over tables, 1 for the best; ties share a rank."""
     ranks: dict[str, list[float]] = {}
     for table in errors.values():
         for name, error in table.items():
@@ -75,7 +74,7 @@ def mean_ranks(errors: Errors) -> dict[str, float]:
 
 
 def mean_distances(errors: Errors) -> dict[str, float]:
-    """Return each contender's mean relative distance to the table's best error, 1 at most a table."""
+    """Return each contender's mean relative distance to the best error, at most 1 per table."""
     distances: dict[str, list[float]] = {}
     for table in errors.values():
         best = min(table.values())
@@ -92,12 +91,12 @@ def distance(error: float, best: float) -> float:
 
 
 def error_ratio(errors: Errors, one: str, other: str) -> tuple[float, float, float]:
-    """Return the geometric mean over tables of one's error divided by the other's.
+    """Return the geometric mean over tables of the error of `one` divided by that of `other`.
 
-    A table counts with 1/2 to 2, so that none decides alone.
+    Ratios are clipped to 1/2 to 2, so that no table decides alone.
 
     Returns:
-        The ratio, and the ends of its 95 % interval over drawn tables (bootstrap, fixed seed).
+        The ratio, and the ends of its 95 % interval (bootstrap over tables, fixed seed).
     """
     logs = [_log_ratio(table[one], table[other]) for table in errors.values()]
     drawn = np.random.default_rng(0).choice(logs, (10_000, len(logs))).mean(axis=1)
@@ -126,11 +125,11 @@ def median_of(runs: Sequence[Run], table: str, name: str, key: str) -> float:
 
 
 def geometric_mean(values: Sequence[float]) -> float:
-    """Return the geometric mean of those that are numbers."""
+    """Return the geometric mean of the positive values; others, such as NaN, are skipped."""
     known = [value for value in values if value > 0]
     return math.exp(sum(map(math.log, known)) / len(known)) if known else math.nan
 
 
 def score_name(task: str) -> str:
-    """Name the error of a task as readers know it."""
+    """Return the common name of the error of a task."""
     return {"auc_error": "1 - AUC", "log_loss": "log-loss", "rmse": "RMSE"}[SCORE[task]]

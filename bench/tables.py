@@ -1,20 +1,20 @@
-"""Compare afina with its peers on public tables, everyone at its defaults.
+"""Compare afina with its peers on public tables, all with their defaults.
 
-Each table is split by the seed into four fifths to fit on and a fifth to test on. Every contender
-gets the same four fifths in one call, and seeds itself by the same seed; who stops early takes
-validation rows out of them as its default does. Nobody sees a test row before it predicts. Every
-run is a process of its own, one after another.
+The seed splits each table into four fifths for fitting and a fifth for testing. Every contender gets
+the same four fifths in one call, and the same seed; contenders that stop early take validation rows
+from them as they do by default. None sees a test row before it predicts. Every run is a separate
+process, one after another.
 
-Error: 1 - AUC (two classes), log-loss (more), RMSE (numbers). Peers come from `bench/results/`,
-where their runs are kept with versions and hardware; afina is always run anew. Seconds of different
-days or machines say little: `--times` measures afina and a peer in turn.
+Error: 1 - AUC (two classes), log-loss (more classes), RMSE (regression). The runs of peers come from
+`bench/results/`, which records versions and hardware; afina is always run again. Times of different
+days or machines say little, so `--times` measures afina and a peer in alternation.
 
     pip install '.[bench]'
     python bench/tables.py --fast                                what changed, in a few minutes
     python bench/tables.py --variant preset=plain lr=2e-3,dropout=0.2
-    python bench/tables.py --times                               beside CatBoost, in turn
+    python bench/tables.py --times                               compared with CatBoost
     python bench/tables.py --out docs/evidence/tables.md --plot docs/evidence/tables.svg
-    python bench/tables.py --only CatBoost --peers fill          measure what the cache lacks
+    python bench/tables.py --only CatBoost --peers fill          run what the cache lacks
 """
 
 import argparse
@@ -33,7 +33,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from one_run import Figures, Task, measure, run_apart, score
-from peers import PEERS, Given, Predict
+from peers import PEERS, FitData, Predict
 from public_tables import FAST, TABLES, PublicTable, split
 from run_record import Run, hardware, merge, read_runs, versions, write_runs
 from standings import names_of
@@ -47,7 +47,7 @@ FitsRows = Callable[[pd.DataFrame, "pd.Series[Any]", bool, int, int], tuple[Pred
 
 @dataclass(frozen=True)
 class Contender:
-    """Who is measured: a function of raw rows, raw targets, whether classes, seed and threads."""
+    """A contender: `fit` takes raw rows, raw targets, whether they are classes, seed and threads."""
 
     name: str
     fit: FitsRows
@@ -55,7 +55,7 @@ class Contender:
 
 
 def afina_with(settings: dict[str, Any]) -> FitsRows:
-    """Make afina with settings other than the default's, or a preset's."""
+    """Make the fit function of afina with changed settings, or a preset."""
 
     def fit(
         x: pd.DataFrame, y: "pd.Series[Any]", classes: bool, seed: int, threads: int
@@ -73,13 +73,13 @@ def afina_with(settings: dict[str, Any]) -> FitsRows:
 
 
 def peer(name: str) -> Contender:
-    """Make a peer; it gets codes instead of labels, as XGBoost takes nothing else."""
+    """Make a peer; it gets codes instead of labels, because XGBoost accepts nothing else."""
 
     def fit(
         x: pd.DataFrame, y: "pd.Series[Any]", classes: bool, seed: int, threads: int
     ) -> tuple[Predict, Any]:
         labels, codes = np.unique(y, return_inverse=True) if classes else (None, y.to_numpy())
-        return PEERS[name].fit(Given(x, codes, classes, seed, threads)), labels
+        return PEERS[name].fit(FitData(x, codes, classes, seed, threads)), labels
 
     return Contender(name, fit, PEERS[name].packages)
 
@@ -111,7 +111,7 @@ def rows_of(name: str, limit: int | None) -> tuple[pd.DataFrame, "pd.Series[Any]
 def one_run(
     contender: Contender, table: PublicTable, parts: Sequence[Any], seed: int, threads: int
 ) -> Figures:
-    """Fit and test, in the process that calls it."""
+    """Fit and test in this process."""
     x_fit, x_test, y_fit, y_test = parts
     classes = table.task != "regression"
     contender.fit(*warm_up(classes), classes, seed, threads)  # imports and first calls
@@ -127,7 +127,7 @@ def one_run(
 
 
 def warm_up(classes: bool) -> tuple[pd.DataFrame, "pd.Series[Any]"]:
-    """Make a tiny table, so that no contender's imports count as fitting."""
+    """Make a tiny table, so that imports do not count as fitting."""
     n = 80
     x = pd.DataFrame({"a": np.arange(n) % 7.0, "b": [f"l{i % 3}" for i in range(n)]})
     y = pd.Series(np.arange(n) % 5.0)
@@ -137,7 +137,7 @@ def warm_up(classes: bool) -> tuple[pd.DataFrame, "pd.Series[Any]"]:
 def all_tasks(
     tables: Sequence[str], contenders: Sequence[Contender], done: set[Any], args: Any
 ) -> Iterator[Task]:
-    """Return table by table and seed by seed each contender in turn."""
+    """Yield the tasks table by table, seed by seed, contender by contender."""
     for name in tables:
         for seed in range(args.seeds):
             x, y = rows_of(name, args.limit_rows)
@@ -151,7 +151,7 @@ def all_tasks(
 def run_all(
     tables: Sequence[str], contenders: Sequence[Contender], done: set[Any], args: Any
 ) -> Iterator[Run]:
-    """Run what is not done, and give each run as it ends."""
+    """Run what is not done yet, and yield each run as it ends."""
     today, where = dt.datetime.now(tz=dt.UTC).date().isoformat(), hardware()
     tasks = all_tasks(tables, contenders, done, args)
     for (one, name, seed), figures in run_apart(tasks, limit_s=args.limit_s, jobs=args.jobs):
@@ -162,12 +162,12 @@ def run_all(
 
 
 def cache_of(name: str) -> Path:
-    """Name the file of a peer's kept runs."""
+    """Return the file with a peer's cached runs."""
     return RESULTS / f"{name.lower().replace(' ', '_')}.csv"
 
 
 def note_confirmation(path: Path, choice: str, day: str) -> None:
-    """Write into the log, under today's heading, that the confirm tables were looked at."""
+    """Record in the log, under today's heading, that the confirm tables were run."""
     head, *days = path.read_text(encoding="utf-8").split("\n## ")
     line = f"- **Confirm tables run** (`bench/tables.py --half confirm`), to confirm: {choice}\n"
     if days and days[0].startswith(day):
@@ -181,29 +181,47 @@ def note_confirmation(path: Path, choice: str, day: str) -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--half", choices=["develop", "confirm"], default="develop")
-    parser.add_argument("--confirms", help="the choice that --half confirm is run for; is logged")
-    parser.add_argument("--tables", nargs="*", help="only these of the half")
+    parser.add_argument(
+        "--confirms", help="the choice that --half confirm confirms; goes into the log"
+    )
+    parser.add_argument("--tables", nargs="*", help="only these tables of the half")
     parser.add_argument("--fast", action="store_true", help=f"only {', '.join(FAST)}")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", nargs="*", default=["afina", *PEERS], help="afina and peers")
-    parser.add_argument("--variant", nargs="*", default=[], help="afina with, such as init=torch")
+    parser.add_argument(
+        "--variant", nargs="*", default=[], help="afina with settings, such as init=torch"
+    )
     parser.add_argument(
         "--peers", choices=["cached", "fill", "rerun"], default="cached",
-        help="take peers as cached, run those that the cache lacks, or run them all again",
+        help="use cached runs of peers, run what the cache lacks, or run all again",
     )  # fmt: skip
-    parser.add_argument("--times", action="store_true", help="afina and --beside anew, in turn")
+    parser.add_argument(
+        "--times", action="store_true", help="run afina and --beside in alternation"
+    )
     parser.add_argument("--beside", choices=list(PEERS), default="CatBoost")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
-    parser.add_argument("--threads", type=int, help="a run; 0: its default; 1, 0 with --times")
-    parser.add_argument("--limit-rows", type=int, help="a fixed sample of a table; no cache then")
-    parser.add_argument("--limit-s", type=float, default=900.0, help="seconds that a run may take")
-    parser.add_argument("--save", type=Path, help="keep the new runs as CSV")
-    parser.add_argument("--load", type=Path, nargs="*", default=[], help="runs that --save kept")
-    parser.add_argument("--out", type=Path, help="write Markdown, between its marks if it has any")
+    parser.add_argument(
+        "--threads", type=int, help="per run; 0: its default; by default 1, with --times 0"
+    )
+    parser.add_argument(
+        "--limit-rows", type=int, help="use a fixed sample of each table, and no cache"
+    )
+    parser.add_argument(
+        "--limit-s", type=float, default=900.0, help="time limit of a run, in seconds"
+    )
+    parser.add_argument("--save", type=Path, help="save the new runs as CSV")
+    parser.add_argument(
+        "--load", type=Path, nargs="*", default=[], help="also show runs saved by --save"
+    )
+    parser.add_argument(
+        "--out", type=Path, help="write Markdown, between the marks of the file if it has any"
+    )
     parser.add_argument("--plot", type=Path, help="write error against time as SVG")
     args = parser.parse_args()
     if (args.half == "confirm") != bool(args.confirms):
-        parser.error('--half confirm needs --confirms "which choice it confirms", and only it does')
+        parser.error(
+            '--half confirm needs --confirms "the choice it confirms"; --half develop takes none'
+        )
     if args.threads is None:
         args.threads = 0 if args.times else 1
     return args
@@ -218,7 +236,7 @@ def chosen_tables(args: argparse.Namespace) -> list[str]:
 
 
 def import_all() -> None:
-    """Import all of afina before the first fork, so that edits during a run do not enter it."""
+    """Import all of afina before the first fork, so that edits during a run have no effect on it."""
     import afina
 
     for module in pkgutil.walk_packages(afina.__path__, "afina."):
@@ -227,7 +245,7 @@ def import_all() -> None:
 
 
 def chosen_contenders(args: argparse.Namespace) -> list[Contender]:
-    """Return afina, its variants and the peers that are to be run."""
+    """Return afina, its variants and the peers to run."""
     ours = {"afina": {}} if "afina" in args.only else {}
     ours |= {f"afina {text}": settings_of(text) for text in args.variant}
     if ours:
@@ -236,7 +254,7 @@ def chosen_contenders(args: argparse.Namespace) -> list[Contender]:
 
         for settings in ours.values():
             own = {key: value for key, value in settings.items() if key != "preset"}
-            AfinaClassifier().set_params(**own)  # a wrong name ends it here
+            AfinaClassifier().set_params(**own)  # fails here if a name is wrong
     contenders = [Contender(n, afina_with(s), ("afina", "torch")) for n, s in ours.items()]
     names = [name for name in args.only if name in PEERS]
     if args.times:
@@ -247,9 +265,9 @@ def chosen_contenders(args: argparse.Namespace) -> list[Contender]:
 
 
 def kept_runs(args: argparse.Namespace, tables: Sequence[str]) -> list[Run]:
-    """Read the runs that count beside the new ones."""
+    """Read the runs to show with the new ones."""
     runs = [
-        replace(run, contender=f"{run.contender} [{path.stem}]")  # it stays beside the new ones
+        replace(run, contender=f"{run.contender} [{path.stem}]")  # to tell it from the new ones
         for path in args.load
         for run in read_runs(path)
     ]
@@ -259,9 +277,9 @@ def kept_runs(args: argparse.Namespace, tables: Sequence[str]) -> list[Run]:
 
 
 def keep(run: Run, args: argparse.Namespace) -> None:
-    """Put a peer's run into its cache, and any run where it was asked for.
+    """Store a peer's run in its cache, and any run in the file of --save.
 
-    A run that the machine ended, for time or memory, is tried again the next time.
+    A run that ended for lack of time or memory is not cached, and is tried again next time.
     """
     lasts = not run.failure.startswith(("took longer", "the process ended"))
     if run.contender in PEERS and lasts and not (args.limit_rows or args.times):
@@ -290,11 +308,13 @@ def main() -> None:
     order = ["afina", *(f"afina {text}" for text in args.variant), *names_of(old), *PEERS]
     runs.sort(key=lambda run: (order.index(run.contender), run.seed))
     if not runs:
-        raise SystemExit("nothing to show: no run was asked for and none is cached")
+        raise SystemExit("nothing to show: no run was requested and none is cached")
     text = report(runs)
     if args.times:
         ours = [one.name for one in contenders if one.name != args.beside]
-        text += "".join(f"\n\n## In turn\n\n{time_ratios(new, n, args.beside)}" for n in ours)
+        text += "".join(
+            f"\n\n## Alternating runs\n\n{time_ratios(new, n, args.beside)}" for n in ours
+        )
     print("\n" + text)
     if args.out:
         write_between_marks(args.out, text)

@@ -1,4 +1,4 @@
-"""Lay runs out as Markdown and as a plot of error against time."""
+"""Show runs as Markdown tables and as a plot of error against time."""
 
 import math
 from collections.abc import Sequence
@@ -25,17 +25,17 @@ BEGIN, END = "<!-- begin: bench/tables.py -->", "<!-- end: bench/tables.py -->"
 
 
 def report(runs: Sequence[Run]) -> str:
-    """Write everything: standings, win matrix, errors by table, times, failures."""
+    """Return the whole report: standings, win matrix, errors by table, times, failures."""
     names = names_of(runs)
     parts = [provenance(runs), *standings(runs)]
     if len(names) > 1:
-        parts += [f"## Beside {names[0]}", beside(runs, names[0], names[1:])]
+        parts += [f"## Compared with {names[0]}", beside(runs, names[0], names[1:])]
         parts += ["## Wins", win_matrix(runs, names)]
     parts += ["## Errors by table", errors_by_table(runs, names)]
     figures = {
         "Fit, in processor seconds": "fit_cpu_s",
         "Prediction of the test rows, in seconds": "predict_s",
-        "Memory that fit and prediction took beyond what was held before, in MB": "memory_mb",
+        "Additional memory of fit and prediction, in MB": "memory_mb",
     }
     for title, key in figures.items():
         parts += [f"## {title}", figures_by_table(runs, names, key)]
@@ -47,7 +47,7 @@ def report(runs: Sequence[Run]) -> str:
 
 
 def provenance(runs: Sequence[Run]) -> str:
-    """Say what was measured, where and when."""
+    """Return what was measured, where and when."""
     lines = []
     for name in names_of(runs):
         mine = [run for run in runs if run.contender == name]
@@ -64,7 +64,7 @@ def provenance(runs: Sequence[Run]) -> str:
 
 
 def standings(runs: Sequence[Run]) -> list[str]:
-    """Rank those who ran on every table, and all on the tables that all ran on."""
+    """Rank the contenders that ran on every table, and all of them on the tables they share."""
     names, whole = names_of(runs), complete(runs)
     parts = []
     groups = [whole] if len(whole) == len(names) else [whole, names]
@@ -76,7 +76,7 @@ def standings(runs: Sequence[Run]) -> list[str]:
 
 
 def ranking(runs: Sequence[Run], names: Sequence[str], errors: Errors) -> str:
-    """Write ranks and distances by the task's error, and by every score of classes."""
+    """Return ranks and distances by the error of the task, and by every score of classes."""
     ranks, distances, best = mean_ranks(errors), mean_distances(errors), bests(errors)
     scores = {"auc_error": "1 - AUC", "log_loss": "log-loss", "acc_error": "1 - accuracy"}
     others = {s: mean_distances(median_errors(runs, names, s)) for s in scores}
@@ -94,7 +94,7 @@ def ranking(runs: Sequence[Run], names: Sequence[str], errors: Errors) -> str:
 
 
 def win_matrix(runs: Sequence[Run], names: Sequence[str]) -> str:
-    """Write on how many tables the row's contender beats the column's, of those both ran on."""
+    """Return on how many of their shared tables the contender of a row beats that of a column."""
     rows = []
     for one in names:
         row = [f"**{one}** beats"]
@@ -106,7 +106,7 @@ def win_matrix(runs: Sequence[Run], names: Sequence[str]) -> str:
 
 
 def beside(runs: Sequence[Run], one: str, others: Sequence[str]) -> str:
-    """Write how large the others' errors are, divided by the first's on the same tables."""
+    """Return the errors of the others, divided by those of the first on the same tables."""
     rows = []
     for other in others:
         errors = median_errors(runs, (one, other))
@@ -124,7 +124,7 @@ def beside(runs: Sequence[Run], one: str, others: Sequence[str]) -> str:
 
 
 def errors_by_table(runs: Sequence[Run], names: Sequence[str]) -> str:
-    """Write median errors; the smallest of a table is bold."""
+    """Return median errors; the smallest one of a table is bold."""
     tasks = {run.table: run.task for run in runs}
     medians = {name: median_errors(runs, [name]) for name in names}
     rows = []
@@ -141,21 +141,21 @@ def errors_by_table(runs: Sequence[Run], names: Sequence[str]) -> str:
 
 
 def figures_by_table(runs: Sequence[Run], names: Sequence[str], key: str) -> str:
-    """Write medians over seeds of seconds or memory."""
+    """Return medians over seeds of seconds or memory."""
     tables = sorted({run.table for run in runs})
     rows = [[t, *(cell(median_of(runs, t, n, key), "{:.3g}") for n in names)] for t in tables]
     return markdown(["table", *names], rows)
 
 
 def cell(value: float, form: str) -> str:
-    """Write a figure; what is missing is a dash, what is infinite has failed."""
+    """Format a figure: NaN as a dash, infinity as "failed"."""
     if math.isnan(value):
         return "-"
     return "failed" if math.isinf(value) else form.format(value)
 
 
 def time_ratios(runs: Sequence[Run], one: str, other: str) -> str:
-    """Compare times and memory of runs that were measured in turn: `one` divided by `other`."""
+    """Return times and memory of alternating runs: `one` divided by `other`."""
     figures = {
         "fit": "fit_s", "fit, processor": "fit_cpu_s", "predict": "predict_s", "memory": "memory_mb"
     }  # fmt: skip
@@ -173,13 +173,13 @@ def time_ratios(runs: Sequence[Run], one: str, other: str) -> str:
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Write a table."""
+    """Return a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def write_between_marks(path: Path, text: str) -> None:
-    """Put text between the two marks of a file; a file without marks is written whole."""
+    """Replace the text between the two marks of a file; a file without marks is overwritten."""
     old = path.read_text(encoding="utf-8") if path.exists() else ""
     if BEGIN in old and END in old:
         head, tail = old.split(BEGIN)[0], old.split(END)[1]
@@ -189,9 +189,9 @@ def write_between_marks(path: Path, text: str) -> None:
 
 
 def plot(runs: Sequence[Run], path: Path) -> None:
-    """Draw mean distance to the best error against processor seconds of a fit, as SVG.
+    """Plot the mean distance to the best error against processor seconds of a fit, as SVG.
 
-    On the tables that all contenders ran on; if there are none, without those that lack any.
+    Uses the tables that all contenders ran on; if there are none, only the contenders that ran on all.
     """
     import altair as alt
     import vl_convert
@@ -215,10 +215,10 @@ def plot(runs: Sequence[Run], path: Path) -> None:
         .title("processor seconds of a fit (geometric mean over tables)"),
         y=alt.Y("distance:Q")
         .axis(format="%")
-        .title("error above the best contender's (mean over tables)"),
+        .title("error above that of the best contender (mean over tables)"),
     )
     label = start.mark_text(align="left", dx=8).encode(text="contender:N")
-    title = f"{len(errors)} tables, every contender at its defaults"
+    title = f"{len(errors)} tables, every contender with its defaults"
     chart = (start.mark_point(filled=True, size=70) + label).properties(
         width=520, height=320, title=title
     )

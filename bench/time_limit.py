@@ -1,8 +1,8 @@
-"""How far a fit with a time limit goes beyond it, from the command to its exit.
+"""Measure by how much a fit exceeds its time limit, from the command to its exit.
 
     python bench/time_limit.py --limits 5 10 20
 
-On diamonds (54,000 rows), a *develop* table, where the default would take minutes.
+Uses diamonds (54,000 rows), a *develop* table on which the default would take minutes.
 """
 
 import argparse

@@ -1,15 +1,15 @@
-"""Measure memory and time of batch normalization over a window, beside the large batch.
+"""Measure memory and time of batch normalization over a window against the large batch.
 
 Two networks in float32: an MLP of 8 residual blocks (batch normalization, ReLU, linear; width 512)
 on 16,384 rows, and a ResNet of 8 basic blocks (32 channels) on 128 images of 32 x 32. One gradient
-of the whole window is made as one batch; in 8 micro-batches with statistics of their own (which is
-another gradient); and in 8 micro-batches with `batchnorm="window"`, by number of groups.
+of the whole window is computed as one batch; in 8 micro-batches that are normalized separately (which
+is a different gradient); and in 8 micro-batches with `batchnorm="window"`, by number of groups.
 
-Memory: the largest resident set of a fresh process that makes two gradients, less that of one that
+Memory: the largest resident set of a fresh process that computes two gradients, minus that of one that
 does so for 16 rows as a large batch (model, data, gradient and torch's own memory). Linux only.
 
-Time: contenders in turn, round after round; the median over rounds of the ratio to the large batch
-of the same round, of the clock and of the processor's time, which others' load disturbs less.
+Time: the median over alternating rounds of the ratio to the large batch of the same round, in
+wall-clock and in processor time, which other work on the machine disturbs less.
 
     python bench/window_norm.py [--rounds 7] [--threads 1]
 """
@@ -38,7 +38,7 @@ Step = Callable[[], tuple[float, float]]
 
 
 class MLPBlock(nn.Module):
-    """Batch normalization, ReLU and linear, beside the identity."""
+    """A residual block of batch normalization, ReLU and a linear layer."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class MLPBlock(nn.Module):
 
 
 class ConvBlock(nn.Module):
-    """Two convolutions with batch normalization, beside the identity."""
+    """A residual block of two convolutions with batch normalization."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ NETWORKS = {"mlp": make_mlp, "resnet": make_resnet}
 
 
 def make_step(contender: str, model: nn.Module, batch: Batch) -> Step:
-    """Make the function that makes one gradient."""
+    """Make the function that computes one gradient."""
     loss = make_weighted_loss(nn.CrossEntropyLoss())
     n_rows = len(batch.x)
     parts = split_batch(batch, n_rows // N_PARTS, n_rows)
@@ -104,7 +104,7 @@ def make_step(contender: str, model: nn.Module, batch: Batch) -> Step:
 
 
 def time_ratios(network: str, n_rounds: int) -> dict[str, list[tuple[float, float]]]:
-    """Run all contenders in turn; give clock and processor time over the large batch's."""
+    """Run all contenders in alternation; return wall-clock and processor time as ratios."""
     torch.manual_seed(0)
     model, batch = NETWORKS[network]()
     steps = {name: make_step(name, model, batch) for name in CONTENDERS}
@@ -125,14 +125,14 @@ def time_ratios(network: str, n_rounds: int) -> dict[str, list[tuple[float, floa
 def peak_mib(network: str, contender: str, n_threads: int) -> float:
     """Return the largest resident set of a fresh process, in MiB."""
     command = [sys.executable, __file__, "--peak", network, contender, "--threads", str(n_threads)]
-    # Memory that is freed goes back to the system at once, so that the set is what is in use.
+    # Freed memory returns to the system at once, so that the resident set is what is in use.
     env = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
     done = subprocess.run(command, env=env, check=True, capture_output=True, text=True)
     return float(done.stdout)
 
 
 def print_peak(network: str, contender: str) -> None:
-    """Make two gradients and print this process's largest resident set, in MiB."""
+    """Compute two gradients and print the largest resident set of this process, in MiB."""
     torch.manual_seed(0)
     model, batch = NETWORKS[network]()
     if contender == "few rows":
@@ -140,7 +140,7 @@ def print_peak(network: str, contender: str) -> None:
     step = make_step(contender, model, batch)
     step()
     step()
-    # Not ru_maxrss, which a child inherits from the process that started it.
+    # Not ru_maxrss, which a child process inherits from its parent.
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
     print(int(peak.split()[1]) / 1024)
@@ -150,14 +150,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--peak", nargs=2, metavar=("NETWORK", "CONTENDER"), help="for itself")
+    parser.add_argument(
+        "--peak", nargs=2, metavar=("NETWORK", "CONTENDER"), help="internal: measure one process"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     if arguments.peak:
         print_peak(*arguments.peak)
         return
     print(f"torch {torch.__version__}, {arguments.threads} threads, {N_PARTS} micro-batches\n")
-    print("| network | contender | memory, MiB | ratio | clock, ratio | range | processor, ratio |")
+    print(
+        "| network | contender | memory, MiB | ratio | wall clock, ratio | range | processor, ratio |"
+    )
     print("|---|---|---|---|---|---|---|")
     for network in NETWORKS:
         floor = peak_mib(network, "few rows", arguments.threads)

@@ -3,7 +3,7 @@
 #
 #     bash examples/command_line.sh [TABLE.csv TARGET FOLDER]
 #
-# The table may have text, numbers, dates and missing values; without one, that of afina is taken.
+# The table may have text, numbers, dates and missing values. By default, it is the bundled one.
 set -euo pipefail
 table=${1:-$(python -c "from afina.data import bundled_table; print(bundled_table())")}
 target=${2:-Status}

@@ -12,7 +12,7 @@ import afina
 
 
 def make_net() -> nn.Module:
-    """A small net for 8 x 8 pictures in ten classes."""
+    """Return a small network for 8 x 8 images in ten classes."""
     torch.manual_seed(0)
     return nn.Sequential(
         nn.Conv2d(1, 16, 3, padding=1),

@@ -21,7 +21,7 @@ def main() -> tuple[float, float]:
     scores = cross_val_score(model, table, y, cv=3, scoring="roc_auc")
     print(f"credit, raw table: AUC {scores.mean():.3f} over 3 folds")
 
-    # Like any other estimator, it takes its place at the end of a pipeline and in a search.
+    # Like any other estimator, it works at the end of a pipeline and in a search.
     x, labels = load_breast_cancer(return_X_y=True)
     pipeline = make_pipeline(PCA(10), afina.AfinaClassifier(max_epochs=20, random_state=0))
     search = GridSearchCV(pipeline, {"afinaclassifier__dropout": [0.0, 0.2]}, cv=2)

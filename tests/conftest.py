@@ -67,11 +67,11 @@ def seed(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture
 def rng() -> np.random.Generator:
-    """Return random numbers that are the same in every run."""
+    """Return a generator of numbers that are the same in every run."""
     return np.random.default_rng(20261123)
 
 
 @pytest.fixture
 def generator() -> torch.Generator:
-    """Return torch's random numbers, the same in every run."""
+    """Return a torch generator whose numbers are the same in every run."""
     return torch.Generator().manual_seed(20261123)

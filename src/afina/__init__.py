@@ -24,8 +24,10 @@ def __dir__() -> list[str]:
     return __all__
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name at its first use, so that `import afina` does not wait for torch."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'afina' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME[name]), name)
+if not TYPE_CHECKING:  # for a type checker every name would exist, also a misspelt one
+
+    def __getattr__(name: str) -> Any:
+        """Import a public name at its first use, so that `import afina` does not wait for torch."""
+        if name not in _HOME:
+            raise AttributeError(f"module 'afina' has no attribute {name!r}")
+        return getattr(importlib.import_module(_HOME[name]), name)

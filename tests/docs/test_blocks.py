@@ -1,14 +1,14 @@
-r"""The code in README.md and docs/ runs as it stands.
+r"""The code in README.md and docs/ runs exactly as written.
 
-Every block marked `python`, `console`, `bash` or `sh` is run: the blocks of one page in their
-order, in one empty folder. It holds the bundled table as `loans.csv`, and what lies in
-`examples/data/`. In a `console` block the lines behind `$ ` are commands; the rest is what they
-print, and is not compared. The Python blocks of a page share their names.
+Every block marked `python`, `console`, `bash` or `sh` runs: the blocks of a page in order, in one
+folder with the bundled table as `loans.csv` and the files of `examples/data/`. In a `console` block,
+lines that begin with `$ ` are commands; the rest is their output, which is not compared. The Python
+blocks of a page share their names.
 
-A comment in the line above a block changes that:
+A comment in the line above a block changes this:
 
-    <!-- not run: why -->       the block is only shown
-    <!-- exit code 2 -->        the last command of the block ends with that code
+    <!-- not run: reason -->    the block is only shown
+    <!-- exit code 2 -->        the last command of the block ends with this exit code
 """
 
 import os
@@ -42,24 +42,24 @@ class Block:
 
 
 def read_blocks(page: str) -> list[Block]:
-    """Return the blocks of a page that are to run."""
+    """Return the blocks of a page that run."""
     blocks = []
-    for found in FENCE.finditer(page):
-        comment = found["comment"] or ""
-        if found["language"] not in RUN or re.match(r"not run: \w", comment):
+    for fence in FENCE.finditer(page):
+        comment = fence["comment"] or ""
+        if fence["language"] not in RUN or re.match(r"not run: \w", comment):
             continue
         code = re.fullmatch(r"exit code (\d+)", comment)
-        blocks.append(Block(found["language"], found["text"], int(code[1]) if code else 0))
+        blocks.append(Block(fence["language"], fence["text"], int(code[1]) if code else 0))
     return blocks
 
 
 def as_script(blocks: list[Block]) -> str:
-    """Turn a page's blocks into one shell script; its Python blocks grow into one program."""
+    """Return one shell script for the blocks of a page; its Python blocks form one growing program."""
     lines = ["set -eu"]
     program = ""
     for number, block in enumerate(blocks):
         if block.language == "python":
-            # All Python so far runs again, so that later blocks know the names of earlier ones.
+            # All Python blocks so far run again, so that later blocks know the names of earlier ones.
             program += block.text
             Path(f"block{number}.py").write_text(program, encoding="utf-8")
             lines.append(f"code=0; '{sys.executable}' block{number}.py || code=$?")
@@ -68,7 +68,7 @@ def as_script(blocks: list[Block]) -> str:
             if block.language == "console":
                 shown = [line for line in commands.splitlines() if line.startswith(("$ ", "> "))]
                 commands = "".join(f"{line[2:]}\n" for line in shown)
-            # A file of its own, as bash forgets -e in what stands before ||.
+            # A separate file, because bash ignores -e before ||.
             Path(f"block{number}.sh").write_text(commands, encoding="utf-8")
             lines.append(f"code=0; bash -euo pipefail block{number}.sh || code=$?")
         lines.append(f"test $code = {block.exit_code}")
@@ -78,7 +78,7 @@ def as_script(blocks: list[Block]) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every block of the page ends as it says."""
+    """Every block of the page ends with the exit code that it states."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(bundled_table(), tmp_path / "loans.csv")
     if (ROOT / "examples" / "data").is_dir():
@@ -88,7 +88,7 @@ def test_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     run = subprocess.run(
         ["bash", "-c", as_script(blocks)],
-        # One thread, as two test processes share two cores.
+        # One thread, because two test processes share two cores.
         env={**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -116,7 +116,7 @@ def test_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_wrong_block_is_seen(
     text: str, works: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A block that fails, anywhere in it, fails the page; one that is not run says why."""
+    """A block that fails at any command fails the page; one that does not run says why."""
     monkeypatch.chdir(tmp_path)
 
     run = subprocess.run(

@@ -1,4 +1,4 @@
-"""The examples in docstrings give what they say."""
+"""The examples in docstrings return what they show."""
 
 import doctest
 import importlib
@@ -17,7 +17,7 @@ MODULES = sorted(
 
 @pytest.mark.parametrize("name", MODULES)
 def test_doctests(name: str) -> None:
-    """Every example of the module holds."""
-    found = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
+    """Every example of the module is right."""
+    results = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
 
-    assert found.failed == 0
+    assert results.failed == 0

@@ -1,4 +1,4 @@
-"""The examples run as they stand."""
+"""The examples run exactly as written."""
 
 import os
 import subprocess
@@ -14,14 +14,14 @@ PROGRAMS = sorted([*EXAMPLES.glob("*.py"), *EXAMPLES.glob("*.sh")])
 @pytest.mark.slow
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
 def test_example_runs(program: Path, tmp_path: Path) -> None:
-    """The example ends without an error, in a folder of its own."""
+    """The example ends without an error, in a new folder."""
     interpreter = sys.executable if program.suffix == ".py" else "bash"
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
     run = subprocess.run(
         [interpreter, program],
         cwd=tmp_path,
-        # One thread, as two test processes share two cores.
+        # One thread, because two test processes share two cores.
         env={**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

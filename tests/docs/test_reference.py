@@ -1,9 +1,10 @@
-"""The reference is what the code says."""
+"""The reference agrees with the code."""
 
 import importlib.util
 import inspect
 import re
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 import afina
 
 DOCS = Path(__file__).parents[2] / "docs"
+BENCH = DOCS.parent / "bench"
 
 
 def load_pages() -> dict[str, Callable[[], str]]:
@@ -27,6 +29,8 @@ def load_pages() -> dict[str, Callable[[], str]]:
 @pytest.mark.parametrize("name", ["cli.md", "python.md", "settings.md"])
 def test_reference_is_up_to_date(name: str) -> None:
     """Each page of docs/reference is what `python docs/generate_reference.py` writes."""
+    if name == "cli.md" and tuple(map(int, version("typer").split(".")[:2])) < (0, 29):
+        pytest.skip("the page shows typer's help as it is since 0.29")
     expected = load_pages()[name]()
 
     assert expected == (DOCS / "reference" / name).read_text(encoding="utf-8")
@@ -61,10 +65,10 @@ def test_pages_are_linked() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    """Every link from a page to a file of the project finds it."""
+    """Every link from a page to a file of the project leads to a file."""
     dead = [
         f"{page.relative_to(DOCS.parent)}: {link}"
-        for page in [*DOCS.parent.glob("*.md"), *DOCS.rglob("*.md")]
+        for page in [*DOCS.parent.glob("*.md"), *DOCS.rglob("*.md"), *BENCH.glob("*.md")]
         for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8"))
         if "://" not in link and not (page.parent / link).exists()
     ]

@@ -11,7 +11,7 @@ HEAVY = ["torch", "sklearn", "numpy", "pyarrow", "pydantic", "pandas", "altair",
 
 
 def loaded(code: str) -> list[str]:
-    """Run code in a fresh interpreter, and give the heavy modules it has loaded at its end."""
+    """Run code in a fresh interpreter; return the heavy modules that it has loaded."""
     end = f"import sys; print(*[m for m in {HEAVY} if m in sys.modules], file=sys.stderr)"
     run = subprocess.run(
         [sys.executable, "-c", f"{code}\n{end}"], capture_output=True, text=True, check=True
@@ -21,7 +21,7 @@ def loaded(code: str) -> list[str]:
 
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["--version"]])
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
-    """Help and the version answer without torch, numpy, pyarrow, pydantic and their like."""
+    """Help and version need neither torch nor numpy, pyarrow, pydantic and the like."""
     code = f"from afina.cli import run_command_line; run_command_line({arguments})"
 
     assert not set(loaded(code)) & set(HEAVY)
@@ -39,19 +39,19 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     ],
 )
 def test_usage_loads_little(arguments: list[str]) -> None:
-    """A command's help and usage errors need no torch; typer takes pydantic for options."""
+    """A command's help and usage errors need no torch; typer imports pydantic for options."""
     code = f"from afina.cli import run_command_line; run_command_line({arguments})"
 
     assert set(loaded(code)) & set(HEAVY) <= {"pydantic"}
 
 
 def test_import_afina_loads_nothing_heavy() -> None:
-    """`import afina` is quick; its names load what they need at their first use."""
+    """`import afina` is quick; its names load what they need on first use."""
     assert loaded("import afina") == []
 
 
 def test_a_heavy_import_is_seen() -> None:
-    """An import of numpy at the wrong place would be found."""
+    """An import of numpy in the wrong place is found."""
     assert loaded("import numpy") == ["numpy"]
 
 

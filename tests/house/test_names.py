@@ -2,6 +2,8 @@
 
 import ast
 import re
+from collections import defaultdict
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,6 +25,8 @@ BANNED = {
     "util",
     "wrapper",
 }
+# Two public classes with one name. Only shorten the list.
+SHARED = {"Rows", "Run"}
 
 
 def banned_words(name: str) -> set[str]:
@@ -32,14 +36,52 @@ def banned_words(name: str) -> set[str]:
 
 
 def test_files_and_classes(source_files: "list[SourceFile]") -> None:
-    """No file, folder or class is named by an empty word."""
-    found = {}
+    """No file, folder or class has an empty word in its name."""
+    empty = {}
     for file in source_files:
         names = [*file.name.removesuffix(".py").split("/")]
         names += [node.name for node in ast.walk(file.tree) if isinstance(node, ast.ClassDef)]
-        found |= {f"{file.name}: {name}": words for name in names if (words := banned_words(name))}
+        empty |= {f"{file.name}: {name}": words for name in names if (words := banned_words(name))}
 
-    assert {} == found
+    assert {} == empty
+
+
+def places_of(pairs: "list[tuple[str, str]]") -> dict[str, list[str]]:
+    """Return the places of each name, from pairs of a name and a place."""
+    places = defaultdict(list)
+    for name, place in pairs:
+        places[name].append(place)
+    return places
+
+
+def public_classes(file: "SourceFile") -> list[tuple[str, str]]:
+    """Return the public classes at the top level of a file, each with the file's name."""
+    return [
+        (node.name, file.name)
+        for node in file.tree.body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
+
+
+def test_public_classes_have_names_of_their_own(source_files: "list[SourceFile]") -> None:
+    """No two public classes of the package share a name."""
+    classes = places_of([pair for file in source_files for pair in public_classes(file)])
+    shared = {name: files for name, files in classes.items() if len(files) > 1}
+
+    assert SHARED == set(shared), shared
+
+
+def test_no_file_name_occurs_three_times(source_files: "list[SourceFile]") -> None:
+    """At most two files of the package share a name, so that an editor's tabs tell them apart."""
+    files = places_of([(PurePosixPath(file.name).name, file.name) for file in source_files])
+    del files["__init__.py"]
+
+    assert {} == {name: places for name, places in files.items() if len(places) > 2}
+
+
+def test_a_shared_name_is_seen() -> None:
+    """Two places of one name are both listed."""
+    assert places_of([("Run", "a.py"), ("Run", "b.py")]) == {"Run": ["a.py", "b.py"]}
 
 
 @pytest.mark.parametrize("name", ["utils", "train_helpers", "BaseModel", "HTTPHandler", "tools"])
@@ -50,5 +92,5 @@ def test_an_empty_word_is_seen(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["baseline", "score", "SourceFile", "database", "toolbox"])
 def test_other_words_pass(name: str) -> None:
-    """A word that only contains a banned one is no banned one."""
+    """A word that merely contains a banned one passes."""
     assert not banned_words(name)

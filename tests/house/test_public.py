@@ -1,4 +1,4 @@
-"""What a package offers is what its `__all__` says."""
+"""The `__all__` of a package lists exactly its public names."""
 
 import ast
 import importlib
@@ -12,7 +12,7 @@ def imported_names(tree: ast.Module) -> set[str]:
     """Return the public names that a package's `__init__` imports or defines."""
     names: set[str] = set()
     lazy = [part for node in tree.body if isinstance(node, ast.If) for part in node.body]
-    for node in [*tree.body, *lazy]:  # names for type checkers only are imported at first use
+    for node in [*tree.body, *lazy]:  # names under TYPE_CHECKING are imported on first use
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("afina"):
             names |= {alias.asname or alias.name for alias in node.names}
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
@@ -35,7 +35,7 @@ def test_all_is_what_is_public(source_files: "list[SourceFile]") -> None:
 
 
 def test_root() -> None:
-    """Every name that `afina` promises can be had, and no other."""
+    """Every name in `afina.__all__` can be imported, and no other."""
     import afina
 
     for name in afina.__all__:
@@ -44,7 +44,7 @@ def test_root() -> None:
 
 
 def test_a_forgotten_name_is_seen() -> None:
-    """A name that is imported but not in `__all__` makes the difference."""
+    """A name that is imported but missing from `__all__` is found."""
     tree = ast.parse("from afina.x import a, b\n__all__ = ['a']\n")
 
     assert imported_names(tree) == {"a", "b"}

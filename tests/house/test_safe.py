@@ -25,7 +25,7 @@ UNSAFE_CALLS = {
 
 def unsafe(tree: ast.Module) -> list[str]:
     """Find imports of pickling modules, and calls that pickle, unpickle or run text."""
-    found = []
+    uses = []
     for node in ast.walk(tree):
         match node:
             case ast.Import():
@@ -43,8 +43,8 @@ def unsafe(tree: ast.Module) -> list[str]:
             top = name.split(".")[0]
             pickles = isinstance(node, ast.Import | ast.ImportFrom) and top in PICKLING
             if pickles or name in UNSAFE_CALLS or name.endswith("="):
-                found.append(name)
-    return found
+                uses.append(name)
+    return uses
 
 
 def prints(tree: ast.Module) -> list[str]:
@@ -58,15 +58,15 @@ def prints(tree: ast.Module) -> list[str]:
 
 
 def test_nothing_is_pickled(source_files: "list[SourceFile]") -> None:
-    """No file imports a pickling module, or calls one by way of torch, numpy or pandas."""
-    assert {} == {file.name: found for file in source_files if (found := unsafe(file.tree))}
+    """No file imports a pickling module, or calls one through torch, numpy or pandas."""
+    assert {} == {file.name: uses for file in source_files if (uses := unsafe(file.tree))}
 
 
 def test_the_library_does_not_print(source_files: "list[SourceFile]") -> None:
     """Only the command line writes to stdout and stderr."""
     library = [file for file in source_files if not file.name.startswith("cli/")]
 
-    assert {} == {file.name: found for file in library if (found := prints(file.tree))}
+    assert {} == {file.name: uses for file in library if (uses := prints(file.tree))}
 
 
 @pytest.mark.parametrize(

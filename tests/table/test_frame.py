@@ -143,7 +143,7 @@ def test_batch_and_types() -> None:
             "dictionary": pa.array([5, 7]).dictionary_encode(),
             "decimal": pa.array([decimal.Decimal("1.50"), None], pa.decimal128(38, 2)),
             "time": pa.array([1, 2], pa.time64("us")),
-            "half": pa.array([0.5, np.nan], pa.float16()),
+            "half": pa.array(np.array([0.5, np.nan], np.float16)),
         }
     )
 

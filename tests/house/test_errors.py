@@ -1,0 +1,261 @@
+"""Every error says what to do, in a part of its own."""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from afina import errors
+
+if TYPE_CHECKING:
+    from conftest import SourceFile
+
+OURS = {
+    name
+    for name, value in vars(errors).items()
+    if isinstance(value, type) and issubclass(value, errors.AfinaError)
+}
+# Files with errors that do not name their remedy as `fix=` yet. Only shorten the list.
+NOT_YET: set[str] = {
+    "cli/fit.py",
+    "cli/options.py",
+    "cli/write.py",
+    "config/presets.py",
+    "config/settle.py",
+    "config/toml.py",
+    "preprocess/compose.py",
+    "report/jsonfile.py",
+    "report/page.py",
+    "report/run.py",
+    "storage/commit.py",
+    "storage/lock.py",
+    "storage/tensors.py",
+    "storage/tree.py",
+    "storage/verify.py",
+    "table/cells.py",
+    "table/column.py",
+    "table/csv_file.py",
+    "table/encode.py",
+    "table/frame.py",
+    "table/infer.py",
+    "table/looked.py",
+    "table/names.py",
+    "table/numeric_rule.py",
+    "table/read.py",
+    "table/rows.py",
+    "table/split.py",
+    "table/target.py",
+    "tabular/estimators/arguments.py",
+    "tabular/prediction/artifact.py",
+    "tabular/prediction/model_record.py",
+    "tabular/prediction/predictor.py",
+    "tabular/preparation/prepare.py",
+    "tabular/preparation/roles.py",
+    "tabular/run/fit.py",
+    "tabular/run/resume.py",
+    "tabular/run/run_folder.py",
+    "tabular/run/split_file.py",
+    "tabular/scoring.py",
+    "tabular/training/network_spec.py",
+    "train/batches.py",
+    "train/compiled.py",
+    "train/evaluate.py",
+    "train/gradient.py",
+    "train/loop.py",
+    "train/loss.py",
+    "train/lr_range.py",
+    "train/parallel/reduction.py",
+    "train/parallel/sharding.py",
+    "train/precision.py",
+    "train/processes.py",
+    "train/recompute.py",
+    "train/run/checkpoint.py",
+    "train/run/checkpoint_files.py",
+    "train/run/metrics_log.py",
+    "train/run/resume_point.py",
+    "train/settings.py",
+    "train/state.py",
+    "train/stopping.py",
+    "train/trainer.py",
+    "train/window/checks.py",
+    "train/window/lockstep.py",
+    "train/window/norm.py",
+    "train/window/passes.py",
+    "train/window/replay.py",
+}
+# Files with messages that still read "must ..., however: ...". Only shorten the list.
+HOWEVER: set[str] = {
+    "cli/fit.py",
+    "cli/options.py",
+    "cli/tables.py",
+    "cli/write.py",
+    "config/presets.py",
+    "config/settle.py",
+    "config/toml.py",
+    "metrics.py",
+    "models/ensemble.py",
+    "models/input.py",
+    "models/members.py",
+    "models/mlp.py",
+    "models/network.py",
+    "models/numbers.py",
+    "nn/activation.py",
+    "nn/block.py",
+    "nn/dropout.py",
+    "nn/embed.py",
+    "nn/init_schemes.py",
+    "nn/initialize.py",
+    "nn/members.py",
+    "nn/norm.py",
+    "nn/periodic.py",
+    "nn/piecewise.py",
+    "nn/scaling.py",
+    "nn/stacked.py",
+    "optim/averaging.py",
+    "optim/groups.py",
+    "optim/optimizers.py",
+    "optim/schedule.py",
+    "optim/shampoo.py",
+    "preprocess/bins.py",
+    "preprocess/compose.py",
+    "preprocess/impute.py",
+    "preprocess/sample.py",
+    "preprocess/scale.py",
+    "report/jsonfile.py",
+    "report/page.py",
+    "report/run.py",
+    "report/thinning.py",
+    "storage/commit.py",
+    "storage/lock.py",
+    "storage/tensors.py",
+    "storage/tree.py",
+    "storage/verify.py",
+    "table/cells.py",
+    "table/column.py",
+    "table/csv_faults.py",
+    "table/csv_file.py",
+    "table/encode.py",
+    "table/frame.py",
+    "table/infer.py",
+    "table/looked.py",
+    "table/names.py",
+    "table/numbers.py",
+    "table/numeric_rule.py",
+    "table/read.py",
+    "table/rows.py",
+    "table/split.py",
+    "table/target.py",
+    "tabular/estimators/estimators.py",
+    "tabular/estimators/inputs.py",
+    "tabular/prediction/artifact.py",
+    "tabular/prediction/model_record.py",
+    "tabular/prediction/predictor.py",
+    "tabular/preparation/prepare.py",
+    "tabular/preparation/roles.py",
+    "tabular/run/fit.py",
+    "tabular/run/resume.py",
+    "tabular/run/run_folder.py",
+    "tabular/run/split_file.py",
+    "tabular/scoring.py",
+    "tabular/training/network_spec.py",
+    "train/batches.py",
+    "train/compiled.py",
+    "train/evaluate.py",
+    "train/gradient.py",
+    "train/loop.py",
+    "train/loss.py",
+    "train/lr_range.py",
+    "train/parallel/reduction.py",
+    "train/parallel/sharding.py",
+    "train/precision.py",
+    "train/processes.py",
+    "train/recompute.py",
+    "train/run/checkpoint.py",
+    "train/run/checkpoint_files.py",
+    "train/run/metrics_log.py",
+    "train/run/resume_point.py",
+    "train/settings.py",
+    "train/state.py",
+    "train/stopping.py",
+    "train/trainer.py",
+    "train/window/__init__.py",
+    "train/window/checks.py",
+    "train/window/joint_norm.py",
+    "train/window/lockstep.py",
+    "train/window/norm.py",
+    "train/window/passes.py",
+    "train/window/replay.py",
+}
+
+
+@dataclass(frozen=True)
+class Raised:
+    """One call of an error class of ours, and its parts as source text."""
+
+    place: str
+    parts: dict[str, str]
+
+    @property
+    def has_remedy(self) -> bool:
+        """Say whether a remedy is passed; another process's error brings its own."""
+        return self.parts.get("fix", "None") != "None" or "relayed" in self.parts
+
+
+def raised_errors(tree: ast.Module, file: str) -> Iterator[Raised]:
+    """Find every call of an error class of afina: `raise E(...)` as well as `return E(...)`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in OURS:
+            parts = {keyword.arg or "**": ast.unparse(keyword.value) for keyword in node.keywords}
+            yield Raised(f"{file}:{node.lineno}", parts)
+
+
+def says_however(tree: ast.Module) -> bool:
+    """Say whether a text in the code joins what came by ", however"."""
+    return any(
+        isinstance(node, ast.Constant) and isinstance(node.value, str) and ", however" in node.value
+        for node in ast.walk(tree)
+    )
+
+
+def test_every_error_has_a_remedy(source_files: "list[SourceFile]") -> None:
+    """Each error of ours is built with `fix=`: what to do about it."""
+    without: dict[str, list[str]] = {}
+    for file in source_files:
+        places = [e.place for e in raised_errors(file.tree, file.name) if not e.has_remedy]
+        if places:
+            without[file.name] = places
+
+    assert {} == {name: places for name, places in without.items() if name not in NOT_YET}
+    assert set() == NOT_YET - without.keys()  # converted, or gone: strike them from the list
+
+
+def test_no_message_says_however(source_files: "list[SourceFile]") -> None:
+    """What came instead is said by "; got ..." or ", but ..."."""
+    saying = {file.name for file in source_files if says_however(file.tree)}
+
+    assert saying == HOWEVER
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("raise ConfigError('p must be whole', got='1.5', fix='Write 1 or 2.')", True),
+        ("raise errors.ConfigError('p must be whole', got='1.5', fix=advice)", True),
+        ("raise ConfigError('p must be whole; got 1.5. Write 1 or 2.')", False),
+        ("raise ConfigError('p must be whole', fix=None)", False),
+        ("raise PeerError(text, relayed=True)", True),
+    ],
+)
+def test_a_missing_remedy_is_seen(text: str, remedy: bool) -> None:
+    """A message in one piece, or without advice, is found."""
+    [error] = raised_errors(ast.parse(text), "x.py")
+
+    assert error.has_remedy == remedy
+
+
+def test_however_is_seen() -> None:
+    """The former way of a message is found, in f-strings as well."""
+    assert says_however(ast.parse("f'x must be 1, however: {x}'"))
+    assert not says_however(ast.parse("f'x must be 1; got {x}'"))

@@ -1,0 +1,210 @@
+"""The phrases that docs/design/words.md rules out are used nowhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+WORDS = ROOT / "docs" / "design" / "words.md"
+# Generated from the source, which is searched itself.
+GENERATED = ROOT / "docs" / "reference"
+# Files with such phrases in them. Only shorten the list.
+NOT_YET: set[str] = {
+    "README.md",
+    "src/afina/cli/evaluate.py",
+    "src/afina/cli/fit.py",
+    "src/afina/cli/fit_messages.py",
+    "src/afina/cli/options.py",
+    "src/afina/cli/resume.py",
+    "src/afina/cli/write.py",
+    "src/afina/config/presets.py",
+    "src/afina/config/sections.py",
+    "src/afina/config/settle.py",
+    "src/afina/config/toml.py",
+    "src/afina/errors.py",
+    "src/afina/metrics.py",
+    "src/afina/models/ensemble.py",
+    "src/afina/models/input.py",
+    "src/afina/models/members.py",
+    "src/afina/models/mlp.py",
+    "src/afina/models/network.py",
+    "src/afina/models/numbers.py",
+    "src/afina/nn/activation.py",
+    "src/afina/nn/block.py",
+    "src/afina/nn/dropout.py",
+    "src/afina/nn/embed.py",
+    "src/afina/nn/init_schemes.py",
+    "src/afina/nn/initialize.py",
+    "src/afina/nn/members.py",
+    "src/afina/nn/norm.py",
+    "src/afina/nn/periodic.py",
+    "src/afina/nn/piecewise.py",
+    "src/afina/nn/scaling.py",
+    "src/afina/nn/stacked.py",
+    "src/afina/optim/averaging.py",
+    "src/afina/optim/groups.py",
+    "src/afina/optim/optimizers.py",
+    "src/afina/optim/schedule.py",
+    "src/afina/optim/shampoo.py",
+    "src/afina/preprocess/bins.py",
+    "src/afina/preprocess/compose.py",
+    "src/afina/preprocess/impute.py",
+    "src/afina/preprocess/sample.py",
+    "src/afina/preprocess/scale.py",
+    "src/afina/report/jsonfile.py",
+    "src/afina/report/outcome.py",
+    "src/afina/report/page.py",
+    "src/afina/report/run.py",
+    "src/afina/report/thinning.py",
+    "src/afina/storage/commit.py",
+    "src/afina/storage/lock.py",
+    "src/afina/storage/tensors.py",
+    "src/afina/storage/tree.py",
+    "src/afina/storage/verify.py",
+    "src/afina/table/cells.py",
+    "src/afina/table/column.py",
+    "src/afina/table/csv_faults.py",
+    "src/afina/table/csv_file.py",
+    "src/afina/table/encode.py",
+    "src/afina/table/frame.py",
+    "src/afina/table/infer.py",
+    "src/afina/table/looked.py",
+    "src/afina/table/names.py",
+    "src/afina/table/numbers.py",
+    "src/afina/table/numeric_rule.py",
+    "src/afina/table/read.py",
+    "src/afina/table/rows.py",
+    "src/afina/table/split.py",
+    "src/afina/table/target.py",
+    "src/afina/tabular/environment.py",
+    "src/afina/tabular/estimators/estimators.py",
+    "src/afina/tabular/estimators/fit_rows.py",
+    "src/afina/tabular/estimators/inputs.py",
+    "src/afina/tabular/events.py",
+    "src/afina/tabular/inspection.py",
+    "src/afina/tabular/prediction/artifact.py",
+    "src/afina/tabular/prediction/model_record.py",
+    "src/afina/tabular/prediction/predictor.py",
+    "src/afina/tabular/preparation/prepare.py",
+    "src/afina/tabular/preparation/roles.py",
+    "src/afina/tabular/preparation/rows.py",
+    "src/afina/tabular/probabilities.py",
+    "src/afina/tabular/run/finish.py",
+    "src/afina/tabular/run/fit.py",
+    "src/afina/tabular/run/resume.py",
+    "src/afina/tabular/run/run_folder.py",
+    "src/afina/tabular/run/split_file.py",
+    "src/afina/tabular/scoring.py",
+    "src/afina/tabular/training/losses.py",
+    "src/afina/tabular/training/network_spec.py",
+    "src/afina/tabular/training/plan.py",
+    "src/afina/tabular/training/tabular_model.py",
+    "src/afina/train/batches.py",
+    "src/afina/train/compiled.py",
+    "src/afina/train/evaluate.py",
+    "src/afina/train/events.py",
+    "src/afina/train/gradient.py",
+    "src/afina/train/grokking.py",
+    "src/afina/train/loop.py",
+    "src/afina/train/loss.py",
+    "src/afina/train/lr_range.py",
+    "src/afina/train/parallel/reduction.py",
+    "src/afina/train/parallel/sharding.py",
+    "src/afina/train/precision.py",
+    "src/afina/train/processes.py",
+    "src/afina/train/recompute.py",
+    "src/afina/train/run/checkpoint.py",
+    "src/afina/train/run/checkpoint_files.py",
+    "src/afina/train/run/journal.py",
+    "src/afina/train/run/metrics_log.py",
+    "src/afina/train/run/resume_point.py",
+    "src/afina/train/settings.py",
+    "src/afina/train/state.py",
+    "src/afina/train/stopping.py",
+    "src/afina/train/trainer.py",
+    "src/afina/train/window/checks.py",
+    "src/afina/train/window/joint_norm.py",
+    "src/afina/train/window/lockstep.py",
+    "src/afina/train/window/norm.py",
+    "src/afina/train/window/passes.py",
+    "src/afina/train/window/replay.py",
+}
+
+
+def read_banned(page: str) -> list[str]:
+    """Return the phrases of the table "Phrases that are not used" of words.md."""
+    table = page.partition("## Phrases that are not used")[2]
+    rows = re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE)[1:]
+    return [phrase.strip() for cell in rows for phrase in cell.split(",")]
+
+
+def as_pattern(phrases: list[str]) -> re.Pattern[str]:
+    """Match any of the phrases as whole words, also across the end of a line or of a string."""
+    gap = r"[\s\"'#]+(?:f[\"'])?"
+    patterns = [gap.join(map(re.escape, phrase.split())) for phrase in phrases]
+    return re.compile(rf"(?<![\w-])(?:{'|'.join(patterns)})(?![\w-])", re.IGNORECASE)
+
+
+def searched_files() -> dict[str, str]:
+    """Return the text of everything that a reader reads, by its path in the project."""
+    files = [
+        *(ROOT / "src").rglob("*.py"),
+        *(ROOT / "bench").glob("*.py"),
+        *(ROOT / "examples").glob("*.*"),
+        *(page for page in (ROOT / "docs").rglob("*.md") if page != WORDS),
+        *(ROOT / "bench").glob("*.md"),
+        *ROOT.glob("*.md"),
+    ]
+    return {
+        path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+        for path in sorted(files)
+        if GENERATED not in path.parents
+    }
+
+
+def test_banned_phrases() -> None:
+    """No file of the package, its pages, benchmarks and examples has a phrase that is ruled out."""
+    pattern = as_pattern(read_banned(WORDS.read_text(encoding="utf-8")))
+    places = {
+        file: [
+            f"line {text.count(chr(10), 0, m.start()) + 1}: {m[0]}" for m in pattern.finditer(text)
+        ]
+        for file, text in searched_files().items()
+    }
+    faulty = {file: lines for file, lines in places.items() if lines}
+
+    assert {} == {file: lines for file, lines in faulty.items() if file not in NOT_YET}
+    assert set() == NOT_YET - faulty.keys()  # clean, or gone: strike them from the list
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It is kept letter by\n    letter.",
+        'f"it goes on "\n  f"with x"',
+        "# in\n# turns",
+        "Answers.",
+    ],
+)
+def test_a_phrase_is_seen(text: str) -> None:
+    """A phrase is found in any case, across lines, comments and joined strings."""
+    pattern = as_pattern(["letter by letter", "goes on with", "in turns", "answers"])
+
+    assert pattern.search(text)
+
+
+@pytest.mark.parametrize("text", ["by letter", "it returns", "answers_to", "turn-in turnstile"])
+def test_other_words_pass(text: str) -> None:
+    """Part of a phrase, or of a longer word, is no phrase."""
+    pattern = as_pattern(["letter by letter", "in turns", "answers"])
+
+    assert not pattern.search(text)
+
+
+def test_the_page_has_phrases() -> None:
+    """The table of words.md is read."""
+    banned = read_banned(WORDS.read_text(encoding="utf-8"))
+
+    assert len(banned) > 20
+    assert "letter by letter" in banned
