@@ -182,7 +182,7 @@ def test_a_fault_is_seen(classifier, name, fault, monkeypatch):
 
 def test_ordinary_rows_make_no_table(classifier, monkeypatch):
     """Numbers, text, booleans and missing cells are answered without a table."""
-    monkeypatch.setattr(Predictor, "_answer_table", None)
+    monkeypatch.setattr(Predictor, "_predict_table", None)
     row = row_of(3)
     for cells in (row, {name: str(cell) for name, cell in row.items()}, dict.fromkeys(row)):
         assert classifier.predictor_.predict_row(cells) in ("fair", "large", "small")
@@ -235,7 +235,7 @@ def test_a_row_of_nothing_is_refused(classifier):
 
 def test_numbers_have_no_probabilities(regressor):
     """Asking a regression for the probabilities of a row is an error that says so."""
-    with pytest.raises(SchemaError, match="classes"):
+    with pytest.raises(SchemaError, match="must be a class"):
         regressor.predictor_.predict_proba_row(row_of(0))
 
 
