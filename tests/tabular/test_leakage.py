@@ -114,7 +114,7 @@ def test_a_leak_is_seen(tables, tmp_path, monkeypatch, fault):
         learn = prepare.learn_schema
 
         def learn_from_all(given, train, config):
-            return learn(given, np.arange(given.n_rows), config)
+            return learn(given, np.arange(len(given.weights)), config)
 
         monkeypatch.setattr(prepare, "learn_schema", learn_from_all)
     else:

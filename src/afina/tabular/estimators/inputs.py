@@ -36,13 +36,11 @@ def check_rows(
     target = check_y(estimator, y, len(features))
     return join_arrays(
         as_table(features),
-        _as_column(target, "y"),
+        _as_column(target, "y", len(target)),
         roles=Roles("y", "sample_weight", "groups"),
         source="X",
         weights=_check_weights(sample_weight, len(features)),
-        groups=None
-        if groups is None
-        else _as_column(_check_groups(groups, len(features)), "groups"),
+        groups=None if groups is None else _as_column(groups, "groups", len(features)),
         kinds=known_kinds(features),
     )
 
@@ -62,7 +60,10 @@ def check_val_rows(estimator: BaseEstimator, x: Any, y: ArrayLike | None) -> Giv
     features = check_x(estimator, x, reset=False)
     target = check_y(estimator, y, len(features))
     return join_arrays(
-        as_table(features), _as_column(target, "y_val"), roles=Roles("y_val"), source="X_val"
+        as_table(features),
+        _as_column(target, "y_val", len(target)),
+        roles=Roles("y_val"),
+        source="X_val",
     )
 
 
@@ -184,29 +185,23 @@ def _check_weights(sample_weight: ArrayLike | None, n_rows: int) -> Floats | Non
     if sample_weight is None:
         return None
     weights = np.asarray(sample_weight, dtype=np.float64)
-    if weights.ndim == 0:
-        weights = np.full(n_rows, float(weights))
-    _check_shape(weights, "sample_weight", n_rows)
-    return weights
+    return _check_shape(
+        np.full(n_rows, weights) if not weights.ndim else weights, "sample_weight", n_rows
+    )
 
 
-def _check_groups(groups: ArrayLike, n_rows: int) -> NDArray[Any]:
-    values = np.asarray(groups)
-    _check_shape(values, "groups", n_rows)
-    return values
+def _as_column(values: ArrayLike, name: str, n_rows: int) -> pa.ChunkedArray:
+    return to_table({name: _check_shape(np.asarray(values), name, n_rows)}).column(name)
 
 
-def _check_shape(values: NDArray[Any], name: str, n_rows: int) -> None:
+def _check_shape(values: NDArray[Any], name: str, n_rows: int) -> NDArray[Any]:
     if values.shape != (n_rows,):
         raise SchemaError(
             f"{name} must have one value for each row of X",
             but=f"its shape is {values.shape}, and X has {n_rows} rows",
             fix=f"Pass {name} as one column of {n_rows} values.",
         )
-
-
-def _as_column(values: NDArray[Any], name: str) -> pa.ChunkedArray:
-    return to_table({name: values}).column(name)
+    return values
 
 
 def _cells(column: NDArray[Any]) -> pa.Array:

@@ -32,7 +32,6 @@ from afina.tabular.preparation.rows import Floats
 from afina.tabular.preparation.targets import (
     left_out_notes,
     match_learned_target,
-    rows_with_target,
 )
 from afina.tabular.probabilities import to_predictions
 from afina.tabular.scoring import choose_headline, finite, score
@@ -170,7 +169,7 @@ class Predictor:
         roles = Roles(facts.target, facts.weight, facts.group)
         given = take_columns(self._read(path), roles, str(path), held_out=True)
         target = match_learned_target(given, facts.task, facts.classes, facts.missing_values)
-        rows = rows_with_target(target)
+        rows = np.flatnonzero(~target.missing)
         predictions = self._predict_table(given.features, given.source)[rows]
         y, weights = target.values[rows], given.weights[rows] if facts.weight else None
         scores = score(predictions, y, weights)
@@ -181,7 +180,7 @@ class Predictor:
             "score": choose_headline(len(facts.classes), facts.baseline),
             "scores": {name: finite(value) for name, value in scores.items()},
             "baseline_scores": {name: finite(value) for name, value in baseline_scores.items()},
-            "rows": {"scored": len(rows), "left_out": given.n_rows - len(rows)},
+            "rows": {"scored": len(rows), "left_out": len(target.missing) - len(rows)},
             "notes": left_out_notes(target, given.weights, given.source),
         }
 

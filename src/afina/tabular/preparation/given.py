@@ -42,11 +42,6 @@ class Given:
     times: pa.ChunkedArray | None = None
     kinds: Mapping[str, Kind] = field(default_factory=dict)
 
-    @property
-    def n_rows(self) -> int:
-        """Count all rows, including those that will be left out."""
-        return len(self.weights)
-
 
 def take_columns(table: pa.Table, roles: Roles, source: str, *, held_out: bool = False) -> Given:
     """Separate a table's features from the columns that have another role.

@@ -2,18 +2,19 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from afina.config import Config
 from afina.errors import SchemaError
 from afina.table import Features, Label, Schema, Target, encode, infer_schema
 from afina.tabular.preparation.given import Given
-from afina.tabular.preparation.rows import Integers, Rows
+from afina.tabular.preparation.rows import Floats, Integers, Rows
 from afina.tabular.preparation.sides import LEAST_TO_SPLIT, Sides, choose_sides
 from afina.tabular.preparation.targets import (
     check_varies,
     left_out_notes,
     match_learned_target,
     read_new_target,
-    rows_with_target,
 )
 
 _MOST_REASONS = 5  # columns named where none can be learned from
@@ -62,24 +63,20 @@ def prepare(given: Given, val: Given | None, config: Config) -> Prepared:
         SchemaError: what does not fit, with file, row and column.
     """
     target = read_new_target(given, config.table, has_val=val is not None)
-    kept = rows_with_target(target)
-    sides = choose_sides(given, target, kept, config, has_val=val is not None)
+    sides = choose_sides(given, target, config, has_val=val is not None)
     schema = learn_schema(given, sides.train, config)
-    table = encode_given(given, target, schema)
-    train = table.take(sides.train, sides.folds)
+    tables = [encode_given(given, target, schema)]
+    train = tables[0].take(sides.train, sides.folds)
     check_varies(train, target, given)
-    notes, n_left_out = list(table.notes), table.n_left_out
     held_out = None if sides.folds is None else train
     if sides.val is not None:
-        held_out = table.take(sides.val)
+        held_out = tables[0].take(sides.val)
     elif val is not None:
-        learned = match_learned_target(
-            val, target.task, target.classes, config.table.missing_values
-        )
-        val_table = encode_given(val, learned, schema)
-        held_out = val_table.take(rows_with_target(learned))
-        notes += val_table.notes
-        n_left_out += val_table.n_left_out
+        words = config.table.missing_values
+        val_target = match_learned_target(val, target.task, target.classes, words)
+        tables.append(encode_given(val, val_target, schema))
+        held_out = tables[1].take(np.flatnonzero(~val_target.missing))
+    notes = [note for table in tables for note in table.notes]
     if held_out is None:
         notes.append(
             f"nothing is held out, because there are fewer than {LEAST_TO_SPLIT} distinct rows: "
@@ -93,8 +90,8 @@ def prepare(given: Given, val: Given | None, config: Config) -> Prepared:
         train,
         held_out,
         sides,
-        given.n_rows,
-        n_left_out,
+        len(given.weights),
+        sum(int(table.target.missing.sum()) for table in tables),
         tuple(notes),
     )
 
@@ -130,38 +127,25 @@ class EncodedTable:
 
     Args:
         features: numbers and codes.
-        target: the target, as read.
-        given: where they come from.
+        target: as read.
+        weights: at least 0.
+        notes: what was left out, and which cells were taken as missing.
     """
 
     features: Features
     target: Target
-    given: Given
-
-    @property
-    def notes(self) -> list[str]:
-        """Say what was left out and which cells were taken as missing."""
-        left_out = left_out_notes(self.target, self.given.weights, self.given.source)
-        return [*left_out, *self.features.notes]
-
-    @property
-    def n_left_out(self) -> int:
-        """Count the rows without a target or with weight 0."""
-        return int(self.target.missing.sum())
+    weights: Floats
+    notes: tuple[str, ...]
 
     def take(self, rows: Integers, folds: Integers | None = None) -> Rows:
         """Take rows by number, with the folds that they are in."""
-        return Rows(
-            self.features.x_num[rows],
-            self.features.x_cat[rows],
-            self.features.x_time[rows],
-            self.target.values[rows],
-            self.given.weights[rows],
-            folds,
-        )
+        x = self.features
+        y, weights = self.target.values[rows], self.weights[rows]
+        return Rows(x.x_num[rows], x.x_cat[rows], x.x_time[rows], y, weights, folds)
 
 
 def encode_given(given: Given, target: Target, schema: Schema) -> EncodedTable:
     """Turn rows into arrays; the few cells that do not parse are taken as missing and noted."""
     features = encode(given.features, schema, source=given.source, tolerant=True)
-    return EncodedTable(features, target, given)
+    notes = (*left_out_notes(target, given.weights, given.source), *features.notes)
+    return EncodedTable(features, target, given.weights, notes)

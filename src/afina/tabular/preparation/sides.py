@@ -1,6 +1,7 @@
 """Which rows train and which decide when to stop: a split, folds, or neither."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -45,39 +46,38 @@ class Sides:
     folds: NDArray[np.int64] | None = None
 
 
-def choose_sides(
-    given: Given, target: Target, kept: Integers, config: Config, *, has_val: bool
-) -> Sides:
-    """Assign the rows that are kept to training or validation.
+def choose_sides(given: Given, target: Target, config: Config, *, has_val: bool) -> Sides:
+    """Assign the rows that have a target and a weight to training or validation.
 
     Args:
         given: all rows.
         target: their target, as read.
-        kept: numbers of the rows that have a target and a weight.
         config: all settings.
         has_val: validation rows were given separately.
 
     Raises:
         SchemaError: one side would be empty, or a time cannot be read.
     """
+    kept = np.flatnonzero(~target.missing)
     if has_val:
         return Sides(kept, None, f"all {len(kept):,} rows train, a table of its own validates")
-    features = _take_rows(given.features, kept)
-    groups, times = _take_cells(given.groups, kept), _take_cells(given.times, kept)
+    features = _take(given.features, kept)
+    groups = None if given.groups is None else _take(given.groups, kept)
     identity = features if groups is None else features.append_column("\x00group", groups)
     ids = keep_together(identity, target.values[kept])
-    if ids.max() + 1 < LEAST_TO_SPLIT and groups is None and times is None:
+    if ids.max() + 1 < LEAST_TO_SPLIT and groups is None and given.times is None:
         return Sides(kept, None, f"all {len(kept):,} rows train, nothing is held out")
-    ranks = None
-    if times is not None:
-        ranks = time_ranks(times, name=str(given.roles.time), source=given.source)
+    times = None
+    if given.times is not None:
+        column = _take(given.times, kept)
+        times = time_ranks(column, name=str(given.roles.time), source=given.source)
     return divide_units(
         kept,
         ids,
         config,
         strata=target.values[kept].astype(np.int64) if target.classes else None,
         groups=None if groups is None else group_ids(groups),
-        times=ranks,
+        times=times,
     )
 
 
@@ -130,13 +130,8 @@ def divide_units(
     return Sides(kept[split.train], kept[split.val], split.how)
 
 
-def _take_rows(table: pa.Table, rows: Integers) -> pa.Table:
-    if not table.num_columns:  # `take` would forget how many rows there are
-        return table.slice(0, len(rows))
-    return table if len(rows) == table.num_rows else table.take(pa.array(rows))
-
-
-def _take_cells(column: pa.ChunkedArray | None, rows: Integers) -> pa.ChunkedArray | None:
-    if column is None or len(rows) == len(column):
-        return column
-    return column.take(pa.array(rows))
+def _take(part: Any, rows: Integers) -> Any:
+    """Take rows of a table or of one column."""
+    if isinstance(part, pa.Table) and not part.num_columns:  # `take` would forget their number
+        return part.slice(0, len(rows))
+    return part if len(rows) == len(part) else part.take(pa.array(rows))

@@ -10,7 +10,7 @@ from afina.config import TableConfig
 from afina.errors import SchemaError
 from afina.table import Label, Target, match_target, read_target
 from afina.tabular.preparation.given import Given
-from afina.tabular.preparation.rows import Floats, Integers, Rows
+from afina.tabular.preparation.rows import Floats, Rows
 
 
 def read_new_target(given: Given, config: TableConfig, *, has_val: bool) -> Target:
@@ -48,11 +48,6 @@ def match_learned_target(
         source=given.source,
         missing_values=missing_values,
     )
-
-
-def rows_with_target(target: Target) -> Integers:
-    """Return the numbers of the rows that have a target and a weight above 0."""
-    return np.flatnonzero(~target.missing)
 
 
 def check_varies(train: Rows, target: Target, given: Given) -> None:
