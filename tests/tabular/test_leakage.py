@@ -89,7 +89,7 @@ def test_a_validation_file_leaves_no_trace(tables, tmp_path, target, other):
     assert statistics(runs[0]) == statistics(runs[1])
 
 
-def test_the_answers_of_held_out_rows_leave_no_trace(tables, tmp_path):
+def test_the_targets_of_held_out_rows_leave_no_trace(tables, tmp_path):
     """Changing held-out targets changes no byte of the target's scale or another statistic."""
     table = tables.write(tmp_path / "a.csv", tables.without(tables.make(80), "kind"))
     columns = tables.without(tables.make(40, seed=1), "kind")

@@ -300,7 +300,7 @@ def test_it_works_where_estimators_work():
 
 
 def test_a_failing_fit_leaves_the_estimator_as_it_was(monkeypatch):
-    """After a fit that fails, the estimator answers as before it."""
+    """After a fit that fails, the estimator predicts as before it."""
     x, y = load_iris(return_X_y=True)
     model = AfinaClassifier(**QUICK).fit(x, y)
     before, state = model.predict_proba(x), dict(vars(model))
@@ -322,7 +322,7 @@ def test_a_failing_fit_leaves_the_estimator_as_it_was(monkeypatch):
 def test_random_states(rng):
     """A number repeats the fit; a generator and None draw a seed from it or from chance."""
     x = rng.normal(size=(50, 2))
-    answers = {}
+    predictions = {}
     for name, state in {
         "0": 0,
         "again": 0,
@@ -331,17 +331,17 @@ def test_random_states(rng):
         "same": np.random.RandomState(3),
         "none": None,
     }.items():
-        answers[name] = AfinaRegressor(**QUICK, random_state=state).fit(x, x[:, 0]).predict(x)
+        predictions[name] = AfinaRegressor(**QUICK, random_state=state).fit(x, x[:, 0]).predict(x)
 
-    assert np.array_equal(answers["0"], answers["again"])
-    assert np.array_equal(answers["generator"], answers["same"])
-    assert not np.array_equal(answers["0"], answers["1"])
+    assert np.array_equal(predictions["0"], predictions["again"])
+    assert np.array_equal(predictions["generator"], predictions["same"])
+    assert not np.array_equal(predictions["0"], predictions["1"])
     with pytest.raises(ConfigError, match="seed"):
         AfinaRegressor(random_state=-1).fit(x, x[:, 0])
 
 
 def test_a_run_folder_of_an_estimator(tmp_path, reports):
-    """With run_dir the fit leaves a run folder, whose model answers as the estimator does."""
+    """With run_dir the fit leaves a run folder, whose model predicts as the estimator does."""
     frame, y = mixed_frame()
     run = tmp_path / "run"
     model = AfinaClassifier(**QUICK, run_dir=run).fit(frame, y)

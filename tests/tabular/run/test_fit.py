@@ -64,7 +64,7 @@ def test_a_run_folder_is_complete(tables, kinds_csv, tmp_path, reports):
 
 
 def test_records_come_in_order(tables, prices_csv, tmp_path):
-    """A listener gets what was read, learned and started, then training, then the end."""
+    """An observer gets what was read, learned and started, then training, then the end."""
     told = []
     fit_table(
         prices_csv, target="price", config=tables.config(), out=tmp_path / "run", listen=told.append
@@ -205,7 +205,7 @@ def test_the_latest_rows_validate(tables, tmp_path):
 )
 @pytest.mark.parametrize("categories", ["onehot", "ordinal", "embedding"])
 def test_every_scaling_and_encoding_trains(tables, tmp_path, prices_csv, scaling, categories):
-    """Each scaling with each encoding gives a model that loads and answers with finite numbers."""
+    """Each scaling with each encoding gives a model that loads and predicts finite numbers."""
     from afina.config import apply_settings
 
     config = apply_settings(

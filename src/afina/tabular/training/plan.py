@@ -321,7 +321,7 @@ def score_with(model: TabularModel) -> Callable[[Any, Any, Any], Mapping[str, fl
 
 
 def _passing_on(listen: FitObserver) -> Callable[[object], None]:
-    """Let a listener read what the trainer tells; what it returns stops nothing."""
+    """Let an observer read what the trainer tells; what it returns stops nothing."""
 
     def observer(event: object) -> None:
         listen(event)
