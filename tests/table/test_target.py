@@ -23,6 +23,17 @@ def labels(found: Target) -> list[object]:
 
 
 @pytest.mark.parametrize(
+    "cells", [[None, 0, 1, 0, 1], [None, False, True] * 2, [None, 5.0, 7.0] * 2]
+)
+def test_a_missing_cell_takes_no_label_away(cells):
+    """Where typed cells are missing, before the first row of a class too, every class has its label."""
+    found = target(cells, "classification")
+
+    assert found.classes == tuple(sorted({cell for cell in cells if cell is not None}))
+    assert labels(found) == cells
+
+
+@pytest.mark.parametrize(
     ("cells", "task", "classes"),
     [
         (["yes", "no"] * 2, "binary", ("no", "yes")),

@@ -136,9 +136,9 @@ def test_the_score_of_a_run_is_out_of_fold(tables, tmp_path, monkeypatch, target
     )
     check_scores(best, answers, y, model.classes, w, rel=1e-4)
     together = members_answers(model, features).mean(axis=1)  # what a new row is answered
-    np.testing.assert_allclose(model.answer(features, "a.csv"), together, rtol=1e-9)
+    np.testing.assert_allclose(model.predict_features(features, "a.csv"), together, rtol=1e-9)
     assert not np.allclose(answers, together, rtol=1e-3)
-    np.testing.assert_allclose(model.answer(features, "a.csv", folds), answers, rtol=1e-9)
+    np.testing.assert_allclose(model.predict_features(features, "a.csv", folds), answers, rtol=1e-9)
 
 
 @pytest.mark.parametrize("kind", [AfinaClassifier, AfinaRegressor])
@@ -394,7 +394,7 @@ def test_other_folds_are_refused_on_resuming(tables, kinds_csv, tmp_path):
     text = (run / "config.toml").read_text()
     assert f"folds = {N_FOLDS}" in text
     (run / "config.toml").write_text(text.replace(f"folds = {N_FOLDS}", "folds = 2"))
-    with pytest.raises(ValueError, match="begun"):
+    with pytest.raises(ValueError, match="began"):
         resume_run(run)
     (run / "config.toml").write_text(text)
     resume_run(run)

@@ -9,7 +9,7 @@ import pytest
 from afina.config import Config, PreprocessConfig
 from afina.tabular import fit_table
 from afina.tabular.prediction.artifact import load
-from afina.tabular.run import fit as fit_module
+from afina.tabular.run import train_run
 from afina.tabular.run.split_file import read_split
 
 
@@ -89,7 +89,7 @@ def test_a_validation_file_leaves_no_trace(tables, tmp_path, target, other):
     assert statistics(runs[0]) == statistics(runs[1])
 
 
-def test_the_answers_of_held_out_rows_leave_no_trace(tables, tmp_path):
+def test_the_targets_of_held_out_rows_leave_no_trace(tables, tmp_path):
     """Changing held-out targets changes no byte of the target's scale or another statistic."""
     table = tables.write(tmp_path / "a.csv", tables.without(tables.make(80), "kind"))
     columns = tables.without(tables.make(40, seed=1), "kind")
@@ -113,12 +113,12 @@ def test_a_leak_is_seen(tables, tmp_path, monkeypatch, fault):
     if fault == "schema":
         learn = prepare.learn_schema
 
-        def learn_from_all(given, train, weights, roles, config):
-            return learn(given, np.arange(given.table.num_rows), weights, roles, config)
+        def learn_from_all(given, train, config):
+            return learn(given, np.arange(len(given.weights)), config)
 
         monkeypatch.setattr(prepare, "learn_schema", learn_from_all)
     else:
-        plan = fit_module.make_plan
+        plan = train_run.make_plan
 
         def plan_on_all(train, val, **others):
             both = {
@@ -127,7 +127,7 @@ def test_a_leak_is_seen(tables, tmp_path, monkeypatch, fault):
             }
             return plan(type(train)(**both), val, **others)
 
-        monkeypatch.setattr(fit_module, "make_plan", plan_on_all)
+        monkeypatch.setattr(train_run, "make_plan", plan_on_all)
     first, second = fit_twice(tables, tmp_path, "price", "kind", config_for(tables, "robust"))
     one, two = statistics(first), statistics(second)
     changed = {name for name in one if one[name] != two.get(name)}

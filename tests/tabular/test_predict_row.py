@@ -1,4 +1,4 @@
-"""A row alone is answered as a table of one row is, bit for bit, and fast."""
+"""A row alone is predicted as a table of one row is, bit for bit, and fast."""
 
 import datetime as dt
 import decimal
@@ -79,14 +79,14 @@ def outcome(call, *arguments):
         warnings.simplefilter("always")
         try:
             found = np.atleast_1d(call(*arguments)).ravel().tolist()
-            answer = [one.hex() if isinstance(one, float) else one for one in found]
+            outcome = [one.hex() if isinstance(one, float) else one for one in found]
         except (ValueError, ArithmeticError, TypeError) as error:
-            answer = f"{type(error).__name__}: {error}"
-    return answer, sorted(str(one.message) for one in caught)
+            outcome = f"{type(error).__name__}: {error}"
+    return outcome, sorted(str(one.message) for one in caught)
 
 
 def disagreements(predictor: Predictor, row: dict[str, object]) -> list[str]:
-    """Name the ways to ask for a row's answer that differ from the table's."""
+    """Name the ways to predict a row that differ from the table's."""
     ways = {"predict": predictor.predict_row, "predict_proba": predictor.predict_proba_row}
     return [
         f"{name} of {row}"
@@ -131,13 +131,13 @@ def rows(draw: st.DrawFn) -> dict[str, object]:
 
 @settings(max_examples=150)
 @given(row=rows())
-def test_odd_rows_are_answered_as_in_a_table(classifier, regressor, row):
-    """Odd cells give the table's answer to the bit, its error word by word, and its warnings."""
+def test_odd_rows_are_predicted_as_in_a_table(classifier, regressor, row):
+    """Odd cells give the table's prediction to the bit, its error word by word, and its warnings."""
     assert disagreements(classifier.predictor_, row) == []
     assert disagreements(regressor.predictor_, row) == []
 
 
-def test_every_row_is_answered_as_in_a_table(classifier, regressor):
+def test_every_row_is_predicted_as_in_a_table(classifier, regressor):
     """The rows of a table, one by one, as numbers, as text and as a frame: the same bits."""
     for at in range(0, N_ROWS, 9):
         row = row_of(at)
@@ -152,8 +152,8 @@ def test_every_row_is_answered_as_in_a_table(classifier, regressor):
         assert proba.tobytes() == classifier.predictor_.predict_proba(as_columns(row)).tobytes()
 
 
-def test_a_row_is_answered_as_in_a_batch(classifier, regressor):
-    """A row alone and among others: the same answer to 1e-12 of what answers span."""
+def test_a_row_is_predicted_as_in_a_batch(classifier, regressor):
+    """A row alone and among others: the same prediction to 1e-12 of their span."""
     whole, numbers = classifier.predict_proba(X), regressor.predict(X)
     for at in range(0, N_ROWS, 9):
         alone = classifier.predictor_.predict_proba_row(row_of(at))
@@ -173,7 +173,7 @@ def test_a_row_is_answered_as_in_a_batch(classifier, regressor):
     ],
 )
 def test_a_fault_is_seen(classifier, name, fault, monkeypatch):
-    """With a fault seeded into the short way, the answers differ from the table's."""
+    """With a fault seeded into the short way, the predictions differ from the table's."""
     predictor = classifier.predictor_
     monkeypatch.setattr(encode_row, name, fault)
     changes = [{}, {"open": False}, {"color": None}, {"day": dt.date(2022, 2, 3)}]
@@ -182,8 +182,8 @@ def test_a_fault_is_seen(classifier, name, fault, monkeypatch):
 
 
 def test_ordinary_rows_make_no_table(classifier, monkeypatch):
-    """Numbers, text, booleans and missing cells are answered without a table."""
-    monkeypatch.setattr(Predictor, "_answer_table", None)
+    """Numbers, text, booleans and missing cells are predicted without a table."""
+    monkeypatch.setattr(Predictor, "_predict_table", None)
     row = row_of(3)
     for cells in (row, {name: str(cell) for name, cell in row.items()}, dict.fromkeys(row)):
         assert classifier.predictor_.predict_row(cells) in ("fair", "large", "small")
@@ -204,7 +204,7 @@ def test_a_bad_cell_is_named_by_its_column(classifier):
 
 
 def test_a_missing_column_is_named(classifier):
-    """Without a column that the model learned from there is no answer."""
+    """Without a column that the model learned from there is no prediction."""
     row = row_of(0)
     del row["size"]
     with pytest.raises(SchemaError, match="'size' is not there"):
@@ -236,11 +236,11 @@ def test_a_row_of_nothing_is_refused(classifier):
 
 def test_numbers_have_no_probabilities(regressor):
     """Asking a regression for the probabilities of a row is an error that says so."""
-    with pytest.raises(SchemaError, match="classes"):
+    with pytest.raises(SchemaError, match="must be a class"):
         regressor.predictor_.predict_proba_row(row_of(0))
 
 
-def test_an_answer_that_is_not_finite_is_an_error(classifier):
+def test_a_prediction_that_is_not_finite_is_an_error(classifier):
     """A prediction that overflows is an error, never a NaN."""
     predictor = pickle.loads(pickle.dumps(classifier.predictor_))  # noqa: S301
     with torch.no_grad():
@@ -250,8 +250,8 @@ def test_an_answer_that_is_not_finite_is_an_error(classifier):
         predictor.predict_row(row_of(0))
 
 
-def test_a_loaded_model_answers_rows(tables, prices_csv, tmp_path):
-    """What `load` gives answers a row as it stands in the file, the target beside it or not."""
+def test_a_loaded_model_predicts_rows(tables, prices_csv, tmp_path):
+    """What `load` returns predicts a row of the file, with its target or without."""
     run = fit_table(prices_csv, target="price", config=tables.config(), out=tmp_path / "run").run
     model, table = load(run), read_table(prices_csv)
     row = table.slice(7, 1).to_pylist()[0]
@@ -269,7 +269,7 @@ def test_estimators_check_the_columns_of_one_row(classifier):
 
 
 def test_the_number_of_threads_is_put_back(classifier):
-    """A row is answered by one thread, and torch has as many as before."""
+    """A row is predicted by one thread, and torch has as many as before."""
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     seen = []
@@ -284,8 +284,8 @@ def test_the_number_of_threads_is_put_back(classifier):
         torch.set_num_threads(before)
 
 
-def test_rows_are_answered_side_by_side(classifier):
-    """Several threads at once get the answers of one."""
+def test_rows_are_predicted_side_by_side(classifier):
+    """Several threads at once get the predictions of one."""
     predictor = classifier.predictor_
     wanted = [predictor.predict_proba_row(row_of(at)).tobytes() for at in range(20)]
     found: dict[int, list[bytes]] = {}

@@ -125,9 +125,9 @@ def test_held_out_rows_leave_no_trace(tables, tmp_path, monkeypatch, fault):
         tables, "input", "preprocess.target_transform=quantile", "preprocess.clip_predictions=true"
     )
     if fault:
-        from afina.tabular.run import fit as fit_module
+        from afina.tabular.run import train_run
 
-        plan = fit_module.make_plan
+        plan = train_run.make_plan
 
         def plan_on_all(train, val, **others):
             both = {
@@ -136,7 +136,7 @@ def test_held_out_rows_leave_no_trace(tables, tmp_path, monkeypatch, fault):
             }
             return plan(type(train)(**both), val, **others)
 
-        monkeypatch.setattr(fit_module, "make_plan", plan_on_all)
+        monkeypatch.setattr(train_run, "make_plan", plan_on_all)
     found = []
     for seed in (1, 2):
         val = tables.write(

@@ -160,9 +160,9 @@ def _read(
 
 
 def _typed_labels(column: pa.ChunkedArray, levels: Levels) -> tuple[Label, ...]:
-    rows = np.zeros(len(levels.texts), dtype=np.int64)
+    rows = np.zeros(len(levels.texts) + 1, dtype=np.int64)  # the last is that of missing cells
     rows[levels.codes[::-1]] = np.arange(len(levels.codes))[::-1]
-    return tuple(as_one(column).take(pa.array(rows)).to_pylist())
+    return tuple(as_one(column).take(pa.array(rows[:-1])).to_pylist())
 
 
 def _text_numbers(

@@ -1,6 +1,6 @@
-"""What a listener is told while a table is fitted, besides the records of training itself.
+"""The records that an observer of a fit gets, besides those of training itself.
 
-A listener is a callable that takes one record: `Read`, `Learned`, `Started`, then the records of
+An observer is a callable that takes one record: `Read`, `Learned`, `Started`, then the records of
 `afina.train` (steps, evaluations, checkpoints, the stop), then `Finished`.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from afina.table import Schema
 
-Listener = Callable[[object], object]
+FitObserver = Callable[[object], object]
 
 
 @dataclass(frozen=True)
@@ -29,17 +29,17 @@ class Read:
 
 @dataclass(frozen=True)
 class Learned:
-    """The table was understood, and everything that is learned before training was learned.
+    """Everything that is learned from a table before training was learned.
 
     Args:
         schema: what each column was taken as, and why.
         target: the target column's name.
         task: "binary", "multiclass" or "regression".
-        n_train: rows that are trained on.
+        n_train: rows to train on.
         n_val: rows that decide when to stop.
-        n_folds: folds that the rows are in, so that all of them do both; 1: none.
+        n_folds: folds of the rows, with which all rows train and decide when to stop. 1: no folds.
         n_left_out: rows without a target or with weight 0.
-        how_split: a sentence.
+        how_split: a sentence about how training and validation rows were told apart.
         notes: sentences about what was done that may not be expected.
         n_parameters: trained numbers of the network.
         threads: processor threads.
@@ -66,8 +66,9 @@ class Started:
 
     Args:
         run: the run folder.
-        n_epochs_max: epochs after which training ends at the latest.
-        resumed_from: step of the checkpoint that is gone on from; none for a new run.
+        n_epochs_max: the most epochs that training can take.
+        resumed_from: step of the checkpoint that the run continues from, 0 for the start. None: it is
+            a new run.
     """
 
     run: Path

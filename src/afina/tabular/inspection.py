@@ -1,4 +1,4 @@
-"""`inspect_table`: what a table would be taken as, before anything is trained."""
+"""`inspect_table`: what the columns of a table would be taken as, before anything is trained."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,16 +8,18 @@ import numpy as np
 from afina.config import Config
 from afina.data import BUNDLED_TARGET, bundled_table
 from afina.table import Schema, infer_schema, read_table
-from afina.tabular.preparation.prepare import TableOf, prepare_table
+from afina.tabular.preparation.given import take_columns
+from afina.tabular.preparation.prepare import prepare
+from afina.tabular.preparation.roles import choose_roles
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a table would be taken as.
+    """What the columns of a table would be taken as.
 
     Args:
         schema: each column's kind, and why.
-        target: the target column; none if it was not named.
+        target: the target column. None: it was not named.
         n_rows: rows of the table.
         notes: what would be done that may not be expected.
     """
@@ -38,16 +40,17 @@ def inspect_table(
 
     Raises:
         TableError: the file cannot be read as a table.
-        SchemaError: the table does not fit what was asked of it.
+        SchemaError: the table does not fit the settings.
     """
     config = config or Config()
     if path is None:
         path, target = bundled_table(), target or BUNDLED_TARGET
     table = read_table(path, delimiter=config.table.delimiter, encoding=config.table.encoding)
     if target is not None:
-        prepared = prepare_table(TableOf(table, str(path)), target, config, None)
-        answer = f"{len(prepared.classes)} classes" if prepared.classes else "numbers"
-        notes = (f"the target is {prepared.task}: {answer}", prepared.sides.how, *prepared.notes)
+        given = take_columns(table, choose_roles(target, config.table), str(path))
+        prepared = prepare(given, None, config)
+        values = f"{len(prepared.classes)} classes" if prepared.classes else "numbers"
+        notes = (f"the target is {prepared.task}: {values}", prepared.sides.how, *prepared.notes)
         return Inspection(prepared.schema, target, table.num_rows, notes)
     schema = infer_schema(
         table,

@@ -20,6 +20,7 @@ from afina.config import Config
 from afina.errors import ConfigError, NonFiniteError
 from afina.tabular.estimators import fit_rows
 from afina.tabular.estimators.arguments import SECTIONS, make_settings
+from afina.tabular.run import train_run
 
 QUICK = {"d_block": 16, "n_blocks": 1, "max_epochs": 5, "lr": 0.01}
 
@@ -177,14 +178,25 @@ def test_any_column_of_numbers_is_taken(column):
     assert AfinaRegressor(**QUICK).fit(x, 3.0 * y).predict(x).shape == (60,)
 
 
-def test_without_a_usable_feature_the_mean_is_learned():
-    """With no feature at all the answer is near the mean, the same for every row."""
-    frame = pd.DataFrame({"a": ["same"] * 60, "b": [None] * 60})
-    y = np.arange(60.0)
-    found = AfinaRegressor(max_epochs=100, lr=0.01).fit(frame, y).predict(frame)
+def test_classes_are_sorted_as_scikit_learn_does():
+    """Labels of text that are numbers are sorted as text, whatever order the model has them in."""
+    x = np.linspace(-1, 1, 60)[:, None]
+    y = np.where(x[:, 0] > 0, "10", "9")
+    model = AfinaClassifier(**{**QUICK, "max_epochs": 30}).fit(x, y)
+    proba = model.predict_proba(x)
 
-    assert len(set(found.tolist())) == 1
-    assert abs(found[0] - y.mean()) < 6
+    assert model.classes_.tolist() == ["10", "9"]
+    assert model.predictor_.classes == ("9", "10")
+    assert np.array_equal(model.predict(x), model.classes_[proba.argmax(axis=1)])
+    assert np.array_equal(proba, model.predictor_.predict_proba(x)[:, ::-1])
+    assert model.score(x, y) > 0.9
+
+
+@pytest.mark.parametrize("name", ["sample_weight", "groups"])
+def test_one_value_a_row_is_needed(name):
+    """Weights and groups of another length than X are refused by name."""
+    with pytest.raises(ValueError, match=rf"{name} must have one value for each row"):
+        AfinaRegressor(**QUICK).fit(np.zeros((5, 1)), np.arange(5.0), **{name: np.ones(4)})
 
 
 @pytest.mark.parametrize("bad", [np.inf, -np.inf])
@@ -246,20 +258,20 @@ def test_validation_rows_of_ones_own(rng):
     error = np.sqrt(np.mean((model.predict(x[60:]) - y[60:]) ** 2))
     best = model.history_[model.stop_.best_epoch - 1]
     assert best["val/rmse"] == pytest.approx(error, rel=1e-5)
-    with pytest.raises(ValueError, match="go together"):
+    with pytest.raises(ValueError, match="passed together"):
         model.fit(x, y, X_val=x)
 
 
 def test_groups_stay_on_one_side(rng, monkeypatch):
     """Rows of one group are not split; and the estimator works inside a grouped split."""
     seen = []
-    plan = fit_rows.make_plan
+    plan = train_run.make_plan
 
     def keep(train, val, **others):
         seen.append((train, val))
         return plan(train, val, **others)
 
-    monkeypatch.setattr(fit_rows, "make_plan", keep)
+    monkeypatch.setattr(train_run, "make_plan", keep)
     groups = np.repeat(np.arange(20), 6)
     x = np.column_stack([rng.normal(size=120), groups])
     AfinaRegressor(**QUICK, folds=1).fit(x, x[:, 0], groups=groups)
@@ -288,7 +300,7 @@ def test_it_works_where_estimators_work():
 
 
 def test_a_failing_fit_leaves_the_estimator_as_it_was(monkeypatch):
-    """After a fit that fails, the estimator answers as before it."""
+    """After a fit that fails, the estimator predicts as before it."""
     x, y = load_iris(return_X_y=True)
     model = AfinaClassifier(**QUICK).fit(x, y)
     before, state = model.predict_proba(x), dict(vars(model))
@@ -310,7 +322,7 @@ def test_a_failing_fit_leaves_the_estimator_as_it_was(monkeypatch):
 def test_random_states(rng):
     """A number repeats the fit; a generator and None draw a seed from it or from chance."""
     x = rng.normal(size=(50, 2))
-    answers = {}
+    predictions = {}
     for name, state in {
         "0": 0,
         "again": 0,
@@ -319,17 +331,17 @@ def test_random_states(rng):
         "same": np.random.RandomState(3),
         "none": None,
     }.items():
-        answers[name] = AfinaRegressor(**QUICK, random_state=state).fit(x, x[:, 0]).predict(x)
+        predictions[name] = AfinaRegressor(**QUICK, random_state=state).fit(x, x[:, 0]).predict(x)
 
-    assert np.array_equal(answers["0"], answers["again"])
-    assert np.array_equal(answers["generator"], answers["same"])
-    assert not np.array_equal(answers["0"], answers["1"])
+    assert np.array_equal(predictions["0"], predictions["again"])
+    assert np.array_equal(predictions["generator"], predictions["same"])
+    assert not np.array_equal(predictions["0"], predictions["1"])
     with pytest.raises(ConfigError, match="seed"):
         AfinaRegressor(random_state=-1).fit(x, x[:, 0])
 
 
 def test_a_run_folder_of_an_estimator(tmp_path, reports):
-    """With run_dir the fit leaves a run folder, whose model answers as the estimator does."""
+    """With run_dir the fit leaves a run folder, whose model predicts as the estimator does."""
     frame, y = mixed_frame()
     run = tmp_path / "run"
     model = AfinaClassifier(**QUICK, run_dir=run).fit(frame, y)

@@ -28,8 +28,8 @@ def regressor(tables, prices_csv, tmp_path):
     )
 
 
-def test_a_row_alone_is_answered_as_in_a_batch(classifier, regressor, kinds_csv, prices_csv):
-    """A row's answer does not depend on the rows beside it, to 1e-12 of what answers span."""
+def test_a_row_alone_is_predicted_as_in_a_batch(classifier, regressor, kinds_csv, prices_csv):
+    """The prediction for a row does not depend on the rows beside it, to 1e-12 of their span."""
     kinds, prices = read_table(kinds_csv), read_table(prices_csv)
     whole = classifier.predict_proba(kinds)
     numbers = regressor.predict(prices)
@@ -41,7 +41,7 @@ def test_a_row_alone_is_answered_as_in_a_batch(classifier, regressor, kinds_csv,
 
 
 def test_the_rows_order_is_kept(regressor, prices_csv, rng):
-    """Shuffled rows get the answers of the rows, shuffled alike."""
+    """Shuffled rows get the predictions of the rows, shuffled the same way."""
     table = read_table(prices_csv)
     order = rng.permutation(table.num_rows)
 
@@ -73,8 +73,8 @@ def test_a_predicted_table_has_a_column_a_class(classifier, kinds_csv):
     assert found.schema.field("prediction").type == pa.string()
 
 
-def test_every_kind_of_frame_is_answered_alike(regressor, prices_csv):
-    """pandas, polars, pyarrow and a mapping of columns give the same answers."""
+def test_every_kind_of_frame_is_predicted_alike(regressor, prices_csv):
+    """pandas, polars, pyarrow and a mapping of columns give the same predictions."""
     table = read_table(prices_csv)
     frames = [
         table.to_pandas(),
@@ -96,7 +96,7 @@ def test_columns_may_stand_in_another_order(regressor, prices_csv):
 
 
 def test_the_target_need_not_be_there(regressor, prices_csv):
-    """Without the target column the answers are the same, and nothing is warned of."""
+    """Without the target column predictions are the same, and there is no warning."""
     table = read_table(prices_csv)
 
     assert np.array_equal(
@@ -115,7 +115,7 @@ def test_another_column_is_warned_of(regressor, prices_csv):
 
 
 def test_a_missing_column_is_named(regressor, prices_csv):
-    """Without a column that the model learned from there is no answer."""
+    """Without a column that the model learned from there is no prediction."""
     table = read_table(prices_csv).drop_columns(["size"])
     with pytest.raises(SchemaError, match="size"):
         regressor.predict(table)
@@ -130,8 +130,8 @@ def test_a_wrong_cell_is_named_by_row_and_column(regressor, tables, tmp_path):
         regressor.predict_table(path)
 
 
-def test_what_was_never_seen_gets_an_answer(classifier):
-    """Missing cells, unseen categories and extreme numbers are answered with finite numbers."""
+def test_what_was_never_seen_gets_a_prediction(classifier):
+    """Missing cells, unseen categories and extreme numbers get finite predictions."""
     rows = {
         "size": ["", "1e300", "-1e300", "0"],
         "color": ["", "violet", "red", "NA"],
@@ -143,13 +143,13 @@ def test_what_was_never_seen_gets_an_answer(classifier):
     assert np.isfinite(classifier.predict_proba(rows)).all()
 
 
-def test_no_rows_have_no_answers(regressor, classifier, prices_csv, kinds_csv):
-    """A table without rows gives an answer without rows."""
+def test_no_rows_have_no_predictions(regressor, classifier, prices_csv, kinds_csv):
+    """A table without rows gives no predictions."""
     assert regressor.predict(read_table(prices_csv).slice(0, 0)).shape == (0,)
     assert classifier.predict_proba(read_table(kinds_csv).slice(0, 0)).shape == (0, 3)
 
 
-def test_an_answer_that_is_not_finite_names_the_row(regressor, prices_csv):
+def test_a_prediction_that_is_not_finite_names_the_row(regressor, prices_csv):
     """A prediction that overflows is an error with the row's number, never a NaN."""
     with torch.no_grad():
         for parameter in regressor._exact.network.parameters():
@@ -160,7 +160,7 @@ def test_an_answer_that_is_not_finite_names_the_row(regressor, prices_csv):
 
 def test_numbers_have_no_probabilities(regressor, prices_csv):
     """Asking a regression for probabilities is an error that says so."""
-    with pytest.raises(SchemaError, match="classes"):
+    with pytest.raises(SchemaError, match="must be a class"):
         regressor.predict_proba(read_table(prices_csv))
 
 
@@ -170,7 +170,7 @@ def test_what_is_no_table_is_refused(regressor):
         regressor.predict(7)
 
 
-def test_evaluation_counts_rows_without_an_answer(classifier, tables, tmp_path):
+def test_evaluation_counts_rows_without_a_target(classifier, tables, tmp_path):
     """Rows without a target are left out of scores, and counted."""
     columns = tables.without(tables.make(50, seed=2), "price")
     columns["kind"][:5] = [""] * 5
@@ -191,7 +191,7 @@ def test_evaluation_names_an_unknown_label(classifier, tables, tmp_path):
         classifier.evaluate_table(tables.write(tmp_path / "new.csv", columns))
 
 
-def test_evaluation_needs_the_answers(classifier, tables, tmp_path):
+def test_evaluation_needs_the_target(classifier, tables, tmp_path):
     """A table without the target column cannot be scored."""
     columns = tables.without(tables.make(50, seed=2), "price", "kind")
     with pytest.raises(SchemaError, match="target column"):

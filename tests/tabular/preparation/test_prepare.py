@@ -4,13 +4,20 @@ import pytest
 from afina.config import apply_settings
 from afina.errors import SchemaError
 from afina.table import row_ids, split_rows, to_table
-from afina.tabular.preparation.prepare import LEAST_TO_SPLIT, TableOf, prepare_table
+from afina.tabular.preparation import prepare as pipeline
+from afina.tabular.preparation.given import take_columns
+from afina.tabular.preparation.roles import choose_roles
+from afina.tabular.preparation.sides import LEAST_TO_SPLIT
 
 
 def prepare(tables, columns, target="kind", *settings, val=None, **table):
     config = apply_settings(tables.config(**table), list(settings))
-    held_out = None if val is None else TableOf(to_table(val), "val.csv")
-    return prepare_table(TableOf(to_table(columns), "a.csv"), target, config, held_out)
+    roles = choose_roles(target, config.table)
+    given = take_columns(to_table(columns), roles, "a.csv")
+    held_out = None
+    if val is not None:
+        held_out = take_columns(to_table(val), roles, "val.csv", held_out=True)
+    return pipeline.prepare(given, held_out, config)
 
 
 def test_equal_rows_never_straddle_the_split(tables):

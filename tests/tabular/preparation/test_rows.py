@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from afina.tabular.preparation.rows import Rows, part_heavy, take_together
+from afina.tabular.preparation.rows import Rows, merge_identical, part_heavy
 
 VALUES = st.sampled_from([0.0, -0.0, 1.0, -1.5, float("nan"), 1e300])
 WEIGHTS = st.sampled_from([1.0, 2.0, 0.1, 0.7, 3.0, 1e-9, 1e9])
@@ -41,7 +41,7 @@ def as_bytes(rows: Rows) -> list[bytes]:
 def test_the_order_of_rows_changes_no_byte(rows, random):
     """Rows in any order are taken together to the same bytes."""
     order = np.array(random.sample(range(len(rows)), len(rows)))
-    assert as_bytes(take_together(pick(rows, order))) == as_bytes(take_together(rows))
+    assert as_bytes(merge_identical(pick(rows, order))) == as_bytes(merge_identical(rows))
 
 
 @settings(max_examples=60, deadline=None)
@@ -51,22 +51,22 @@ def test_a_weight_of_two_is_the_row_twice(rows):
     ones = replace(rows, weights=np.ones(len(rows)))
     twos = replace(rows, weights=np.full(len(rows), 2.0))
     twice = pick(ones, np.repeat(np.arange(len(rows)), 2))
-    assert as_bytes(take_together(twos)) == as_bytes(take_together(twice))
+    assert as_bytes(merge_identical(twos)) == as_bytes(merge_identical(twice))
 
 
 @settings(max_examples=60, deadline=None)
 @given(some_rows())
 def test_the_whole_weight_is_kept_and_no_row_is_left_twice(rows):
     """Taking together keeps the total weight, and taking together again changes nothing."""
-    merged = take_together(rows)
+    merged = merge_identical(rows)
     assert np.isclose(merged.weights.sum(), rows.weights.sum(), rtol=1e-12)
-    assert as_bytes(take_together(merged)) == as_bytes(merged)
+    assert as_bytes(merge_identical(merged)) == as_bytes(merged)
 
 
 def test_rows_without_any_feature_differ_by_target_only():
     """With no columns at all, rows of one target are one row."""
     none = np.empty((4, 0))
-    merged = take_together(
+    merged = merge_identical(
         Rows(none, none.astype(np.int64), none, np.array([1, 0, 1, 1]), np.ones(4))
     )
     assert merged.y.tolist() == [0, 1]
@@ -78,13 +78,13 @@ def test_rows_without_any_feature_differ_by_target_only():
 def test_rows_of_two_folds_stay_two(rows):
     """Equal rows are one row in each fold, of the weight that they have there."""
     without = replace(rows, folds=None)
-    merged = take_together(rows)
+    merged = merge_identical(rows)
     if rows.folds is None:
         assert merged.folds is None
         return
     for fold in range(3):
         mine, found = (np.flatnonzero(some.folds == fold) for some in (rows, merged))
-        alone = take_together(pick(without, mine)) if len(mine) else pick(without, mine)
+        alone = merge_identical(pick(without, mine)) if len(mine) else pick(without, mine)
         assert as_bytes(pick(replace(merged, folds=None), found)) == as_bytes(alone)
 
 
@@ -93,9 +93,9 @@ def test_rows_of_two_folds_stay_two(rows):
 def test_parts_are_the_row(rows, repeats):
     """Parts have their row's values and whole weight, are even, and not many more than rows."""
     heavy = replace(rows, weights=rows.weights + repeats * (np.arange(len(rows)) == 0))
-    merged = take_together(heavy)
+    merged = merge_identical(heavy)
     parted = part_heavy(merged)
-    again = take_together(parted)
+    again = merge_identical(parted)
 
     assert np.allclose(again.weights, merged.weights, rtol=1e-9)
     assert as_bytes(replace(again, weights=merged.weights)) == as_bytes(merged)
@@ -111,9 +111,9 @@ def test_parts_of_a_weight_of_two_are_those_of_the_row_twice(rows):
     ones = replace(rows, weights=np.arange(len(rows)) + 1.0)
     twos = replace(rows, weights=2 * ones.weights)
     twice = pick(ones, np.repeat(np.arange(len(rows)), 2))
-    parted = part_heavy(take_together(twos))
-    assert as_bytes(parted) == as_bytes(part_heavy(take_together(twice)))
-    assert len(parted) == len(part_heavy(take_together(ones)))
+    parted = part_heavy(merge_identical(twos))
+    assert as_bytes(parted) == as_bytes(part_heavy(merge_identical(twice)))
+    assert len(parted) == len(part_heavy(merge_identical(ones)))
 
 
 def test_rows_of_one_weight_are_not_parted():

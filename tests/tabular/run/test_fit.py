@@ -20,7 +20,7 @@ from afina.errors import (
 from afina.storage import lock_folder, verify_folder
 from afina.tabular import fit_table, load
 from afina.tabular.events import Finished, Learned, Read, Started
-from afina.tabular.run import fit as fit_module
+from afina.tabular.run import train_run
 from afina.tabular.run.split_file import read_split
 from afina.train import EvalEvent, StepEvent, StopEvent
 
@@ -64,7 +64,7 @@ def test_a_run_folder_is_complete(tables, kinds_csv, tmp_path, reports):
 
 
 def test_records_come_in_order(tables, prices_csv, tmp_path):
-    """A listener gets what was read, learned and started, then training, then the end."""
+    """An observer gets what was read, learned and started, then training, then the end."""
     told = []
     fit_table(
         prices_csv, target="price", config=tables.config(), out=tmp_path / "run", listen=told.append
@@ -205,7 +205,7 @@ def test_the_latest_rows_validate(tables, tmp_path):
 )
 @pytest.mark.parametrize("categories", ["onehot", "ordinal", "embedding"])
 def test_every_scaling_and_encoding_trains(tables, tmp_path, prices_csv, scaling, categories):
-    """Each scaling with each encoding gives a model that loads and answers with finite numbers."""
+    """Each scaling with each encoding gives a model that loads and predicts finite numbers."""
     from afina.config import apply_settings
 
     config = apply_settings(
@@ -220,7 +220,7 @@ def test_every_scaling_and_encoding_trains(tables, tmp_path, prices_csv, scaling
 
 BAD = {
     "no target": (SchemaError, {"target": "kinds"}, "Did you mean 'kind'"),
-    "weight twice": (SchemaError, {"target": "kind", "weight": "kind"}, "one part"),
+    "weight twice": (SchemaError, {"target": "kind", "weight": "kind"}, "only one role"),
     "no group": (SchemaError, {"target": "kind", "group": "shops"}, "group column"),
     "monitor": (ConfigError, {"target": "kind", "monitor": "val/rmse"}, "val/accuracy"),
     "encoding": (SchemaError, {"target": "kind", "encodings": {"size": "onehot"}}, "numeric"),
@@ -275,7 +275,7 @@ def test_a_failure_in_training_takes_the_folder_away(tables, prices_csv, tmp_pat
     def fail(*args, **others):
         raise NonFiniteError("The loss must be finite, however: it is not.")
 
-    monkeypatch.setattr(fit_module, "train_model", fail)
+    monkeypatch.setattr(train_run, "train_model", fail)
     with pytest.raises(NonFiniteError):
         fit_table(prices_csv, target="price", config=tables.config(), out=tmp_path / "x" / "run")
 
@@ -289,7 +289,7 @@ def test_an_interruption_says_how_to_go_on(tables, prices_csv, tmp_path, monkeyp
         (run_dir / "checkpoints" / "step-00000001").mkdir(parents=True)
         raise Interrupted("SIGINT stopped the run.", 2)
 
-    monkeypatch.setattr(fit_module, "train_model", stop)
+    monkeypatch.setattr(train_run, "train_model", stop)
     with pytest.raises(Interrupted, match="afina resume") as caught:
         fit_table(prices_csv, target="price", config=tables.config(), out=tmp_path / "run")
 
@@ -321,7 +321,7 @@ def test_overwriting_replaces_only_when_complete(
     with pytest.raises(StorageError, match="overwrite"):
         fit_table(kinds_csv, target="kind", config=tables.config(), out=out)
     with monkeypatch.context() as patch:
-        patch.setattr(fit_module, "train_model", _fail)
+        patch.setattr(train_run, "train_model", _fail)
         with pytest.raises(NonFiniteError):
             fit_table(kinds_csv, target="kind", config=tables.config(), out=out, overwrite=True)
     assert load(out).target == "price"

@@ -20,7 +20,7 @@ class Killed(BaseException):
 
 
 def dying_at(step: int):
-    """Make a listener that ends the run after a step, as a kill would."""
+    """Make an observer that ends the run after a step, as a kill would."""
 
     def listen(event: object) -> None:
         if isinstance(event, StepEvent) and event.step == step:
@@ -113,7 +113,7 @@ def test_a_signal_saves_the_run(tables, prices_csv, tmp_path):
 
 
 def test_resuming_tells_where_it_goes_on(tables, prices_csv, tmp_path):
-    """A listener of a resumption gets what was read, learned, and the step it goes on from."""
+    """An observer of a resumption gets what was read, learned, and the step it goes on from."""
     config = config_of(tables)
     with pytest.raises(Killed):
         fit_table(

@@ -4,7 +4,7 @@ import torch
 
 from afina.config import apply_settings
 from afina.table import Column, NumberFormat, Schema
-from afina.tabular.preparation.rows import Rows, take_together
+from afina.tabular.preparation.rows import Rows, merge_identical
 from afina.tabular.training.plan import (
     as_data,
     choose_batch_size,
@@ -66,7 +66,7 @@ def test_outputs_are_in_the_targets_units(tables):
 @pytest.mark.parametrize("n_classes", [0, 2])
 def test_the_scores_while_training_are_those_of_the_answers(tables, n_classes):
     """The best evaluation's scores are those of the module that training ends on."""
-    from afina.tabular.probabilities import as_answers
+    from afina.tabular.probabilities import to_predictions
     from afina.tabular.scoring import score
 
     plan, config = plan_for(tables, n_classes)
@@ -77,12 +77,12 @@ def test_the_scores_while_training_are_those_of_the_answers(tables, n_classes):
         for event in told
         if type(event).__name__ == "EvalEvent" and event.step == result.stop.best_step
     )
-    val = take_together(some_rows(30, n_classes, 1))
+    val = merge_identical(some_rows(30, n_classes, 1))
     with torch.no_grad():
         outputs = plan.built.model.eval()(
             *map(torch.from_numpy, (val.x_num, val.x_cat, val.x_time))
         )
-    wanted = score(as_answers(outputs.double().numpy(), n_classes), val.y, None)
+    wanted = score(to_predictions(outputs.double().numpy(), n_classes), val.y, None)
 
     for name, value in wanted.items():
         assert best[f"val/{name}"] == pytest.approx(value, rel=1e-4)
@@ -158,8 +158,8 @@ def test_preprocessing_is_exact_for_large_numbers(tables):
         n_classes=2,
         config=apply_settings(tables.config(), ["preprocess.scaling=standard"]),
     )
-    small = as_data(plain.built.model, take_together(rows))[0][0]
-    found = as_data(plan.built.model, take_together(large))[0][0]
+    small = as_data(plain.built.model, merge_identical(rows))[0][0]
+    found = as_data(plan.built.model, merge_identical(large))[0][0]
 
     assert torch.allclose(small.sort(dim=0)[0], found.sort(dim=0)[0], atol=1e-5)
 

@@ -1,29 +1,28 @@
 """`AfinaClassifier` and `AfinaRegressor`: the join with scikit-learn's contract."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from afina.config import preset_arguments
 from afina.config.sections import Encoding, Kind
 from afina.table import encode
 from afina.tabular.estimators.arguments import make_settings, untouched_on_failure
-from afina.tabular.estimators.fit_rows import Answered, fit_rows
+from afina.tabular.estimators.fit_rows import fit_rows
 from afina.tabular.estimators.inputs import (
-    answer_row,
     as_table,
-    check_labels,
-    check_numbers,
+    check_rows,
+    check_val_rows,
     check_x,
-    code_answers,
-    count_rows,
-    learn_classes,
+    predict_one_row,
     quick_features,
+    sort_classes,
 )
 from afina.tabular.preparation.rows import Floats
 from afina.train import EpochEvent, EvalEvent, Result
@@ -144,42 +143,17 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
         y_val: Any,
         groups: ArrayLike | None,
     ) -> Self:
-        config = make_settings(self.get_params(deep=False))
-        check_y = check_labels if isinstance(self, ClassifierMixin) else check_numbers
-        given = check_x(self, x, reset=True)
-        answers = check_y(self, y, count_rows(given))
-        weights = np.ones(len(answers))
-        if sample_weight is not None:
-            weights = _check_sample_weight(
-                sample_weight, answers, dtype=np.float64, ensure_non_negative=True
-            )
-        if not weights.any():
-            raise ValueError("sample_weight must be above 0 somewhere, however: it is 0.")
-        classes = None
-        if isinstance(self, ClassifierMixin):
-            classes = learn_classes(answers, weights)
-            answers = np.where(weights > 0, answers, classes[0])  # rows of weight 0 have no say
-        if (x_val is None) != (y_val is None):
-            raise ValueError("X_val and y_val go together, however: one of them is missing.")
-        val = None
-        if x_val is not None:
-            held_out = check_x(self, x_val, reset=False)
-            held_y = code_answers(check_y(self, y_val, count_rows(held_out)), classes)
-            val = Answered(held_out, held_y, np.ones(len(held_y)))
+        settings = make_settings(self.get_params(deep=False))
+        classifies = isinstance(self, ClassifierMixin)
+        table = replace(settings.table, task="classification" if classifies else "regression")
         fitted = fit_rows(
-            Answered(
-                given,
-                code_answers(answers, classes),
-                weights,
-                None if groups is None else np.asarray(groups),
-            ),
-            val,
-            classes=() if classes is None else tuple(classes.tolist()),
-            config=config,
+            check_rows(self, x, y, sample_weight=sample_weight, groups=groups),
+            check_val_rows(self, x_val, y_val),
+            config=replace(settings, table=table),
             run_dir=None if self.run_dir is None else Path(self.run_dir),
         )
-        if classes is not None:
-            self.classes_ = classes
+        if classifies:
+            self.classes_, self._class_numbers = sort_classes(fitted.predictor.classes, y)
         self.predictor_ = fitted.predictor
         self.schema_ = fitted.predictor.schema
         self.notes_ = fitted.notes
@@ -188,16 +162,17 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
         self.history_ = _as_history(fitted.result)
         return self
 
-    def _answers(self, x: Any) -> Floats:
+    def _predict(self, x: Any) -> Floats:
+        """Return probabilities in the order of the predictor's classes, or numbers."""
         check_is_fitted(self)
-        quick = answer_row(self, x, self.predictor_)
+        quick = predict_one_row(self, x, self.predictor_)
         if quick is not None:
             return quick
-        given = check_x(self, x, reset=False)
-        features = quick_features(given, self.schema_)
+        rows = check_x(self, x, reset=False)
+        features = quick_features(rows, self.schema_)
         if features is None:
-            features = encode(as_table(given), self.schema_, source="X")
-        return self.predictor_.answer(features, "X")
+            features = encode(as_table(rows), self.schema_, source="X")
+        return self.predictor_.predict_features(features, "X")
 
 
 class AfinaClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc] # as above
@@ -259,13 +234,13 @@ class AfinaClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc] # as a
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Predict a label for each row."""
-        answers = self._answers(X)
-        labels: NDArray[Any] = self.classes_[answers.argmax(axis=1)]
+        likeliest = self.predict_proba(X).argmax(axis=1)
+        labels: NDArray[Any] = self.classes_[likeliest]
         return labels
 
     def predict_proba(self, X: Any) -> Floats:
         """Predict the probability of each class, in the order of `classes_`."""
-        return self._answers(X)
+        return self._predict(X)[:, self._class_numbers]
 
 
 class AfinaRegressor(RegressorMixin, _Estimator):  # type: ignore[misc] # as above
@@ -296,11 +271,11 @@ class AfinaRegressor(RegressorMixin, _Estimator):  # type: ignore[misc] # as abo
 
     def predict(self, X: Any) -> Floats:
         """Predict a number for each row."""
-        return self._answers(X)
+        return self._predict(X)
 
 
 def _as_history(result: Result) -> list[dict[str, float]]:
-    """Put what was told of each epoch into one mapping an epoch."""
+    """Gather the records of each epoch into one mapping."""
     history: dict[int, dict[str, float]] = {}
     for event in result.history:
         if isinstance(event, EpochEvent):

@@ -1,70 +1,156 @@
-"""What scikit-learn's users pass, as tables and arrays."""
+"""What users of scikit-learn pass to an estimator, checked as scikit-learn asks."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
-from afina.config.sections import Kind
-from afina.table import Features, Schema, only_row, to_table
+from afina.errors import SchemaError
+from afina.table import Features, Kind, Schema, only_row, to_table
 from afina.tabular.prediction.predictor import Predictor
-from afina.tabular.preparation.rows import Floats, Integers
+from afina.tabular.preparation.given import Given, join_arrays
+from afina.tabular.preparation.roles import Roles
+from afina.tabular.preparation.rows import Floats
 
 _NUMBERS = "biuf"
 
 
+def check_rows(
+    estimator: BaseEstimator,
+    x: Any,
+    y: ArrayLike | None,
+    *,
+    sample_weight: ArrayLike | None,
+    groups: ArrayLike | None,
+) -> Given:
+    """Check what `fit` was passed, and join it.
+
+    Raises:
+        ValueError: X and y do not suit each other or the estimator.
+    """
+    features = check_x(estimator, x, reset=True)
+    target = check_y(estimator, y, len(features))
+    return join_arrays(
+        as_table(features),
+        _as_column(target, "y", len(target)),
+        roles=Roles("y", "sample_weight", "groups"),
+        source="X",
+        weights=_check_weights(sample_weight, len(features)),
+        groups=None if groups is None else _as_column(groups, "groups", len(features)),
+        kinds=known_kinds(features),
+    )
+
+
+def check_val_rows(estimator: BaseEstimator, x: Any, y: ArrayLike | None) -> Given | None:
+    """Check the validation rows that `fit` was passed, and join them; None if there are none.
+
+    Raises:
+        ValueError: one of both is missing, or they do not suit X and y.
+    """
+    if x is None and y is None:
+        return None
+    if x is None or y is None:
+        raise ValueError(
+            f"X_val and y_val must be passed together; got only {'X_val' if y is None else 'y_val'}."
+        )
+    features = check_x(estimator, x, reset=False)
+    target = check_y(estimator, y, len(features))
+    return join_arrays(
+        as_table(features),
+        _as_column(target, "y_val", len(target)),
+        roles=Roles("y_val"),
+        source="X_val",
+    )
+
+
 def check_x(estimator: BaseEstimator, x: Any, *, reset: bool) -> pa.Table | NDArray[Any]:
-    """Check features as scikit-learn asks, and give a table, or an array of numbers as it is.
+    """Check features, and return a table, or an array of numbers unchanged.
 
     Args:
         estimator: its `n_features_in_` and `feature_names_in_` are set, or compared.
         x: a pandas, polars or pyarrow frame; or anything numpy makes a 2-D array of.
-        reset: whether this is a fit.
+        reset: whether this is a fit, which needs two rows or more.
 
     Raises:
-        ValueError: infinite values, no rows, other columns than in the fit.
+        ValueError: infinite values, too few rows, other columns than in the fit.
     """
+    least = 2 if reset else 1
     if isinstance(x, pa.Table) or (hasattr(x, "columns") and hasattr(x, "shape")):
-        if x.shape[0] < 1:
-            raise ValueError(f"Found array with 0 sample(s) (shape={x.shape}); 1 is needed.")
+        if x.shape[0] < least:
+            raise ValueError(
+                f"Found array with {x.shape[0]} sample(s) (shape={x.shape}) while a minimum of "
+                f"{least} is required."
+            )
         validate_data(estimator, x, reset=reset, skip_check_array=True)
         return to_table(x)
     array = validate_data(
-        estimator, x, reset=reset, dtype=None, ensure_all_finite="allow-nan", ensure_min_samples=1
+        estimator,
+        x,
+        reset=reset,
+        dtype=None,
+        ensure_all_finite="allow-nan",
+        ensure_min_samples=least,
     )
     if array.dtype.kind in _NUMBERS:
         return np.asarray(array)
     return pa.table({f"x{at}": _cells(array[:, at]) for at in range(array.shape[1])})
 
 
-def answer_row(estimator: BaseEstimator, x: Any, predictor: Predictor) -> Floats | None:
-    """Answer a pandas frame of one ordinary row; None for anything else.
+def check_y(estimator: BaseEstimator, y: ArrayLike | None, n_rows: int) -> NDArray[Any]:
+    """Check labels for a classifier, numbers for a regressor.
+
+    Raises:
+        ValueError: y is missing, holds missing values, has another length than X, or is neither
+            labels nor finite numbers.
+    """
+    if y is None:
+        raise ValueError(
+            f"This {type(estimator).__name__} estimator requires y to be passed, but the target "
+            "y is None."
+        )
+    classifies = isinstance(estimator, ClassifierMixin)
+    array = check_array(
+        np.asarray(y),
+        ensure_2d=False,
+        dtype=None if classifies else np.float64,
+        input_name="y",
+        ensure_min_samples=0,
+    )
+    target: NDArray[Any] = column_or_1d(array, warn=True)
+    if len(target) != n_rows:
+        raise ValueError(
+            f"X and y must have the same number of rows; got {n_rows} and {len(target)}, "
+            "inconsistent numbers of samples."
+        )
+    if classifies:
+        check_classification_targets(target)
+    return target
+
+
+def predict_one_row(estimator: BaseEstimator, x: Any, predictor: Predictor) -> Floats | None:
+    """Predict a pandas frame of one ordinary row; return None for anything else.
 
     Raises:
         ValueError: other columns than in the fit.
     """
     row = only_row(x)
-    answers = None if row is None else predictor.answer_quickly(row)
-    if answers is not None:
+    prediction = None if row is None else predictor.predict_row_quickly(row)
+    if prediction is not None:
         validate_data(estimator, x, reset=False, skip_check_array=True)
-    return answers
+    return prediction
 
 
-def number_kinds(x: pa.Table | NDArray[Any], asked: Mapping[str, Kind]) -> dict[str, Kind]:
-    """Name the kinds that are known: the columns of an array of numbers are numbers."""
-    if isinstance(x, pa.Table):
-        return dict(asked)
-    numbers: dict[str, Kind] = {f"x{at}": "numeric" for at in range(x.shape[1])}
-    return numbers | dict(asked)
+def known_kinds(x: pa.Table | NDArray[Any]) -> dict[str, Kind]:
+    """Return the kinds that need not be inferred: the columns of an array of numbers are numbers."""
+    return {} if isinstance(x, pa.Table) else {f"x{at}": "numeric" for at in range(x.shape[1])}
 
 
 def as_table(x: pa.Table | NDArray[Any]) -> pa.Table:
-    """Return a table, whose columns for an array are `x0`, `x1`, ..."""
+    """Return a table; the columns of an array are called `x0`, `x1`, ..."""
     if isinstance(x, pa.Table):
         return x
     small = x.dtype.kind in "ib" or (x.dtype.kind == "u" and x.dtype.itemsize < 8)
@@ -72,7 +158,7 @@ def as_table(x: pa.Table | NDArray[Any]) -> pa.Table:
 
 
 def quick_features(x: pa.Table | NDArray[Any], schema: Schema) -> Features | None:
-    """Lay out an array of numbers without looking at each column, where the schema allows it."""
+    """Encode an array of numbers at once instead of by column, where the schema allows it."""
     if isinstance(x, pa.Table) or len(schema.num_columns) != x.shape[1]:
         return None
     if schema.missing_values or any(column.offset for column in schema.num_columns):
@@ -84,92 +170,45 @@ def quick_features(x: pa.Table | NDArray[Any], schema: Schema) -> Features | Non
     return Features(x.astype(np.float64), codes, np.empty((n_rows, 0)))
 
 
-def check_labels(estimator: BaseEstimator, y: ArrayLike | None, n_rows: int) -> NDArray[Any]:
-    """Check the labels of a classification.
+def sort_classes(classes: tuple[Any, ...], y: ArrayLike) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Sort the classes of a model as scikit-learn does, in the type that y has.
 
-    Raises:
-        ValueError: missing, of another length, or no labels.
+    Returns:
+        The sorted labels, and the class number of each.
     """
-    labels = _one_column(estimator, y, None)
-    _check_length(labels, n_rows)
-    check_classification_targets(labels)
-    return labels
+    labels = np.array(classes, dtype=np.asarray(y).dtype)
+    order = np.argsort(labels, kind="stable")
+    return labels[order], order
 
 
-def check_numbers(estimator: BaseEstimator, y: ArrayLike | None, n_rows: int) -> Floats:
-    """Check the numbers of a regression.
-
-    Raises:
-        ValueError: missing, of another length, or no finite numbers.
-    """
-    numbers = _one_column(estimator, y, np.float64)
-    _check_length(numbers, n_rows)
-    return numbers
-
-
-def learn_classes(labels: NDArray[Any], weights: Floats) -> NDArray[Any]:
-    """Sort the labels that rows of a weight above 0 have.
-
-    Raises:
-        ValueError: there is one only.
-    """
-    classes = np.unique(labels[weights > 0])
-    if len(classes) < 2:
-        raise ValueError(
-            f"y must have two classes or more, however: it has one class, {classes[0]!r}."
-        )
-    return classes
-
-
-def code_answers(y: NDArray[Any], classes: NDArray[Any] | None) -> Integers | Floats:
-    """Number labels by their place among the sorted classes; leave numbers as they are.
-
-    Raises:
-        ValueError: a label that is none of them.
-    """
-    if classes is None:
-        return y
-    place = np.searchsorted(classes, y).clip(max=len(classes) - 1)
-    unknown = np.asarray(classes[place] != y)
-    if unknown.any():
-        row = int(np.argmax(unknown))
-        raise ValueError(
-            f"y_val must hold the classes of y, however: row {row + 1} holds {y[row]!r}."
-        )
-    return place.astype(np.int64)
-
-
-def count_rows(x: pa.Table | NDArray[Any]) -> int:
-    """Count the rows of a table or array."""
-    return int(x.shape[0])
-
-
-def _one_column(estimator: BaseEstimator, y: ArrayLike | None, dtype: Any) -> NDArray[Any]:
-    if y is None:
-        raise ValueError(
-            f"This {type(estimator).__name__} estimator requires y to be passed, but the target "
-            "y is None."
-        )
-    found = check_array(
-        np.asarray(y), ensure_2d=False, dtype=dtype, input_name="y", ensure_min_samples=0
+def _check_weights(sample_weight: ArrayLike | None, n_rows: int) -> Floats | None:
+    if sample_weight is None:
+        return None
+    weights = np.asarray(sample_weight, dtype=np.float64)
+    return _check_shape(
+        np.full(n_rows, weights) if not weights.ndim else weights, "sample_weight", n_rows
     )
-    column: NDArray[Any] = column_or_1d(found, warn=True)
-    return column
 
 
-def _check_length(y: NDArray[Any], n_rows: int) -> None:
-    if len(y) != n_rows:
-        raise ValueError(
-            f"X and y must have as many rows, however: inconsistent numbers of samples, {n_rows} "
-            f"and {len(y)}."
+def _as_column(values: ArrayLike, name: str, n_rows: int) -> pa.ChunkedArray:
+    return to_table({name: _check_shape(np.asarray(values), name, n_rows)}).column(name)
+
+
+def _check_shape(values: NDArray[Any], name: str, n_rows: int) -> NDArray[Any]:
+    if values.shape != (n_rows,):
+        raise SchemaError(
+            f"{name} must have one value for each row of X",
+            but=f"its shape is {values.shape}, and X has {n_rows} rows",
+            fix=f"Pass {name} as one column of {n_rows} values.",
         )
+    return values
 
 
 def _cells(column: NDArray[Any]) -> pa.Array:
-    """Take a column of any cells as numbers if all of them are; else each as text."""
+    """Return a column as numbers if every cell is one, else as text."""
     cells = column.tolist()
-    there = [cell for cell in cells if cell is not None and cell == cell]  # noqa: PLR0124 - NaN
-    if all(isinstance(cell, bool | int | float) for cell in there):
+    present = [cell for cell in cells if cell is not None and cell == cell]  # noqa: PLR0124 - NaN
+    if all(isinstance(cell, bool | int | float) for cell in present):
         try:
             return pa.array(np.array(cells, dtype=np.float64), from_pandas=True)
         except (TypeError, ValueError, OverflowError):

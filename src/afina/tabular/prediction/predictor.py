@@ -1,4 +1,4 @@
-"""`Predictor`: raw rows in, labels, probabilities or numbers out."""
+"""`Predictor`: raw rows in; labels, probabilities or numbers out."""
 
 import copy
 from collections.abc import Mapping
@@ -26,9 +26,14 @@ from afina.table import (
 )
 from afina.tabular.environment import torch_threads
 from afina.tabular.prediction.model_record import Facts
-from afina.tabular.preparation.prepare import TableOf, left_out_notes, read_answers
+from afina.tabular.preparation.given import take_columns
+from afina.tabular.preparation.roles import Roles
 from afina.tabular.preparation.rows import Floats
-from afina.tabular.probabilities import as_answers
+from afina.tabular.preparation.targets import (
+    left_out_notes,
+    match_learned_target,
+)
+from afina.tabular.probabilities import to_predictions
 from afina.tabular.scoring import choose_headline, finite, score
 from afina.tabular.training.tabular_model import TabularModel
 
@@ -38,15 +43,15 @@ _LITTLE_WORK = 1 << 23  # rows times parameters; threads that wait for each othe
 
 
 class Predictor:
-    """A fitted model: it takes raw rows, also one alone, and never answers with NaN.
+    """A fitted model: it takes raw rows, or a single one, and never predicts NaN.
 
-    It computes in float64 and in eval mode, row by row: a row's answer does not depend on the
+    It computes in float64 and in evaluation mode, so the prediction for a row does not depend on the
     rows beside it.
 
     Args:
         model: preprocessing, network and target scale.
         schema: the contract that rows must meet.
-        facts: what is known of the target, and how tables are read.
+        facts: what is known about the target, and how tables are read.
 
     Example:
         >>> import afina  # doctest: +SKIP
@@ -67,49 +72,49 @@ class Predictor:
 
     @property
     def task(self) -> str:
-        """Say "binary", "multiclass" or "regression"."""
+        """Return "binary", "multiclass" or "regression"."""
         return self.facts.task
 
     @property
     def target(self) -> str:
-        """Name the column that is predicted."""
+        """Return the name of the column that is predicted."""
         return self.facts.target
 
     @property
     def classes(self) -> tuple[Label, ...]:
-        """List the labels, letter by letter; empty for regression."""
+        """Return the labels exactly as written; empty for regression."""
         return self.facts.classes
 
     def predict(self, data: object) -> NDArray[Any]:
         """Predict a label or number for each row of a frame, mapping of columns, or array.
 
         Raises:
-            TableError: it is no table.
+            TableError: it is not a table.
             SchemaError: it does not have the columns the model learned from.
             NonFiniteError: a prediction is not finite; the message names the row.
         """
-        return self._labels(self._answers_to(data))
+        return self._labels(self._predict(data))
 
     def predict_proba(self, data: object) -> Floats:
         """Predict the probability of each class, in the order of `classes`.
 
         Raises:
-            SchemaError: the target is no class, or rows do not fit.
+            SchemaError: the target is a number, or rows do not fit.
         """
         self._check_classes()
-        return self._answers_to(data)
+        return self._predict(data)
 
     def predict_row(self, row: Mapping[str, object]) -> Label:
-        """Predict the label or number of one row, several times as fast as from a table of it.
+        """Predict the label or number of one row, several times as fast as from a table.
 
-        The answer is that of `predict` for a table of the same cells, bit for bit.
+        The prediction is that of `predict` for a table with this row, bit for bit.
 
         Args:
-            row: cell by column name: text, numbers, booleans, dates, or None where it is missing.
+            row: cells by column name: text, numbers, booleans, dates, or None where one is missing.
 
         Raises:
-            TableError: it is no mapping, or a cell has no place in a table.
-            SchemaError: a column is missing, or a cell is not what the model learned from.
+            TableError: it is not a mapping, or a cell has a type that no table holds.
+            SchemaError: a column is missing, or a cell does not fit its column.
             NonFiniteError: the prediction is not finite.
 
         Example:
@@ -120,8 +125,8 @@ class Predictor:
 
         Evidence: medians of one run, on two tables: docs/evidence/prediction.md.
         """
-        answers = self._answers_to_row(row)
-        return self.classes[int(answers.argmax())] if self.classes else float(answers[0])
+        prediction = self._predict_row(row)
+        return self.classes[int(prediction.argmax())] if self.classes else float(prediction[0])
 
     def predict_proba_row(self, row: Mapping[str, object]) -> Floats:
         """Predict the probability of each class for one row; see `predict_row`.
@@ -130,62 +135,67 @@ class Predictor:
             -> (n_classes,)
 
         Raises:
-            SchemaError: the target is no class, or the row does not fit.
+            SchemaError: the target is a number, or the row does not fit.
         """
         self._check_classes()
-        probabilities: Floats = self._answers_to_row(row)[0]
+        probabilities: Floats = self._predict_row(row)[0]
         return probabilities
 
     def predict_table(self, path: str | Path) -> pa.Table:
         """Predict each row of a table file, in its order.
 
         Returns:
-            The column `prediction`; for classes then `probability_<label>` for each.
+            The column `prediction`, followed for classes by `probability_<label>` for each.
         """
-        table = self._read(path)
-        answers = self._answer_table(table, str(path))
-        columns: dict[str, Any] = {"prediction": self._labels(answers)}
+        predictions = self._predict_table(self._read(path), str(path))
+        columns: dict[str, Any] = {"prediction": self._labels(predictions)}
         if self.classes:
             columns["prediction"] = pa.array(columns["prediction"].tolist(), self._label_type())
             for number, label in enumerate(self.classes):
-                columns[f"probability_{label_text(label)}"] = answers[:, number]
+                columns[f"probability_{label_text(label)}"] = predictions[:, number]
         return pa.table(columns)
 
     def evaluate_table(self, path: str | Path) -> dict[str, Any]:
-        """Score predictions on a table file with known answers, beside the baseline.
+        """Score predictions on a table file that holds the target, beside the baseline.
 
         Returns:
             `scores` and `baseline_scores` by name, the headline `score`, `rows` and `notes`.
+
+        Raises:
+            TableError: the file cannot be read as a table.
+            SchemaError: a column is missing, or a label is one that the model did not learn.
         """
-        given = TableOf(self._read(path), str(path))
         facts = self.facts
-        found, weights, kept = read_answers(
-            given, facts.target, facts.task, facts.classes, facts.weight, facts.missing_values
-        )
-        answers = self._answer_table(given.table, given.source)[kept]
-        y, w = found.values[kept], weights[kept] if facts.weight else None
-        scores = score(answers, y, w)
-        below = score(facts.baseline.answer(len(kept)), y, w)
+        roles = Roles(facts.target, facts.weight, facts.group)
+        given = take_columns(self._read(path), roles, str(path), held_out=True)
+        target = match_learned_target(given, facts.task, facts.classes, facts.missing_values)
+        rows = np.flatnonzero(~target.missing)
+        predictions = self._predict_table(given.features, given.source)[rows]
+        y, weights = target.values[rows], given.weights[rows] if facts.weight else None
+        scores = score(predictions, y, weights)
+        baseline_scores = score(facts.baseline.answer(len(rows)), y, weights)
         return {
             "task": facts.task,
             "target": facts.target,
             "score": choose_headline(len(facts.classes), facts.baseline),
             "scores": {name: finite(value) for name, value in scores.items()},
-            "baseline_scores": {name: finite(value) for name, value in below.items()},
-            "rows": {"scored": len(kept), "left_out": given.table.num_rows - len(kept)},
-            "notes": left_out_notes(found, weights, given.source),
+            "baseline_scores": {name: finite(value) for name, value in baseline_scores.items()},
+            "rows": {"scored": len(rows), "left_out": len(target.missing) - len(rows)},
+            "notes": left_out_notes(target, given.weights, given.source),
         }
 
-    def answer(
+    def predict_features(
         self, features: Features, source: str, folds: NDArray[np.int64] | None = None
     ) -> Floats:
-        """Compute probabilities or numbers from a table's arrays, a bounded part at a time.
+        """Predict probabilities or numbers from encoded rows, a bounded number of them at a time.
 
         Args:
-            folds: of training rows, to be answered by the members that left them out.
+            features: from `encode`, by this predictor's schema.
+            source: what the rows are called in messages.
+            folds: of training rows, which then are predicted by the members that left them out.
 
         Raises:
-            NonFiniteError: an answer is not finite.
+            NonFiniteError: a prediction is not finite.
         """
         n_rows = len(features.x_num)
         size = self._rows_a_batch
@@ -200,66 +210,73 @@ class Predictor:
         ]
         if not parts:
             return np.empty((0, len(self.classes)) if self.classes else 0)
-        answers = np.concatenate(parts)
-        bad = ~np.isfinite(answers.reshape(n_rows, -1)).all(axis=1)
+        predictions = np.concatenate(parts)
+        bad = ~np.isfinite(predictions.reshape(n_rows, -1)).all(axis=1)
         if bad.any():
             row = int(np.argmax(bad))
             raise NonFiniteError(
-                f"Every prediction must be finite, however: row {row + 1} of {source} gave "
-                f"{answers[row]}. Look at this row, and fit again with a lower train.lr."
+                "every prediction must be finite",
+                but=f"row {row + 1} of {source} gave {predictions[row]}",
+                fix="Look at this row, and fit again with a lower train.lr.",
             )
-        return answers
+        return predictions
 
-    def answer_quickly(self, row: Mapping[str, object]) -> Floats | None:
-        """Compute what `answer` gives for a table of one row; None where a table must be made."""
+    def predict_row_quickly(self, row: Mapping[str, object]) -> Floats | None:
+        """Predict one row without making a table; None where that takes a table."""
         features = self._encoder.encode(row)
         if features is None:
             return None
-        answers = self._outputs(features.x_num, features.x_cat, features.x_time)
-        return answers if np.isfinite(answers).all() else None
+        prediction = self._outputs(features.x_num, features.x_cat, features.x_time)
+        return prediction if np.isfinite(prediction).all() else None
 
     def _outputs(self, *arrays: NDArray[Any]) -> Floats:
         parts = [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays]
         little = len(parts[0]) * self._n_parameters < _LITTLE_WORK
         with torch_threads(1) if little else nullcontext(), torch.inference_mode():
             outputs = self._exact(*parts)
-        return as_answers(outputs.numpy(), len(self.classes))
+        return to_predictions(outputs.numpy(), len(self.classes))
 
-    def _answers_to(self, data: object) -> Floats:
+    def _predict(self, data: object) -> Floats:
         row = only_row(data)
-        answers = None if row is None else self.answer_quickly(row)
-        return self._answer_table(to_table(data), "the table") if answers is None else answers
+        prediction = None if row is None else self.predict_row_quickly(row)
+        if prediction is not None:
+            return prediction
+        return self._predict_table(to_table(data), "the table")
 
-    def _answers_to_row(self, row: Mapping[str, object]) -> Floats:
+    def _predict_row(self, row: Mapping[str, object]) -> Floats:
         if not isinstance(row, Mapping):
             raise TableError(
-                "a row must be a mapping of column names to cells, however: "
-                f"a {type(row).__name__} came. Use predict for tables."
+                "a row must be a mapping of column names to cells",
+                got=f"a {type(row).__name__}",
+                fix="Use predict for tables.",
             )
-        answers = self.answer_quickly(row)
-        if answers is not None:
-            return answers
+        prediction = self.predict_row_quickly(row)
+        if prediction is not None:
+            return prediction
         table = to_table({name: [cell] for name, cell in row.items()})
-        return self._answer_table(table, "the table")
+        return self._predict_table(table, "the table")
 
-    def _answer_table(self, table: pa.Table, source: str) -> Floats:
-        there = [name for name in table.column_names if name in self._beside]
-        return self.answer(encode(table.drop_columns(there), self.schema, source=source), source)
+    def _predict_table(self, table: pa.Table, source: str) -> Floats:
+        others = [name for name in table.column_names if name in self._beside]
+        features = encode(table.drop_columns(others), self.schema, source=source)
+        return self.predict_features(features, source)
 
     def _check_classes(self) -> None:
         if not self.classes:
             raise SchemaError(
-                f"Probabilities need classes, however: {self.target!r} is a number. Use predict."
+                "the target must be a class to have probabilities",
+                but=f"{self.target!r} is a number",
+                fix="Use predict.",
             )
 
-    def _labels(self, answers: Floats) -> NDArray[Any]:
+    def _labels(self, predictions: Floats) -> NDArray[Any]:
         if not self.classes:
-            return answers
+            return predictions
         labels = np.array(self.classes)
         if labels.tolist() != list(self.classes):  # numpy turned some into another type
             labels = np.empty(len(self.classes), dtype=object)
             labels[:] = self.classes
-        chosen: NDArray[Any] = labels[answers.argmax(axis=1)]
+        chosen: NDArray[Any] = labels[predictions.argmax(axis=1)]
         return chosen
 
     def _label_type(self) -> pa.DataType:
@@ -278,19 +295,19 @@ class Predictor:
 def _exact_copy(model: TabularModel) -> TabularModel:
     """Copy a model to predict with.
 
-    Weights are float32; computing in float64 makes a row's answer the same, to 1e-12, in whatever
-    batch it stands.
+    Weights are float32; computing in float64 makes the prediction for a row the same, to 1e-12, in
+    any batch.
     """
     exact = copy.deepcopy(model).double().eval()
     for layer in exact.modules():
         if isinstance(layer, StackedLinear):
-            # As the product of rows that all networks share reads it, which else copies it each time.
+            # Laid out as the product of rows that all networks share reads it, which else copies it.
             layer.weight.data = layer.weight.transpose(0, 1).contiguous().transpose(0, 1)
     return exact
 
 
 def _choose_rows_a_batch(model: TabularModel) -> int:
-    """Choose how many rows are answered at once, by the numbers of the widest layer."""
+    """Choose how many rows are predicted at once, by the width of the widest layer."""
     widths = [1]
     for layer in model.modules():
         if isinstance(layer, nn.Linear):
@@ -301,7 +318,7 @@ def _choose_rows_a_batch(model: TabularModel) -> int:
 
 
 def label_text(label: Label) -> str:
-    """Write a label as in the table."""
+    """Write a label as it stands in the table."""
     if isinstance(label, bool):
         return "true" if label else "false"
     return str(label)

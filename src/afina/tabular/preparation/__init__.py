@@ -1,3 +1,8 @@
-"""From a table to rows of numbers and codes: roles of columns, split, schema."""
+"""From a table to rows of numbers and codes: `Given` in, `Prepared` out.
+
+A file becomes a `Given` by `take_columns`, rows passed from Python by `join_arrays`; from there on
+`prepare` knows no difference. In the order in which they are used: roles, given, targets, sides,
+prepare, rows.
+"""
 
 __all__: list[str] = []

@@ -1,29 +1,25 @@
-"""Columns that are no features: the target, and those of weight, group and time."""
+"""Which column is the target, and which hold weights, groups and times."""
 
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from afina.config import TableConfig
 from afina.errors import SchemaError
-from afina.table import did_you_mean, encode, infer_schema
+from afina.table import did_you_mean
 
-# The longest list of column names in a message.
-_MOST_NAMES = 12
+_MOST_NAMES = 12  # column names listed in a message
 
 
 @dataclass(frozen=True)
 class Roles:
-    """Which column has which part.
+    """The names of the columns that are more than features.
 
     Args:
         target: what is predicted.
-        weight: what each row counts; no feature.
-        group: rows of equal value stay on one side of the split; no feature.
-        time: the latest rows validate; a feature like any other.
+        weight: how much each row counts; not a feature.
+        group: rows with the same value stay on one side of a split; not a feature.
+        time: the latest rows are held out; a feature like any other.
     """
 
     target: str
@@ -33,81 +29,54 @@ class Roles:
 
     @property
     def no_features(self) -> tuple[str, ...]:
-        """Columns that the network does not see."""
+        """List the columns that the network does not see."""
         return tuple(name for name in (self.target, self.weight, self.group) if name is not None)
 
 
-def find_roles(table: pa.Table, target: str, config: TableConfig, source: str) -> Roles:
-    """Make sure that every column with a part is there, and that no column has two.
+def choose_roles(target: str, config: TableConfig) -> Roles:
+    """Return the roles that the settings assign to columns."""
+    return Roles(target, config.weight, config.group, config.time)
+
+
+def check_roles(table: pa.Table, roles: Roles, source: str, *, held_out: bool = False) -> None:
+    """Raise unless every column with a role exists and no column has two.
+
+    Args:
+        table: the table.
+        roles: column names by role.
+        source: the table's name in messages.
+        held_out: the rows are not split, so the group and time columns may be absent.
 
     Raises:
-        SchemaError: a column that is not there (the nearest name is suggested), or has two parts.
+        SchemaError: a column is missing (the nearest name is suggested), or has two roles.
     """
-    roles = Roles(target, config.weight, config.group, config.time)
-    given = {"target": target, "weight": roles.weight, "group": roles.group, "time": roles.time}
-    seen: dict[str, str] = {}
-    for role, name in given.items():
+    needed = {"target": roles.target, "weight": roles.weight}
+    if not held_out:
+        needed |= {"group": roles.group, "time": roles.time}
+    role_of: dict[str, str] = {}
+    for role, name in needed.items():
         if name is None:
             continue
-        check_there(table, name, role, source)
-        if name in seen:
+        _check_column(table, name, role, source)
+        if name in role_of:
             raise SchemaError(
-                f"{source}: a column must have one part, however: {name!r} is named as "
-                f"{seen[name]} and as {role}. Name another column for one of them."
+                f"{source}: a column must have only one role",
+                but=f"{name!r} is both the {role_of[name]} and the {role} column",
+                fix="Choose another column for one of them.",
             )
-        seen[name] = role
-    return roles
+        role_of[name] = role
 
 
-def check_there(table: pa.Table, name: str, role: str, source: str) -> None:
-    """Raise a SchemaError with the nearest name if a column is not there."""
-    if name in table.column_names:
-        return
+def _check_column(table: pa.Table, name: str, role: str, source: str) -> None:
     names = table.column_names
-    hint = did_you_mean(name, names)
-    if not hint:
+    if name in names:
+        return
+    fix = did_you_mean(name, names).strip()
+    if not fix:
         more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-        hint = f" The columns are {', '.join(map(repr, names[:_MOST_NAMES]))}{more}."
+        fix = f"The columns are {', '.join(map(repr, names[:_MOST_NAMES]))}{more}."
     raise SchemaError(
-        f"{source}: the {role} column must be in the table, however: there is no column "
-        f"{name!r}.{hint}"
+        f"{source}: the {role} column must be in the table",
+        but=f"there is no column {name!r}",
+        fix=fix,
     )
-
-
-def read_weights(table: pa.Table, name: str | None, source: str) -> NDArray[np.float64]:
-    """Read what each row counts; 1 without a weight column.
-
-    Raises:
-        SchemaError: a weight that is no number, missing, infinite or below 0; or all are 0.
-    """
-    if name is None:
-        return np.ones(table.num_rows)
-    alone = table.select([name])
-    try:
-        schema = infer_schema(alone, kinds={name: "numeric"}, source=source)
-        weights = encode(alone, schema, source=source).x_num[:, 0]
-    except SchemaError as error:
-        what = str(error).split(". ")[0].removeprefix(f"{source}: ")
-        raise SchemaError(
-            f"{source}: weight {name!r} must hold a number in every row, however: {what}. "
-            "Correct the cell, or choose another column."
-        ) from None
-    weights = weights + float(schema.num_columns[0].offset)
-    bad = ~np.isfinite(weights) | (weights < 0)
-    if bad.any():
-        row = int(np.argmax(bad))
-        came = "has none" if np.isnan(weights[row]) else f"has {weights[row]:g}"
-        raise SchemaError(
-            f"{source}: weight {name!r} must be at least 0 in every row, however: row {row + 1} "
-            f"{came}. Correct it, or give it weight 0 to leave the row out."
-        )
-    if not weights.any():
-        raise SchemaError(f"{source}: weight {name!r} must be above 0 somewhere, however: it is 0.")
-    return weights
-
-
-def without_unweighted(column: pa.ChunkedArray, weights: NDArray[np.float64]) -> pa.ChunkedArray:
-    """Take the target out of rows of weight 0, so that they do not even make a class."""
-    if (weights > 0).all():
-        return column
-    return pc.if_else(pa.array(weights > 0), column, pa.scalar(None, column.type))

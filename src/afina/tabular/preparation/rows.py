@@ -1,8 +1,8 @@
-"""Rows as arrays, equal rows taken together.
+"""Rows as arrays, and the merging of identical rows.
 
-Training sees each distinct row with the sum of its weights, heavy ones in equal parts, in an order
-that depends on the rows alone. So a weight of 2 is the row twice, to the bit, and the order of rows
-in a table changes nothing.
+Training sees each distinct row once, with the sum of its weights, and heavy rows in equal parts; the
+order depends on the rows alone. So a weight of 2 is the row twice, to the bit, and the order of
+rows in a table changes nothing.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Rows:
-    """What a network can see of some rows, what it should say, and what each row counts.
+    """What a network sees of some rows, their target, and how much each row counts.
 
     Shape:
         x_num (n, n_num), x_cat (n, n_cat), x_time (n, n_time), y (n,), weights (n,)
@@ -32,7 +32,7 @@ class Rows:
         x_time: seconds since 1970 UTC; NaN is missing.
         y: class numbers (int64), or the values of a regression target (float64).
         weights: above 0.
-        folds: the fold of each row; none: there are no folds.
+        folds: the fold of each row. None: there are no folds.
     """
 
     x_num: Floats
@@ -46,18 +46,18 @@ class Rows:
         return len(self.y)
 
 
-def take_together(rows: Rows) -> Rows:
-    """Merge equal rows into one that weighs their sum, and put the rows in their own order.
+def merge_identical(rows: Rows) -> Rows:
+    """Merge identical rows into one that has the sum of their weights, and sort the rows.
 
-    Two rows are equal when all features and the target are, and the fold; NaN equals NaN and -0.0
-    equals 0.0.
+    Two rows are identical when all features, the target and the fold are equal; NaN equals NaN, and
+    -0.0 equals 0.0.
 
     Example:
         >>> import numpy as np
         >>> none = np.empty((3, 0))
         >>> x = np.array([[2.0], [1.0], [2.0]])
         >>> y = np.array([0.0, 1.0, 0.0])
-        >>> rows = take_together(Rows(x, none.astype(np.int64), none, y, np.ones(3)))
+        >>> rows = merge_identical(Rows(x, none.astype(np.int64), none, y, np.ones(3)))
         >>> rows.x_num.ravel().tolist(), rows.weights.tolist()
         ([2.0, 1.0], [2.0, 1.0])
     """
@@ -67,12 +67,12 @@ def take_together(rows: Rows) -> Rows:
 
 
 def part_heavy(rows: Rows) -> Rows:
-    """Part rows that were taken together, so that none weighs more than the mean of them.
+    """Divide rows that are heavier than the mean into equal parts.
 
     A step over a few heavy rows and many light ones learns from little at a time, and with few
-    different rows an epoch would be a step or two. So a row heavier than the mean (or than a
-    thousandth of all, where there are fewer rows) goes into equal parts, none lighter than the
-    lightest row: at most twice as many (or a thousand more), as the table alone says.
+    distinct rows an epoch would be a step or two. So a row that is heavier than the mean weight (with
+    fewer than a thousand rows, than a thousandth of the whole weight) is divided into equal parts,
+    none lighter than the lightest row. At most this doubles the rows, or adds a thousand.
 
     Example:
         >>> none = np.empty((3, 0))
@@ -82,7 +82,9 @@ def part_heavy(rows: Rows) -> Rows:
         >>> parted.x_num.ravel().tolist(), parted.weights.tolist()
         ([2.0, 2.0, 2.0, 1.0, 3.0], [1.0, 1.0, 1.0, 1.0, 1.0])
     """
-    shares = rows.weights / rows.weights.max(initial=0.0)  # first this, so that nothing overflows
+    shares = rows.weights / rows.weights.max(
+        initial=0.0
+    )  # divided first, so that nothing overflows
     most = shares.sum() / max(len(rows), _LEAST_PARTS)
     n_parts = np.ceil(shares / max(most, shares.min(initial=1.0)) * (1 - _ROUNDING))
     return replace(
@@ -101,20 +103,20 @@ def even_weights(weights: Floats) -> Floats:
     largest = weights.max(initial=0.0)
     if (weights == largest).all():
         return np.ones(len(weights))
-    shares = weights / largest  # first this, so that nothing overflows
+    shares = weights / largest  # divided first, so that nothing overflows
     even: Floats = shares / shares.mean()
     return even
 
 
 def group_rows(arrays: Sequence[NDArray[Any]]) -> tuple[Integers, Integers]:
-    """Find which rows are equal in all arrays.
+    """Find the rows that are identical in all arrays.
 
     Shape:
         arrays of (n, ...) -> first (n_distinct,), group (n,)
 
     Returns:
-        The place of one row of each group, the groups in the order of their bytes; and each
-        row's group.
+        The number of one row of each group, with the groups in the order of their bytes; and
+        the group of each row.
     """
     key = np.concatenate([_as_bytes(array) for array in arrays], axis=1)
     if key.shape[1] == 0:
@@ -125,7 +127,7 @@ def group_rows(arrays: Sequence[NDArray[Any]]) -> tuple[Integers, Integers]:
 
 
 def _take(rows: Rows, index: Integers) -> Rows:
-    """Return these rows, in this order."""
+    """Return the rows with these numbers, in this order."""
     return Rows(
         x_num=rows.x_num[index],
         x_cat=rows.x_cat[index],
@@ -137,7 +139,7 @@ def _take(rows: Rows, index: Integers) -> Rows:
 
 
 def _as_bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
-    """Bytes that are equal exactly where values are."""
+    """Return bytes that are equal exactly where the values are."""
     flat = np.ascontiguousarray(array.reshape(len(array), -1))
     if flat.dtype == np.float64:
         flat = np.where(np.isnan(flat), np.nan, flat + 0.0)  # one NaN, and no -0.0
@@ -145,7 +147,7 @@ def _as_bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _exact_sums(group: Integers, weights: Floats, n_groups: int) -> Floats:
-    """Sum weights by group, largest last, so that the rows' order cannot change a rounding."""
+    """Sum weights by group, largest last, so that the order of rows cannot change a rounding."""
     order = np.argsort(weights, kind="stable")
     sums = np.bincount(group[order], weights=weights[order], minlength=n_groups)
     return sums.astype(np.float64)

@@ -11,7 +11,7 @@ from afina.config import Config
 from afina.errors import AfinaError, AfinaWarning
 from afina.storage import commit_folder, lock_folder, remove_folder, sweep, write_file
 from afina.table import Features, Schema
-from afina.tabular.events import Finished, Listener
+from afina.tabular.events import Finished, FitObserver
 from afina.tabular.prediction.artifact import model_files
 from afina.tabular.prediction.model_record import Facts
 from afina.tabular.prediction.predictor import Predictor
@@ -57,7 +57,7 @@ class Run:
     started: float
 
 
-def finish_run(run: Run, result: Result, listen: Listener) -> Outcome:
+def finish_run(run: Run, result: Result, listen: FitObserver) -> Outcome:
     """Write model, summary and report; the run is finished when summary.json is there."""
     prepared = run.prepared
     predictor = make_predictor(prepared, run.plan, run.config)
@@ -120,7 +120,7 @@ def summarize(run: Run, predictor: Predictor, result: Result) -> dict[str, Any]:
     prepared, facts = run.prepared, predictor.facts
     rows = prepared.train if prepared.val is None else prepared.val
     features = Features(rows.x_num, rows.x_cat, rows.x_time)
-    answers = predictor.answer(features, "the table", rows.folds)
+    answers = predictor.predict_features(features, "the table", rows.folds)
     return {
         "format": SUMMARY_FORMAT,
         "task": prepared.task,

@@ -1,4 +1,4 @@
-"""`resume_run`: an interrupted run goes on and ends as if it had not been interrupted."""
+"""`resume_run`: an interrupted run continues and ends as if it had not been interrupted."""
 
 import hashlib
 import json
@@ -9,30 +9,34 @@ from typing import Any
 
 from afina.errors import AfinaWarning, CheckpointError
 from afina.tabular.environment import describe_environment, name_differences
-from afina.tabular.events import Finished, Listener, Started
+from afina.tabular.events import Finished, FitObserver
 from afina.tabular.prediction.artifact import read_schema, write_schema
 from afina.tabular.preparation.prepare import Prepared
 from afina.tabular.run.finish import Outcome, Run
-from afina.tabular.run.fit import finish_together, read_and_plan, resumable, split_bytes
+from afina.tabular.run.fit import observe_first, read_and_plan
 from afina.tabular.run.run_folder import (
     Begun,
     check_unchanged,
     newest_checkpoint,
     read_begun,
     read_settings,
-    write_log,
 )
-from afina.tabular.training.plan import Plan, train_model
+from afina.tabular.run.train_run import split_bytes, train_run
+from afina.tabular.training.plan import Plan
 from afina.train.processes import all_together, current_processes, naming_lost_peers
 
 
-def resume_run(run: str | Path, *, listen: Listener | None = None) -> Outcome:
-    """Go on with a run from its newest whole checkpoint, or from the start if it has none.
+def resume_run(run: str | Path, *, listen: FitObserver | None = None) -> Outcome:
+    """Continue a run from its newest whole checkpoint, or from the start if it has none.
 
-    The table is read again and must not have changed. A finished run is left as it is.
+    The table is read again and must not have changed. A finished run is left unchanged.
+
+    Args:
+        run: the run folder.
+        listen: an observer; gets every record of `afina.tabular.events` and of training.
 
     Raises:
-        CheckpointError: it is no run folder, or all of its checkpoints are damaged.
+        CheckpointError: it is not a run folder, or all of its checkpoints are damaged.
         SchemaError: the table is gone or changed.
         LockedError: another process is working on it.
         PeerError: another process of the run ended, or does not answer.
@@ -41,58 +45,51 @@ def resume_run(run: str | Path, *, listen: Listener | None = None) -> Outcome:
     begun = read_begun(folder)
     finished = _read_finished(folder)
     if finished is None:
-        return _go_on(folder, begun, listen)
+        return _continue(folder, begun, listen)
     warnings.warn(f"{folder} is finished; nothing was changed.", AfinaWarning, stacklevel=2)
     if listen is not None:
         listen(Finished(finished.summary))
     return finished
 
 
-def _go_on(folder: Path, begun: Begun, listen: Listener | None) -> Outcome:
+def _continue(folder: Path, begun: Begun, listen: FitObserver | None) -> Outcome:
     started = time.monotonic()
     if begun.table is None:
         raise CheckpointError(
-            f"{folder} must have been made from a table file to be resumed, however: its rows "
-            "were passed from Python. Fit again."
+            f"{folder} must have been made from a table file to be resumed",
+            but="its rows were passed from Python",
+            fix="Fit again.",
         )
     config = read_settings(folder)
     path = check_unchanged(begun.table)
     val = None if begun.val is None else check_unchanged(begun.val)
-    notes = _what_differs(folder, begun)
+    notes = _name_differences(folder, begun)
     with current_processes() as processes, naming_lost_peers():
-        told = (listen if processes.first else None) or (lambda _event: None)
+        observer = observe_first(listen, processes)
 
-        def prepare() -> tuple[Prepared, Plan]:
-            found = read_and_plan(
+        def prepare_again() -> tuple[Prepared, Plan]:
+            prepared, plan = read_and_plan(
                 path,
                 begun.target,
                 config,
                 val,
-                told,
+                observer,
                 processes,
                 threads=begun.threads,
                 lr=begun.lr,
                 more_notes=notes,
             )
-            _check_same(folder, begun, found[0])
-            return found
+            _check_same(folder, begun, prepared)
+            return prepared, plan
 
-        prepared, plan = all_together(processes, prepare)
-        with resumable(folder, processes):
-            step = newest_checkpoint(folder)
-            if processes.first:
-                start = "the start" if step is None else f"step {step}"
-                write_log(folder, f"resumed from {start}")
-            told(Started(folder, config.train.max_epochs, step or 0))
-            result = train_model(
-                plan, config, run_dir=folder, listen=told, started=started, resume=True
-            )
-            made = Run(folder, str(path), config, prepared, plan, started)
-            return finish_together(made, result, told, processes)
+        prepared, plan = all_together(processes, prepare_again)
+        run = Run(folder, str(path), config, prepared, plan, started)
+        step = newest_checkpoint(folder) or 0
+        return train_run(run, observer, processes, resumed_from=step)[1]
 
 
 def _read_finished(folder: Path) -> Outcome | None:
-    """Read a finished run's outcome; none while it is unfinished."""
+    """Read the outcome of a finished run; return None while it is unfinished."""
     if not (folder / "summary.json").exists() or not (folder / "model").is_dir():
         return None
     try:
@@ -100,28 +97,32 @@ def _read_finished(folder: Path) -> Outcome | None:
         schema = read_schema((folder / "schema.json").read_bytes(), f"{folder / 'schema.json'}")
     except (OSError, ValueError, TypeError, RecursionError) as reason:
         raise CheckpointError(
-            f"{folder} must be a whole run folder, however: its summary cannot be read ({reason})."
+            f"{folder} must be a whole run folder",
+            but=f"its summary cannot be read ({reason})",
+            fix="Copy the whole folder again, or fit again.",
         ) from None
     return Outcome(folder, summary, schema)
 
 
-def _what_differs(folder: Path, begun: Begun) -> tuple[str, ...]:
+def _name_differences(folder: Path, begun: Begun) -> tuple[str, ...]:
+    """Say which versions and which hardware differ from those the run began with."""
     try:
-        then = json.loads((folder / "env.json").read_bytes())
-        return name_differences(then, describe_environment(begun.threads))
+        environment = json.loads((folder / "env.json").read_bytes())
+        return name_differences(environment, describe_environment(begun.threads))
     except (OSError, ValueError, AttributeError, RecursionError):
         return ("env.json cannot be read, so it is not known whether versions differ",)
 
 
 def _check_same(folder: Path, begun: Begun, prepared: Prepared) -> None:
-    """Raise a CheckpointError unless schema and split came out as when the run began."""
-    for name, data, wanted in (
+    """Raise a CheckpointError unless schema and split are the same as when the run began."""
+    for name, data, sha256 in (
         ("schema.json", write_schema(prepared.schema), begun.schema_sha256),
         ("split.json", split_bytes(prepared), begun.split_sha256),
     ):
-        if hashlib.sha256(data).hexdigest() != wanted:
+        if hashlib.sha256(data).hexdigest() != sha256:
             raise CheckpointError(
-                f"A run is resumed as it was begun, however: {name} of {folder} comes out "
-                "differently now; config.toml was changed, or afina is another version. "
-                "Put it back, or fit anew."
+                f"a run must be resumed with the {name} that it began with",
+                but=f"that of {folder} would now differ: config.toml was changed, or this is "
+                "another version of afina",
+                fix="Restore config.toml, use the version in env.json, or fit again.",
             )

@@ -17,9 +17,9 @@ from afina.config import Config, TrainConfig
 from afina.optim import OptimizerName, Role, make_optimizer
 from afina.table import Schema
 from afina.tabular.environment import torch_threads
-from afina.tabular.events import Listener
-from afina.tabular.preparation.rows import Rows, even_weights, part_heavy, take_together
-from afina.tabular.probabilities import as_answers
+from afina.tabular.events import FitObserver
+from afina.tabular.preparation.rows import Rows, even_weights, merge_identical, part_heavy
+from afina.tabular.probabilities import to_predictions
 from afina.tabular.scoring import check_monitor, score
 from afina.tabular.training.losses import make_loss
 from afina.tabular.training.tabular_model import Built, TabularModel, build_model
@@ -88,13 +88,13 @@ def make_plan(
     # Also where nothing is held out: a monitor that cannot be is a mistake either way.
     check_monitor(config.stop.monitor, n_classes)
     with torch_threads(1):  # sums must not depend on how many there are
-        merged = take_together(train)
+        merged = merge_identical(train)
         built = build_model(merged, schema, n_classes, config)
         parted = part_heavy(merged)
         data = as_data(built.model, parted)
         held_out = data if val is train else None
         if val is not None and val is not train:
-            held_out = as_data(built.model, take_together(val))
+            held_out = as_data(built.model, merge_identical(val))
     asked = config.train.batch_size
     batch_size = (
         choose_batch_size(len(parted), config.train.optimizer) if isinstance(asked, str) else asked
@@ -119,7 +119,7 @@ def train_model(
     config: Config,
     *,
     run_dir: Path | None = None,
-    listen: Listener | None = None,
+    listen: FitObserver | None = None,
     started: float | None = None,
     resume: bool = False,
 ) -> Result:
@@ -314,14 +314,14 @@ def score_with(model: TabularModel) -> Callable[[Any, Any, Any], Mapping[str, fl
     def scores(outputs: Tensor, y: Tensor, weights: Tensor | None) -> Mapping[str, float]:
         if not model.n_classes:
             outputs, y = model.target(outputs[:, 0]), model.target.undo(y[:, 0])
-        answers = as_answers(outputs.double().numpy(), model.n_classes)
+        answers = to_predictions(outputs.double().numpy(), model.n_classes)
         return score(answers, y.numpy(), None if weights is None else weights.double().numpy())
 
     return scores
 
 
-def _passing_on(listen: Listener) -> Callable[[object], None]:
-    """Let a listener read what the trainer tells; what it returns stops nothing."""
+def _passing_on(listen: FitObserver) -> Callable[[object], None]:
+    """Let an observer read what the trainer tells; what it returns stops nothing."""
 
     def observer(event: object) -> None:
         listen(event)

@@ -1,0 +1,83 @@
+"""The target of given rows: read anew, or matched to the classes that a model learned."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from afina.config import TableConfig
+from afina.errors import SchemaError
+from afina.table import Label, Target, match_target, read_target
+from afina.tabular.preparation.given import Given
+from afina.tabular.preparation.rows import Floats, Rows
+
+
+def read_new_target(given: Given, config: TableConfig, *, has_val: bool) -> Target:
+    """Read the target of rows to train on; rows of weight 0 have none.
+
+    A class with a single row is refused only where the task was inferred and rows will be held
+    out: it is a sign that the column is not a class at all.
+
+    Raises:
+        SchemaError: the target is constant, infinite, or nothing that can be predicted.
+    """
+    return read_target(
+        _weighted_target(given),
+        task=config.task,
+        name=given.roles.target,
+        source=given.source,
+        missing_values=config.missing_values,
+        allow_single=has_val or config.task == "classification",
+    )
+
+
+def match_learned_target(
+    given: Given, task: str, classes: Sequence[Label], missing_values: Sequence[str]
+) -> Target:
+    """Read the target of other rows by the task and the classes that a model learned.
+
+    Raises:
+        SchemaError: a label that the model did not learn, or no row has a target.
+    """
+    return match_target(
+        _weighted_target(given),
+        task=task,  # type: ignore[arg-type] # one of the three by construction
+        classes=classes,
+        name=given.roles.target,
+        source=given.source,
+        missing_values=missing_values,
+    )
+
+
+def check_varies(train: Rows, target: Target, given: Given) -> None:
+    """Raise a SchemaError if all training rows have the same target."""
+    if len(np.unique(train.y)) >= 2:
+        return
+    first = train.y[0].item()
+    value = target.classes[first] if target.classes else first
+    raise SchemaError(
+        f"{given.source}: target {given.roles.target!r} must vary among the training rows",
+        but=f"it is {value!r} in all {len(train):,} of them",
+        fix="Split the rows differently, or add rows.",
+    )
+
+
+def left_out_notes(target: Target, weights: Floats, source: str) -> list[str]:
+    """Say how many rows are left out because they have no target or no weight."""
+    n_unweighted = int((weights == 0).sum())
+    n_missing = int(target.missing.sum()) - n_unweighted
+    counts = {"the target is missing": n_missing, "the weight is 0": n_unweighted}
+    return [
+        f"{source}: {'1 row is' if n == 1 else f'{n:,} rows are'} left out, because {reason}"
+        for reason, n in counts.items()
+        if n
+    ]
+
+
+def _weighted_target(given: Given) -> pa.ChunkedArray:
+    """Blank the target of rows of weight 0, so that they do not even define a class."""
+    if (given.weights > 0).all():
+        return given.target
+    missing = pa.scalar(None, given.target.type)
+    return pc.if_else(pa.array(given.weights > 0), given.target, missing)

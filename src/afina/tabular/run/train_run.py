@@ -1,0 +1,158 @@
+"""The rest of a fit, the same for files and for rows passed from Python: plan, train, finish."""
+
+import contextlib
+import hashlib
+import json
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from afina.config import Config
+from afina.errors import AfinaError, Interrupted, NonFiniteError
+from afina.tabular.environment import describe_environment
+from afina.tabular.events import FitObserver, Started
+from afina.tabular.prediction.artifact import write_schema
+from afina.tabular.preparation.prepare import Prepared
+from afina.tabular.run.finish import Outcome, Run, finish_run
+from afina.tabular.run.run_folder import (
+    Begun,
+    describe_file,
+    has_checkpoint,
+    write_begun,
+    write_log,
+    write_settings,
+)
+from afina.tabular.run.split_file import write_split
+from afina.tabular.training.plan import Plan, make_plan, train_model
+from afina.train import Result
+from afina.train.processes import ALONE, Processes, naming_lost_peers, only_first
+
+
+def plan_run(
+    prepared: Prepared, config: Config, *, threads: int | None = None, lr: float | None = None
+) -> Plan:
+    """Fit preprocessing and build the network; the notes are those of the whole way so far.
+
+    Args:
+        prepared: the rows.
+        config: all settings.
+        threads: of the run that is resumed. None: as the settings say.
+        lr: of the run that is resumed, where it was found. None: as the settings say.
+    """
+    plan = make_plan(
+        prepared.train,
+        prepared.val,
+        schema=prepared.schema,
+        n_classes=len(prepared.classes),
+        config=config,
+        threads=threads,
+        lr=lr,
+    )
+    return replace(plan, notes=(*prepared.notes, *plan.notes))
+
+
+def train_run(
+    run: Run,
+    observer: FitObserver,
+    processes: Processes = ALONE,
+    *,
+    resumed_from: int | None = None,
+) -> tuple[Result, Outcome]:
+    """Train a run whose folder was begun, then write its model, summary and report.
+
+    Args:
+        run: the run.
+        observer: gets every record of training, and the last one.
+        processes: all of them train; the first one writes.
+        resumed_from: step of the newest checkpoint, 0 for the start. None: it is a new run.
+    """
+    with _explaining_failures(run.folder, processes):
+        if processes.first:
+            write_log(run.folder, _first_line(run, resumed_from))
+        observer(Started(run.folder, run.config.train.max_epochs, resumed_from))
+        result = train_model(
+            run.plan,
+            run.config,
+            run_dir=run.folder,
+            listen=observer,
+            started=run.started,
+            resume=resumed_from is not None,
+        )
+        outcome = only_first(processes, lambda: finish_run(run, result, observer))
+        summary = processes.broadcast_json(None if outcome is None else outcome.summary)
+        return result, Outcome(run.folder, summary, run.prepared.schema)
+
+
+def run_files(
+    path: Path | None, val: Path | None, config: Config, prepared: Prepared, plan: Plan
+) -> dict[str, bytes]:
+    """Return what the run folder holds before training; run.json comes last and makes it a run.
+
+    Args:
+        path: the table's file. None: the rows were passed from Python.
+        val: the file of validation rows, if there is one.
+        config: all settings.
+        prepared: the rows.
+        plan: the model.
+    """
+    schema, split = write_schema(prepared.schema), split_bytes(prepared)
+    begun = Begun(
+        table=None if path is None else describe_file(path),
+        val=None if val is None else describe_file(val),
+        target=prepared.target,
+        threads=plan.threads,
+        batch_size=plan.batch_size,
+        lr=plan.lr,
+        schema_sha256=hashlib.sha256(schema).hexdigest(),
+        split_sha256=hashlib.sha256(split).hexdigest(),
+    )
+    environment = json.dumps(describe_environment(plan.threads), indent=1).encode() + b"\n"
+    return {
+        "config.toml": write_settings(config),
+        "env.json": environment,
+        "schema.json": schema,
+        "split.json": split,
+        "run.json": write_begun(begun),
+    }
+
+
+def split_bytes(prepared: Prepared) -> bytes:
+    """Encode split.json."""
+    sides = prepared.sides
+    return write_split(sides.train, sides.val, prepared.n_rows, sides.how, sides.folds)
+
+
+def _first_line(run: Run, resumed_from: int | None) -> str:
+    if resumed_from is None:
+        return f"began: {run.table}, target {run.prepared.target!r}, {run.prepared.sides.how}"
+    return f"resumed from {f'step {resumed_from}' if resumed_from else 'the start'}"
+
+
+@contextlib.contextmanager
+def _explaining_failures(folder: Path, processes: Processes) -> Iterator[None]:
+    """Say with every failure what is left of the run, and how to continue."""
+    log = write_log if processes.first else _write_nothing
+    try:
+        with naming_lost_peers():
+            yield
+    except (AfinaError, Interrupted) as error:
+        log(folder, f"stopped: {error}")
+        resumes = has_checkpoint(folder)
+        if isinstance(error, NonFiniteError):
+            error.add_fix("Row numbers count rows after identical ones were merged.")
+            if resumes:
+                error.add_fix(f"Its checkpoints stay in {folder}.")
+        elif resumes:
+            error.add_fix(f"Continue with: afina resume {folder}")
+        raise
+    except KeyboardInterrupt:
+        if not has_checkpoint(folder):
+            raise
+        log(folder, "stopped while results were written")
+        message = f"Stopped while results were written. Continue with: afina resume {folder}"
+        raise Interrupted(message, signal.SIGINT) from None
+
+
+def _write_nothing(_folder: Path, _line: str) -> None:
+    """Leave the log to the first process."""
