@@ -19,18 +19,26 @@ from hypothesis import strategies as st
 
 from afina.errors import AfinaError
 from afina.table import (
+    CategoryColumn,
     Column,
+    DateColumn,
     Features,
+    NumberColumn,
     NumberFormat,
     RowEncoder,
     Schema,
+    UnusedColumn,
     encode,
-    encode_row,
     only_row,
+    single_cell,
     to_table,
 )
-from afina.table.dates import FORMATS, parse_date, parse_dates
-from afina.table.numbers import PLAIN, parse_number, parse_numbers
+from afina.table.category import UNKNOWN, category_encoding
+from afina.table.category.category_encoding import CategoryReader
+from afina.table.date import date_encoding
+from afina.table.date.date_format import FORMATS, parse_date, parse_dates
+from afina.table.numeric import number_encoding
+from afina.table.numeric.number_format import PLAIN, parse_number, parse_numbers
 
 BIG = 1_700_000_000_000_000_000
 NUMBER_FORMATS = (
@@ -50,13 +58,13 @@ VOCABULARIES = (
     (),
 )
 NUMBERS = [
-    Column("a", "numeric", "", number=form, offset=offset, missing_words=words)
+    NumberColumn("a", "numeric", "", number=form, offset=offset, missing_words=words)
     for form in NUMBER_FORMATS
     for offset, words in ((0, ("n.a.", " x")), (BIG, ()), (-(2**62), ("k",)), (7, ()))
 ]
-CATEGORIES = [Column("a", "categorical", "", vocabulary=words) for words in VOCABULARIES]
-TRUTHS = [Column("a", "boolean", "", vocabulary=("false", "true"))]
-DATES = [Column("a", "datetime", "", date_format=form, missing_words=("n.a.",)) for form in FORMATS]
+CATEGORIES = [CategoryColumn("a", "categorical", "", vocabulary=words) for words in VOCABULARIES]
+TRUTHS = [CategoryColumn("a", "boolean", "", vocabulary=("false", "true"))]
+DATES = [DateColumn("a", "datetime", "", date_format=form) for form in FORMATS]
 MISSING_VALUES = ((), ("-999",), ("missing", "1", " x "), ("true", "2.50", "2024-01-02", ""))
 
 
@@ -242,8 +250,8 @@ def disagreement(row: dict[str, object], schema: Schema) -> str:
 
 @settings(max_examples=2000)
 @given(columns, cells, st.sampled_from(MISSING_VALUES))
-@example(Column("a", "numeric", "", number=PLAIN, offset=7), "1" * 20 + ".0", ())
-@example(Column("a", "categorical", "", vocabulary=("1", "x")), -0.0, ())
+@example(NumberColumn("a", "numeric", "", number=PLAIN, offset=7), "1" * 20 + ".0", ())
+@example(CategoryColumn("a", "categorical", "", vocabulary=("1", "x")), -0.0, ())
 def test_a_cell_is_encoded_as_in_a_table(
     column: Column, cell: object, missing_values: tuple[str, ...]
 ) -> None:
@@ -274,22 +282,28 @@ def test_ordinary_cells_take_the_short_way(column: Column, ordinary: list[object
     assert [] == [cell for cell in ordinary if encoder.encode({"a": cell}) is None]
 
 
-FAULTS = {
-    "parse_number": lambda text, form: (float(text), text) if text.isdecimal() else None,
-    "MISSING_WORDS": ("x",),
-    "canonical_number": {"1.00": "1", "007": "1"}.get,
-    "boolean_code": lambda text: 3 if text == "true" else 2,
-    "typed_second": lambda moment: float(moment.toordinal()),
-    "_is_sound": lambda text: True,
-    "_LIMIT": 2**70,
-}
+FAULTS = [
+    (
+        number_encoding,
+        "parse_number",
+        lambda text, form: (float(text), text) if text.isdecimal() else None,
+    ),
+    (number_encoding, "missing_words", lambda *words: frozenset("x")),
+    (date_encoding, "typed_second", lambda moment: float(moment.toordinal())),
+    (CategoryReader, "_code", lambda reader, text: reader.codes.get(text, UNKNOWN)),
+    (CategoryReader, "_code", lambda reader, text: 3 if text == "true" else 2),
+    (category_encoding, "is_encodable", lambda text: True),
+    (single_cell, "LIMIT", 2**70),
+]
 
 
-@pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_is_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("place", "name", "fault"), FAULTS)
+def test_a_fault_is_seen(
+    place: object, name: str, fault: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With a fault seeded into a part of the short way, some cell differs from the table's."""
     odd = ["1.00", "TRUE", "x", "007", "1234", "٣", "\ud800", 2**63, dt.date(2024, 1, 2)]
-    monkeypatch.setattr(encode_row, name, FAULTS[name])
+    monkeypatch.setattr(place, name, fault)
     some = (*NUMBERS[::4], *CATEGORIES, *TRUTHS, *DATES)
 
     assert any(disagreement({"a": cell}, Schema((column,))) for column in some for cell in odd)
@@ -299,9 +313,9 @@ def three() -> Schema:
     """Return a schema of three columns, one of which is not used."""
     return Schema(
         (
-            Column("size", "numeric", "", number=PLAIN),
-            Column("color", "categorical", "", vocabulary=("blue", "red")),
-            Column("name", "ignored", ""),
+            NumberColumn("size", "numeric", "", number=PLAIN),
+            CategoryColumn("color", "categorical", "", vocabulary=("blue", "red")),
+            UnusedColumn("name", "ignored", ""),
         )
     )
 
@@ -348,7 +362,7 @@ def test_encoders_can_be_kept() -> None:
 @given(number_texts | words, st.sampled_from(NUMBER_FORMATS))
 def test_one_number_is_parsed_as_many(text: str, form: NumberFormat) -> None:
     """A text is a number of a format, and which, alone and in an array."""
-    if not encode_row._is_sound(text):
+    if not single_cell.is_encodable(text):
         return
     values, fits, plain = parse_numbers(pa.array([text]), form)
     found = parse_number(text, form)
@@ -398,7 +412,7 @@ def test_a_frame_of_one_row_is_encoded_as_a_table(frame: pd.DataFrame, column: C
     if row is None:
         assert len(frame) != 1 or frame.columns.has_duplicates
         return
-    schema = Schema((column, *(Column(name, "ignored", "") for name in "bcde")))
+    schema = Schema((column, *(UnusedColumn(name, "ignored", "") for name in "bcde")))
     found = RowEncoder(schema).encode(row)
     if found is not None:
         wanted = encode(to_table(frame), schema, source="x")

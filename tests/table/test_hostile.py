@@ -53,8 +53,8 @@ def repeated(cells: list[str], n_rows: int = 40) -> list[str]:
 NUMBERS = [f"{row * 1.5}" for row in range(40)]
 
 STRUCTURE = [
-    Case("empty", b"", says=("first line of names", "empty")),
-    Case("only newlines", b"\n\r\n\n", says=("first line of names",)),
+    Case("empty", b"", says=("first line of column names", "empty")),
+    Case("only newlines", b"\n\r\n\n", says=("first line of column names",)),
     Case("header only", b"a,b\n", says=("must have rows",)),
     Case("header without newline", b"a,b", says=("must have rows",)),
     Case("ragged, short", lines("a,b", "1,2", "3", "4,5"), says=("line 3", "2 cells", "has 1")),
@@ -300,7 +300,7 @@ def test_how_many() -> None:
     ("name", "says"),
     [
         ("tabel.csv", "Did you mean 'table.csv'?"),
-        ("folder.csv", "is a folder"),
+        ("folder.csv", "got a folder"),
         ("none/table.csv", "no folder"),
     ],
 )

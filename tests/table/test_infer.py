@@ -1,5 +1,6 @@
 """What is learned of columns: from training rows only, with weights, in plain words."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any
@@ -104,12 +105,7 @@ def learn_or_none(table: pa.Table, **options: Any) -> list[Column] | None:
         schema = infer_schema(table, **options)
     except SchemaError:
         return None
-    return [Column(**{**vars_of(column), "why": ""}) for column in schema.columns]
-
-
-def vars_of(column: Column) -> dict[str, Any]:
-    """Return a column's fields by name."""
-    return {name: getattr(column, name) for name in Column.__dataclass_fields__}
+    return [dataclasses.replace(column, why="") for column in schema.columns]
 
 
 def test_weights_change_the_missing_rate_and_the_vocabulary() -> None:
@@ -178,7 +174,7 @@ def test_asked_kinds(cells: list[object], kind: Kind, expected: dict[str, object
         (["2024-01-31", "31.01.2024"], "datetime", "row 2 holds '31.01.2024'"),
         (["x", "y"], "datetime", "row 1 holds 'x'"),
         ([1, 2], "datetime", "row 1 holds '1'"),
-        (np.array(["2024-01-31"], "M8[s]"), "numeric", "must hold numbers as asked.*dates"),
+        (np.array(["2024-01-31"], "M8[s]"), "numeric", "must hold numbers as requested.*dates"),
         (["1", "inf"], "numeric", "row 2 holds 'inf'"),
     ],
 )
@@ -191,11 +187,11 @@ def test_impossible_kinds(cells: list[object], kind: Kind, says: str) -> None:
 def test_unknown_kinds() -> None:
     """A kind for a column that is not there, or one that does not exist, names the nearest."""
     table = to_table({"price": [1, 2], "y": [1, 2]})
-    with pytest.raises(SchemaError, match=r"'prise' is none.*Did you mean 'price'\?"):
+    with pytest.raises(SchemaError, match=r"named 'prise'.*Did you mean 'price'\?"):
         infer_schema(table, kinds={"prise": "numeric"})
     with pytest.raises(SchemaError, match=r"one of numeric.*Did you mean 'categorical'\?"):
         infer_schema(table, kinds={"price": "categoric"})  # type: ignore[dict-item]
-    with pytest.raises(SchemaError, match="'y' is none of its 1 feature"):
+    with pytest.raises(SchemaError, match="none of the 1 is named 'y'"):
         infer_schema(table, kinds={"y": "numeric"}, skip=["y"])
 
 

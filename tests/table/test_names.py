@@ -31,7 +31,7 @@ def test_lists_stay_short() -> None:
 def test_names_of_a_table() -> None:
     """Names are there and differ."""
     check_names(["a", "A", "a "], "t")
-    with pytest.raises(TableError, match="'b' stands more than once"):
+    with pytest.raises(TableError, match="'b' appears more than once"):
         check_names(["a", "b", "b", "b"], "t")
     with pytest.raises(TableError, match="column 2 of 2"):
         check_names(["a", ""], "t")

@@ -37,7 +37,7 @@ def test_duplicate_names_in_parquet(tmp_path: Path) -> None:
     """Two columns of one name are refused in every kind of file."""
     pa.parquet.write_table(pa.table([[1], [2]], names=["a", "a"]), tmp_path / "table.parquet")
 
-    with pytest.raises(TableError, match="'a' stands more than once"):
+    with pytest.raises(TableError, match="'a' appears more than once"):
         read_table(tmp_path / "table.parquet")
 
 

@@ -9,28 +9,55 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afina.errors import AfinaError, CheckpointError
-from afina.table import Column, NumberFormat, Schema, infer_schema, to_table
-from afina.table.column import KINDS
-from afina.table.dates import FORMATS
+from afina.table import (
+    CategoryColumn,
+    DateColumn,
+    NumberColumn,
+    NumberFormat,
+    Schema,
+    UnusedColumn,
+    infer_schema,
+    to_table,
+)
+from afina.table.date.date_format import FORMATS
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
 TEXTS = st.lists(TEXT, unique=True, max_size=3).map(tuple)
 NUMBER = st.none() | st.floats(allow_nan=False, allow_infinity=False)
-COLUMN = st.builds(
-    Column,
-    name=TEXT,
-    kind=st.sampled_from(KINDS),
-    why=TEXT,
-    missing_frac=st.floats(0, 1),
-    n_unique=st.integers(0, 2**40),
-    vocabulary=TEXTS,
-    minimum=NUMBER,
-    maximum=NUMBER,
-    integer=st.booleans(),
-    number=st.builds(NumberFormat, st.just(","), st.sampled_from(["", ".", " ", "'"]), TEXT, TEXT),
-    date_format=st.sampled_from(list(FORMATS)),
-    offset=st.integers(-(2**63), 2**63 - 1),
-    missing_words=TEXTS,
+SHARED = {
+    "name": TEXT,
+    "why": TEXT,
+    "missing_frac": st.floats(0, 1),
+    "n_unique": st.integers(0, 2**40),
+}
+SPAN = {"minimum": NUMBER, "maximum": NUMBER}
+COLUMN = st.one_of(
+    st.builds(
+        NumberColumn,
+        **SHARED,
+        **SPAN,
+        kind=st.just("numeric"),
+        integer=st.booleans(),
+        number=st.builds(
+            NumberFormat, st.just(","), st.sampled_from(["", ".", " ", "'"]), TEXT, TEXT
+        ),
+        offset=st.integers(-(2**63), 2**63 - 1),
+        missing_words=TEXTS,
+    ),
+    st.builds(
+        CategoryColumn,
+        **SHARED,
+        kind=st.sampled_from(["categorical", "boolean"]),
+        vocabulary=TEXTS,
+    ),
+    st.builds(
+        DateColumn,
+        **SHARED,
+        **SPAN,
+        kind=st.just("datetime"),
+        date_format=st.sampled_from(list(FORMATS)),
+    ),
+    st.builds(UnusedColumn, **SHARED, kind=st.sampled_from(["text", "ignored"])),
 )
 SCHEMA = st.builds(
     Schema, st.lists(COLUMN, max_size=4, unique_by=lambda column: column.name).map(tuple), TEXTS
@@ -69,7 +96,6 @@ def test_learned_schema_round_trip() -> None:
     assert schema.num_names == ("price", "id")
     assert schema.cat_names == ("city",)
     assert schema.time_names == ("day",)
-    assert schema.cat_cardinalities == (3,)
     assert schema.columns[1].codes == {"x": 2}
 
 
@@ -114,6 +140,9 @@ def test_a_wrong_field_is_refused(data: st.DataObject) -> None:
         ("vocabulary", ["a", "a"]),
         ("vocabulary", "ab"),
         ("vocabulary", [1]),
+        ("vocabulary", ["a"]),
+        ("minimum", True),
+        ("integer", 1),
         ("vocabulary", ["\ud800"]),
         ("missing_words", None),
         ("number", None),
@@ -153,3 +182,51 @@ def test_hostile_keys(change: str) -> None:
 
     with pytest.raises(CheckpointError, match="schema"):
         Schema.from_dict(found)
+
+
+def test_the_message_names_file_column_and_key() -> None:
+    """Who reads the error knows which file, column and key it is about."""
+    content = example()
+    content["columns"][3]["offset"] = 2**63
+
+    with pytest.raises(CheckpointError, match=r"^m/schema\.json .* offset of column 4 cannot be"):
+        Schema.from_dict(content, "m/schema.json")
+
+
+def test_a_key_of_another_kind_is_refused() -> None:
+    """A value for a key that a column's kind does not use is refused by name."""
+    content = example()
+    content["columns"][1]["date_format"] = "YYYY-MM-DD"
+
+    with pytest.raises(CheckpointError, match=r"date_format of column 2 cannot be"):
+        Schema.from_dict(content)
+
+
+STORED = r"""{
+ "name": "price",
+ "kind": "numeric",
+ "why": "whole numbers with '\u20ac' behind, from 2 to 3",
+ "missing_frac": 0.0,
+ "n_unique": 2,
+ "vocabulary": [],
+ "minimum": 2.0,
+ "maximum": 3.0,
+ "integer": true,
+ "number": {
+  "decimal": ".",
+  "thousands": "",
+  "prefix": "",
+  "suffix": "\u20ac"
+ },
+ "date_format": null,
+ "offset": 0,
+ "missing_words": []
+}"""
+
+
+def test_the_form_of_a_column_is_fixed() -> None:
+    """schema.json has the same keys in the same order for every column, as models stored it."""
+    column = infer_schema(to_table({"price": ["2 €", "3 €"]})).to_dict()["columns"][0]
+
+    assert json.dumps(column, indent=1) == STORED
+    assert all(list(other) == list(column) for other in example()["columns"])

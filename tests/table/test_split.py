@@ -19,6 +19,11 @@ def ranked(values: list[int]) -> np.ndarray:
     return np.array([numbers.setdefault(value, len(numbers)) for value in values])
 
 
+def sides(split: Split) -> tuple[list[int], list[int]]:
+    """Return the rows of both sides."""
+    return split.train.tolist(), split.val.tolist()
+
+
 def side_of(split: Split, n_rows: int) -> np.ndarray:
     """Tell for each row whether it is held out."""
     side = np.full(n_rows, -1)
@@ -33,7 +38,7 @@ def test_sides(values: list[int], seed: int, frac: float) -> None:
     """Every row is on one side, equal rows on the same, and no side is empty."""
     ids = ranked(values)
     if ids.max() == 0:
-        with pytest.raises(SchemaError, match="two distinct rows or more"):
+        with pytest.raises(SchemaError, match="at least two distinct rows"):
             split_rows(ids, val_frac=frac, seed=seed)
         return
     split = split_rows(ids, val_frac=frac, seed=seed)
@@ -104,7 +109,7 @@ def test_features_of_validation_rows_do_not_matter(seed: int) -> None:
     other[first.val] = -1000 - x[first.val] * 7
     second = split_rows(row_ids(to_table({"x": other, "y": y})), val_frac=0.3, seed=seed, strata=y)
 
-    assert first.digest() == second.digest()
+    assert sides(first) == sides(second)
 
 
 @given(
@@ -139,7 +144,7 @@ def test_groups(values: list[int], seed: int) -> None:
         split = split_rows(np.arange(len(groups)), val_frac=0.4, seed=seed, groups=groups)
     except SchemaError as error:
         assert len(set(values)) == 1
-        assert "two groups or more" in str(error)
+        assert "at least two groups" in str(error)
         return
     side = side_of(split, len(groups))
 
@@ -179,22 +184,12 @@ def test_seeds() -> None:
     ids = np.arange(1000)
     first, again, other = (split_rows(ids, val_frac=0.2, seed=seed) for seed in (0, 0, 1))
 
-    assert first.digest() == again.digest() != other.digest()
+    assert sides(first) == sides(again) != sides(other)
     assert first.val[:5].tolist() == GOLDEN
     assert first.how == "distinct rows drawn at random: 800 rows to train, 200 held out"
 
 
 GOLDEN = [2, 8, 12, 13, 19]
-
-
-def test_digest_tells_sides_apart() -> None:
-    """The same rows on the other sides, or one row moved, hash to something else."""
-    one, two, three = (np.arange(n) for n in (1, 2, 3))
-    digests = {
-        Split(*sides, "").digest() for sides in [(one, two), (two, one), (one, three), (two, two)]
-    }
-
-    assert len(digests) == 4
 
 
 @pytest.mark.parametrize("frac", [0.0, 1.0, -1.0, float("nan")])
@@ -217,7 +212,7 @@ def test_folds_are_balanced(values: list[int], n_folds: int, seed: int) -> None:
     """Equal rows are in one fold, and folds differ by one distinct row at most."""
     ids = ranked(values)
     if count_units(ids) < n_folds:
-        with pytest.raises(SchemaError, match=f"{n_folds} folds need as many distinct rows, .*are"):
+        with pytest.raises(SchemaError, match=f"number of distinct rows, .*; got {n_folds}"):
             assign_folds(ids, n_folds, seed=seed)
         return
     folds = folds_of(ids, n_folds, seed)
@@ -261,7 +256,7 @@ def test_groups_keep_together_in_folds(values: list[int], n_folds: int, seed: in
 
     assert count_units(ids, groups) == n_units
     if n_units < n_folds:
-        with pytest.raises(SchemaError, match="need as many groups"):
+        with pytest.raises(SchemaError, match="folds must be from 2 to the number of groups"):
             assign_folds(ids, n_folds, seed=seed, groups=groups)
         return
     folds = folds_of(ids, n_folds, seed, groups=groups)
@@ -332,5 +327,5 @@ GOLDEN_FOLDS = [1, 0, 0, 1, 3, 1, 2, 1]
 @pytest.mark.parametrize("n_folds", [-1, 0, 1, 10])
 def test_impossible_folds(n_folds: int) -> None:
     """There are at least two folds, and at most as many as distinct rows."""
-    with pytest.raises(SchemaError, match=f"{n_folds} folds need as many distinct rows.*are 9"):
+    with pytest.raises(SchemaError, match=f"number of distinct rows, 9; got {n_folds}"):
         assign_folds(np.arange(9), n_folds, seed=0)

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from afina.errors import SchemaError
 from afina.table import Label, Target, match_target, read_target, to_table
-from afina.table.target import AskedTask
+from afina.table.target import RequestedTask
 
 
-def target(cells: object, task: AskedTask = "auto") -> Target:
+def target(cells: object, task: RequestedTask = "auto") -> Target:
     """Read cells as a target."""
     column = to_table({"y": cells}).column("y")
     return read_target(column, task=task, name="y", source="t.csv")
@@ -99,9 +99,9 @@ def test_equal_numbers_are_one_class() -> None:
     [
         (["", "", ""], "auto", "every cell is missing"),
         ([None, None], "auto", "every cell is missing"),
-        (["x", "x", ""], "auto", "two classes or more, however: every value is 'x'"),
-        ([5, 5, 5], "auto", "two classes or more, however: every value is 5"),
-        ([5.5, 5.5], "regression", "must vary, however: every value is 5.5"),
+        (["x", "x", ""], "auto", "at least two classes, but every value is 'x'"),
+        ([5, 5, 5], "auto", "at least two classes, but every value is 5"),
+        ([5.5, 5.5], "regression", "must vary, but every value is 5.5"),
         (["a", "a", "b"], "auto", r"only row 3 has 'b'\. "),
         (["a", "b", "c", "c"], "auto", r"only row 1 has 'a' \(and 1 more class like it\)"),
         (["1.5", "2.5", "inf", "3.5"], "auto", "row 3 holds 'inf'"),
@@ -109,13 +109,13 @@ def test_equal_numbers_are_one_class() -> None:
         ([1.5, np.inf, 3.5], "auto", "row 2 is infinite"),
         (["a", "b"] * 3, "regression", r"row 1 holds 'a'"),
         (["1", "2", "3", "x"], "auto", r"row 4 holds 'x'.*task=classification"),
-        (["1", "2", "3", "x"], "regression", "numbers as asked, however: row 4 holds 'x'"),
+        (["1", "2", "3", "x"], "regression", "numbers as requested, but row 4 holds 'x'"),
         ([1, 2, 3, 4], "auto", "only row 1 has 1 .*task=regression"),
         ([f"name {row}" for row in range(1500)], "auto", "1500 different texts in 1500 rows"),
-        (np.array(["2024-01-31", "2024-02-01"], "M8[s]"), "auto", "it holds dates"),
+        (np.array(["2024-01-31", "2024-02-01"], "M8[s]"), "auto", "got dates"),
     ],
 )
-def test_no_target(cells: object, task: AskedTask, says: str) -> None:
+def test_no_target(cells: object, task: RequestedTask, says: str) -> None:
     """What cannot be predicted is named, with table, column, row and label."""
     with pytest.raises(
         SchemaError, match=rf"t\.csv: target 'y' .*{says}|t\.csv: column 'y' .*{says}"
@@ -173,7 +173,7 @@ def test_match_numbers() -> None:
 def test_unknown_label() -> None:
     """A label that was never learned is named, with its row and the labels known."""
     column = pa.chunked_array([["a", "c"]])
-    with pytest.raises(SchemaError, match=r"row 2 holds 'c', and it knows 'a', 'b'"):
+    with pytest.raises(SchemaError, match=r"row 2 holds 'c'. Use one of 'a', 'b'"):
         match_target(column, task="binary", classes=("a", "b"), name="y", source="t")
 
 

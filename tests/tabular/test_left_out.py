@@ -9,7 +9,7 @@ from torch import Tensor
 
 from afina.config import Config, ModelConfig, PreprocessConfig, TableConfig, TrainConfig
 from afina.models import InputLayer
-from afina.table import Column, NumberFormat, Schema
+from afina.table import CategoryColumn, NumberColumn, NumberFormat, Schema
 from afina.tabular.preparation.rows import Rows
 from afina.tabular.training.plan import Plan, make_plan, train_model
 
@@ -17,9 +17,9 @@ N_FOLDS, N_MEMBERS, N_ROWS = 3, 6, 60
 PLAIN = NumberFormat(".", "", "", "")
 SCHEMA = Schema(
     (
-        Column("a", "numeric", "why", number=PLAIN),
-        Column("b", "numeric", "why", number=PLAIN),
-        Column("c", "categorical", "why", vocabulary=("x", "y", "z")),
+        NumberColumn("a", "numeric", "why", number=PLAIN),
+        NumberColumn("b", "numeric", "why", number=PLAIN),
+        CategoryColumn("c", "categorical", "why", vocabulary=("x", "y", "z")),
     )
 )
 

@@ -15,7 +15,10 @@ from hypothesis import strategies as st
 
 from afina import AfinaClassifier, AfinaRegressor
 from afina.errors import AfinaWarning, NonFiniteError, SchemaError, TableError
-from afina.table import encode_row, read_table
+from afina.table import read_table
+from afina.table.category.category_encoding import CategoryReader
+from afina.table.date import date_encoding
+from afina.table.numeric import number_encoding
 from afina.tabular import Predictor, fit_table, load
 
 N_ROWS = 120
@@ -163,19 +166,23 @@ def test_a_row_is_predicted_as_in_a_batch(classifier, regressor):
 
 
 @pytest.mark.parametrize(
-    ("name", "fault"),
+    ("place", "name", "fault"),
     [
-        ("parse_number", lambda text, form: (float(text.strip(" €").replace(",", "")), text)),
-        ("_from_numpy", float),
-        ("boolean_code", lambda text: 3),
-        ("MISSING", 2),
-        ("typed_second", lambda moment: float(moment.toordinal())),
+        (
+            number_encoding,
+            "parse_number",
+            lambda text, form: (float(text.strip(" €").replace(",", "")), text),
+        ),
+        (number_encoding, "as_python", float),
+        (CategoryReader, "_code", lambda reader, text: 3),
+        (CategoryReader, "__call__", lambda reader, cell: 2),
+        (date_encoding, "typed_second", lambda moment: float(moment.toordinal())),
     ],
 )
-def test_a_fault_is_seen(classifier, name, fault, monkeypatch):
+def test_a_fault_is_seen(classifier, place, name, fault, monkeypatch):
     """With a fault seeded into the short way, the predictions differ from the table's."""
     predictor = classifier.predictor_
-    monkeypatch.setattr(encode_row, name, fault)
+    monkeypatch.setattr(place, name, fault)
     changes = [{}, {"open": False}, {"color": None}, {"day": dt.date(2022, 2, 3)}]
 
     assert any(disagreements(predictor, row_of(3) | change) for change in changes)
@@ -207,7 +214,7 @@ def test_a_missing_column_is_named(classifier):
     """Without a column that the model learned from there is no prediction."""
     row = row_of(0)
     del row["size"]
-    with pytest.raises(SchemaError, match="'size' is not there"):
+    with pytest.raises(SchemaError, match="'size' is missing"):
         classifier.predictor_.predict_proba_row(row)
 
 

@@ -4,13 +4,15 @@ No torch and no scikit-learn here. A value's way: `read_table` or `to_table`, `r
 `split_rows`, `infer_schema` on training rows, `encode`. docs/design/schema.md has the rules.
 """
 
-from afina.table.column import FIRST_LEVEL, KINDS, MISSING, UNKNOWN, Column, Kind
+from afina.table.category import FIRST_LEVEL, MISSING, UNKNOWN, CategoryColumn
+from afina.table.column import KINDS, Column, Kind, UnusedColumn
+from afina.table.date import DateColumn
 from afina.table.encode import Features, encode
 from afina.table.encode_row import RowEncoder, only_row
 from afina.table.frame import to_table
 from afina.table.infer import infer_schema
 from afina.table.names import did_you_mean, nearest_name
-from afina.table.numbers import NumberFormat
+from afina.table.numeric import NumberColumn, NumberFormat
 from afina.table.read import read_table
 from afina.table.rows import group_ids, row_ids, time_ranks
 from afina.table.schema import Schema
@@ -22,16 +24,20 @@ __all__ = [
     "KINDS",
     "MISSING",
     "UNKNOWN",
+    "CategoryColumn",
     "Column",
+    "DateColumn",
     "Features",
     "Folds",
     "Kind",
     "Label",
+    "NumberColumn",
     "NumberFormat",
     "RowEncoder",
     "Schema",
     "Split",
     "Target",
+    "UnusedColumn",
     "assign_folds",
     "count_units",
     "did_you_mean",

@@ -1,6 +1,7 @@
-"""Where a CSV file is broken: a slow and careful second look, taken only after a fast one failed."""
+"""Where a CSV file is broken: a slow and careful search, made only after fast reading failed."""
 
 import re
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -9,7 +10,7 @@ _NEWLINE = rb"(?:\r\n|\r|\n|\Z)"
 
 
 def line_at(data: bytes, position: int) -> int:
-    r"""Number of the line (from 1) that holds the byte at `position`; \n, \r\n and \r end a line.
+    r"""Return the line (from 1) that holds the byte at `position`; \n, \r\n and \r end a line.
 
     Example:
         >>> line_at(b"a\r\nb\rc\nd", 7)
@@ -20,7 +21,7 @@ def line_at(data: bytes, position: int) -> int:
 
 
 def row_at(data: bytes, position: int, delimiter: str) -> bytes:
-    """Take the row that starts at `position`, with the line's end and line breaks in quotes."""
+    """Return the row that starts at `position`, with its line end and line breaks in quotes."""
     match = _row_pattern(delimiter).match(data, position)
     return match[0] if match else b""  # the pattern fits every text
 
@@ -39,7 +40,7 @@ def _cell_pattern(delimiter: str) -> re.Pattern[bytes]:
 
 
 def split_row(row: bytes, delimiter: str) -> list[bytes]:
-    """Cut a row into its cells as they stand, quotes included; the line's end is left out.
+    """Cut a row into its cells exactly as written, quotes included, without the line end.
 
     Example:
         >>> split_row(b'a,"b,c",d', ",")
@@ -56,17 +57,17 @@ def split_row(row: bytes, delimiter: str) -> list[bytes]:
 
 
 def unquote(cell: bytes) -> bytes:
-    """Take the quotes off a cell that has them; others stay letter by letter."""
+    """Remove the quotes around a cell that has them; leave any other cell unchanged."""
     if len(cell) >= 2 and cell.startswith(b'"') and cell.endswith(b'"'):
         return cell[1:-1].replace(b'""', b'"')
     return cell
 
 
 def has_quote_fault(data: bytes, start: int, delimiter: str) -> bool:
-    r"""Whether text follows a closing quote, or a quote is never closed; exact, and fast.
+    r"""Return whether text follows a closing quote, or a quote is never closed; exact, and fast.
 
-    pyarrow lets both pass. A run of an even number of quotes keeps us inside or outside of a
-    quoted cell; an odd one ends a quoted cell, or begins one after a delimiter, or is text.
+    pyarrow lets both pass. A run of an even number of quotes does not change whether we are inside
+    a quoted cell; an odd one ends a quoted cell, begins one after a delimiter, or is text.
 
     Example:
         >>> has_quote_fault(b'"a,""b",c\n', 0, ","), has_quote_fault(b'"a"b,c\n', 0, ",")
@@ -82,7 +83,7 @@ def has_quote_fault(data: bytes, start: int, delimiter: str) -> bool:
     begins = (first == 0) | edge[letters[first - 1]]
     goes_on = (last < len(letters) - 1) & ~edge[letters[(last + 1) % len(letters)]]
     odd = (last - first) % 2 == 0
-    # After an odd run within text we are outside for sure; other odd runs change sides.
+    # After an odd run within text we are certainly outside; any other odd run changes sides.
     changes = np.concatenate(([0], np.cumsum(odd & begins)))
     known = np.where(odd & ~begins, np.arange(1, len(odd) + 1), 0)
     since = changes[np.maximum.accumulate(known)]
@@ -91,17 +92,32 @@ def has_quote_fault(data: bytes, start: int, delimiter: str) -> bool:
     return bool(text_follows.any() or inside[-1])
 
 
-def find_fault(data: bytes, start: int, *, delimiter: str, n_columns: int) -> str | None:
-    """Find the first row of the wrong width, open quote or text after a quote, and say it.
+@dataclass(frozen=True)
+class CsvFault:
+    """What is wrong with a row, in the parts of an error message.
+
+    Args:
+        must: what must hold.
+        but: what is the case instead, and where.
+        fix: what to do.
+    """
+
+    must: str
+    but: str
+    fix: str
+
+
+def find_fault(data: bytes, start: int, *, delimiter: str, n_columns: int) -> CsvFault | None:
+    """Find the first row with the wrong number of cells, an open quote, or text after a quote.
 
     Args:
         data: the whole file.
-        start: where the first row after the header begins.
+        start: position of the first row to check.
         delimiter: one ASCII character.
         n_columns: cells that every row must have.
 
     Returns:
-        What must hold, what came and what to do; None where no row is at fault.
+        The fault; None if there is none.
     """
     mark = delimiter.encode()
     position = start
@@ -117,21 +133,22 @@ def find_fault(data: bytes, start: int, *, delimiter: str, n_columns: int) -> st
     return None
 
 
-def _quote_fault(data: bytes, position: int, cells: list[bytes], n_columns: int) -> str | None:
+def _quote_fault(data: bytes, position: int, cells: list[bytes], n_columns: int) -> CsvFault | None:
     at = position
     for cell in cells:
         if cell.startswith(b'"'):
             closed = re.match(rb'"(?:[^"]++|"")*+"', cell)
             if closed is None:
-                return (
-                    "every quote must be closed, however: the one opened in line "
-                    f"{line_at(data, at)} never is. Close it, or double a quote that is meant."
+                return CsvFault(
+                    "every quote must be closed",
+                    f"the one opened in line {line_at(data, at)} never is",
+                    "Close it, or double a quote that belongs to the text.",
                 )
             if closed.end() < len(cell):
-                return (
-                    "a closing quote must end its cell, however: in line "
-                    f"{line_at(data, at + closed.end())} text follows one. "
-                    "Double the quotes inside a quoted cell, or close an earlier one."
+                return CsvFault(
+                    "a closing quote must end its cell",
+                    f"in line {line_at(data, at + closed.end())} text follows one",
+                    "Double the quotes inside a quoted cell, or close an earlier one.",
                 )
         at += len(cell) + 1
     if len(cells) != n_columns:
@@ -140,13 +157,13 @@ def _quote_fault(data: bytes, position: int, cells: list[bytes], n_columns: int)
     return None
 
 
-def _width_fault(data: bytes, position: int, row: bytes, found: int, wanted: int) -> str:
+def _width_fault(data: bytes, position: int, row: bytes, n_cells: int, n_columns: int) -> CsvFault:
     first = line_at(data, position)
     last = line_at(data, position + len(row.rstrip(b"\r\n")))
     where = f"line {first}" if first == last else f"the row of lines {first} to {last}"
-    quote = "" if first == last else " A quote may be missing its end there."
-    return (
-        f"every row must have {wanted} cell{'s' * (wanted != 1)} like the first line, however: "
-        f"{where} has {found}.{quote} Mend it, or name the delimiter with "
-        "`--set table.delimiter=...`."
+    quote = "" if first == last else "A closing quote may be missing there. "
+    return CsvFault(
+        f"every row must have {n_columns} cell{'s' * (n_columns != 1)} like the first line",
+        f"{where} has {n_cells}",
+        f"{quote}Correct it, or name the delimiter with `--set table.delimiter=...`.",
     )

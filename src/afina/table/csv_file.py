@@ -1,4 +1,4 @@
-"""CSV files as tables of text: structure is checked, no cell is altered."""
+"""CSV files as tables of text: the structure is checked, no cell is altered."""
 
 import codecs
 import gzip
@@ -10,7 +10,15 @@ import pyarrow as pa
 import pyarrow.csv
 
 from afina.errors import TableError
-from afina.table.csv_faults import find_fault, has_quote_fault, line_at, row_at, split_row, unquote
+from afina.table.csv_faults import (
+    CsvFault,
+    find_fault,
+    has_quote_fault,
+    line_at,
+    row_at,
+    split_row,
+    unquote,
+)
 from afina.table.names import check_names
 
 _DELIMITERS = (",", ";", "\t", "|")
@@ -27,23 +35,27 @@ _QUOTED = re.compile(rb'"(?:[^"]++|"")*+"?')
 
 
 def read_csv(path: Path, *, delimiter: str | None = None, encoding: str = "utf-8") -> pa.Table:
-    """Read a CSV file, gzipped or not, with every cell as the text that stands there.
+    """Read a CSV file, gzipped or not, with every cell as text, exactly as written.
 
     Args:
         path: the file; gzip is recognized by its content.
-        delimiter: one ASCII character; None: the one of comma, semicolon, tab and bar that stands
-            most often in the first line, outside quotes.
-        encoding: how bytes become text; a byte-order mark at the start decides instead.
+        delimiter: one ASCII character; None: whichever of comma, semicolon, tab and bar is most
+            frequent in the first line, outside quotes.
+        encoding: how bytes become text; a byte-order mark at the start takes precedence.
 
     Raises:
-        TableError: the file is no table: what is wrong, in which line, and what to do.
+        TableError: the file is not a table; the message names the line and what to do.
     """
     data = _to_utf8(_load(path), encoding, path)
     _check_no_nul(data, path)
     start = len(data) - len(data.lstrip(b"\r\n"))
     line = _FIRST_LINE.match(data, start)
     if line is None or not line[0].strip():
-        raise TableError(f"{path}: a table must have a first line of names, however: it is empty.")
+        raise TableError(
+            f"{path}: a table must have a first line of column names",
+            but="it is empty",
+            fix="Add the names, or name another file.",
+        )
     mark = _check_delimiter(delimiter, path) if delimiter else _find_delimiter(line[0])
     header = row_at(data, start, mark)
     _check_utf8(data[: start + len(header)], path)
@@ -51,10 +63,12 @@ def read_csv(path: Path, *, delimiter: str | None = None, encoding: str = "utf-8
     check_names(names, str(path))
     fault = find_fault(header, 0, delimiter=mark, n_columns=len(names))
     if fault:
-        raise TableError(f"{path}: {fault}")
+        raise _fault_error(path, fault)
     if not data[start + len(header) :].strip(b"\r\n"):
         raise TableError(
-            f"{path}: a table must have rows, however: only a first line of {len(names)} names came."
+            f"{path}: a table must have rows",
+            but=f"there is only a first line of {len(names)} names",
+            fix="Add rows, or name another file.",
         )
     return _parse(data, start + len(header), mark, names, path)
 
@@ -67,8 +81,9 @@ def _load(path: Path) -> bytes:
         return gzip.decompress(data)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise TableError(
-            f"{path}: a gzip file must be whole, however: it is cut off or damaged ({error}). "
-            "Copy or compress it again."
+            f"{path}: a gzip file must be whole",
+            but=f"it is truncated or damaged ({error})",
+            fix="Copy or compress it again.",
         ) from error
 
 
@@ -85,13 +100,15 @@ def _to_utf8(data: bytes, encoding: str, path: Path) -> bytes:
         return data.decode(encoding).encode()
     except LookupError as error:
         raise TableError(
-            f"{path}: the encoding must be one that Python knows, however: {encoding=}. "
-            "Use utf-8, latin-1, cp1252 or utf-16."
+            f"{path}: the encoding must be one that Python knows",
+            got=f"{encoding=}",
+            fix="Use utf-8, latin-1, cp1252 or utf-16.",
         ) from error
     except UnicodeError as error:
         raise TableError(
-            f"{path}: the file must be {encoding} text, however: {error}. "
-            "Name its encoding with `--set table.encoding=...`."
+            f"{path}: the file must be {encoding} text",
+            but=f"it cannot be decoded ({error})",
+            fix="Name its encoding with `--set table.encoding=...`.",
         ) from error
 
 
@@ -99,9 +116,10 @@ def _check_no_nul(data: bytes, path: Path) -> None:
     at = data.find(b"\0")
     if at >= 0:
         raise TableError(
-            f"{path}: a table must be text, however: line {line_at(data, at)} holds a NUL byte. "
-            "If the file is UTF-16, add `--set table.encoding=utf-16-le`; if not, it is damaged or "
-            "no CSV file."
+            f"{path}: a table must be text",
+            but=f"line {line_at(data, at)} holds a NUL byte",
+            fix="If the file is UTF-16, add `--set table.encoding=utf-16-le`; if not, it is damaged "
+            "or not a CSV file.",
         )
 
 
@@ -110,17 +128,19 @@ def _check_utf8(data: bytes, path: Path) -> None:
         data.decode()
     except UnicodeDecodeError as error:
         raise TableError(
-            f"{path}: the file must be UTF-8 text, however: line {line_at(data, error.start)} "
-            f"holds the byte 0x{data[error.start]:02x} (byte {error.start + 1} of the file). "
-            "If it is Latin-1, add `--set table.encoding=latin-1`."
+            f"{path}: the file must be UTF-8 text",
+            but=f"line {line_at(data, error.start)} holds the byte 0x{data[error.start]:02x} "
+            f"(byte {error.start + 1} of the file)",
+            fix="If it is Latin-1, add `--set table.encoding=latin-1`.",
         ) from error
 
 
 def _check_delimiter(delimiter: str, path: Path) -> str:
     if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0':
         raise TableError(
-            f"{path}: the delimiter must be one ASCII character and no quote, however: "
-            f"{delimiter=}. Use one of , ; | or a tab."
+            f"{path}: the delimiter must be one ASCII character other than a quote or line end",
+            got=repr(delimiter),
+            fix="Use one of , ; | or a tab.",
         )
     return delimiter
 
@@ -139,7 +159,11 @@ def _parse(data: bytes, start: int, delimiter: str, names: list[str], path: Path
     except pa.ArrowInvalid as error:
         _check_utf8(data, path)
         _raise_fault(data, start, delimiter, names, path)
-        raise TableError(f"{path}: cannot be read as CSV: {error}") from error
+        raise TableError(
+            f"{path}: the file must be readable as CSV",
+            but=f"it is not ({error})",
+            fix="Write it again, as CSV or Parquet.",
+        ) from error
     return table.rename_columns(names)
 
 
@@ -152,7 +176,7 @@ def _read_blocks(body: memoryview, delimiter: str, n_columns: int, *, quoted: bo
                 read_options=pyarrow.csv.ReadOptions(
                     column_names=numbers,
                     block_size=block,
-                    # A program with torch that ends while pyarrow's threads still start is
+                    # A program with torch that exits while pyarrow's threads are still starting is
                     # aborted by the C++ runtime (pyarrow 26, torch 2.13: every other time).
                     use_threads=False,
                 ),
@@ -168,7 +192,7 @@ def _read_blocks(body: memoryview, delimiter: str, n_columns: int, *, quoted: bo
                 ),
             )
         except pa.ArrowInvalid as error:
-            # A cell longer than the block: read again in longer blocks.
+            # A cell is longer than the block: read again in longer blocks.
             if "straddl" not in str(error) or block == _BLOCKS[-1]:
                 raise
     raise AssertionError("unreachable")
@@ -177,4 +201,8 @@ def _read_blocks(body: memoryview, delimiter: str, n_columns: int, *, quoted: bo
 def _raise_fault(data: bytes, start: int, delimiter: str, names: list[str], path: Path) -> None:
     fault = find_fault(data, start, delimiter=delimiter, n_columns=len(names))
     if fault:
-        raise TableError(f"{path}: {fault}")
+        raise _fault_error(path, fault)
+
+
+def _fault_error(path: Path, fault: CsvFault) -> TableError:
+    return TableError(f"{path}: {fault.must}", but=fault.but, fix=fault.fix)

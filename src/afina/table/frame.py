@@ -15,11 +15,13 @@ from afina.errors import TableError
 from afina.table.names import check_names
 
 _ACCEPTED = "a pandas, polars or pyarrow frame, a mapping of columns, or a 2-D numpy array"
+_COMPLEX = "Complex data not supported"  # the words that scikit-learn's checks look for
+_SPLIT_COMPLEX = "Split it into real and imaginary columns."
 _SECONDS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
 def to_table(data: object) -> pa.Table:
-    """Take a frame, mapping or array as a pyarrow table; what it holds is not altered.
+    """Turn a frame, mapping or array into a pyarrow table without altering its values.
 
     Args:
         data: pandas, polars or pyarrow frame (an index is left out); mapping from names to
@@ -29,7 +31,7 @@ def to_table(data: object) -> pa.Table:
         Columns of text, whole numbers, numbers, booleans, dates and times; names are unique.
 
     Raises:
-        TableError: no table, or a column of a type that has no place in one.
+        TableError: not a table, or a column of a type that a table cannot hold.
 
     Example:
         >>> to_table({"a": [1, None], "b": ["x", 2.0]}).to_pydict()
@@ -50,13 +52,13 @@ def to_table(data: object) -> pa.Table:
 
 
 def clean_table(table: pa.Table, source: str) -> pa.Table:
-    """Bring every column to one of few types; NaN becomes null.
+    """Convert every column to one of a few types; NaN becomes null.
 
     Dictionaries become their values, decimals become text (exact; read as numbers later), times
-    and durations become seconds.
+    of day and durations become seconds.
 
     Raises:
-        TableError: a column of lists, structures, bytes or another type that is no plain value.
+        TableError: a column of lists, structures, bytes or other values that are not plain.
     """
     columns = [
         _clean_column(column, name, source)
@@ -66,17 +68,17 @@ def clean_table(table: pa.Table, source: str) -> pa.Table:
 
 
 def is_text(kind: pa.DataType) -> bool:
-    """Whether a column type, after `clean_table`, is text."""
+    """Return whether a column type, after `clean_table`, is text."""
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def is_number(kind: pa.DataType) -> bool:
-    """Whether a column type, after `clean_table`, is numbers."""
+    """Return whether a column type, after `clean_table`, is numbers."""
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
 def is_time(kind: pa.DataType) -> bool:
-    """Whether a column type, after `clean_table`, is dates or instants."""
+    """Return whether a column type, after `clean_table`, is dates or instants."""
     return bool(pa.types.is_date(kind) or pa.types.is_timestamp(kind))
 
 
@@ -118,47 +120,57 @@ def _clean_column(column: pa.ChunkedArray, name: str, source: str) -> pa.Chunked
         units = column.cast(pa.int32() if pa.types.is_time32(kind) else pa.int64())
         return pc.divide(units.cast(pa.float64(), safe=False), float(_SECONDS[kind.unit]))
     raise TableError(
-        f"{source}: column {name!r} must hold text, numbers, booleans or dates, however: it holds "
-        f"{kind}. Turn it into plain values, or leave it out."
+        f"{source}: column {name!r} must hold text, numbers, booleans or dates",
+        got=str(kind),
+        fix="Turn it into plain values, or leave it out.",
     )
 
 
 def _from_numpy(data: np.ndarray[Any, Any]) -> pa.Table:
     if data.ndim != 2 or not data.shape[1]:
         raise TableError(
-            "an array must have two dimensions, rows and columns, however: "
-            f"shape={data.shape}. Use array.reshape(-1, 1) for one column."
+            "an array must have two dimensions, rows and columns",
+            got=f"shape={data.shape}",
+            fix="Use array.reshape(-1, 1) for one column.",
         )
     if np.iscomplexobj(data):
-        raise TableError("Complex data not supported. Split it into real and imaginary columns.")
+        raise TableError(_COMPLEX, fix=_SPLIT_COMPLEX)
     return _from_columns({f"x{number}": data[:, number] for number in range(data.shape[1])})
 
 
 def _from_columns(columns: Mapping[str, Any]) -> pa.Table:
     if not columns:
-        raise TableError("a table must have columns, however: it has none.")
+        raise TableError("a table must have columns", but="there are none", fix="Give one or more.")
     arrays = {name: _to_array(values, name) for name, values in columns.items()}
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         raise TableError(
-            f"columns must be of one length, however: {dict(list(lengths.items())[:5])}."
+            "columns must have the same length",
+            got=str(dict(list(lengths.items())[:5])),
+            fix="Give each column one cell for each row.",
         )
     return pa.table(arrays)
 
 
 def _from_frame(data: object) -> pa.Table:
     if hasattr(data, "tocsr"):
-        raise TableError("sparse matrices are not supported. Use .toarray() where it fits memory.")
+        raise TableError(
+            "sparse matrices are not supported", fix="Use .toarray() if it fits memory."
+        )
     try:
         frame: nw.DataFrame[Any] = nw.from_native(data, eager_only=True)
     except TypeError as error:
-        lazy = " Collect it first." if hasattr(data, "collect") else ""
+        lazy = hasattr(data, "collect")
         raise TableError(
-            f"a table must be {_ACCEPTED}, however: a {type(data).__name__} came.{lazy}"
+            f"a table must be {_ACCEPTED}",
+            got=f"a {type(data).__name__}",
+            fix="Collect it first." if lazy else "Convert it, or read a file with `read_table`.",
         ) from error
     except nw.exceptions.DuplicateError as error:
         check_names([str(name) for name in data.columns], "the table")  # type: ignore[attr-defined]
-        raise TableError(f"the table: column names must differ, however: {error}") from error
+        raise TableError(
+            "the table: column names must differ", but=str(error), fix="Rename the columns."
+        ) from error
     names = [str(name) for name in frame.columns]
     check_names(names, "the table")
     return _from_columns(dict(zip(names, frame.iter_columns(), strict=True)))
@@ -169,11 +181,18 @@ def _to_array(values: Any, name: str) -> pa.Array | pa.ChunkedArray:
         return values
     if isinstance(values, str | bytes) or not hasattr(values, "__len__"):
         raise TableError(
-            f"column {name!r} must be a sequence, however: a {type(values).__name__} came."
+            f"column {name!r} must be a sequence",
+            got=f"a {type(values).__name__}",
+            fix="Give one cell for each row.",
         )
-    if isinstance(values, np.ndarray) and (values.ndim != 1 or np.iscomplexobj(values)):
-        what = "Complex data not supported" if np.iscomplexobj(values) else "it has two dimensions"
-        raise TableError(f"column {name!r} must be plain values, however: {what}.")
+    if isinstance(values, np.ndarray) and np.iscomplexobj(values):
+        raise TableError(f"column {name!r}: {_COMPLEX}", fix=_SPLIT_COMPLEX)
+    if isinstance(values, np.ndarray) and values.ndim != 1:
+        raise TableError(
+            f"column {name!r} must have one dimension",
+            got=f"shape={values.shape}",
+            fix="Give each of its columns a name of its own.",
+        )
     try:
         if hasattr(values, "to_arrow"):
             return values.to_arrow()
@@ -188,16 +207,17 @@ def _mixed(cells: Sequence[object], name: str) -> pa.Array:
     """Write cells of several types as text, each by `cell_text`."""
     texts: list[str | None] = []
     plain = (str, bool, int, float, decimal.Decimal, dt.date, np.bool_, np.number)
-    for row, given in enumerate(cells, 1):
-        cell = given.item() if isinstance(given, np.generic) else given
+    for row, raw in enumerate(cells, 1):
+        cell = raw.item() if isinstance(raw, np.generic) else raw
         if cell is None or type(cell).__name__ in ("NAType", "NaTType") or _is_nan(cell):
             texts.append(None)
         elif isinstance(cell, plain):
             texts.append(cell_text(cell))
         else:
             raise TableError(
-                f"column {name!r} must hold plain values, however: row {row} holds a "
-                f"{type(cell).__name__}. Turn it into text or numbers, or leave the column out."
+                f"column {name!r} must hold plain values",
+                but=f"row {row} holds a {type(cell).__name__}",
+                fix="Turn it into text or numbers, or leave the column out.",
             )
     return pa.array(texts, pa.string())
 

@@ -1,5 +1,6 @@
-"""Column names: the nearest one, lists of them, and what a table's names must be."""
+"""Names and cells in messages, and what the names of a table's columns must be."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
@@ -9,7 +10,7 @@ MOST_NAMED = 5
 
 
 def nearest_name(name: str, names: Iterable[str]) -> str | None:
-    """Find the name that was probably meant; None where none is near.
+    """Find the name that was probably meant; None if none is near.
 
     Example:
         >>> nearest_name("prise", ["year", "price"])
@@ -24,7 +25,7 @@ def nearest_name(name: str, names: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Put the nearest name into a sentence that starts with a space, or give the empty text.
+    """Suggest the nearest name in a sentence that starts with a space; empty if none is near.
 
     Example:
         >>> did_you_mean("prise", ["year", "price"])
@@ -35,7 +36,7 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
 
 
 def list_names(names: Sequence[str]) -> str:
-    """Write up to five names with commas, and how many more there are.
+    """List up to five names, and say how many more there are.
 
     Example:
         >>> list_names(list("abcdefg"))
@@ -51,26 +52,32 @@ def show_cell(cell: object) -> str:
     return repr(_shorten(cell)) if isinstance(cell, str) else repr(cell)
 
 
+def count_cells(count: float) -> str:
+    """Write a number of cells.
+
+    Example:
+        >>> count_cells(1), count_cells(2)
+        ('1 cell', '2 cells')
+    """
+    return "1 cell" if count == 1 else f"{count:.0f} cells"
+
+
 def check_names(names: Sequence[str], source: str) -> None:
-    """Raise a TableError unless every column has a name of its own."""
+    """Raise a TableError unless every column has a name, and names differ."""
     empty = [number for number, name in enumerate(names, 1) if not name.strip()]
     if empty:
         raise TableError(
-            f"{source}: every column must have a name, however: column {empty[0]} of {len(names)} "
-            "has none. Name it in the first line (a pandas index column goes away with "
-            "to_csv(index=False))."
+            f"{source}: every column must have a name",
+            but=f"column {empty[0]} of {len(names)} has none",
+            fix="Name it in the first line (to_csv(index=False) leaves out the index of pandas).",
         )
     if len(set(names)) == len(names):
         return
-    seen: set[str] = set()
-    repeated: dict[str, None] = {}
-    for name in names:
-        if name in seen:
-            repeated[name] = None
-        seen.add(name)
+    repeated = [name for name, count in Counter(names).items() if count > 1]
     raise TableError(
-        f"{source}: column names must differ, however: {list_names(list(repeated))} "
-        "stands more than once. Rename or remove the repeated columns."
+        f"{source}: column names must differ",
+        but=f"{list_names(repeated)} {'appears' if len(repeated) == 1 else 'appear'} more than once",
+        fix="Rename or remove the repeated columns.",
     )
 
 

@@ -1,4 +1,4 @@
-"""A table file of any kind we know, as a pyarrow table."""
+"""A table file of any known kind, as a pyarrow table."""
 
 from pathlib import Path
 
@@ -20,20 +20,20 @@ _KNOWN = ".csv, .tsv, .txt (also with .gz), .parquet, .pq, .feather, .arrow, .ip
 def read_table(
     path: str | Path, *, delimiter: str | None = None, encoding: str = "utf-8"
 ) -> pa.Table:
-    """Read a table file by its ending; CSV cells stay text, letter by letter.
+    """Read a table file by its ending; CSV cells stay text, exactly as written.
 
     Args:
         path: `.csv`, `.tsv` or `.txt` (each also with `.gz`), `.parquet`, `.pq`, `.feather`,
             `.arrow` or `.ipc`.
-        delimiter: one character between CSV cells; None: a tab in `.tsv`, otherwise found from
+        delimiter: one character between CSV cells; None: a tab in `.tsv`, otherwise inferred from
             the first line.
-        encoding: text encoding of a CSV file; a byte-order mark overrules it.
+        encoding: text encoding of a CSV file; a byte-order mark takes precedence.
 
     Returns:
-        Columns of text, numbers, booleans, dates and times; names are unique; one row or more.
+        Columns of text, numbers, booleans, dates and times with unique names; at least one row.
 
     Raises:
-        TableError: what is wrong, where, and what to do; no other error for any content.
+        TableError: what is wrong, where, and what to do; no content raises any other error.
     """
     path = Path(path)
     _check_file(path)
@@ -41,23 +41,27 @@ def read_table(
     zipped = path.name.lower().endswith(".gz")
     if not ending.endswith(_TEXT) and (zipped or not ending.endswith(_PARQUET + _ARROW)):
         raise TableError(
-            f"{path}: a table file must end in one of {_KNOWN}, however: this one ends in "
-            f"{path.suffix!r}. Save the table as CSV or Parquet."
+            f"{path}: the name of a table file must end in {_KNOWN}",
+            got=repr(path.suffix),
+            fix="Save the table as CSV or Parquet.",
         )
     try:
         if ending.endswith(_TEXT):
             tabs = "\t" if ending.endswith(".tsv") else None
             return read_csv(path, delimiter=delimiter or tabs, encoding=encoding)
-        table = _read_parquet(path) if ending.endswith(_PARQUET) else _read_arrow(path)
+        table = _read_binary(path, ending)
     except PermissionError as error:
         raise TableError(
-            f"{path}: the file must be readable, however: {error.strerror}."
+            f"{path}: the file must be readable",
+            but=f"the system says: {error.strerror}",
+            fix="Change its permissions, or copy it.",
         ) from error
     check_names(table.column_names, str(path))
     if not table.num_rows or not table.num_columns:
         raise TableError(
-            f"{path}: a table must have rows and columns, however: {table.num_rows} rows and "
-            f"{table.num_columns} columns came."
+            f"{path}: a table must have rows and columns",
+            got=f"{table.num_rows} rows and {table.num_columns} columns",
+            fix="Name another file.",
         )
     return clean_table(table, str(path))
 
@@ -66,50 +70,58 @@ def _check_file(path: Path) -> None:
     if path.is_file():
         return
     if path.is_dir():
-        raise TableError(f"{path}: a table must be a file, however: this is a folder. Name a file.")
+        raise TableError(
+            f"{path}: a table must be a file", got="a folder", fix="Name a file in it."
+        )
     if path.exists():
-        raise TableError(f"{path}: a table must be a plain file, however: this is none.")
+        raise TableError(
+            f"{path}: a table must be a regular file", but="this is none", fix="Copy it to one."
+        )
     folder = path.parent
     if not folder.is_dir():
-        raise TableError(f"{path}: the file must exist, however: there is no folder {folder}.")
+        raise TableError(
+            f"{path}: the file must exist",
+            but=f"there is no folder {folder}",
+            fix="Correct the path.",
+        )
     hint = did_you_mean(path.name, sorted(other.name for other in folder.iterdir()))
-    raise TableError(f"{path}: the file must exist, however: there is none.{hint}")
+    raise TableError(
+        f"{path}: the file must exist",
+        but="there is none",
+        fix=hint.strip() or "Correct the path.",
+    )
 
 
 def _read_parquet(path: Path) -> pa.Table:
-    try:
-        with pyarrow.parquet.ParquetFile(path, page_checksum_verification=True) as file:
-            table = file.read()
-        table.validate(full=True)
-    except PermissionError:
-        raise
-    except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
-        raise _damaged(path, "Parquet", error) from error
-    return table
+    with pyarrow.parquet.ParquetFile(path, page_checksum_verification=True) as file:
+        return file.read()
 
 
 def _read_arrow(path: Path) -> pa.Table:
+    with path.open("rb") as file:
+        start = file.read(6)
+        file.seek(0)
+        if start == b"ARROW1":
+            return pa.ipc.open_file(file).read_all()
+        if start[:4] == b"FEA1":
+            return pyarrow.feather.read_table(file)
+        return pa.ipc.open_stream(file).read_all()
+
+
+def _read_binary(path: Path, ending: str) -> pa.Table:
+    read, form = _read_arrow, "Arrow or Feather"
+    if ending.endswith(_PARQUET):
+        read, form = _read_parquet, "Parquet"
     try:
-        with path.open("rb") as file:
-            start = file.read(6)
-            file.seek(0)
-            if start == b"ARROW1":
-                table = pa.ipc.open_file(file).read_all()
-            elif start[:4] == b"FEA1":
-                table = pyarrow.feather.read_table(file)
-            else:
-                table = pa.ipc.open_stream(file).read_all()
+        table = read(path)
         table.validate(full=True)
     except PermissionError:
         raise
     except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
-        raise _damaged(path, "Arrow or Feather", error) from error
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise TableError(
+            f"{path}: the file must be a whole {form} file",
+            but=f"it cannot be read ({reason})",
+            fix="Write or copy it again.",
+        ) from error
     return table
-
-
-def _damaged(path: Path, form: str, error: BaseException) -> TableError:
-    reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-    return TableError(
-        f"{path}: the file must be a whole {form} file, however: it cannot be read ({reason}). "
-        "Write or copy it again."
-    )

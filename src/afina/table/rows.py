@@ -1,23 +1,23 @@
-"""Row identity: which rows are equal, which belong together, which came first."""
+"""Row identity: which rows are identical, which belong together, which came first."""
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from afina.errors import SchemaError
-from afina.table.cells import Levels, as_one, missing_word_mask, read_levels
-from afina.table.dates import find_date_formats, parse_dates
+from afina.table.cells import Levels, as_one, missing_word_mask, read_levels, to_codes
+from afina.table.date import find_date_formats, parse_dates
 from afina.table.frame import is_time
 from afina.table.names import show_cell
-from afina.table.numbers import find_format, parse_numbers, whole_cells
+from afina.table.numeric import find_format, parse_numbers, whole_cells
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
 def row_ids(table: pa.Table) -> NDArray[np.int64]:
-    """Number the distinct rows by first occurrence; rows equal in every column share a number.
+    """Number the distinct rows by first occurrence; identical rows share a number.
 
-    Exact: rows are brought together by a hash and then compared cell by cell.
+    Exact: rows are matched by a hash and then compared cell by cell.
 
     Example:
         >>> row_ids(pa.table({"a": [5, 7, 5], "b": ["x", "x", "x"]}))
@@ -31,14 +31,14 @@ def row_ids(table: pa.Table) -> NDArray[np.int64]:
     twin = first[ids]  # the first row with the same hash
     if all((column == column[twin]).all() for column in codes):
         return ids
-    ids = np.zeros(table.num_rows, dtype=np.int64)  # a hash collision: the slow way round
+    ids = np.zeros(table.num_rows, dtype=np.int64)  # a hash collision: compare column by column
     for column in codes:
         ids, _ = _rank(ids * (column.max(initial=0) + 2) + column + 1)
     return ids
 
 
 def group_ids(column: pa.ChunkedArray) -> NDArray[np.int64]:
-    """Number the distinct values by first occurrence; -1 where the cell is empty.
+    """Number the distinct values by first occurrence; -1 for an empty cell.
 
     Example:
         >>> group_ids(pa.chunked_array([["b", "a", "", "b"]]))
@@ -75,14 +75,15 @@ def time_ranks(column: pa.ChunkedArray, *, name: str, source: str) -> NDArray[np
         missing = levels.codes < 0
     if missing.any():
         raise SchemaError(
-            f"{where} must have a value in every row, however: row {int(np.argmax(missing)) + 1} "
-            "has none. Fill it in, or leave the row out."
+            f"{where} must have a value in every row",
+            but=f"row {int(np.argmax(missing)) + 1} has none",
+            fix="Fill it in, or leave the row out.",
         )
     return np.asarray(np.unique(values, return_inverse=True)[1], dtype=np.int64)
 
 
 def _text_moments(levels: Levels, where: str) -> NDArray[np.int64] | NDArray[np.float64]:
-    """Read text as numbers or as dates of one format; only their order matters."""
+    """Read text as numbers or as dates of one format, of which only the order matters."""
     texts = levels.texts
     form, fits = find_format(texts, np.ones(len(texts)))
     if fits.all():
@@ -95,20 +96,20 @@ def _text_moments(levels: Levels, where: str) -> NDArray[np.int64] | NDArray[np.
             return parse_dates(texts, date_format)[0]
     odd = int(np.argmin(max(formats.values(), key=np.sum, default=fits)))
     raise SchemaError(
-        f"{where} must hold numbers or dates of one format, however: row "
-        f"{levels.first_row(odd) + 1} holds {show_cell(texts[odd].as_py())}. Correct the cell."
+        f"{where} must hold numbers or dates of one format",
+        but=f"row {levels.first_row(odd) + 1} holds {show_cell(texts[odd].as_py())}",
+        fix="Correct the cell.",
     )
 
 
 def _codes(column: pa.ChunkedArray) -> NDArray[np.int64]:
     if pa.types.is_null(column.type):
         return np.full(len(column), -1)
-    coded = as_one(column).dictionary_encode()
-    return np.asarray(coded.indices.fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.int64)
+    return to_codes(as_one(column).dictionary_encode().indices)
 
 
 def _scramble(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Mix bits so that sums of small codes do not meet (splitmix64's finalizer)."""
+    """Mix bits so that sums of small codes do not collide (splitmix64's finalizer)."""
     values = values * _MIX
     values ^= values >> np.uint64(29)
     values *= np.uint64(0xBF58476D1CE4E5B9)
@@ -118,7 +119,7 @@ def _scramble(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
 def _rank(
     keys: NDArray[np.uint64] | NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Number distinct keys by first occurrence, and give the row of each."""
+    """Number distinct keys by first occurrence, and return the first row of each."""
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     order = np.argsort(first)
     place = np.empty(len(order), dtype=np.int64)

@@ -1,45 +1,55 @@
 """What afina knows of a table's columns: the contract that later tables must meet."""
 
-from dataclasses import asdict, dataclass
-from functools import cached_property
-from typing import Any
+from dataclasses import dataclass, fields
+from functools import cache, cached_property
+from typing import Annotated, Any, TypeAlias
 
-from afina.table.column import (
-    FIRST_LEVEL,
-    Column,
-    check_keys,
-    check_texts,
-    read_column,
-    wrong_field,
-)
+from pydantic import AfterValidator, Discriminator, TypeAdapter, ValidationError
+
+from afina.errors import CheckpointError
+from afina.table.category import CategoryColumn
+from afina.table.column import Column, Texts, UnusedColumn
+from afina.table.date import DateColumn
+from afina.table.numeric import NumberColumn
+
+AnyColumn: TypeAlias = Annotated[
+    NumberColumn | CategoryColumn | DateColumn | UnusedColumn, Discriminator("kind")
+]
+"""A column of any kind; its `kind` says which."""
+
+
+def _check_names(columns: tuple[AnyColumn, ...]) -> tuple[AnyColumn, ...]:
+    if len({column.name for column in columns}) != len(columns):
+        raise ValueError("names of columns must differ")
+    return columns
 
 
 @dataclass(frozen=True)
 class Schema:
-    """The columns that a model learned from, in table order.
+    """The columns that a model learned from, in table order; the content of schema.json.
 
     Args:
-        columns: each with a name of its own.
+        columns: the record of each column; names differ.
         missing_values: words that mean "missing" in every column.
     """
 
-    columns: tuple[Column, ...]
-    missing_values: tuple[str, ...] = ()
+    columns: Annotated[tuple[AnyColumn, ...], AfterValidator(_check_names)]
+    missing_values: Texts = ()
 
     @cached_property
-    def num_columns(self) -> tuple[Column, ...]:
+    def num_columns(self) -> tuple[NumberColumn, ...]:
         """Numeric columns, in the order of `x_num`."""
-        return tuple(column for column in self.columns if column.kind == "numeric")
+        return tuple(column for column in self.columns if isinstance(column, NumberColumn))
 
     @cached_property
-    def cat_columns(self) -> tuple[Column, ...]:
+    def cat_columns(self) -> tuple[CategoryColumn, ...]:
         """Categorical and boolean columns, in the order of `x_cat`."""
-        return tuple(column for column in self.columns if column.kind in ("categorical", "boolean"))
+        return tuple(column for column in self.columns if isinstance(column, CategoryColumn))
 
     @cached_property
-    def time_columns(self) -> tuple[Column, ...]:
+    def time_columns(self) -> tuple[DateColumn, ...]:
         """Columns of dates, in the order of `x_time`."""
-        return tuple(column for column in self.columns if column.kind == "datetime")
+        return tuple(column for column in self.columns if isinstance(column, DateColumn))
 
     @property
     def num_names(self) -> tuple[str, ...]:
@@ -56,11 +66,6 @@ class Schema:
         """Names of the columns of `x_time`."""
         return tuple(column.name for column in self.time_columns)
 
-    @property
-    def cat_cardinalities(self) -> tuple[int, ...]:
-        """Number of codes of each column of `x_cat`: the vocabulary, missing and unknown."""
-        return tuple(len(column.vocabulary) + FIRST_LEVEL for column in self.cat_columns)
-
     @cached_property
     def names(self) -> frozenset[str]:
         """Names of all columns, ignored ones too."""
@@ -68,27 +73,76 @@ class Schema:
 
     def to_dict(self) -> dict[str, Any]:
         """Write the schema as plain values, for JSON."""
+        plain = _adapter().dump_python(self, mode="json")
+        shared = [field.name for field in fields(Column)]
         columns = [
-            {
-                **asdict(column),
-                "vocabulary": list(column.vocabulary),
-                "missing_words": list(column.missing_words),
-            }
-            for column in self.columns
+            {**dict.fromkeys(shared), **_unused_fields(), **column} for column in plain["columns"]
         ]
-        return {"columns": columns, "missing_values": list(self.missing_values)}
+        return {"columns": columns, "missing_values": plain["missing_values"]}
 
     @staticmethod
-    def from_dict(given: object) -> "Schema":
+    def from_dict(content: object, source: str = "schema.json") -> "Schema":
         """Read what `to_dict` wrote, and check every value of it.
 
+        Args:
+            content: parsed JSON.
+            source: the file's name in messages.
+
         Raises:
-            CheckpointError: the column and field that cannot be.
+            CheckpointError: the column and key with an impossible value.
         """
-        found = check_keys(given, {"columns", "missing_values"}, "the schema")
-        if not isinstance(found["columns"], list):
-            raise wrong_field("the schema", "columns", "a list", found["columns"])
-        columns = tuple(read_column(one, at) for at, one in enumerate(found["columns"], 1))
-        if len({column.name for column in columns}) != len(columns):
-            raise wrong_field("the schema", "columns", "names that differ", "one twice")
-        return Schema(columns, check_texts(found["missing_values"], "the schema", "missing_values"))
+        try:
+            schema = _adapter().validate_python(content)
+        except ValidationError as error:
+            fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            raise _damaged(source, _place(fault["loc"]), fault["msg"]) from None
+        difference = _first_difference(schema.to_dict(), content)
+        if difference:
+            raise _damaged(source, difference, "keys or values that its kind does not have")
+        return schema
+
+
+@cache
+def _adapter() -> TypeAdapter[Schema]:
+    return TypeAdapter(Schema)
+
+
+def _unused_fields() -> dict[str, Any]:
+    """Return what schema.json holds for the fields that a column's kind does not have."""
+    return {
+        "vocabulary": [],
+        "minimum": None,
+        "maximum": None,
+        "integer": False,
+        "number": None,
+        "date_format": None,
+        "offset": 0,
+        "missing_words": [],
+    }
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    """Name a key of the file, such as `offset of column 3`."""
+    if len(location) < 2 or location[0] != "columns":
+        return ".".join(map(str, location)) or "the file"
+    key = ".".join(map(str, location[3:])) or "kind"  # location[2] is the kind itself
+    return f"{key} of column {int(location[1]) + 1}"
+
+
+def _first_difference(written: dict[str, Any], content: Any) -> str:
+    """Name the keys that would be written otherwise than they are in the file; empty if none."""
+    for number, (ours, theirs) in enumerate(
+        zip(written["columns"], content["columns"], strict=True), 1
+    ):
+        if ours != theirs:
+            keys = sorted(key for key in ours.keys() | theirs if ours.get(key) != theirs.get(key))
+            return f"{', '.join(keys) or 'the keys'} of column {number}"
+    return "" if written == content else f"the keys {', '.join(sorted(content))}"
+
+
+def _damaged(source: str, place: str, reason: str) -> CheckpointError:
+    return CheckpointError(
+        f"{source} must be a schema as afina writes it",
+        but=f"{place[:200]} cannot be: {reason[:200]}",
+        fix="The file is damaged or from another version of afina.",
+    )

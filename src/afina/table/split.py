@@ -1,6 +1,5 @@
-"""Which rows train and which decide when to stop."""
+"""Which rows train, and which decide when to stop."""
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,25 +10,17 @@ from afina.errors import SchemaError
 
 @dataclass(frozen=True)
 class Split:
-    """Rows of the two sides, ascending.
+    """The training rows and the validation rows, each ascending.
 
     Args:
         train: row numbers, from 0.
         val: row numbers, from 0; none in common with `train`.
-        how: one sentence that says how they were told apart.
+        how: one sentence that says how they were separated.
     """
 
     train: NDArray[np.int64]
     val: NDArray[np.int64]
     how: str
-
-    def digest(self) -> str:
-        """Hash both sides (sha256), so that a resumed run can tell that they are the same."""
-        found = hashlib.sha256()
-        for side in (self.train, self.val):
-            found.update(len(side).to_bytes(8, "little"))
-            found.update(side.astype("<i8").tobytes())
-        return found.hexdigest()
 
 
 def split_rows(
@@ -43,30 +34,29 @@ def split_rows(
 ) -> Split:
     """Hold out distinct rows, whole groups, or the latest rows.
 
-    Equal rows never stand on both sides, and repeating a row moves no other row: what is drawn
-    is distinct rows or groups, in the order of their first rows.
+    Identical rows are never on both sides, and repeating a row moves no other row: the draw is
+    among distinct rows or groups, in the order of their first rows.
 
     Args:
         ids: from `row_ids`. Shape (n_rows,).
         val_frac: share of distinct rows (or groups) to hold out, in (0, 1).
         seed: of the draw; not used with `times`.
-        strata: class codes; each class is held out in the same share, and keeps a row in training.
-        groups: from `group_ids`; -1 is a group of its own for each distinct row.
-        times: from `time_ranks`; the latest rows are held out, equal times on one side.
+        strata: class codes; the same share of each class is held out, and each keeps a row in
+            training.
+        groups: from `group_ids`; each distinct row with -1 is its own group.
+        times: from `time_ranks`; the latest rows are held out, and equal times stay together.
 
     Raises:
         SchemaError: one side would be empty.
     """
     if not 0 < val_frac < 1:
-        raise ValueError(f"val_frac must be in (0, 1), however: {val_frac=}.")
-    units = ids if groups is None else _group_units(ids, groups)
-    n_units = int(units.max(initial=-1)) + 1
-    noun = "distinct rows" if groups is None else "groups"
+        raise ValueError(f"val_frac must be in (0, 1); got {val_frac=}.")
+    units, n_units, noun = _number_units(ids, groups)
     if n_units < 2:
         raise SchemaError(
-            f"a split needs two {noun} or more, one for each side, however: there "
-            f"{'is' if n_units == 1 else 'are'} {n_units}. "
-            "Give more rows, or a table of validation rows."
+            f"a split needs at least two {noun}, one for each side",
+            got=str(n_units),
+            fix="Give more rows, or a table of validation rows.",
         )
     if times is not None:
         held_out = _latest(units, n_units, times, val_frac)
@@ -82,11 +72,11 @@ def split_rows(
 
 @dataclass(frozen=True)
 class Folds:
-    """Which part of the rows each row is in.
+    """Which fold each row is in.
 
     Args:
         of: fold of each row, from 0. Shape (n_rows,).
-        how: one sentence that says how they were told apart.
+        how: one sentence that says how they were separated.
     """
 
     of: NDArray[np.int64]
@@ -94,9 +84,8 @@ class Folds:
 
 
 def count_units(ids: NDArray[np.int64], groups: NDArray[np.int64] | None = None) -> int:
-    """Count what a split or folds can tell apart: distinct rows, or groups."""
-    units = ids if groups is None else _group_units(ids, groups)
-    return int(units.max(initial=-1)) + 1
+    """Count what a split or folds can separate: distinct rows, or groups."""
+    return _number_units(ids, groups)[1]
 
 
 def assign_folds(
@@ -109,30 +98,29 @@ def assign_folds(
 ) -> Folds:
     """Divide distinct rows, or whole groups, into folds of equal size, each class evenly.
 
-    Equal rows are in one fold, and repeating a row moves no other row.
+    Identical rows are in one fold, and repeating a row moves no other row.
 
     Args:
         ids: from `row_ids`. Shape (n_rows,).
         n_folds: at least 2.
         seed: of the draw.
         strata: class codes; each class is spread over the folds.
-        groups: from `group_ids`; -1 is a group of its own for each distinct row.
+        groups: from `group_ids`; each distinct row with -1 is its own group.
 
     Raises:
         SchemaError: there are fewer distinct rows (or groups) than folds.
     """
-    units = ids if groups is None else _group_units(ids, groups)
-    n_units = int(units.max(initial=-1)) + 1
-    noun = "distinct rows" if groups is None else "groups"
+    units, n_units, noun = _number_units(ids, groups)
     if not 2 <= n_folds <= n_units:
         raise SchemaError(
-            f"{n_folds} folds need as many {noun}, however: there are {n_units}. "
-            "Set table.folds lower, or give a table of validation rows."
+            f"the number of folds must be from 2 to the number of {noun}, {n_units}",
+            got=str(n_folds),
+            fix="Set table.folds lower, or give a table of validation rows.",
         )
     classes = _unit_classes(ids, units, n_units, strata)
     generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
     drawn = generator.permutation(n_units)
-    by_class = drawn[np.argsort(classes[drawn], kind="stable")]  # dealt out like cards
+    by_class = drawn[np.argsort(classes[drawn], kind="stable")]  # dealt like cards
     fold = np.empty(n_units, dtype=np.int64)
     fold[by_class] = np.arange(n_units) % n_folds
     even = ", each class evenly" * (strata is not None)
@@ -140,14 +128,21 @@ def assign_folds(
     return Folds(fold[units], how)
 
 
-def _group_units(ids: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Number groups by first row; rows without a group are their own, equal ones together.
+def _number_units(
+    ids: NDArray[np.int64], groups: NDArray[np.int64] | None
+) -> tuple[NDArray[np.int64], int, str]:
+    """Return the unit of each row (its distinct row or group), how many there are, and their name.
 
-    Equal rows in different groups cannot be: the group is a column of the row.
+    Groups are numbered by first row; identical rows without a group are one unit. They cannot be
+    in different groups, because the group is a column of the row.
     """
-    keys = np.where(groups >= 0, groups, ids + groups.max(initial=-1) + 1)
-    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[inverse]
+    units, noun = ids, "distinct rows"
+    if groups is not None:
+        noun = "groups"
+        keys = np.where(groups >= 0, groups, ids + groups.max(initial=-1) + 1)
+        _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+        units = np.argsort(np.argsort(first))[inverse]
+    return units, int(units.max(initial=-1)) + 1, noun
 
 
 def _unit_classes(
@@ -156,7 +151,7 @@ def _unit_classes(
     n_units: int,
     strata: NDArray[np.int64] | None,
 ) -> NDArray[np.int64]:
-    """Return each unit one class: its rarest by distinct rows, so that rare ones are spread too."""
+    """Return a class for each unit: its rarest by distinct rows, so that rare ones are spread too."""
     if strata is None:
         return np.zeros(n_units, dtype=np.int64)
     codes = strata - strata.min()
@@ -169,22 +164,22 @@ def _unit_classes(
 
 
 def _draw(classes: NDArray[np.int64], val_frac: float, seed: int) -> NDArray[np.bool_]:
-    """Hold out units of each class by one seeded permutation of all."""
+    """Hold out units of each class, by one seeded permutation of all units."""
     generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
     order = generator.permutation(len(classes))
     counts = np.bincount(classes)
     quotas = _quotas(counts, val_frac)
     held_out = np.zeros(len(classes), dtype=bool)
     for code in np.flatnonzero(quotas):
-        mine = order[classes[order] == code]
-        held_out[mine[: quotas[code]]] = True
+        members = order[classes[order] == code]
+        held_out[members[: quotas[code]]] = True
     return held_out
 
 
 def _quotas(counts: NDArray[np.int64], val_frac: float) -> NDArray[np.int64]:
-    """Share out what is held out by largest remainder; one at least of a class goes to each side.
+    """Divide the held-out units among the classes, by largest remainder.
 
-    A class of a single unit trains.
+    Each side gets at least one unit of every class; a class of a single unit trains.
     """
     exact = counts * val_frac
     quotas = np.floor(exact).astype(np.int64)
@@ -192,7 +187,7 @@ def _quotas(counts: NDArray[np.int64], val_frac: float) -> NDArray[np.int64]:
     by_remainder = np.argsort(-(exact - quotas), kind="stable")
     quotas[by_remainder[: max(0, total - quotas.sum())]] += 1
     quotas = np.clip(quotas, np.minimum(counts > 1, 1), np.maximum(counts - 1, 0))
-    if not quotas.any():  # every class is a single unit: one of them must go
+    if not quotas.any():  # every class is a single unit: hold out one of them
         quotas[np.argmax(counts)] = 1
     return np.asarray(quotas, dtype=np.int64)
 
@@ -200,16 +195,16 @@ def _quotas(counts: NDArray[np.int64], val_frac: float) -> NDArray[np.int64]:
 def _latest(
     units: NDArray[np.int64], n_units: int, times: NDArray[np.int64], val_frac: float
 ) -> NDArray[np.bool_]:
-    """Hold out the units of the latest times; a unit is as late as its latest row."""
+    """Hold out the latest units; a unit is as late as its latest row."""
     latest = np.full(n_units, np.iinfo(np.int64).min)
     np.maximum.at(latest, units, times)
     moments, counts = np.unique(latest, return_counts=True)
     if len(moments) < 2:
         raise SchemaError(
-            "a split by time needs two different times or more, however: all are equal. "
-            "Name another column, or leave `--time` out."
+            "a split by time needs at least two different times",
+            but="all are equal",
+            fix="Name another column, or leave out `--time`.",
         )
-    wanted = n_units * val_frac
-    late = np.cumsum(counts[::-1])[::-1]  # units held out if the border lies before each moment
-    border = 1 + int(np.argmin(np.abs(late[1:] - wanted)))
+    n_late = np.cumsum(counts[::-1])[::-1]  # units held out if the border lies before each moment
+    border = 1 + int(np.argmin(np.abs(n_late[1:] - n_units * val_frac)))
     return np.asarray(latest >= moments[border])

@@ -1,4 +1,4 @@
-"""The column to predict: numbers, or classes that keep their labels letter by letter."""
+"""The column to predict: numbers, or classes that keep their labels exactly as written."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,36 +12,36 @@ from afina.errors import SchemaError
 from afina.table.cells import (
     Levels,
     as_one,
-    check_finite,
     describe_type,
+    is_infinite,
     missing_word_mask,
     read_levels,
-    typed_numbers,
 )
-from afina.table.frame import is_number, is_text, is_time
+from afina.table.frame import is_number, is_text
 from afina.table.names import list_names, show_cell
-from afina.table.numbers import (
+from afina.table.numeric import (
     canonical_number,
+    check_finite,
     find_format,
     has_leading_zero,
-    is_infinite,
     parse_numbers,
+    typed_numbers,
 )
 
 Label = str | int | bool | float
 TargetTask = Literal["binary", "multiclass", "regression"]
-AskedTask = Literal["auto", "classification", "regression"]
+RequestedTask = Literal["auto", "classification", "regression"]
 _MOST_WHOLE_CLASSES, _MOST_AUTO_CLASSES = 10, 1000
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is to be predicted, row by row.
+    """The targets of all rows.
 
     Args:
-        task: what kind of prediction this asks for.
+        task: what is predicted: one of two classes, one of several, or a number.
         values: numbers (NaN where missing), or class codes (-1 where missing). Shape (n_rows,).
-        classes: label of each code, as in the table; empty for numbers.
+        classes: label of each code, as in the table; empty for a regression.
         missing: rows without a target. Shape (n_rows,).
     """
 
@@ -52,8 +52,15 @@ class Target:
 
 
 @dataclass(frozen=True)
-class _Found:
-    """A target column as read: levels always, numbers where it is numbers."""
+class _TargetColumn:
+    """A target column as read.
+
+    Args:
+        levels: its distinct cells.
+        numbers: its numbers; None if it holds labels.
+        labels: the label of each level.
+        where: names table and column in messages.
+    """
 
     levels: Levels
     numbers: NDArray[np.float64] | None
@@ -64,13 +71,13 @@ class _Found:
 def read_target(
     column: pa.ChunkedArray,
     *,
-    task: AskedTask = "auto",
+    task: RequestedTask = "auto",
     name: str,
     source: str,
     missing_values: Sequence[str] = (),
     allow_single: bool = False,
 ) -> Target:
-    """Read the target column and decide what is to be predicted.
+    """Read the target column and decide what to predict.
 
     Args:
         column: from `read_table` or `to_table`.
@@ -81,15 +88,13 @@ def read_target(
         allow_single: accept a class that only one row has.
 
     Raises:
-        SchemaError: nothing to predict: all missing, constant, infinite, text where numbers are
-            asked for, or a class with a single row.
+        SchemaError: the column is all missing, constant or infinite, holds text where numbers
+            were requested, or has a class with a single row.
     """
-    where = f"{source}: target {name!r}"
-    _check_type(column.type, where)
-    found = _read(column, task, where, source, name, tuple(missing_values))
-    if task == "regression" or (task == "auto" and not _is_classes(found)):
-        return _numbers(found)
-    return _classes(found, auto=task == "auto", allow_single=allow_single)
+    target = _read(column, task, source, name, tuple(missing_values))
+    if task == "regression" or (task == "auto" and not _is_classes(target)):
+        return _number_target(target)
+    return _class_target(target, auto=task == "auto", allow_single=allow_single)
 
 
 def match_target(
@@ -101,62 +106,65 @@ def match_target(
     source: str,
     missing_values: Sequence[str] = (),
 ) -> Target:
-    """Read the target column of another table by the classes that a model learned.
+    """Read the target column of another table, with the classes that a model learned.
 
     Raises:
         SchemaError: a label that the model does not know, with its row.
     """
-    where = f"{source}: target {name!r}"
-    _check_type(column.type, where)
+    requested: RequestedTask = "regression" if task == "regression" else "classification"
+    target = _read(column, requested, source, name, tuple(missing_values))
     if task == "regression":
-        found = _read(column, "regression", where, source, name, tuple(missing_values))
-        return _numbers(found, constant=True)
-    found = _read(column, "classification", where, source, name, tuple(missing_values))
+        return _number_target(target, may_be_constant=True)
+    levels = target.levels
     by_text = {_text_of(label): code for code, label in enumerate(classes)}
     by_value = {_value_key(text): code for text, code in by_text.items()}
     codes = []
-    for at, text in enumerate(found.levels.texts.to_pylist()):
+    for level, text in enumerate(levels.texts.to_pylist()):
         code = by_text.get(text, by_value.get(_value_key(text)))
         if code is None:
-            known = list_names([_text_of(label) for label in classes])
             raise SchemaError(
-                f"{where} must hold labels that the model learned, however: row "
-                f"{found.levels.first_row(at) + 1} holds {show_cell(text)}, and it knows {known}."
+                f"{target.where} must hold labels that the model learned",
+                but=f"row {levels.first_row(level) + 1} holds {show_cell(text)}",
+                fix=f"Use one of {list_names(list(by_text))}, or leave the row out.",
             )
         codes.append(code)
-    values = np.array([*codes, -1], dtype=np.int64)[found.levels.codes]
-    return Target(task, values, tuple(classes), found.levels.codes < 0)
+    values = np.array([*codes, -1], dtype=np.int64)[levels.codes]
+    return Target(task, values, tuple(classes), levels.codes < 0)
 
 
 def _check_type(kind: pa.DataType, where: str) -> None:
-    if is_time(kind):
-        raise SchemaError(
-            f"{where} must hold numbers or labels, however: it holds dates. Turn them into numbers."
-        )
-    if not (
-        is_text(kind) or is_number(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind)
-    ):
-        raise SchemaError(f"{where} must hold numbers or labels, however: {describe_type(kind)}.")
+    if is_text(kind) or is_number(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind):
+        return
+    raise SchemaError(
+        f"{where} must hold numbers or labels",
+        got=describe_type(kind),
+        fix="Turn them into numbers or text.",
+    )
 
 
 def _read(
     column: pa.ChunkedArray,
-    task: AskedTask,
-    where: str,
+    task: RequestedTask,
     source: str,
     name: str,
     missing_values: tuple[str, ...],
-) -> _Found:
+) -> _TargetColumn:
+    where = f"{source}: target {name!r}"
+    _check_type(column.type, where)
     levels = read_levels(column, missing_values)
     if not (levels.codes >= 0).any():
-        raise SchemaError(f"{where} must have values, however: every cell is missing.")
+        raise SchemaError(
+            f"{where} must have values",
+            but="every cell is missing",
+            fix="Name another target column, or fill it in.",
+        )
     if pa.types.is_boolean(column.type) or is_number(column.type):
         numbers, _ = typed_numbers(column)
         numbers = np.where(levels.codes < 0, np.nan, numbers)
-        check_finite(numbers, source=source, name=name, rows=None)
-        return _Found(levels, numbers, _typed_labels(column, levels), where)
-    found, levels = _text_numbers(levels, task, where)
-    return _Found(levels, found, tuple(levels.texts.to_pylist()), where)
+        check_finite(numbers, source=source, name=name)
+        return _TargetColumn(levels, numbers, _typed_labels(column, levels), where)
+    text_numbers, levels = _text_numbers(levels, task, where)
+    return _TargetColumn(levels, text_numbers, tuple(levels.texts.to_pylist()), where)
 
 
 def _typed_labels(column: pa.ChunkedArray, levels: Levels) -> tuple[Label, ...]:
@@ -166,86 +174,88 @@ def _typed_labels(column: pa.ChunkedArray, levels: Levels) -> tuple[Label, ...]:
 
 
 def _text_numbers(
-    levels: Levels, task: AskedTask, where: str
+    levels: Levels, task: RequestedTask, where: str
 ) -> tuple[NDArray[np.float64] | None, Levels]:
-    """Take text as numbers if every cell is one; a usual word for "missing" then is missing."""
-    rest = levels.keep(~missing_word_mask(levels.texts))
-    if not len(rest.texts):
+    """Read text as numbers if every cell is one; then a usual word for "missing" is missing."""
+    present = levels.keep(~missing_word_mask(levels.texts))
+    if not len(present.texts):
         return None, levels
-    counts = rest.count(np.ones(len(rest.codes)))
-    form, fits = find_format(rest.texts, counts)
+    counts = present.count(np.ones(len(present.codes)))
+    form, fits = find_format(present.texts, counts)
     odd = int(np.argmin(fits))
-    if not fits.all() and is_infinite(rest.texts)[odd] and counts[fits].sum() > 0:
-        raise SchemaError(
-            f"{where} must hold finite numbers, however: row {rest.first_row(odd) + 1} holds "
-            f"{show_cell(rest.texts[odd].as_py())}. Replace it, or leave the cell empty."
-        )
-    codes = task != "regression" and has_leading_zero(rest.texts).any()
+    if not fits.all() and is_infinite(present.texts)[odd] and counts[fits].sum() > 0:
+        raise _infinite(where, f"row {present.first_row(odd) + 1} holds {_quote(present, odd)}")
+    codes = task != "regression" and has_leading_zero(present.texts).any()
     if fits.all() and not codes:
-        values = parse_numbers(rest.texts, form)[0]
+        values = parse_numbers(present.texts, form)[0]
         if np.isinf(values).any():
-            row = rest.first_row(int(np.argmax(np.isinf(values)))) + 1
-            raise SchemaError(f"{where} must hold finite numbers, however: row {row} is infinite.")
-        return rest.spread(values), rest
+            row = present.first_row(int(np.argmax(np.isinf(values)))) + 1
+            raise _infinite(where, f"row {row} is infinite")
+        return present.spread(values), present
     mostly = counts[fits].sum() >= 0.5 * counts.sum() and not codes
     if task == "regression" or (task == "auto" and mostly):
-        hint = "" if task == "regression" else ", or ask for `--set table.task=classification`"
+        choice = ", or set `--set table.task=classification`" * (task == "auto")
         raise SchemaError(
-            f"{where} must hold numbers{' as asked' * (task == 'regression')}, however: row "
-            f"{rest.first_row(odd) + 1} holds {show_cell(rest.texts[odd].as_py())}. "
-            f"Correct the cell, or leave it empty{hint}."
+            f"{where} must hold numbers{' as requested' * (task == 'regression')}",
+            but=f"row {present.first_row(odd) + 1} holds {_quote(present, odd)}",
+            fix=f"Correct the cell, or leave it empty{choice}.",
         )
     return None, levels
 
 
-def _is_classes(found: _Found) -> bool:
-    if found.numbers is None or isinstance(found.labels[0], bool):
+def _infinite(where: str, but: str) -> SchemaError:
+    fix = "Replace it, or leave the cell empty."
+    return SchemaError(f"{where} must hold finite numbers", but=but, fix=fix)
+
+
+def _quote(levels: Levels, level: int) -> str:
+    return show_cell(levels.texts[level].as_py())
+
+
+def _is_classes(target: _TargetColumn) -> bool:
+    if target.numbers is None or isinstance(target.labels[0], bool):
         return True
-    distinct = np.unique(found.numbers[~np.isnan(found.numbers)])
+    distinct = np.unique(target.numbers[~np.isnan(target.numbers)])
     whole = bool((distinct == np.floor(distinct)).all())
     return len(distinct) == 2 or (whole and len(distinct) <= _MOST_WHOLE_CLASSES)
 
 
-def _numbers(found: _Found, *, constant: bool = False) -> Target:
-    if found.numbers is None:
-        word = found.levels.texts[0].as_py()
+def _number_target(target: _TargetColumn, *, may_be_constant: bool = False) -> Target:
+    if target.numbers is None:
         raise SchemaError(
-            f"{found.where} must hold numbers for a regression, however: it holds text such as "
-            f"{show_cell(word)}. Use `--set table.task=classification`."
+            f"{target.where} must hold numbers for a regression",
+            got=f"text such as {_quote(target.levels, 0)}",
+            fix="Use `--set table.task=classification`.",
         )
-    missing = np.isnan(found.numbers)
-    low = float(np.min(found.numbers[~missing]))
-    if not constant and low == float(np.max(found.numbers[~missing])):
-        raise SchemaError(f"{found.where} must vary, however: every value is {low:g}.")
-    return Target("regression", found.numbers, (), missing)
+    missing = np.isnan(target.numbers)
+    low = float(np.min(target.numbers[~missing]))
+    if not may_be_constant and low == float(np.max(target.numbers[~missing])):
+        raise SchemaError(
+            f"{target.where} must vary",
+            but=f"every value is {low:g}",
+            fix="Name another target column.",
+        )
+    return Target("regression", target.numbers, (), missing)
 
 
-def _classes(found: _Found, *, auto: bool, allow_single: bool) -> Target:
-    levels = found.levels
-    merged, labels = _merge_equal_numbers(found)
+def _class_target(target: _TargetColumn, *, auto: bool, allow_single: bool) -> Target:
+    merged, labels = _merge_equal_numbers(target)
     counts = np.bincount(merged[merged >= 0], minlength=len(labels))
     if len(labels) < 2:
         raise SchemaError(
-            f"{found.where} must have two classes or more, however: every value is {labels[0]!r}."
+            f"{target.where} must have at least two classes",
+            but=f"every value is {labels[0]!r}",
+            fix="Name another target column.",
         )
     if auto and len(labels) > _MOST_AUTO_CLASSES and len(labels) > 0.5 * counts.sum():
         raise SchemaError(
-            f"{found.where} must be something to predict, however: it holds {len(labels)} different "
-            f"texts in {counts.sum()} rows, such as {show_cell(levels.texts[0].as_py())}. "
-            "Name another target column."
+            f"{target.where} must be something to predict",
+            but=f"it holds {len(labels)} different texts in {counts.sum()} rows, such as "
+            f"{_quote(target.levels, 0)}",
+            fix="Name another target column.",
         )
-    single = np.flatnonzero(counts == 1)
-    if len(single) and not allow_single:
-        row = int(np.argmax(merged == single[0])) + 1
-        others = len(single) - 1
-        more = f" (and {others} more class{'es' * (others > 1)} like it)" if others else ""
-        numbers = auto and found.numbers is not None
-        hint = ", or ask for `--set table.task=regression`" if numbers else ""
-        raise SchemaError(
-            f"{found.where} must have two rows or more of each class, however: only row {row} has "
-            f"{labels[single[0]]!r}{more}. "
-            f"Leave the row out, or join it to another class{hint}."
-        )
+    if not allow_single:
+        _check_no_single(target, merged, labels, counts, auto=auto)
     order = _sorted_labels(labels)
     place = np.empty(len(labels) + 1, dtype=np.int64)
     place[order] = np.arange(len(labels))
@@ -255,24 +265,47 @@ def _classes(found: _Found, *, auto: bool, allow_single: bool) -> Target:
     return Target(task, codes, tuple(labels[at] for at in order), codes < 0)
 
 
-def _merge_equal_numbers(found: _Found) -> tuple[NDArray[np.int64], list[Label]]:
-    """Return equal numbers written differently, such as 1 and 1.0, one class: the first spelling."""
-    if found.numbers is None:
-        return found.levels.codes, list(found.labels)
+def _check_no_single(
+    target: _TargetColumn,
+    merged: NDArray[np.int64],
+    labels: Sequence[Label],
+    counts: NDArray[np.int64],
+    *,
+    auto: bool,
+) -> None:
+    """Raise a SchemaError for a class that only one row has."""
+    single = np.flatnonzero(counts == 1)
+    if not len(single):
+        return
+    row = int(np.argmax(merged == single[0])) + 1
+    n_others = len(single) - 1
+    more = f" (and {n_others} more class{'es' * (n_others > 1)} like it)" if n_others else ""
+    choice = ", or set `--set table.task=regression`" * (auto and target.numbers is not None)
+    raise SchemaError(
+        f"{target.where} must have at least two rows of each class",
+        but=f"only row {row} has {labels[single[0]]!r}{more}",
+        fix=f"Leave the row out, or merge its class with another{choice}.",
+    )
+
+
+def _merge_equal_numbers(target: _TargetColumn) -> tuple[NDArray[np.int64], list[Label]]:
+    """Merge equal numbers written differently, such as 1 and 1.0, under the first spelling."""
+    if target.numbers is None:
+        return target.levels.codes, list(target.labels)
     first: dict[str, int] = {}
     labels: list[Label] = []
     places = []
-    for text, label in zip(found.levels.texts.to_pylist(), found.labels, strict=True):
+    for text, label in zip(target.levels.texts.to_pylist(), target.labels, strict=True):
         key = canonical_number(text.strip()) or text
         if key not in first:
             first[key] = len(labels)
             labels.append(label)
         places.append(first[key])
-    return np.array([*places, -1], dtype=np.int64)[found.levels.codes], labels
+    return np.array([*places, -1], dtype=np.int64)[target.levels.codes], labels
 
 
 def _sorted_labels(labels: Sequence[Label]) -> list[int]:
-    """Sort by value where all labels are numbers, by text where not."""
+    """Return the order of the labels: by value if all are numbers, else by text."""
     texts = [_text_of(label) for label in labels]
     numbers = [canonical_number(text.strip()) for text in texts]
     values = [_exact(number) for number in numbers if number is not None]
@@ -286,7 +319,7 @@ def _exact(number: str) -> int | float:
 
 
 def _value_key(text: str) -> str:
-    """Write a label so that 1 and 1.0, True and true meet."""
+    """Write a label so that 1 and 1.0, True and true are the same."""
     word = text.strip()
     lower = word.lower()
     return lower if lower in ("true", "false") else canonical_number(word) or text

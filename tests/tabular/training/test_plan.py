@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from afina.config import apply_settings
-from afina.table import Column, NumberFormat, Schema
+from afina.table import NumberColumn, NumberFormat, Schema
 from afina.tabular.preparation.rows import Rows, merge_identical
 from afina.tabular.training.plan import (
     as_data,
@@ -16,7 +16,10 @@ from afina.tabular.training.target_scale import target_scale
 
 PLAIN = NumberFormat(".", "", "", "")
 SCHEMA = Schema(
-    (Column("a", "numeric", "why", number=PLAIN), Column("b", "numeric", "why", number=PLAIN))
+    (
+        NumberColumn("a", "numeric", "why", number=PLAIN),
+        NumberColumn("b", "numeric", "why", number=PLAIN),
+    )
 )
 
 

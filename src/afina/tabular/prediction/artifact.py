@@ -102,7 +102,7 @@ def read_schema(data: bytes, source: str) -> Schema:
         content = json.loads(data)
     except (ValueError, RecursionError):
         raise CheckpointError(f"{source} must be JSON, however: it is not. Fit again.") from None
-    return Schema.from_dict(content)
+    return Schema.from_dict(content, source)
 
 
 def _rebuild(

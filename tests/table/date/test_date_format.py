@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afina.table.dates import FORMATS, find_date_formats, parse_dates, typed_seconds
+from afina.table.date.date_format import FORMATS, find_date_formats, parse_dates, typed_seconds
 
 WRITTEN = {
     "YYYY-MM-DD": "%Y-%m-%d",

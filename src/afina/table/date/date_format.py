@@ -1,13 +1,16 @@
-"""How a text cell holds a date or an instant, and seconds since 1970 for each."""
+"""How a text cell holds a date or an instant, and the seconds since 1970 of it."""
 
 import datetime as dt
 import re
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+
+from afina.table.cells import as_mask
 
 _CLOCK = r"(?P<h>[0-9]{2}):(?P<min>[0-9]{2})(?::(?P<s>[0-9]{2})(?P<frac>\.[0-9]{1,9})?)?"
 _TIME = rf"(?:[T ]{_CLOCK})?$"
@@ -24,7 +27,7 @@ FORMATS = {
     "DD-MM-YYYY": rf"^{_DAY}-{_MONTH}-{_YEAR}{_TIME}",
     "YYYYMMDD": r"^(?P<y>[0-9]{4})(?P<m>[0-9]{2})(?P<d>[0-9]{2})$",
 }
-"""Patterns by the name that a Column carries; each but the last two may have a time behind."""
+"""Pattern by name of the format, as stored in a `DateColumn`."""
 
 ISO, ISO_OFFSET, COMPACT = "YYYY-MM-DD", "YYYY-MM-DD with offset", "YYYYMMDD"
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - tables hold instants without a zone
@@ -32,7 +35,7 @@ _MAYBE = re.compile(r"\s*[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}")
 
 
 def maybe_date(text: str) -> bool:
-    """Whether a text starts as a date does; cheap, for a first look."""
+    """Return whether a text starts like a date; a cheap first check."""
     return _MAYBE.match(text) is not None
 
 
@@ -40,53 +43,61 @@ def parse_dates(texts: pa.Array, form: str) -> tuple[NDArray[np.float64], NDArra
     """Read texts as dates of one format of `FORMATS`.
 
     Returns:
-        Seconds since 1970 in UTC (NaN where a text is no date of that format, or a day that no
-        calendar has), and which texts are dates.
+        Seconds since 1970 in UTC (NaN for a text that is not a date of that format, or that names
+        a day which no calendar has), and which texts are dates.
 
     Example:
         >>> parse_dates(pa.array(["1970-01-02 00:00:01.5", "1970-02-30"]), "YYYY-MM-DD")[0]
         array([86401.5,     nan])
     """
     parts = pc.extract_regex(pc.utf8_trim_whitespace(texts), FORMATS[form])
-    found = np.asarray(pc.is_valid(parts).to_numpy(zero_copy_only=False))
     names = set(re.findall(r"\(\?P<(\w+)>", FORMATS[form]))
-    year, month, day = (_whole(parts, name) for name in "ymd")
+    year, month, day = (_read_part(parts, name, "0", pa.int64()) for name in "ymd")
     leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
     longest = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
     length = longest[np.clip(month, 0, 12)] + (leap & (month == 2))
-    fits = found & (year >= 1) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= length)
+    fits = (
+        as_mask(pc.is_valid(parts))
+        & (year >= 1)
+        & (month >= 1)
+        & (month <= 12)
+        & (day >= 1)
+        & (day <= length)
+    )
     seconds = (_days(year, np.clip(month, 1, 12), day) * 86400).astype(np.int64)
     fraction = np.zeros(len(seconds))
     if "h" in names:
-        hour, minute, second = (_whole(parts, name) for name in ("h", "min", "s"))
+        hour, minute, second = (
+            _read_part(parts, name, "0", pa.int64()) for name in ("h", "min", "s")
+        )
         fits &= (hour < 24) & (minute < 60) & (second < 60)
         seconds += hour * 3600 + minute * 60 + second
-        fraction = _floats(pc.struct_field(parts, "frac"))
+        fraction = _read_part(parts, "frac", ".0", pa.float64())
     if "offset" in names:
-        offset, sound = _offsets(pc.struct_field(parts, "offset"))
+        offset, valid = _offsets(pc.struct_field(parts, "offset"))
         seconds -= offset
-        fits &= sound
+        fits &= valid
     return np.where(fits, seconds + fraction, np.nan), fits
 
 
 def parse_date(text: str, form: str) -> float | None:
-    """Read one text as `parse_dates` does, at a hundredth of its cost; None where it is no date.
+    """Read one text as `parse_dates` does, at a hundredth of its cost; None if it is no date.
 
     Example:
         >>> parse_date("1970-01-02 00:00:01.5", "YYYY-MM-DD"), parse_date("1970-02-30", "YYYY-MM-DD")
         (86401.5, None)
     """
-    found = _compiled(form).fullmatch(text.strip())
-    if not found:
+    match = _compiled(form).fullmatch(text.strip())
+    if not match:
         return None
-    parts = found.groupdict()
+    parts = match.groupdict()
     try:
         day = dt.date(int(parts["y"]), int(parts["m"]), int(parts["d"]))
     except ValueError:
         return None
     hour, minute, second = (int(parts.get(name) or 0) for name in ("h", "min", "s"))
-    offset, sound = _offset(parts.get("offset") or "Z")
-    if hour > 23 or minute > 59 or second > 59 or not sound:
+    offset, valid = _offset(parts.get("offset") or "Z")
+    if hour > 23 or minute > 59 or second > 59 or not valid:
         return None
     seconds = (day - _EPOCH.date()).days * 86400 + hour * 3600 + minute * 60 + second - offset
     return seconds + float(parts.get("frac") or 0.0)
@@ -123,7 +134,7 @@ def typed_seconds(column: pa.Array) -> NDArray[np.float64]:
 
 
 def find_date_formats(texts: pa.Array) -> dict[str, NDArray[np.bool_]]:
-    """Find the formats that some of the texts have, in order of preference."""
+    """Return which texts fit each format that any of them fits, in order of preference."""
     fits = {form: parse_dates(texts, form)[1] for form in FORMATS if form != COMPACT}
     return {form: mask for form, mask in fits.items() if mask.any()}
 
@@ -135,31 +146,24 @@ def _days(
     return months.astype("datetime64[D]").astype(np.int64) + day - 1
 
 
-def _whole(parts: pa.Array, name: str) -> NDArray[np.int64]:
+def _read_part(parts: pa.Array, name: str, empty: str, kind: pa.DataType) -> NDArray[Any]:
+    """Read the numbers of one part of a date; a part that is not there counts as `empty`."""
     text = pc.struct_field(parts, name)
-    filled = pc.if_else(pc.equal(text, ""), "0", text).fill_null("0")
-    return np.asarray(filled.cast(pa.int64()).to_numpy(zero_copy_only=False))
-
-
-def _floats(text: pa.Array) -> NDArray[np.float64]:
-    filled = pc.if_else(pc.equal(text, ""), ".0", text).fill_null(".0")
-    return np.asarray(filled.cast(pa.float64()).to_numpy(zero_copy_only=False))
+    filled = pc.if_else(pc.equal(text, ""), empty, text).fill_null(empty)
+    return np.asarray(filled.cast(kind).to_numpy(zero_copy_only=False))
 
 
 def _offsets(text: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Turn `Z`, `+02`, `+0200` and `+02:00` into seconds, of which there are few distinct ones."""
+    """Turn `Z`, `+02`, `+0200` and `+02:00` into seconds; each distinct one is read once."""
     coded = text.dictionary_encode()
-    seconds, sound = [], []
-    for zone in coded.dictionary.to_pylist():
-        found, fits = _offset(zone)
-        seconds.append(found)
-        sound.append(fits)
+    offsets = [*map(_offset, coded.dictionary.to_pylist()), (0, False)]  # the last is of null
+    seconds, valid = zip(*offsets, strict=True)
     codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    return np.array([*seconds, 0], np.int64)[codes], np.array([*sound, False])[codes]
+    return np.array(seconds, np.int64)[codes], np.array(valid)[codes]
 
 
 def _offset(zone: str) -> tuple[int, bool]:
-    """Turn `Z`, `+02`, `+0200` or `+02:00` into seconds, and say whether there can be such an offset."""
+    """Turn `Z`, `+02`, `+0200` or `+02:00` into seconds, and say whether the offset is valid."""
     digits = zone.replace("Z", "+0000")[1:].replace(":", "").ljust(4, "0")
     hours, minutes = int(digits[:2]), int(digits[2:])
     sign = -1 if zone[0] == "-" else 1

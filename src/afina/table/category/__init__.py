@@ -1,0 +1,23 @@
+"""Columns of categories and booleans: how they are recognized, recorded, and encoded."""
+
+from afina.table.category.category_column import (
+    BOOLEANS,
+    FIRST_LEVEL,
+    MISSING,
+    UNKNOWN,
+    CategoryColumn,
+)
+from afina.table.category.category_encoding import category_reader, encode_categories
+from afina.table.category.category_inference import infer_booleans, infer_categories
+
+__all__ = [
+    "BOOLEANS",
+    "FIRST_LEVEL",
+    "MISSING",
+    "UNKNOWN",
+    "CategoryColumn",
+    "category_reader",
+    "encode_categories",
+    "infer_booleans",
+    "infer_categories",
+]

@@ -1,0 +1,118 @@
+"""When a column is categories, booleans or free text, and what is learned from them."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from afina.table.category.category_column import BOOLEANS, CategoryColumn
+from afina.table.cells import MISSING_WORDS, Levels, as_mask, is_in
+from afina.table.column import UnusedColumn
+from afina.table.infer_context import InferContext
+from afina.table.names import count_cells
+
+_MANY_ROWS = 20  # from here on, values that all differ are no accident
+_MANY_TEXTS, _LONG = 100, 20  # levels; characters
+
+
+def infer_booleans(context: InferContext, levels: Levels) -> CategoryColumn | UnusedColumn | str:
+    """Take a column of the words true and false as booleans.
+
+    Args:
+        context: if booleans were requested, 1 and 0 are true and false too.
+        levels: the cells, without the usual words for "missing".
+
+    Returns:
+        The column; or the empty text if a cell is another word.
+    """
+    words = is_in(pc.utf8_lower(pc.utf8_trim_whitespace(levels.texts)), BOOLEANS)
+    if context.requested:
+        words |= is_in(levels.texts, ("0", "1", "0.0", "1.0"))
+        if not words.all():
+            context.refuse(levels, int(np.argmin(words)), "true and false")
+    elif not words.all():
+        return ""
+    missing = levels.codes < 0
+    initials = {
+        text.strip().lower()[:1].translate({48: "f", 49: "t"}) for text in levels.texts.to_pylist()
+    }
+    missing_frac = context.rows.missing_frac(missing)
+    if len(initials) == 1 and not missing.any() and not context.requested:
+        only = "true" if "t" in initials else "false"
+        return context.ignore(f"every cell is {only}", n_unique=1)
+    return CategoryColumn(
+        context.name,
+        "boolean",
+        context.explain("true or false"),
+        missing_frac,
+        len(initials),
+        vocabulary=BOOLEANS,
+    )
+
+
+def infer_categories(
+    context: InferContext, levels: Levels, reason: str
+) -> CategoryColumn | UnusedColumn:
+    """Take a column as categories, free text or an identifier.
+
+    Args:
+        levels: the cells.
+        reason: why they are not numbers or dates; may be empty.
+    """
+    n_levels = len(levels.texts)
+    missing = levels.codes < 0
+    missing_frac = context.rows.missing_frac(missing)
+    because = f"; {reason}" if reason else ""
+    if context.requested == "text":
+        why = context.explain("free text is not used yet")
+        return UnusedColumn(context.name, "text", why, missing_frac, n_levels)
+    if not n_levels and not context.requested:
+        return context.ignore("every cell is missing", missing_frac=missing_frac)
+    counts = levels.count(context.rows.repeats)
+    if not context.requested:
+        if n_levels == 1 and not missing.any():
+            return context.ignore(f"every cell is {levels.texts[0].as_py()[:60]!r}", n_unique=1)
+        if _is_free_text(levels, counts):
+            why = f"free text is not used yet: {n_levels} different texts{because}"
+            return UnusedColumn(context.name, "text", why, missing_frac, n_levels)
+        if counts.sum() > _MANY_ROWS and counts.max() <= 1:
+            why = f"an identifier: every value is different{because}"
+            return context.ignore(why, missing_frac=missing_frac, n_unique=n_levels)
+    vocabulary = sorted(levels.texts.filter(pa.array(counts >= context.min_count)).to_pylist())
+    if not vocabulary and not context.requested:
+        why = f"no value occurs {context.min_count:g} times{because}"
+        return context.ignore(why, missing_frac=missing_frac, n_unique=n_levels)
+    why = _summarize(context, levels, counts, len(vocabulary)) + because
+    return CategoryColumn(
+        context.name,
+        "categorical",
+        context.explain(why),
+        missing_frac,
+        n_levels,
+        vocabulary=tuple(vocabulary),
+    )
+
+
+def _is_free_text(levels: Levels, counts: NDArray[np.float64]) -> bool:
+    n_levels = len(levels.texts)
+    if n_levels <= _MANY_TEXTS or n_levels <= 0.5 * counts.sum():
+        return False
+    if pc.mean(pc.utf8_length(levels.texts)).as_py() > _LONG:
+        return True
+    return bool(as_mask(pc.match_substring(levels.texts, " ")).mean() > 0.5)
+
+
+def _summarize(
+    context: InferContext, levels: Levels, counts: NDArray[np.float64], n_kept: int
+) -> str:
+    n_levels = len(levels.texts)
+    notes = [f"text with {n_levels} level{'s' * (n_levels != 1)}"]
+    if n_kept < n_levels:
+        n_rare = n_levels - n_kept
+        notes.append(f"{n_rare} of them in fewer than {context.min_count:g} rows, taken as unknown")
+    notes += [
+        f"{levels.texts[int(at)].as_py()!r} ({count_cells(counts[at])}) is a level like any "
+        "other: name it in table.missing_values if it means missing"
+        for at in np.flatnonzero(is_in(levels.texts, MISSING_WORDS))
+    ]
+    return "; ".join(notes)

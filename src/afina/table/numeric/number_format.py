@@ -1,0 +1,174 @@
+"""How a text cell holds a number: decimal mark, thousands, currency and percent signs."""
+
+import re
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Annotated, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pydantic import Field
+
+from afina.table.cells import as_mask
+from afina.table.column import Text
+
+SPACES = "[ \u00a0\u2009\u202f]"  # also the no-break and the thin spaces
+CURLY = "\u2019"  # the typographic apostrophe
+SIGN = "[+\u2212-]?"
+EXPONENT = r"(?:[eE][+-]?[0-9]+)?"
+PLAIN_NUMBER = rf"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+){EXPONENT}$"
+_PLAIN_TEXT = re.compile(PLAIN_NUMBER)
+_THOUSANDS = {",": ",", ".": r"\.", " ": SPACES, "'": f"['{CURLY}]"}
+_WORDS = {".": "point", ",": "comma", " ": "space", "'": "apostrophe"}
+_LEADING_ZERO = r"^[+-]?0[0-9]"
+
+Affix = Annotated[Text, Field(max_length=8)]
+Decimal = Literal[".", ","]
+Thousands = Literal["", ",", ".", " ", "'"]
+
+
+@dataclass(frozen=True)
+class NumberFormat:
+    """How numbers are written in a column.
+
+    Args:
+        decimal: `.` or `,`.
+        thousands: what may stand between groups of three digits: `,`, `.`, a space (also a
+            no-break one), an apostrophe, or nothing.
+        prefix: a currency sign or code that may precede the number.
+        suffix: one that may follow it; `%` must.
+
+    Example:
+        >>> NumberFormat(decimal=",", thousands=".", suffix="€").describe()
+        "numbers with decimal comma, points between thousands, '€' behind"
+    """
+
+    decimal: Decimal = "."
+    thousands: Thousands = ""
+    prefix: Affix = ""
+    suffix: Affix = ""
+
+    def __post_init__(self) -> None:
+        if self.decimal == self.thousands:
+            raise ValueError(
+                f"decimal and thousands must be different marks; both are {self.decimal!r}."
+            )
+
+    def describe(self) -> str:
+        """Describe the format in words."""
+        notes = ["decimal comma"] * (self.decimal == ",")
+        notes += [f"{_WORDS[self.thousands]}s between thousands"] if self.thousands else []
+        notes += [f"{self.prefix!r} in front"] if self.prefix else []
+        notes += [f"{self.suffix!r} behind"] if self.suffix else []
+        return "numbers" + (" with " + ", ".join(notes) if notes else "")
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether it is the plainest format."""
+        return self == PLAIN
+
+    @cached_property
+    def compiled(self) -> re.Pattern[str]:
+        """The pattern of a trimmed text in this format."""
+        return re.compile(format_pattern(self))
+
+    @cached_property
+    def separators(self) -> str:
+        """The pattern of what stands between digits and means nothing."""
+        return f"{_THOUSANDS[self.thousands]}|{SPACES}" if self.thousands else SPACES
+
+
+PLAIN = NumberFormat()
+
+
+def parse_numbers(
+    texts: pa.Array, form: NumberFormat
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], pa.Array]:
+    """Read texts as numbers written in one format.
+
+    Returns:
+        The numbers (NaN for a text that is none, infinity for one that is too large); which texts
+        are numbers; and the numbers as plain text (null for a text that is none).
+
+    Example:
+        >>> parse_numbers(pa.array(["1.234,5 €", "x"]), NumberFormat(",", ".", "", "€"))[0]
+        array([1234.5,    nan])
+    """
+    plain = _write_plainly(texts, form)
+    fits = np.ones(len(plain), dtype=bool)
+    if plain.null_count:
+        fits = as_mask(plain.is_valid())
+    values = plain.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return values, fits, plain
+
+
+def parse_number(text: str, form: NumberFormat) -> tuple[float, str] | None:
+    """Read one text as `parse_numbers` does, at a hundredth of its cost.
+
+    Returns:
+        The number (infinity if it is too large) and the same as plain text; None for a text that
+        is no number.
+
+    Example:
+        >>> parse_number("1.234,5 €", NumberFormat(",", ".", "", "€"))
+        (1234.5, '1234.5')
+    """
+    plain = text.strip()
+    if form.is_plain and _PLAIN_TEXT.fullmatch(plain):
+        return float(plain), plain
+    if not form.compiled.fullmatch(plain):
+        return None
+    for sign in (form.prefix, form.suffix):
+        plain = plain.replace(sign, "") if sign else plain
+    plain = re.sub(form.separators, "", plain).replace("\u2212", "-")
+    plain = plain.replace(",", ".") if form.decimal == "," else plain
+    return float(plain), plain
+
+
+def has_leading_zero(texts: pa.Array) -> NDArray[np.bool_]:
+    """Mark the texts that start with a zero and another digit, as codes such as 01234 do."""
+    return as_mask(pc.match_substring_regex(texts, _LEADING_ZERO))
+
+
+def all_plain(texts: pa.Array) -> bool:
+    """Return whether every text is a plain number; a cheap first check."""
+    return bool(pc.all(pc.match_substring_regex(texts, PLAIN_NUMBER)).as_py())
+
+
+@cache
+def format_pattern(form: NumberFormat) -> str:
+    """Return the pattern of a trimmed text in a format."""
+    mark = re.escape(form.decimal)
+    whole = "[0-9]+"
+    if form.thousands:
+        between = _THOUSANDS[form.thousands]
+        whole = f"(?:[1-9][0-9]{{0,2}}(?:{between}[0-9]{{3}})+|[0-9]+)"
+    body = f"(?:{whole}(?:{mark}[0-9]*)?|{mark}[0-9]+)" + ("" if form.thousands else EXPONENT)
+    before = f"{SIGN}{SPACES}*"
+    if form.prefix:  # the sign before or after it, not both
+        prefix = re.escape(form.prefix)
+        before = f"(?:{SIGN}{SPACES}*(?:{prefix})?|{prefix}{SPACES}*{SIGN}){SPACES}*"
+    behind = f"{SPACES}*{re.escape(form.suffix)}" if form.suffix else ""
+    # Without its sign a percentage may be a share; a price stays a price.
+    return f"^{before}{body}" + (
+        f"(?:{behind})?$" if behind and form.suffix != "%" else f"{behind}$"
+    )
+
+
+def _write_plainly(texts: pa.Array, form: NumberFormat) -> pa.Array:
+    trimmed = pc.utf8_trim_whitespace(texts)
+    if form == PLAIN:
+        fits = pc.match_substring_regex(trimmed, PLAIN_NUMBER)
+        if pc.all(fits).as_py():
+            return trimmed
+        if pc.all(pc.or_(fits, pc.equal(trimmed, ""))).as_py():  # all but the empty cells
+            return pc.if_else(fits, trimmed, None)
+    fits = pc.match_substring_regex(trimmed, format_pattern(form))
+    plain = pc.if_else(fits, trimmed, None)
+    for sign in (form.prefix, form.suffix):
+        plain = pc.replace_substring(plain, sign, "") if sign else plain
+    plain = pc.replace_substring_regex(plain, form.separators, "")
+    plain = pc.replace_substring(plain, "\u2212", "-")
+    return pc.replace_substring(plain, ",", ".") if form.decimal == "," else plain

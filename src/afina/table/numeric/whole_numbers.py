@@ -1,0 +1,81 @@
+"""Whole numbers read exactly, and numbers written the one way that equal numbers share."""
+
+import re
+from functools import cache
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from afina.table.cells import as_mask
+from afina.table.numeric.number_format import EXPONENT
+
+_WHOLE = r"^[+-]?[0-9]+$"
+_MOST_DIGITS = 40
+_CANONICAL = re.compile(rf"[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+){EXPONENT}", re.ASCII)
+
+
+def whole_number(plain: str) -> int | None:
+    """Read a number in plain text as `whole_cells` does; None if it is not whole.
+
+    Raises:
+        ValueError: it is too long to tell.
+    """
+    if len(plain) > _MOST_DIGITS:
+        raise ValueError(f"plain must have at most {_MOST_DIGITS} characters; got {plain!r}.")
+    head, _, tail = plain.partition(".")
+    if tail.strip("0") or not head.lstrip("+-").isdigit():
+        return None
+    whole = int(head)
+    return whole if -(2**63) <= whole < 2**63 else None
+
+
+def whole_cells(plain: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Read whole numbers in plain text exactly, also those that end in `.0`.
+
+    Returns:
+        The numbers (0 for a cell that is null, not whole, or beyond int64), and which were read.
+    """
+    try:
+        whole = plain.cast(pa.int64())
+    except pa.ArrowInvalid:
+        digits = pc.replace_substring_regex(plain, r"^\+|\.0*$", "")
+        fits = pc.and_(
+            pc.match_substring_regex(digits, _WHOLE), pc.invert(pa.array(exceeds_int64(digits)))
+        )
+        whole = pc.if_else(fits, digits, None).cast(pa.int64())
+    return np.asarray(whole.fill_null(0).to_numpy(zero_copy_only=False)), as_mask(whole.is_valid())
+
+
+def exceeds_int64(plain: pa.Array) -> NDArray[np.bool_]:
+    """Mark the plain texts that are whole numbers beyond 64 bits."""
+    mask = as_mask(pc.match_substring_regex(plain, r"^[+-]?[0-9]{19,}$").fill_null(False)).copy()
+    for at in np.flatnonzero(mask):
+        digits = plain[int(at)].as_py()
+        mask[at] = len(digits) > _MOST_DIGITS or not -(2**63) <= int(digits) < 2**63
+    return mask
+
+
+@cache
+def missing_numbers(words: tuple[str, ...]) -> tuple[float, ...]:
+    """Return the numbers among words that mean "missing"."""
+    return tuple(float(word) for word in words if canonical_number(word.strip()) is not None)
+
+
+def canonical_number(text: str) -> str | None:
+    """Write a plain number the one way that equal numbers share; None for any other text.
+
+    Example:
+        >>> canonical_number("1.0"), canonical_number("+1"), canonical_number("1e-1")
+        ('1', '1', '0.1')
+        >>> canonical_number("01"), canonical_number("9007199254740993")
+        (None, '9007199254740993')
+    """
+    if not _CANONICAL.fullmatch(text):
+        return None
+    digits = text.rstrip("0").removesuffix(".") if "." in text and "e" not in text.lower() else text
+    if digits.lstrip("+-").isdigit():
+        return str(int(digits)) if len(digits) < 1000 else None
+    value = float(text)
+    return str(int(value)) if value.is_integer() and abs(value) < 2**63 else repr(value)
