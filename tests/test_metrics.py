@@ -175,24 +175,6 @@ def test_numbers_that_are_not_finite_give_no_false_score() -> None:
     assert np.isnan(list(metrics.regression_scores([0.0, 1.0], [np.nan, 1.0]).values())).all()
 
 
-def test_the_baseline_knows_the_training_rows_only() -> None:
-    """The baseline predicts the training rows' frequencies or mean, whatever it is scored on."""
-    found = metrics.baseline_scores([0, 0, 0, 1], [1, 1], n_classes=2)
-    assert found["accuracy"] == 0.0
-    assert found["log_loss"] == pytest.approx(-np.log(0.25))
-    assert np.isnan(found["auc"])
-
-    found = metrics.baseline_scores([0, 1], [0, 1], n_classes=2, train_weights=[1, 3])
-    assert found["log_loss"] == pytest.approx(-(np.log(0.25) + np.log(0.75)) / 2)
-    assert found["auc"] == 0.5
-
-    found = metrics.baseline_scores(
-        [1.0, 2.0, 6.0], [3.0, 5.0], n_classes=None, train_weights=[1, 1, 1], weights=[1, 3]
-    )
-    assert found["mae"] == pytest.approx(1.5)
-    assert found["r2"] == pytest.approx(reference.r2_score([3, 5, 5, 5], [3, 3, 3, 3]))
-
-
 @pytest.mark.parametrize(
     "call",
     [

@@ -1,12 +1,13 @@
 """Scores of predictions: pure functions of float64 arrays, with optional row weights.
 
-A weight of 2 is the row twice, equal weights are no weights (bitwise), and a row of weight 0 does
-not exist. What is not defined (an AUC of one class, the r2 of a constant target, any score of no
+A weight of 2 is the row twice, equal weights have no effect (bitwise), and a row of weight 0 does
+not exist. An undefined score (the AUC of one class, the r2 of a constant target, any score of no
 rows) is NaN.
 """
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,7 +17,6 @@ __all__ = [
     "accuracy",
     "auc",
     "balanced_accuracy",
-    "baseline_scores",
     "brier",
     "classification_scores",
     "confusion_matrix",
@@ -31,9 +31,11 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+TargetsT = TypeVar("TargetsT", Floats, Ints)
+PredictedT = TypeVar("PredictedT", Floats, Ints)
 
 LEAST_PROBABILITY = 1e-15
-"""A probability below this counts as this in `log_loss`, so that one sure mistake costs 34.5."""
+"""`log_loss` raises smaller probabilities to this, so that one certain mistake costs 34.5."""
 
 HIGHER_IS_BETTER: Mapping[str, bool] = MappingProxyType(
     {
@@ -49,11 +51,11 @@ HIGHER_IS_BETTER: Mapping[str, bool] = MappingProxyType(
         "median_absolute_error": False,
     }
 )
-"""Every score's name, and whether more of it is better."""
+"""The name of every score, and whether higher values are better."""
 
 
 def accuracy(y: ArrayLike, predicted: ArrayLike, weights: ArrayLike | None = None) -> float:
-    """Share of rows whose class is predicted right.
+    """Return the share of rows whose class is predicted correctly.
 
     Example:
         >>> accuracy([0, 1, 1], [0, 1, 0], weights=[1, 2, 1])
@@ -66,22 +68,22 @@ def accuracy(y: ArrayLike, predicted: ArrayLike, weights: ArrayLike | None = Non
 def balanced_accuracy(
     y: ArrayLike, predicted: ArrayLike, weights: ArrayLike | None = None
 ) -> float:
-    """Mean over the classes that occur in `y` of the share predicted right."""
+    """Return the mean, over the classes that occur in `y`, of the share predicted correctly."""
     counts = _counts(*_classes_and_weights(y, predicted, weights), None)
     n_true = counts.sum(axis=1)
-    there = n_true > 0
-    return _mean(np.diag(counts)[there] / n_true[there], None)
+    occurs = n_true > 0
+    return _mean(np.diag(counts)[occurs] / n_true[occurs], None)
 
 
 def f1_macro(y: ArrayLike, predicted: ArrayLike, weights: ArrayLike | None = None) -> float:
-    """Mean of the F1 scores of the classes that occur in `y` or among the predictions.
+    """Return the mean F1 score of the classes that occur in `y` or among the predictions.
 
-    A class that is never predicted right has an F1 of 0.
+    A class that is never predicted correctly has an F1 of 0.
     """
     counts = _counts(*_classes_and_weights(y, predicted, weights), None)
     both = counts.sum(axis=0) + counts.sum(axis=1)  # predicted + true
-    there = both > 0
-    return _mean(2 * np.diag(counts)[there] / both[there], None)
+    occurs = both > 0
+    return _mean(2 * np.diag(counts)[occurs] / both[occurs], None)
 
 
 def confusion_matrix(
@@ -98,33 +100,33 @@ def confusion_matrix(
     Args:
         y: class codes from 0.
         predicted: class codes from 0.
-        n_classes: by default the greatest code plus 1.
-        weights: with weights the counts are floats, otherwise whole numbers.
+        n_classes: None: the greatest code plus 1.
+        weights: with weights, counts are floats; without, whole numbers.
     """
     y, predicted, w = _classes_and_weights(y, predicted, weights)
     if weights is None:
         return _counts(y, predicted, None, n_classes).astype(np.int64)
-    each = 1.0 if w is not None else _column(weights).max(initial=0.0)  # equal weights are no w
+    each = 1.0 if w is not None else _column(weights).max(initial=0.0)  # equal weights give no w
     return _counts(y, predicted, w, n_classes) * each
 
 
 def log_loss(y: ArrayLike, proba: ArrayLike, weights: ArrayLike | None = None) -> float:
-    """Mean of minus the logarithm of the probability given to the true class.
+    """Return the mean negative logarithm of the predicted probability of the true class.
 
-    Probabilities are raised to at least `LEAST_PROBABILITY`; they are not made to add up to 1.
+    Probabilities are raised to at least `LEAST_PROBABILITY`; they are not normalized to sum to 1.
 
     Shape:
         (n,), (n, n_classes) -> ()
     """
     y, proba, w = _proba_and_weights(y, proba, weights)
-    given = proba[np.arange(len(y)), y]
-    return _mean(-np.log(np.clip(given, LEAST_PROBABILITY, 1.0)), w)
+    of_true_class = proba[np.arange(len(y)), y]
+    return _mean(-np.log(np.clip(of_true_class, LEAST_PROBABILITY, 1.0)), w)
 
 
 def brier(y: ArrayLike, proba: ArrayLike, weights: ArrayLike | None = None) -> float:
-    """Mean squared distance of the probabilities from what came.
+    """Return the mean squared difference between the probabilities and the true classes.
 
-    With two classes that of the second class's probability (0 to 1); with more the sum over the
+    With two classes, of the second class's probability (0 to 1); with more, summed over the
     classes (0 to 2).
 
     Shape:
@@ -133,20 +135,20 @@ def brier(y: ArrayLike, proba: ArrayLike, weights: ArrayLike | None = None) -> f
     y, proba, w = _proba_and_weights(y, proba, weights)
     if proba.shape[1] == 2:
         return _mean((proba[:, 1] - y) ** 2, w)
-    came = y[:, None] == np.arange(proba.shape[1])
-    return _mean(((proba - came) ** 2).sum(axis=1), w)
+    one_hot = y[:, None] == np.arange(proba.shape[1])
+    return _mean(((proba - one_hot) ** 2).sum(axis=1), w)
 
 
 def auc(y: ArrayLike, proba: ArrayLike, weights: ArrayLike | None = None) -> float:
-    """Chance that a row of a class gets a higher probability of it than a row of another class.
+    """Return the probability that a row of a class is ranked above a row of another class.
 
     A tie counts half. With more than two classes: the mean over the classes, each against the
-    rest. NaN where `y` has one class; a class that does not occur is left out of the mean.
+    rest, without those that do not occur. NaN if `y` has a single class.
 
     Shape:
         (n,), (n, n_classes) -> ()
 
-    Source: Hanley & McNeil 1982, Radiology 143; the area under the ROC curve is this chance.
+    Source: Hanley & McNeil 1982, Radiology 143; the area under the ROC curve is this probability.
     """
     y, proba, w = _proba_and_weights(y, proba, weights)
     if not np.isfinite(proba).all():
@@ -159,21 +161,21 @@ def auc(y: ArrayLike, proba: ArrayLike, weights: ArrayLike | None = None) -> flo
 
 
 def rmse(y: ArrayLike, prediction: ArrayLike, weights: ArrayLike | None = None) -> float:
-    """Root of the mean squared error."""
+    """Return the root of the mean squared error."""
     error, _, w = _errors_and_weights(y, prediction, weights)
     return _root_mean_square(error, w)
 
 
 def mae(y: ArrayLike, prediction: ArrayLike, weights: ArrayLike | None = None) -> float:
-    """Mean absolute error."""
+    """Return the mean absolute error."""
     error, _, w = _errors_and_weights(y, prediction, weights)
     return _mean(np.abs(error), w)
 
 
 def r2(y: ArrayLike, prediction: ArrayLike, weights: ArrayLike | None = None) -> float:
-    """Share of the target's variance that the prediction explains; below 0: worse than the mean.
+    """Return the share of the target's variance that is explained; below 0: worse than the mean.
 
-    NaN where the target is constant.
+    NaN if the target is constant.
     """
     error, y, w = _errors_and_weights(y, prediction, weights)
     if len(y) == 0 or y.min() == y.max():
@@ -185,9 +187,9 @@ def r2(y: ArrayLike, prediction: ArrayLike, weights: ArrayLike | None = None) ->
 def median_absolute_error(
     y: ArrayLike, prediction: ArrayLike, weights: ArrayLike | None = None
 ) -> float:
-    """Median of the absolute errors: half of the weight has a smaller error.
+    """Return the median absolute error: half of the weight has a smaller error.
 
-    Where it falls between two errors, their middle.
+    Between two errors it is their middle.
     """
     error, _, w = _errors_and_weights(y, prediction, weights)
     if len(error) == 0 or np.isnan(error).any():
@@ -205,15 +207,15 @@ def median_absolute_error(
 def classification_scores(
     y: ArrayLike, proba: ArrayLike, weights: ArrayLike | None = None
 ) -> dict[str, float]:
-    """Score class probabilities in every way for classes; the likeliest class is predicted.
+    """Return every score for classes; the prediction is the most probable class.
 
     Shape:
         (n,), (n, n_classes) -> name -> ()
 
     Args:
         y: class codes from 0.
-        proba: a column for every class.
-        weights: of rows, at least 0.
+        proba: one column for each class.
+        weights: of the rows, at least 0.
     """
     predicted = np.asarray(proba, dtype=np.float64).argmax(axis=1)
     return {
@@ -229,7 +231,7 @@ def classification_scores(
 def regression_scores(
     y: ArrayLike, prediction: ArrayLike, weights: ArrayLike | None = None
 ) -> dict[str, float]:
-    """Score predicted numbers in every way for numbers.
+    """Return every score for predicted numbers.
 
     Shape:
         (n,), (n,) -> name -> ()
@@ -242,40 +244,6 @@ def regression_scores(
     }
 
 
-def baseline_scores(
-    y_train: ArrayLike,
-    y: ArrayLike,
-    *,
-    n_classes: int | None,
-    train_weights: ArrayLike | None = None,
-    weights: ArrayLike | None = None,
-) -> dict[str, float]:
-    """Score what can be said without looking at a row: the yardstick for every model.
-
-    For classes: the class frequencies of the training rows as probabilities, so the commonest
-    class as prediction. For numbers: the mean of the training rows.
-
-    Args:
-        y_train: targets of the training rows, from which the baseline is taken.
-        y: targets of the rows to score on.
-        n_classes: None when the target is a number.
-        train_weights: of the training rows.
-        weights: of the rows to score on.
-
-    Example:
-        >>> baseline_scores([0, 0, 1], [0, 1], n_classes=2)["accuracy"]
-        0.5
-    """
-    n_rows = len(_column(y))
-    if n_classes is None:
-        train = _column(y_train)
-        kept, w = _kept(len(train), train_weights)
-        return regression_scores(y, np.full(n_rows, _mean(train[kept], w)), weights)
-    counts = confusion_matrix(y_train, y_train, n_classes, train_weights)
-    share = np.diag(counts) / max(float(counts.sum()), np.finfo(np.float64).tiny)
-    return classification_scores(y, np.broadcast_to(share, (n_rows, n_classes)), weights)
-
-
 def _counts(y: Ints, predicted: Ints, w: Floats | None, n_classes: int | None) -> Floats:
     if n_classes is None:
         n_classes = 1 + int(max(y.max(initial=-1), predicted.max(initial=-1)))
@@ -284,7 +252,7 @@ def _counts(y: Ints, predicted: Ints, w: Floats | None, n_classes: int | None) -
 
 
 def _auc_of(positive: NDArray[np.bool_], score: Floats, w: Floats | None) -> float:
-    """Area under the ROC curve of one class against the rest."""
+    """Return the area under the ROC curve of one class against the rest."""
     weight = np.ones(len(score)) if w is None else w
     _, group = np.unique(score, return_inverse=True)  # equal scores are one group
     n_groups = int(group.max(initial=-1)) + 1
@@ -306,7 +274,7 @@ def _mean(values: Floats, w: Floats | None) -> float:
 
 
 def _root_mean_square(values: Floats, w: Floats | None) -> float:
-    """Root of the mean square, also of values whose squares would overflow."""
+    """Return the root mean square, also of values whose squares would overflow."""
     if len(values) == 0:
         return float("nan")
     largest = float(np.abs(values).max())
@@ -316,43 +284,48 @@ def _root_mean_square(values: Floats, w: Floats | None) -> float:
 
 
 def _column(values: ArrayLike) -> Floats:
-    found = np.asarray(values, dtype=np.float64)
-    if found.ndim != 1:
-        raise ValueError(f"a column must have one dimension, however: shape={found.shape}.")
-    return found
+    column = np.asarray(values, dtype=np.float64)
+    if column.ndim != 1:
+        raise ValueError(
+            f"targets, predictions and weights must have one dimension; got shape={column.shape}."
+        )
+    return column
 
 
 def _kept(
     n_rows: int, weights: ArrayLike | None
 ) -> tuple[slice | NDArray[np.bool_], Floats | None]:
-    """Say which rows exist, and their weights; None where they are equal and so change no bit."""
+    """Return which rows exist, and their weights; None if they are equal and so have no effect."""
     if weights is None:
         return slice(None), None
     w = _column(weights)
     _check_lengths("weights", len(w), n_rows)
     if not (np.isfinite(w).all() and (w >= 0).all()):
-        raise ValueError("weights must be finite and at least 0, however: one is not.")
+        raise ValueError("weights must be finite and at least 0, but one is not.")
     kept = w > 0
     w = w[kept]
     return kept, None if len(w) == 0 or w.min() == w.max() else w
 
 
+def _kept_pairs(
+    y: TargetsT, predicted: PredictedT, weights: ArrayLike | None
+) -> tuple[TargetsT, PredictedT, Floats | None]:
+    _check_lengths("predictions", len(predicted), len(y))
+    kept, w = _kept(len(y), weights)
+    return y[kept], predicted[kept], w
+
+
 def _errors_and_weights(
     y: ArrayLike, prediction: ArrayLike, weights: ArrayLike | None
 ) -> tuple[Floats, Floats, Floats | None]:
-    y, prediction = _column(y), _column(prediction)
-    _check_lengths("predictions", len(prediction), len(y))
-    kept, w = _kept(len(y), weights)
-    return (prediction - y)[kept], y[kept], w
+    targets, numbers, w = _kept_pairs(_column(y), _column(prediction), weights)
+    return numbers - targets, targets, w
 
 
 def _classes_and_weights(
     y: ArrayLike, predicted: ArrayLike, weights: ArrayLike | None
 ) -> tuple[Ints, Ints, Floats | None]:
-    y, predicted = _codes(y), _codes(predicted)
-    _check_lengths("predictions", len(predicted), len(y))
-    kept, w = _kept(len(y), weights)
-    return y[kept], predicted[kept], w
+    return _kept_pairs(_codes(y), _codes(predicted), weights)
 
 
 def _proba_and_weights(
@@ -361,21 +334,19 @@ def _proba_and_weights(
     y, proba = _codes(y), np.asarray(proba, dtype=np.float64)
     if proba.ndim != 2 or y.max(initial=-1) >= proba.shape[1]:
         raise ValueError(
-            f"proba must have a row a target and a column a class, however: its shape is "
-            f"{proba.shape}, the greatest class {y.max(initial=-1)}."
+            "proba must have a row for each target and a column for each class; got "
+            f"shape={proba.shape}, and the greatest class is {y.max(initial=-1)}."
         )
-    _check_lengths("proba", len(proba), len(y))
-    kept, w = _kept(len(y), weights)
-    return y[kept], proba[kept], w
+    return _kept_pairs(y, proba, weights)
 
 
 def _codes(values: ArrayLike) -> Ints:
-    found = _column(values)
-    if not (np.isfinite(found).all() and (found >= 0).all() and (found % 1 == 0).all()):
-        raise ValueError("classes must be whole numbers from 0, however: one is not.")
-    return found.astype(np.int64)
+    codes = _column(values)
+    if not (np.isfinite(codes).all() and (codes >= 0).all() and (codes % 1 == 0).all()):
+        raise ValueError("classes must be whole numbers from 0, but one is not.")
+    return codes.astype(np.int64)
 
 
-def _check_lengths(what: str, n_found: int, n_rows: int) -> None:
-    if n_found != n_rows:
-        raise ValueError(f"{what} must be as many as the rows, however: {n_found} and {n_rows}.")
+def _check_lengths(name: str, n_values: int, n_rows: int) -> None:
+    if n_values != n_rows:
+        raise ValueError(f"{name} must have one value for each of {n_rows} rows; got {n_values}.")

@@ -60,8 +60,8 @@ def test_what_does_nothing_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"d_in": 2, "d_out": 3, "residual": True}, "must keep its width, however: d_in=2"),
-        ({"d_in": 2, "d_out": 3, "norm_place": "mid"}, "norm_place must be pre, post or after"),
+        ({"d_in": 2, "d_out": 3, "residual": True}, "must keep its width; got d_in=2"),
+        ({"d_in": 2, "d_out": 3, "norm_place": "mid"}, "norm_place must be one of"),
         ({"d_in": 2, "d_out": 3, "dropout": 1.0}, "dropout must be in"),
         ({"d_in": 2, "d_out": 3, "norm": "batch", "momentum": 2.0}, "momentum must be in"),
     ],

@@ -103,7 +103,7 @@ def test_one_row_has_no_batch_statistics() -> None:
     """A training batch of one row is refused by the formula as by torch's module."""
     x = torch.ones(1, 3)
 
-    with pytest.raises(ValueError, match="two values a feature"):
+    with pytest.raises(ValueError, match="two values of each feature"):
         batch_norm(x, torch.zeros(3), torch.ones(3), training=True)
     with pytest.raises(ValueError, match="more than 1 value per channel"):
         make_norm("batch", 3)(x)

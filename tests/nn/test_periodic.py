@@ -38,7 +38,7 @@ def test_it_starts_as_said(generator: torch.Generator) -> None:
 @pytest.mark.parametrize("arguments", [(0, 2), (1, 1)])
 def test_what_cannot_be_is_refused(arguments: tuple[int, int]) -> None:
     """Sizes that cannot be are named, and so is a deviation of 0."""
-    with pytest.raises(ValueError, match="There must be a column"):
+    with pytest.raises(ValueError, match="n_columns and n_frequencies"):
         Periodic(*arguments)
     with pytest.raises(ValueError, match="sigma"):
         Periodic(1, 2, sigma=0.0)

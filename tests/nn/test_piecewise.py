@@ -151,10 +151,10 @@ def test_a_state_brings_its_edges() -> None:
 @pytest.mark.parametrize(
     ("do", "message"),
     [
-        (lambda: PiecewiseLinear([], 2), "There must be a column"),
-        (lambda: PiecewiseLinear([0], 2), "There must be a column"),
-        (lambda: PiecewiseLinear([2], 0), "There must be a column"),
-        (lambda: PiecewiseLinear([2], 2).set_edges_([torch.zeros(2)]), "one more than the bins"),
+        (lambda: PiecewiseLinear([], 2), "n_bins must hold at least one bin"),
+        (lambda: PiecewiseLinear([0], 2), "n_bins must hold at least one bin"),
+        (lambda: PiecewiseLinear([2], 0), "n_bins must hold at least one bin"),
+        (lambda: PiecewiseLinear([2], 2).set_edges_([torch.zeros(2)]), "one edge more than bins"),
         (lambda: PiecewiseLinear([1], 2).set_edges_([torch.zeros(2)]), "edges must ascend"),
     ],
 )

@@ -122,5 +122,5 @@ def test_it_says_what_it_is() -> None:
 )
 def test_what_cannot_be_is_refused(make: Callable[[], nn.Module]) -> None:
     """A size below 1 is named."""
-    with pytest.raises(ValueError, match=r"at least 1, however: k=\d, d_in=\d, d_out=\d"):
+    with pytest.raises(ValueError, match=r"at least 1; got k=\d, d_in=\d, d_out=\d"):
         make()

@@ -10,7 +10,7 @@ from afina.nn.block import Block, NormPlace, needs_bias
 from afina.nn.dropout import QuickDropout, dropout, quick_dropout
 from afina.nn.embed import CategoryEmbedding, OneHot, Ordinal, embedding_width, hide_codes
 from afina.nn.init_schemes import FanMode, Scheme, fans, init_weight_, weight_std
-from afina.nn.initialize import InitName, InitRecord, init_table, initialize_
+from afina.nn.initialize import InitName, InitRecord, initialize_
 from afina.nn.members import (
     MemberHeads,
     MemberLinear,
@@ -54,7 +54,6 @@ __all__ = [
     "embedding_width",
     "fans",
     "hide_codes",
-    "init_table",
     "init_weight_",
     "initialize_",
     "layer_norm",

@@ -1,7 +1,7 @@
-"""Activations by name, and the gain each one asks of the weights before it."""
+"""Activations by name, and the gain that the weights before each one need."""
 
 import math
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
@@ -9,8 +9,8 @@ from torch import Tensor, nn
 ActivationName: TypeAlias = Literal["relu", "gelu", "silu", "selu", "tanh", "sigmoid", "mish"]
 
 # gelu, silu, mish and elu: the g with E[f(g z)^2] = 1 for z ~ N(0, 1), so that inputs of unit mean
-# square leave the layer and its activation with unit mean square. For relu the same equation gives
-# sqrt(2). The other reading, 1 / sqrt(E[f(z)^2]), holds unit variance before the activation and is
+# square still have it after the layer and its activation. For relu the same equation gives
+# sqrt(2). The alternative, 1 / sqrt(E[f(z)^2]), keeps unit variance before the activation and is
 # much less stable with depth for these functions: docs/design/init.md.
 _GAINS: dict[str, float] = {
     "relu": math.sqrt(2.0),
@@ -26,10 +26,10 @@ _GAINS: dict[str, float] = {
 
 
 def make_activation(name: ActivationName) -> nn.Module:
-    """Make the activation module of a name.
+    """Make an activation module by its name.
 
     Raises:
-        ValueError: a name that is none of the seven.
+        ValueError: an unknown name.
 
     Example:
         >>> make_activation("silu")
@@ -52,21 +52,20 @@ def make_activation(name: ActivationName) -> nn.Module:
             return nn.Mish()
         case _:
             raise ValueError(
-                "activation must be one of relu, gelu, silu, selu, tanh, sigmoid, mish, "
-                f"however: activation={name!r}."
+                f"activation must be one of {', '.join(get_args(ActivationName))}; got activation={name!r}."
             )
 
 
 def activation_gain(name: str, *, negative_slope: float = 0.01) -> float:
-    """Return the factor on a layer's weights that makes up for what its activation takes away.
+    """Return the factor on a layer's weights that makes up for the shrinking by its activation.
 
     relu, leaky_relu, gelu, silu, mish, elu: the g that solves E[f(g z)^2] = 1 for a standard
     normal z (in closed form sqrt(2) for relu, sqrt(2 / (1 + slope^2)) for leaky_relu). tanh: 5/3,
-    sigmoid: 1 and selu: 3/4, as in torch; with `lecun_normal`, which selu was made for, no gain is
-    wanted. none: 1.
+    sigmoid: 1 and selu: 3/4, as in torch; `lecun_normal`, which selu was designed for, needs no
+    gain. none: 1.
 
     Args:
-        negative_slope: of leaky_relu; the others do not look at it.
+        negative_slope: of leaky_relu; other activations ignore it.
 
     Raises:
         ValueError: a name without a known gain.
@@ -79,19 +78,19 @@ def activation_gain(name: str, *, negative_slope: float = 0.01) -> float:
         return math.sqrt(2.0 / (1.0 + negative_slope * negative_slope))
     if name not in _GAINS:
         known = ", ".join(sorted([*_GAINS, "leaky_relu"]))
-        raise ValueError(f"The gain must be known for the name, however: {name=}. Use: {known}.")
+        raise ValueError(f"name must be one of {known}; got {name!r}.")
     return _GAINS[name]
 
 
 class ParametricActivation(nn.Module):
-    """Mix an activation with its input, each unit by a trained share: `z + a (act(z) - z)`.
+    """Mix an activation with its input by a trained share for each unit: `z + a (act(z) - z)`.
 
     Shape:
         (*, n_units) -> (*, n_units)
 
     Args:
         name: of the activation.
-        n_units: at least 1; the shares start at 1, which is the activation itself.
+        n_units: at least 1; each share starts at 1, which is the activation itself.
 
     Example:
         >>> ParametricActivation("relu", 2)(torch.tensor([[-1.0, 1.0]])).tolist()
@@ -102,7 +101,7 @@ class ParametricActivation(nn.Module):
 
     def __init__(self, name: ActivationName, n_units: int) -> None:
         if n_units < 1:
-            raise ValueError(f"n_units must be at least 1, however: {n_units=}.")
+            raise ValueError(f"n_units must be at least 1; got {n_units=}.")
         super().__init__()
         self.activation = make_activation(name)
         self.share = nn.Parameter(torch.ones(n_units))

@@ -1,7 +1,7 @@
-"""The hidden block: a linear layer with its activation, normalization and dropout."""
+"""A hidden block: a linear layer with its activation, normalization and dropout."""
 
 from collections import OrderedDict
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from torch import Tensor, nn
 
@@ -13,12 +13,12 @@ NormPlace: TypeAlias = Literal["pre", "post", "after"]
 
 
 def needs_bias(norm: NormKind, norm_place: NormPlace) -> bool:
-    """Tell if the linear layer needs a bias: a batch norm right after it subtracts any again."""
+    """Return whether the linear layer needs a bias: a batch norm right after it would cancel it."""
     return not (norm == "batch" and norm_place == "post")
 
 
 class Block(nn.Module):
-    """Apply linear, activation and dropout, with the normalization at one of three places.
+    """Apply linear, activation and dropout, with normalization in one of three places.
 
     pre: norm, linear, activation, dropout. post: linear, norm, activation, dropout.
     after: linear, activation, norm, dropout.
@@ -28,17 +28,18 @@ class Block(nn.Module):
 
     Args:
         norm: kind of normalization; `none` leaves the step out.
-        norm_place: where the normalization stands.
-        dropout: chance that an output is zeroed while training, in [0, 1).
+        norm_place: where the normalization is applied.
+        dropout: probability that an output is zeroed while training, in [0, 1).
         residual: add the input to the result.
-        momentum: share of the newest batch in batch normalization's running pair, in (0, 1].
+        momentum: weight of the newest batch in batch normalization's running mean and variance,
+            in (0, 1].
         eps: added to the variance before the square root.
-        parametric: let each unit learn how much of the activation it takes.
-        quick: drop by `QuickDropout`, which is the faster one.
+        parametric: let each unit learn how much of the activation it applies.
+        quick: use the faster `QuickDropout`.
         linear: the layer from d_in to d_out; None: `nn.Linear`.
 
     Raises:
-        ValueError: a residual block whose widths differ, or an argument out of its range.
+        ValueError: a residual block whose widths differ, or an argument out of range.
 
     Example:
         >>> import torch
@@ -65,13 +66,14 @@ class Block(nn.Module):
     ) -> None:
         if residual and d_in != d_out:
             raise ValueError(
-                f"A residual block must keep its width, however: {d_in=}, {d_out=}. "
+                f"A residual block must keep its width; got {d_in=}, {d_out=}. "
                 "Project to d_out before it, or set residual=False."
             )
-        if norm_place not in ("pre", "post", "after"):
-            raise ValueError(f"norm_place must be pre, post or after, however: {norm_place=}.")
+        if norm_place not in get_args(NormPlace):
+            names = ", ".join(get_args(NormPlace))
+            raise ValueError(f"norm_place must be one of {names}; got {norm_place=}.")
         if not 0.0 <= dropout < 1.0:
-            raise ValueError(f"dropout must be in [0, 1), however: {dropout=}. Use 0.0 for none.")
+            raise ValueError(f"dropout must be in [0, 1); got {dropout=}. Use 0.0 to disable.")
         super().__init__()
         if linear is None:
             linear = nn.Linear(d_in, d_out, bias=needs_bias(norm, norm_place))

@@ -1,6 +1,6 @@
 """Dropout with inverted scaling: spelled out, and with cheap random numbers.
 
-Networks use torch's own `nn.Dropout`, and `QuickDropout` where rows are many times a batch.
+Networks use torch's own `nn.Dropout`, or `QuickDropout` where each batch is repeated for many members.
 """
 
 import torch
@@ -15,17 +15,17 @@ def dropout(
 ) -> Tensor:
     """Zero each value with probability p and divide the rest by 1 - p; do nothing in evaluation.
 
-    Dividing while training keeps the mean, so evaluation needs no factor.
+    Dividing during training preserves the mean, so evaluation needs no factor.
 
     Shape:
         (*) -> (*)
 
     Args:
-        p: chance that a value is zeroed, in [0, 1).
-        generator: source of the mask; None is torch's global one.
+        p: probability that a value is zeroed, in [0, 1).
+        generator: source of the mask; None: torch's global one.
 
     Raises:
-        ValueError: p outside of [0, 1).
+        ValueError: p outside [0, 1).
 
     Example:
         >>> dropout(torch.ones(2), p=0.5, training=False).tolist()
@@ -33,8 +33,7 @@ def dropout(
 
     Source: Srivastava et al. 2014, JMLR 15, section 10 (scaling while training).
     """
-    if not 0.0 <= p < 1.0:
-        raise ValueError(f"p must be in [0, 1), however: {p=}. Use 0.0 to disable.")
+    _check_probability(p)
     if not training or p == 0.0:
         return x
     keep = torch.empty_like(x).bernoulli_(1.0 - p, generator=generator)
@@ -42,16 +41,16 @@ def dropout(
 
 
 def quick_dropout(x: Tensor, p: float, *, training: bool) -> Tensor:
-    """Drop like `dropout`, with 8 random bits a value in place of a random float.
+    """Drop like `dropout`, but with 8 random bits for each value instead of a random float.
 
-    A fifth of the time of torch's dropout on a CPU, where that takes longer than the activation.
-    p is rounded to a multiple of 1/256, not to 0, and the rest scaled by exactly that.
+    This takes a fifth of the time of torch's dropout on a CPU, where torch's costs more than the
+    activation. p is rounded to a multiple of 1/256 other than 0, and the rest is scaled exactly.
 
     Shape:
         (*) -> (*)
 
     Args:
-        p: chance that a value is zeroed, in [0, 1). The draws are from torch's global generator.
+        p: probability that a value is zeroed, in [0, 1). Draws from torch's global generator.
 
     Example:
         >>> quick_dropout(torch.ones(3), 0.5, training=False).tolist()
@@ -64,7 +63,7 @@ def quick_dropout(x: Tensor, p: float, *, training: bool) -> Tensor:
     words = torch.empty((n_values + 7) // 8, dtype=torch.int64, device=x.device)
     words.random_(_SMALLEST_WORD, None)  # eight values a word
     kept = torch.full_like(x, _CHANCES / (_CHANCES - n_zeroed), requires_grad=False)
-    # From bytes to floats and one threshold: to compare bytes takes torch three times as long.
+    # Bytes to floats, then one threshold: comparing bytes takes torch three times as long.
     chances = torch.empty_like(kept).copy_(words.view(torch.int8)[:n_values].view(x.shape))
     largest_zeroed = n_zeroed - _CHANCES // 2 - 1
     torch.ops.aten.threshold_backward.grad_input(kept, chances, largest_zeroed, grad_input=kept)
@@ -75,8 +74,7 @@ class QuickDropout(nn.Module):
     """Apply `quick_dropout` while training."""
 
     def __init__(self, p: float) -> None:
-        if not 0.0 <= p < 1.0:
-            raise ValueError(f"p must be in [0, 1), however: {p=}. Use 0.0 to disable.")
+        _check_probability(p)
         super().__init__()
         self.p = p
 
@@ -85,3 +83,8 @@ class QuickDropout(nn.Module):
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
+
+
+def _check_probability(p: float) -> None:
+    if not 0.0 <= p < 1.0:
+        raise ValueError(f"p must be in [0, 1); got {p=}. Use 0.0 to disable.")

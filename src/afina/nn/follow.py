@@ -1,4 +1,4 @@
-"""Find out what follows each layer of a network, by tracing its forward pass symbolically."""
+"""What follows each layer of a network, found by tracing its forward pass symbolically."""
 
 import inspect
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from afina.nn.activation import ParametricActivation
 from afina.nn.dropout import QuickDropout
 from afina.nn.norm import NORMS
 
-Found: TypeAlias = Literal["trace", "order"]
+FoundBy: TypeAlias = Literal["trace", "order"]
 
 LAYERS = (
     nn.Linear,
@@ -72,27 +72,29 @@ _ADDS = ("add", "iadd")
 
 
 @dataclass(frozen=True)
-class Followed:
-    """A layer and what comes after it.
+class FollowedLayer:
+    """A layer and what follows it.
 
     Args:
-        follows: name of the first activation behind it; `output` if the result is what the network
-            returns; `none` if another layer or an operation of unknown kind comes first.
+        name: its dotted name; empty if it is the module itself.
+        layer: the layer.
+        follows: name of the first activation after it; `output` if the network returns its result;
+            `none` if another layer or an unknown operation comes first.
         negative_slope: of that activation, if it is a leaky_relu.
-        found: `trace`: from the forward pass; `order`: from the order of registration.
+        found: `trace`: by tracing the forward pass; `order`: from the order of registration.
     """
 
     name: str
     layer: nn.Module
     follows: str
     negative_slope: float
-    found: Found
+    found: FoundBy
 
 
 def find_layers(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """Walk over the linear and convolutional layers, but not into torch's composite modules.
+    """Yield the linear and convolutional layers, except those inside torch's composite modules.
 
-    Attention, recurrent and transformer modules of torch bring their own initialization.
+    Torch's attention, recurrent and transformer modules have their own initialization.
     """
     if isinstance(module, LAYERS):
         yield prefix, module
@@ -104,49 +106,46 @@ def find_layers(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.M
 
 
 def trace(module: nn.Module) -> fx.Graph | None:
-    """Trace the forward pass; None if it has control flow (or the like) that cannot be traced.
-
-    Arguments that may be left out are.
-    """
+    """Trace the forward pass without its optional arguments; None if it cannot be traced."""
     try:
-        wanted = inspect.signature(module.forward).parameters.values()
-        left_out = {one.name: None for one in wanted if one.default is None}
+        parameters = inspect.signature(module.forward).parameters.values()
+        left_out = {one.name: None for one in parameters if one.default is None}
         return _Tracer().trace(module, concrete_args=left_out or None)
-    except Exception:  # noqa: BLE001 - foreign code runs on stand-ins here, and may raise anything
+    except Exception:  # noqa: BLE001 - foreign code runs on proxies here, and may raise anything
         return None
 
 
-def follow_layers(module: nn.Module, graph: fx.Graph | None) -> tuple[Followed, ...]:
-    """Say for each layer which activation follows it, through norms, dropout, adds and reshapes.
+def follow_layers(module: nn.Module, graph: fx.Graph | None) -> tuple[FollowedLayer, ...]:
+    """Return for each layer the activation after it, past norms, dropout, adds and reshapes.
 
     Args:
-        graph: what `trace` gave for the module; None goes by the order of registration, which
-            sees no activation that is called as a function.
+        graph: from `trace`; None: use the order of registration, in which activations that are
+            called as functions do not appear.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3), nn.Tanh(), nn.Linear(3, 1))
-        >>> [found.follows for found in follow_layers(net, trace(net))]
+        >>> [one.follows for one in follow_layers(net, trace(net))]
         ['tanh', 'output']
     """
     if isinstance(module, LAYERS):
-        return (Followed("", module, "output", 0.0, "trace"),)
+        return (FollowedLayer("", module, "output", 0.0, "trace"),)
     if graph is None:
         return _follow_by_order(module)
     modules = dict(module.named_modules())
-    seen: dict[int, Followed] = {}
+    seen: dict[int, FollowedLayer] = {}
     for node in graph.nodes:
         layer = _module_of(node, modules)
         if isinstance(layer, LAYERS) and id(layer) not in seen:
             follows, slope = _first_activation(node, modules)
-            seen[id(layer)] = Followed(str(node.target), layer, follows, slope, "trace")
+            seen[id(layer)] = FollowedLayer(str(node.target), layer, follows, slope, "trace")
     return tuple(
-        seen.get(id(layer), Followed(name, layer, "none", 0.0, "trace"))
+        seen.get(id(layer), FollowedLayer(name, layer, "none", 0.0, "trace"))
         for name, layer in find_layers(module)
     )
 
 
 def find_residual_ends(module: nn.Module, graph: fx.Graph | None) -> tuple[nn.Module, ...]:
-    """Find the last layer or norm with a weight of each branch that is added to its own input."""
+    """Return the last layer or norm with a weight of each branch that is added to its own input."""
     if graph is None:
         return ()
     modules = dict(module.named_modules())
@@ -168,7 +167,7 @@ def find_residual_ends(module: nn.Module, graph: fx.Graph | None) -> tuple[nn.Mo
 
 
 def is_plain(graph: fx.Graph, module: nn.Module) -> bool:
-    """Tell if the network takes one (n, d) tensor to linear layers and row-wise steps only."""
+    """Return whether the network takes one (n, d) tensor and works row by row on linear layers."""
     modules = dict(module.named_modules())
     rows = (nn.Linear, nn.BatchNorm1d, nn.LayerNorm, nn.RMSNorm, nn.Identity, nn.Dropout)
     n_inputs = 0
@@ -186,7 +185,7 @@ def is_plain(graph: fx.Graph, module: nn.Module) -> bool:
 
 
 class _Tracer(fx.Tracer):
-    """Trace into everything but torch's modules and those with weights yet without layers."""
+    """Trace into everything except torch's modules, and modules with weights but no layers."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         if super().is_leaf_module(m, module_qualified_name) or isinstance(m, QuickDropout):
@@ -200,7 +199,7 @@ def _module_of(node: fx.Node, modules: dict[str, nn.Module]) -> nn.Module | None
 
 
 def _call_name(node: fx.Node) -> str:
-    """Name the function or method that a node calls, without the in-place underscore."""
+    """Return the name of the function or method that a node calls, without a final underscore."""
     if node.op == "call_function":
         return str(getattr(node.target, "__name__", "")).rstrip("_")
     return str(node.target).rstrip("_") if node.op == "call_method" else ""
@@ -229,7 +228,7 @@ def _passes(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
     called = _module_of(node, modules)
     if called is not None:
         kind = type(called)
-        # A foreign module with weights but without layers is taken for a norm.
+        # A foreign module with weights but no layers is treated as a norm.
         foreign = not kind.__module__.startswith("torch.nn")
         by_name = kind.__name__.startswith(_PASSING_FAMILIES)
         return isinstance(called, _PASSING_MODULES) or by_name or foreign
@@ -237,8 +236,8 @@ def _passes(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
 
 
 def _first_activation(start: fx.Node, modules: dict[str, nn.Module]) -> tuple[str, float]:
-    """Go through the users of a node, nearest first, up to the first activation on any path."""
-    found = "none"
+    """Search the users of a node, nearest first, for the first activation on any path."""
+    follows = "none"
     waiting, seen = list(start.users), set(start.users)
     while waiting:
         node = waiting.pop(0)
@@ -246,15 +245,15 @@ def _first_activation(start: fx.Node, modules: dict[str, nn.Module]) -> tuple[st
         if activation is not None:
             return activation
         if node.op == "output":
-            found = "output"
+            follows = "output"
         elif _passes(node, modules):
             waiting += [user for user in node.users if user not in seen]
             seen.update(node.users)
-    return found, 0.0
+    return follows, 0.0
 
 
 def _last_weight(node: fx.Node, modules: dict[str, nn.Module]) -> nn.Module | None:
-    """Go back from the end of a branch to the layer or norm that sets its scale."""
+    """Walk back from the end of a branch to the layer or norm that sets its scale."""
     while True:
         called = _module_of(node, modules)
         if isinstance(called, LAYERS):
@@ -267,18 +266,18 @@ def _last_weight(node: fx.Node, modules: dict[str, nn.Module]) -> nn.Module | No
         node = node.all_input_nodes[0]
 
 
-def _follow_by_order(module: nn.Module) -> tuple[Followed, ...]:
+def _follow_by_order(module: nn.Module) -> tuple[FollowedLayer, ...]:
     layers = list(find_layers(module))
     names = {id(layer): name for name, layer in layers}
-    found: list[Followed] = []
+    followed: list[FollowedLayer] = []
     open_layers: list[nn.Module] = []
     for part in module.modules():
         activation = _activation_of_module(part)
         if id(part) in names:
-            found += [Followed(names[id(x)], x, "none", 0.0, "order") for x in open_layers]
+            followed += [FollowedLayer(names[id(x)], x, "none", 0.0, "order") for x in open_layers]
             open_layers = [part]
         elif activation is not None and open_layers:
             layer = open_layers.pop()
-            found.append(Followed(names[id(layer)], layer, *activation, "order"))
-    found += [Followed(names[id(x)], x, "output", 0.0, "order") for x in open_layers]
-    return tuple(found)
+            followed.append(FollowedLayer(names[id(layer)], layer, *activation, "order"))
+    followed += [FollowedLayer(names[id(x)], x, "output", 0.0, "order") for x in open_layers]
+    return tuple(followed)

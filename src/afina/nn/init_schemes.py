@@ -1,4 +1,4 @@
-"""Initialization of one weight tensor by a named scheme."""
+"""Initialization of a single weight tensor by a named scheme."""
 
 import math
 from typing import Literal, TypeAlias, get_args
@@ -21,13 +21,13 @@ FanMode: TypeAlias = Literal["fan_in", "fan_out"]
 
 
 def fans(weight: Tensor) -> tuple[int, int]:
-    """Count the inputs that one output sums over, and the outputs that one input goes to.
+    """Return how many inputs one output sums over, and how many outputs one input feeds.
 
     Shape:
         (d_out, d_in, *kernel) -> fan_in = d_in * prod(kernel), fan_out = d_out * prod(kernel)
 
     Raises:
-        ValueError: a tensor of fewer than two dimensions, which has no fans.
+        ValueError: a tensor with fewer than two dimensions, which has no fans.
 
     Example:
         >>> fans(torch.empty(8, 3, 5, 5))
@@ -35,7 +35,7 @@ def fans(weight: Tensor) -> tuple[int, int]:
     """
     if weight.ndim < 2:
         raise ValueError(
-            "A weight must have two dimensions or more to have fans, however: "
+            "weight must have at least two dimensions to have fans; got "
             f"weight.shape={tuple(weight.shape)}. Use zeros, ones or constant for it."
         )
     kernel = math.prod(weight.shape[2:])
@@ -45,11 +45,11 @@ def fans(weight: Tensor) -> tuple[int, int]:
 def weight_std(
     scheme: Scheme, fan_in: int, fan_out: int, *, gain: float = 1.0, fan_mode: FanMode = "fan_in"
 ) -> float:
-    """Return the standard deviation that a scheme draws weights with; 0 for the trivial schemes.
+    """Return the standard deviation of the weights that a scheme draws; 0 for constant schemes.
 
     Xavier: gain * sqrt(2 / (fan_in + fan_out)). Kaiming: gain / sqrt(fan). LeCun: gain /
-    sqrt(fan_in). torch: 1 / sqrt(3 * fan_in), with no gain. A uniform scheme's bound is sqrt(3)
-    times that.
+    sqrt(fan_in). torch: 1 / sqrt(3 * fan_in), without gain. The bound of a uniform scheme is
+    sqrt(3) times as large.
 
     Raises:
         ValueError: an unknown scheme or fan_mode.
@@ -62,7 +62,7 @@ def weight_std(
         1998, Efficient BackProp, section 4.6.
     """
     if fan_mode not in ("fan_in", "fan_out"):
-        raise ValueError(f"fan_mode must be fan_in or fan_out, however: {fan_mode=}.")
+        raise ValueError(f"fan_mode must be fan_in or fan_out; got {fan_mode=}.")
     fan_in, fan_out = max(fan_in, 1), max(fan_out, 1)
     match scheme:
         case "zeros" | "ones" | "constant":
@@ -76,9 +76,7 @@ def weight_std(
         case "torch":
             return 1.0 / math.sqrt(3.0 * fan_in)
         case _:
-            raise ValueError(
-                f"scheme must be one of {', '.join(get_args(Scheme))}, however: {scheme=}."
-            )
+            raise ValueError(f"scheme must be one of {', '.join(get_args(Scheme))}; got {scheme=}.")
 
 
 @torch.no_grad()
@@ -91,14 +89,16 @@ def init_weight_(
     constant: float = 0.01,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Fill a weight in place by a scheme: see `weight_std` for the formulas.
+    """Fill a weight in place by a scheme; `weight_std` has the formulas.
 
     Args:
-        weight: (d_out, d_in, *kernel); for zeros, ones and constant of any shape.
-        gain: factor for the activation that follows (`activation_gain`); torch takes none.
-        fan_mode: for Kaiming: fan_in keeps the forward variance, fan_out the backward one.
+        weight: (d_out, d_in, *kernel); any shape for zeros, ones and constant.
+        gain: factor for the activation that follows (`activation_gain`); the scheme `torch`
+            ignores it.
+        fan_mode: for Kaiming, fan_in preserves the variance of the forward pass, fan_out that of
+            the backward pass.
         constant: the value of the scheme `constant`.
-        generator: source of the draws; None is torch's global one.
+        generator: source of the draws; None: torch's global one.
 
     Returns:
         The weight itself.

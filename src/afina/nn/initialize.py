@@ -1,4 +1,4 @@
-"""Initialization of a whole network, each layer by a scheme or by the activation behind it."""
+"""Initialization of a whole network, each layer by a scheme or by the activation after it."""
 
 import math
 from dataclasses import dataclass, replace
@@ -10,8 +10,8 @@ from torch import Tensor, fx, nn
 from afina.nn.activation import activation_gain
 from afina.nn.embed import CategoryEmbedding
 from afina.nn.follow import (
-    Followed,
-    Found,
+    FollowedLayer,
+    FoundBy,
     find_residual_ends,
     follow_layers,
     is_plain,
@@ -25,12 +25,12 @@ from afina.nn.stacked import StackedLinear
 
 InitName: TypeAlias = Scheme | Literal["auto"]
 
-# Layers with a start of their own, whatever the scheme.
+# Modules that initialize themselves, whatever the scheme.
 _STARTING = (CategoryEmbedding, PiecewiseLinear, Periodic, MemberScale, MemberLinear, MemberHeads)
 
-# How far a layer's measured scale may be from what its gain aims at before it is corrected.
+# A layer whose measured scale is off its aim by more than this factor is corrected.
 _BAND = 1.1
-# Predictions start close to 0, which is the mean of a standardized target and equal chances of all
+# Predictions start close to 0: the mean of a standardized target, or equal probabilities of all
 # classes. Better than 1 on 4 of 4 tables, and no worse than 0 or 0.03: docs/design/init.md.
 _OUTPUT_GAIN = 0.1
 _N_SAMPLE_ROWS = 256
@@ -41,8 +41,11 @@ class InitRecord:
     """How one layer was initialized.
 
     Args:
-        layer: its dotted name; the empty string if it is the module itself.
-        follows: the activation behind it, `output` or `none`.
+        layer: its dotted name; empty if it is the module itself.
+        fan_in: how many inputs one output sums over.
+        fan_out: how many outputs one input feeds.
+        follows: the activation after it, `output` or `none`.
+        scheme: the scheme that was applied.
         gain: the factor in the scheme's formula.
         std: standard deviation that the weights were drawn with (0 for constants).
         found: `trace`: `follows` is from the forward pass; `order`: the pass could not be traced,
@@ -56,7 +59,7 @@ class InitRecord:
     scheme: str
     gain: float
     std: float
-    found: Found
+    found: FoundBy
 
 
 @torch.no_grad()
@@ -73,24 +76,25 @@ def initialize_(
     A named scheme is applied to each layer as torch.nn.init would by default (gain 1 for Xavier and
     LeCun, sqrt(2) for Kaiming; `torch`: weights and biases U(-1/sqrt(fan_in), 1/sqrt(fan_in))).
 
-    `auto` goes by what really follows each layer. relu, leaky_relu, gelu, silu, mish, elu:
+    `auto` looks at what actually follows each layer. relu, leaky_relu, gelu, silu, mish, elu:
     kaiming_normal by fan_in with the activation's gain; tanh, sigmoid: xavier_normal with the gain;
     selu and layers without an activation: lecun_normal. The output: lecun_normal with gain 0.1.
-    What ends a residual branch is divided by the number of branches, so that their sum stays
-    bounded. Then unit-normal rows go through once, and a layer whose output is off its aim by more
-    than a tenth is rescaled: without it, chance errors of narrow layers multiply with depth.
+    The last layer of each residual branch is divided by the number of branches, so that their sum
+    stays bounded. Then unit-normal rows pass through once, and every layer whose output is off its
+    aim by more than a tenth is rescaled; otherwise random errors of narrow layers multiply with depth.
 
-    Norms keep what they have (except as the end of a residual branch); embeddings, and what members
-    do not share, are drawn anew in their own way; torch's composite modules (attention, recurrent, transformer) are left alone.
+    Norms stay unchanged (except at the end of a residual branch). Embeddings, and what members do
+    not share, initialize themselves. Torch's composite modules (attention, recurrent, transformer)
+    are left alone.
 
     Args:
         constant: the value of the scheme `constant`.
-        generator: source of every draw; torch's global one is not touched unless it is None.
-        sample: inputs that look like real ones (zero mean, unit variance), for the check of `auto`.
-            None: made up where the network takes one (n, d) tensor; else there is no check.
+        generator: source of every draw; None: torch's global one, which is not touched otherwise.
+        sample: inputs like real ones (zero mean, unit variance), for the rescaling by `auto`. None:
+            unit-normal rows if the network takes one (n, d) tensor; otherwise nothing is rescaled.
 
     Returns:
-        A record a layer; `init_table` prints them.
+        A record for each layer.
 
     Raises:
         ValueError: an unknown scheme, or a lazy layer that has no weight yet.
@@ -103,7 +107,7 @@ def initialize_(
     """
     if scheme not in ("auto", *get_args(Scheme)):
         names = ", ".join(("auto", *get_args(Scheme)))
-        raise ValueError(f"scheme must be one of {names}, however: {scheme=}.")
+        raise ValueError(f"scheme must be one of {names}; got {scheme=}.")
     graph = trace(module)
     layers = [one for one in follow_layers(module, graph) if _has_own_weight(one)]
     _start_parts_(module, scheme, constant, generator)
@@ -126,42 +130,24 @@ def initialize_(
     return tuple(records.values())
 
 
-def init_table(records: tuple[InitRecord, ...]) -> str:
-    """Lay the records out as text, a line a layer.
-
-    Example:
-        >>> print(init_table((InitRecord("0", 4, 8, "relu", "lecun_normal", 1.0, 0.5, "trace"),)))
-        layer  fan_in  fan_out  follows  scheme        gain   std    found
-        0      4       8        relu     lecun_normal  1.000  0.500  trace
-    """
-    rows = [("layer", "fan_in", "fan_out", "follows", "scheme", "gain", "std", "found")]
-    for one in records:
-        sizes = (str(one.fan_in), str(one.fan_out))
-        numbers = (f"{one.gain:.3f}", f"{one.std:.3f}")
-        rows.append((one.layer or "(itself)", *sizes, one.follows, one.scheme, *numbers, one.found))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def _has_own_weight(one: Followed) -> bool:
-    """Tell if the layer's weight is its own parameter, not computed by a parametrization."""
+def _has_own_weight(one: FollowedLayer) -> bool:
+    """Return whether the layer's weight is its own parameter, not computed by a parametrization."""
     weight = dict(one.layer.named_parameters(recurse=False)).get("weight")
     if isinstance(weight, nn.parameter.UninitializedParameter):
         raise ValueError(  # noqa: TRY004 - of the right type, but not ready
-            f"Every layer must have its weight to be initialized, however: {one.name!r} is lazy. "
+            f"A layer must have its weight before it is initialized, but {one.name!r} is lazy. "
             "Run one batch through the network first."
         )
     return weight is not None
 
 
-def _auto_scheme(one: Followed) -> Scheme:
+def _auto_scheme(one: FollowedLayer) -> Scheme:
     if one.follows in ("tanh", "sigmoid"):
         return "xavier_normal"
     return "lecun_normal" if one.follows in ("selu", "none", "output") else "kaiming_normal"
 
 
-def _auto_gain(one: Followed) -> float:
+def _auto_gain(one: FollowedLayer) -> float:
     if one.follows == "output":
         return _OUTPUT_GAIN
     if one.follows in ("selu", "none"):
@@ -169,22 +155,22 @@ def _auto_gain(one: Followed) -> float:
     return activation_gain(one.follows, negative_slope=one.negative_slope)
 
 
-def _aim(one: Followed) -> float | None:
-    """Say what root mean square a layer's output should have for inputs of unit mean square.
+def _aim(one: FollowedLayer) -> float | None:
+    """Return the root mean square that a layer's output should have for inputs of unit mean square.
 
-    tanh and sigmoid hold their scale by themselves, and nothing comes behind the output.
+    None for tanh and sigmoid, which bound their own scale, and for the output, which feeds nothing.
     """
     return None if one.follows in ("tanh", "sigmoid", "output") else _auto_gain(one)
 
 
 def _init_layer_(
-    one: Followed,
+    one: FollowedLayer,
     scheme: Scheme,
     gain: float | None,
     constant: float,
     generator: torch.Generator | None,
 ) -> InitRecord:
-    """Draw a layer's weight and set its bias; a gain of None is the scheme's own default."""
+    """Draw a layer's weight and set its bias; a gain of None means the scheme's default."""
     weight: Tensor = one.layer.weight  # type: ignore[assignment]
     if type(one.layer).__name__.startswith("ConvTranspose"):
         weight = weight.transpose(0, 1)  # stored (d_in, d_out, *kernel)
@@ -203,10 +189,10 @@ def _init_layer_(
 def _start_parts_(
     module: nn.Module, scheme: InitName, constant: float, generator: torch.Generator | None
 ) -> None:
-    """Draw what is no single layer: embeddings, what members do not share, and stacks of layers."""
+    """Draw what is not a single layer: embeddings, what members do not share, stacks of layers."""
     for part in module.modules():
         if isinstance(part, _STARTING) or getattr(part, "follows", "") == "zero":
-            part.reset_parameters(generator)  # type: ignore[operator] # every one of them has it
+            part.reset_parameters(generator)  # type: ignore[operator] # all of them have it
         elif isinstance(part, StackedLinear):
             _init_stack_(part, scheme, constant, generator)
 
@@ -214,25 +200,21 @@ def _start_parts_(
 def _init_stack_(
     stack: StackedLinear, scheme: InitName, constant: float, generator: torch.Generator | None
 ) -> None:
-    """Initialize each layer of a stack as if it stood alone."""
+    """Initialize each layer of a stack as a layer of its own."""
     for i, weight in enumerate(stack.weight):
         alone = nn.Linear(1, 1, device="meta")  # so that nothing is drawn
         alone.weight, alone.bias = nn.Parameter(weight.t()), nn.Parameter(stack.bias[i])
-        one = Followed("", alone, stack.follows, 0.01, "order")
-        own = scheme == "auto"
-        _init_layer_(
-            one,
-            _auto_scheme(one) if own else scheme,  # type: ignore[arg-type] # auto is not one
-            _auto_gain(one) if own else None,
-            constant,
-            generator,
-        )
+        one = FollowedLayer("", alone, stack.follows, 0.01, "order")
+        if scheme == "auto":
+            _init_layer_(one, _auto_scheme(one), _auto_gain(one), constant, generator)
+        else:
+            _init_layer_(one, scheme, None, constant, generator)
 
 
 def _unit_rows(
     module: nn.Module, graph: fx.Graph | None, generator: torch.Generator | None
 ) -> tuple[Tensor, ...] | None:
-    """Make unit-normal rows for a network that takes one (n, d) tensor; None for any other."""
+    """Return unit-normal rows for a network that takes one (n, d) tensor; None for any other."""
     first = next((part for part in module.modules() if isinstance(part, nn.Linear)), None)
     if graph is None or first is None or not is_plain(graph, module):
         return None
@@ -244,9 +226,9 @@ def _unit_rows(
 def _rescale_(
     module: nn.Module, sample: tuple[Tensor, ...], aims: dict[int, float | None]
 ) -> dict[int, float]:
-    """Run the sample once and rescale each layer that misses its aim, front to back.
+    """Run the sample once and rescale each layer that misses its aim, from first to last.
 
-    The pass is in evaluation mode, so that no running statistic moves and nothing is dropped.
+    The pass is in evaluation mode, so that no running statistic changes and nothing is dropped.
     """
     factors: dict[int, float] = {}
 

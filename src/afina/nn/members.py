@@ -1,7 +1,7 @@
 """Members: several networks in one, which share most of their weights.
 
-Inside, rows are (n * k, d): the k members of the first row, then those of the second, and so on,
-so that every row-wise layer serves all members. What differs between members is here.
+Inside, rows are (n * k, d): the first row for each of the k members, then the second, and so on,
+so that every row-wise layer serves all members. This file holds what differs between members.
 """
 
 import math
@@ -15,14 +15,14 @@ MemberStart: TypeAlias = Literal["normal", "signs"]
 
 
 def mean_of_members(outputs: Tensor, *, probabilities: bool) -> Tensor:
-    """Return the answer of all members together: the mean of their probabilities or values.
+    """Return the prediction of all members together: the mean of their probabilities or values.
 
     Shape:
         (n, k, d_out) -> (n, d_out)
 
     Args:
-        probabilities: outputs are class scores; the result is the logarithm of the mean
-            probability, which is a class score like any other.
+        probabilities: outputs are logits; the result is the logarithm of the mean probability,
+            which is again a logit.
 
     Example:
         >>> scores = torch.tensor([[[0.0, 0.0], [50.0, 0.0]]])
@@ -36,7 +36,7 @@ def mean_of_members(outputs: Tensor, *, probabilities: bool) -> Tensor:
 
 
 class MemberScale(nn.Module):
-    """Where members part: each sees the same features with factors of its own.
+    """Multiply the same features by different factors for each member.
 
     Shape:
         (n, d) -> (n * k, d)
@@ -44,13 +44,14 @@ class MemberScale(nn.Module):
     Args:
         d: features.
         k: members, at least 1.
-        start: factors start as N(0, 1), or as 1 and -1 by chance.
-        chunks: for each feature which chunk it is of; one draw a chunk, so that the outputs of one
-            column's embedding start together. None: each feature is its own.
-        bias: also add terms of the member's own, which start at 0.
+        start: factors start as N(0, 1), or as random 1 and -1.
+        chunks: number of the chunk that each feature belongs to; features of one chunk start with
+            the same factor, as the outputs of one column's embedding do. None: each feature is a
+            chunk.
+        bias: also add a term for each member and feature, which starts at 0.
 
     Raises:
-        ValueError: a number that cannot be.
+        ValueError: an argument out of range.
 
     Example:
         >>> MemberScale(3, 4)(torch.ones(5, 3)).shape
@@ -69,11 +70,13 @@ class MemberScale(nn.Module):
         bias: bool = False,
     ) -> None:
         if d < 1 or k < 1:
-            raise ValueError(f"There must be a feature and a member, however: {d=}, {k=}.")
+            raise ValueError(f"d and k must be at least 1; got {d=}, {k=}.")
         if start not in ("normal", "signs"):
-            raise ValueError(f"start must be normal or signs, however: {start=}.")
+            raise ValueError(f"start must be normal or signs; got {start=}.")
         if chunks is not None and len(chunks) != d:
-            raise ValueError(f"chunks must be one a feature, however: {len(chunks)} for {d=}.")
+            raise ValueError(
+                f"chunks must have one number for each of the {d} features; got {len(chunks)}."
+            )
         super().__init__()
         self.start = start
         self.chunks = list(range(d)) if chunks is None else list(chunks)
@@ -83,7 +86,7 @@ class MemberScale(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw the factors anew, and put the terms back to 0."""
+        """Draw the factors again, and set the terms to 0."""
         if self.bias is not None:
             self.bias.zero_()
         k = len(self.scale)
@@ -103,9 +106,9 @@ class MemberScale(nn.Module):
 
 
 class MemberLinear(nn.Module):
-    """A linear layer whose members differ: `((x * r) W^T) * s + b`, with W shared.
+    """Apply a linear layer that differs by member: `((x * r) W^T) * s + b`, with W shared.
 
-    All members start alike: r and s are 1, and their biases are equal.
+    All members start the same: r and s are 1, and their biases are equal.
 
     Shape:
         (n * k, d_in) -> (n * k, d_out)
@@ -113,7 +116,7 @@ class MemberLinear(nn.Module):
     Args:
         k: members, at least 1.
         bias: whether there is a bias.
-        scales_input: whether there is an r, which a layer right behind `MemberScale` does not need.
+        scales_input: whether there is an r, which a layer right after `MemberScale` does not need.
 
     Example:
         >>> MemberLinear(3, 2, 4)(torch.ones(8, 3)).shape
@@ -136,7 +139,7 @@ class MemberLinear(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Put scales back to 1 and draw the bias; W is for `initialize_`."""
+        """Set the scales to 1 and draw the bias; `initialize_` draws W."""
         self.scale_out.fill_(1.0)
         if self.scale_in is not None:
             self.scale_in.fill_(1.0)
@@ -160,7 +163,7 @@ class MemberLinear(nn.Module):
 
 
 class MemberHeads(nn.Module):
-    """Each member's own output layer.
+    """Apply a separate output layer for each member.
 
     Shape:
         (n * k, d_in) -> (n, k, d_out)
@@ -175,7 +178,7 @@ class MemberHeads(nn.Module):
 
     def __init__(self, d_in: int, d_out: int, k: int) -> None:
         if min(d_in, d_out, k) < 1:
-            raise ValueError(f"Sizes must be at least 1, however: {d_in=}, {d_out=}, {k=}.")
+            raise ValueError(f"sizes must be at least 1; got {d_in=}, {d_out=}, {k=}.")
         super().__init__()
         self.weight = nn.Parameter(torch.empty(k, d_out, d_in))
         self.bias = nn.Parameter(torch.empty(k, d_out))
@@ -183,7 +186,7 @@ class MemberHeads(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw weights and biases as torch draws those of a linear layer."""
+        """Draw weights and biases like torch's linear layer."""
         bound = self.weight.shape[2] ** -0.5
         self.weight.uniform_(-bound, bound, generator=generator)
         self.bias.uniform_(-bound, bound, generator=generator)
@@ -191,7 +194,7 @@ class MemberHeads(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         k, d_out, d_in = self.weight.shape
         rows = x.view(-1, k, d_in)
-        if d_out == 1:  # a product and a sum take a quarter of the time of k thin matrix products
+        if d_out == 1:  # a product and a sum: a quarter of the time of k thin matrix products
             return (rows * self.weight[:, 0]).sum(dim=2, keepdim=True) + self.bias
         own = rows.transpose(0, 1).contiguous()  # (k, n, d_in); the copy pays for itself
         out = torch.baddbmm(self.bias.unsqueeze(1), own, self.weight.transpose(1, 2))

@@ -1,10 +1,10 @@
 """Batch, layer and RMS normalization: the formulas spelled out, and torch's kernels for networks.
 
 The functions are for reading and checking; networks use torch's modules through `make_norm`,
-which give the same numbers several times faster.
+which compute the same several times faster.
 """
 
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ NORMS = (
     nn.GroupNorm,
     nn.RMSNorm,
 )
-"""Every normalization of torch that has a scale and a shift of its own."""
+"""Every normalization of torch that has its own scale and shift."""
 
 
 def batch_norm(
@@ -37,22 +37,22 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Center and scale each feature, by the batch while training, else by the running pair.
+    """Center and scale each feature, by the batch while training, else by the running statistics.
 
     While training, `running_mean` and `running_var` move in place towards the batch by `momentum`.
-    The batch is normalized by its biased variance (/N); the running one takes the unbiased (/(N-1)).
+    The batch is normalized by its biased variance (/N); the running one uses the unbiased (/(N-1)).
 
     Shape:
         (n, n_features, *) -> (n, n_features, *)
 
     Args:
-        weight: scale a feature (gamma); None is 1.
-        bias: shift a feature (beta); None is 0.
-        momentum: share of the newest batch in the running pair, in (0, 1].
+        weight: scale of each feature (gamma); None: 1.
+        bias: shift of each feature (beta); None: 0.
+        momentum: weight of the newest batch in the running statistics, in (0, 1].
         eps: added to the variance before the square root.
 
     Raises:
-        ValueError: one value a feature while training, whose variance says nothing.
+        ValueError: a single value for each feature while training, which has no variance.
 
     Example:
         >>> x = torch.tensor([[1.0], [3.0]])
@@ -70,7 +70,7 @@ def batch_norm(
         n = x.numel() // x.shape[1]
         if n < 2:
             raise ValueError(
-                f"Batch normalization must see two values a feature to train, however: "
+                "Batch normalization needs at least two values of each feature to train; got "
                 f"x.shape={tuple(x.shape)}. Use larger batches, or layer normalization."
             )
         mean = x.mean(others)
@@ -97,8 +97,8 @@ def layer_norm(
         (*, n_features) -> (*, n_features)
 
     Args:
-        weight: scale a feature (gamma); None is 1.
-        bias: shift a feature (beta); None is 0.
+        weight: scale of each feature (gamma); None: 1.
+        bias: shift of each feature (beta); None: 0.
         eps: added to the variance before the square root.
 
     Example:
@@ -119,13 +119,13 @@ def layer_norm(
 
 
 def rms_norm(x: Tensor, weight: Tensor | None = None, *, eps: float = 1e-5) -> Tensor:
-    """Scale each row by the root of the mean square of its own features; center nothing.
+    """Scale each row by the root mean square of its own features, without centering.
 
     Shape:
         (*, n_features) -> (*, n_features)
 
     Args:
-        weight: scale a feature (gamma); None is 1.
+        weight: scale of each feature (gamma); None: 1.
         eps: added to the mean square before the square root.
 
     Example:
@@ -142,26 +142,26 @@ def rms_norm(x: Tensor, weight: Tensor | None = None, *, eps: float = 1e-5) -> T
 def make_norm(
     kind: NormKind, n_features: int, *, momentum: float = 0.1, eps: float = 1e-5
 ) -> nn.Module:
-    """Make torch's own module of a kind of normalization, so that any tool recognizes it.
+    """Make torch's own module for a kind of normalization, so that any tool recognizes it.
 
-    A training batch of one row has no batch statistics: torch's BatchNorm1d raises ValueError for
-    it. `afina.Trainer` merges a last batch of one row into the one before, so it never comes up.
+    A training batch of one row has no batch statistics, and torch's BatchNorm1d raises ValueError
+    for it. `afina.Trainer` avoids that: it merges a last batch of one row into the one before.
 
     Args:
-        momentum: share of the newest batch in batch normalization's running pair, in (0, 1].
+        momentum: weight of the newest batch in batch normalization's running statistics, in (0, 1].
         eps: added to the variance (or the mean square) before the square root.
 
     Raises:
-        ValueError: a kind, momentum or eps that cannot be.
+        ValueError: an unknown kind, or a momentum or eps out of range.
 
     Example:
         >>> make_norm("rms", 8)
         RMSNorm((8,), eps=1e-05, elementwise_affine=True)
     """
     if not 0.0 < momentum <= 1.0:
-        raise ValueError(f"momentum must be in (0, 1], however: {momentum=}. 0.1 is usual.")
+        raise ValueError(f"momentum must be in (0, 1]; got {momentum=}. 0.1 is usual.")
     if not eps > 0.0:
-        raise ValueError(f"eps must be positive, however: {eps=}. 1e-5 is usual.")
+        raise ValueError(f"eps must be positive; got {eps=}. 1e-5 is usual.")
     match kind:
         case "batch":
             return nn.BatchNorm1d(n_features, eps=eps, momentum=momentum)
@@ -173,5 +173,5 @@ def make_norm(
             return nn.Identity()
         case _:
             raise ValueError(
-                f"norm must be one of batch, layer, rms, none, however: norm={kind!r}."
+                f"norm must be one of {', '.join(get_args(NormKind))}; got norm={kind!r}."
             )

@@ -1,4 +1,4 @@
-"""Periodic embeddings of numbers: cosines of trained frequencies, mixed, beside the number."""
+"""Periodic embeddings of numbers: a mix of cosines of trained frequencies, and the number itself."""
 
 import math
 
@@ -7,20 +7,20 @@ from torch import Tensor, nn
 
 
 class Periodic(nn.Module):
-    """Return each number trained waves: `concat(cos(2 pi w x + b) @ W + c, x)`.
+    """Embed each number by trained waves: `concat(cos(2 pi w x + b) @ W + c, x)`.
 
     Shape:
         (n, n_columns) -> (n, n_columns * d_embedding)
 
     Args:
         n_columns: at least 1.
-        d_embedding: outputs a column, the number itself among them, at least 2.
-        n_frequencies: waves a column, at least 1.
-        sigma: standard deviation of the frequencies at the start, above 0: the inverse of about
-            how far apart two numbers are that should be told apart.
+        d_embedding: outputs for each column, including the number itself, at least 2.
+        n_frequencies: waves for each column, at least 1.
+        sigma: standard deviation of the initial frequencies, above 0: about the inverse of the
+            smallest difference between numbers that matters.
 
     Raises:
-        ValueError: a number that cannot be.
+        ValueError: an argument out of range.
 
     Example:
         >>> Periodic(3, 4)(torch.zeros(5, 3)).shape
@@ -34,8 +34,8 @@ class Periodic(nn.Module):
     ) -> None:
         if n_columns < 1 or d_embedding < 2 or n_frequencies < 1 or not sigma > 0:
             raise ValueError(
-                "There must be a column, two outputs and a frequency, however: "
-                f"{n_columns=}, {d_embedding=}, {n_frequencies=}, {sigma=}."
+                "n_columns and n_frequencies must be at least 1, d_embedding at least 2 and sigma "
+                f"above 0; got {n_columns=}, {n_frequencies=}, {d_embedding=}, {sigma=}."
             )
         super().__init__()
         self.sigma = sigma
@@ -47,7 +47,7 @@ class Periodic(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw everything anew."""
+        """Draw all parameters again."""
         bound = self.frequency.shape[1] ** -0.5
         self.frequency.normal_(0.0, self.sigma, generator=generator)
         self.phase.uniform_(-math.pi, math.pi, generator=generator)
@@ -55,7 +55,7 @@ class Periodic(nn.Module):
         self.bias.uniform_(-bound, bound, generator=generator)
 
     def forward(self, x: Tensor) -> Tensor:
-        columns = x.t().unsqueeze(2)  # (n, f) -> (f, n, 1): then one matrix product a column
+        columns = x.t().unsqueeze(2)  # (n, f) -> (f, n, 1), for one matrix product for each column
         turns = torch.addcmul(
             self.phase.unsqueeze(1), columns, self.frequency.unsqueeze(1), value=2 * math.pi
         )

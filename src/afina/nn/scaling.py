@@ -1,13 +1,13 @@
-"""A trained factor on each feature."""
+"""A trained factor for each feature."""
 
 import torch
 from torch import Tensor, nn
 
 
 class FeatureScale(nn.Module):
-    """Multiply each feature by a trained factor, so that the network can choose among them.
+    """Multiply each feature by a trained factor, so that the network can select features.
 
-    Its gradient is that of all weights behind a feature together. With a learning rate of its own,
+    The gradient of a factor sums over all weights that use the feature. With a learning rate
     several times that of the weights, features that do not help fade early.
 
     Shape:
@@ -25,7 +25,7 @@ class FeatureScale(nn.Module):
 
     def __init__(self, n_features: int) -> None:
         if n_features < 1:
-            raise ValueError(f"n_features must be at least 1, however: {n_features=}.")
+            raise ValueError(f"n_features must be at least 1; got {n_features=}.")
         super().__init__()
         self.scale = nn.Parameter(torch.ones(n_features))
 

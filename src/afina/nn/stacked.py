@@ -1,4 +1,4 @@
-"""Linear layers side by side: one for each of several networks that share nothing."""
+"""Linear layers side by side, one for each of several networks that share no weights."""
 
 import torch
 from torch import Tensor, nn
@@ -11,12 +11,12 @@ class StackedLinear(nn.Module):
     """Apply k linear layers at once, one for each network.
 
     Shape:
-        (n, d_in), the same rows for each network, or (k, n, d_in), rows of its own; or
-        (n, d_in - d_own) and `own` (k, n, d_own), the last inputs of the rows -> (k, n, d_out)
+        (n, d_in), the same rows for every network, or (k, n, d_in), other rows for each; or
+        (n, d_in - d_own) shared inputs with `own` (k, n, d_own), the last inputs -> (k, n, d_out)
 
     Args:
         k: networks, at least 1.
-        follows: what comes behind it, for `initialize_`: an activation's name, `output`, or
+        follows: what comes after it, for `initialize_`: an activation's name, `output`, or
             `zero`: it starts at 0, whatever the scheme.
 
     Raises:
@@ -30,7 +30,7 @@ class StackedLinear(nn.Module):
 
     def __init__(self, k: int, d_in: int, d_out: int, *, follows: str = "none") -> None:
         if min(k, d_in, d_out) < 1:
-            raise ValueError(f"Sizes must be at least 1, however: {k=}, {d_in=}, {d_out=}.")
+            raise ValueError(f"sizes must be at least 1; got {k=}, {d_in=}, {d_out=}.")
         super().__init__()
         self.follows = follows
         self.weight = nn.Parameter(torch.empty(k, d_in, d_out))
@@ -39,7 +39,7 @@ class StackedLinear(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw weights and biases as torch draws those of a linear layer; or put them to 0."""
+        """Draw weights and biases like torch's linear layer, or set them to 0."""
         if self.follows == "zero":
             self.weight.zero_()
             self.bias.zero_()
@@ -49,7 +49,7 @@ class StackedLinear(nn.Module):
         self.bias.uniform_(-bound, bound, generator=generator)
 
     def forward(self, x: Tensor, some: slice = ALL, own: Tensor | None = None) -> Tensor:
-        """Apply the layers of some of the networks; rows of their own are theirs alone."""
+        """Apply the layers of some of the networks; `own` holds the inputs that differ by network."""
         weight, bias = self.weight[some], self.bias[some]
         if own is not None:
             n_same = x.shape[1]

@@ -28,6 +28,7 @@ class RowEncoder:
         beside: other columns that a row may have, such as the target; they are not used.
 
     Example:
+        >>> from afina.table import CategoryColumn, NumberColumn, NumberFormat
         >>> price = NumberColumn("price", "numeric", "", number=NumberFormat(decimal=","))
         >>> color = CategoryColumn("color", "categorical", "", vocabulary=("blue", "red"))
         >>> encoder = RowEncoder(Schema((price, color)))
