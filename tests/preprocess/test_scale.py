@@ -219,7 +219,7 @@ def test_another_number_of_columns_is_refused(make: type[Scaler], table: torch.T
     """Rows of another width, or an unfitted scaler, raise ValueError and do not broadcast."""
     fitted = make().fit(table)
     for x in (table[:, :1], table[:, 0]):
-        with pytest.raises(ValueError, match="as it was in fit"):
+        with pytest.raises(ValueError, match="as in fit"):
             fitted(x)
     with pytest.raises(ValueError, match="Fit first"):
         make()(table[:, :1])

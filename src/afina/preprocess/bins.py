@@ -16,20 +16,20 @@ def column_edges(
     columns: Sequence[int],
     n_values: int = 0,
 ) -> dict[int, Tensor]:
-    """Find the edges of each column's bins; a column of fewer than 3 distinct values has none.
+    """Return the edges of each column's bins; a column with fewer than 3 distinct values has none.
 
-    For two values a curve is no more than a line. Where there are at most n_bins + 1 distinct
-    values (or `n_values`), each is an edge; else the edges are quantiles, each once.
+    For two values a curve is just a line. If there are at most n_bins + 1 distinct values (or
+    `n_values`), each is an edge; otherwise the edges are quantiles without repeats.
 
     Shape:
         (n, d), (n,) -> a mapping from column to (n_edges,) float32, ascending, at least 3 edges
 
     Args:
-        x: training rows as the network gets them; NaN is no value.
-        weights: one a row; a weight of 2 is the row twice.
-        n_bins: most bins of a column of many values, at least 1.
-        n_values: distinct values up to which each is an edge, should that be more.
-        columns: those that are asked about.
+        x: training rows as the network gets them; NaN is missing.
+        weights: one for each row; a weight of 2 is the row twice.
+        n_bins: most bins of a column with many values, at least 1.
+        n_values: up to so many distinct values each is an edge, if that is more than n_bins + 1.
+        columns: the columns of x to find edges for.
 
     Example:
         >>> x = torch.tensor([[0.0, 1.0], [1.0, 2.0], [2.0, 1.0]])
@@ -37,13 +37,13 @@ def column_edges(
         {0: tensor([0., 1., 2.])}
     """
     if n_bins < 1:
-        raise ValueError(f"n_bins must be at least 1, however: {n_bins=}.")
+        raise ValueError(f"n_bins must be at least 1; got {n_bins=}.")
     samples = column_samples(x[:, list(columns)], weights)
-    found = {}
-    for column, sample in zip(columns, samples, strict=True):
-        if len(sample.values) >= 3:
-            found[column] = _edges(sample, n_bins, n_values)
-    return found
+    return {
+        column: _edges(sample, n_bins, n_values)
+        for column, sample in zip(columns, samples, strict=True)
+        if len(sample.values) >= 3
+    }
 
 
 def _edges(sample: Sample, n_bins: int, n_values: int) -> Tensor:
@@ -52,5 +52,5 @@ def _edges(sample: Sample, n_bins: int, n_values: int) -> Tensor:
     else:
         levels = torch.arange(n_bins + 1, dtype=torch.float64) / n_bins
         edges = quantiles(sample, levels)
-    found: Tensor = torch.unique(edges.to(torch.float32))
-    return found
+    distinct: Tensor = torch.unique(edges.to(torch.float32))
+    return distinct

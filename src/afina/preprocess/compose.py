@@ -21,10 +21,10 @@ _COUNTS = ("n_indicators", "n_timed", "n_quantiles")
 
 
 class Preprocess(nn.Module):
-    """Impute, scale, and add the parts of dates and the marks of missing values.
+    """Impute, scale, and add parts of dates and marks of missing values.
 
     The outputs are, in this order: numbers and times, imputed and scaled; sines and cosines of
-    times (see `DateParts`); a 0 or 1 for each column that had missing values in training.
+    times (see `DateParts`); 0 or 1 for each column that had missing values in training.
     `out_names` names them.
 
     Shape:
@@ -32,7 +32,7 @@ class Preprocess(nn.Module):
 
     Args:
         scaling: `batchnorm` leaves the numbers unscaled, in float64, for a normalization layer.
-        impute: what stands in for a missing number.
+        impute: what replaces a missing number.
 
     Example:
         >>> x_num = torch.tensor([[1.0], [2.0], [float("nan")]], dtype=torch.float64)
@@ -67,16 +67,16 @@ class Preprocess(nn.Module):
         Args:
             x_num: numbers.
             x_time: seconds since 1970.
-            weights: one a row, at least 0.
-            num_names: names of the numbers, for `out_names`; `num0`, `num1`, ... by default.
-            time_names: names of the times; `time0`, ... by default.
+            weights: one for each row, at least 0.
+            num_names: names of the numbers, for `out_names`; None: `num0`, `num1`, ...
+            time_names: names of the times; None: `time0`, `time1`, ...
 
         Raises:
-            ValueError: shapes that do not fit together, infinite values, negative weights.
+            ValueError: mismatched shapes, infinite values, or negative weights.
         """
         if x_num.ndim != 2 or x_time.ndim != 2 or len(x_num) != len(x_time):
             raise ValueError(
-                "x_num and x_time must be (n, d) of the same n, however: their shapes are "
+                "x_num and x_time must be (n, d) of the same n; got the shapes "
                 f"{tuple(x_num.shape)} and {tuple(x_time.shape)}."
             )
         nums, times = column_samples(x_num, weights), column_samples(x_time, weights)
@@ -89,25 +89,24 @@ class Preprocess(nn.Module):
 
     @property
     def d_out(self) -> int:
-        """How many columns come out."""
+        """Number of output columns."""
         return len(self.out_names)
 
     @property
     def out_names(self) -> list[str]:
-        """What each column that comes out is."""
+        """Name of each output column."""
         columns = [*self.num_names, *self.time_names]
         marked = [f"{columns[i]}.missing" for i in self.impute.marked.tolist()]
         return [*columns, *self.dates.names_of(self.time_names), *marked]
 
     def forward(self, x_num: Tensor, x_time: Tensor) -> Tensor:
-        """Turn raw rows into the network's numbers."""
         filled, missing = self.impute(torch.cat([x_num, x_time], dim=1))
         numbers = filled if self.scaling == "batchnorm" else self.scale(filled)
         parts = [numbers, self.dates(x_time).to(numbers.dtype), missing.to(numbers.dtype)]
         return torch.cat(parts, dim=1)
 
     def spec(self) -> dict[str, Any]:
-        """Say what a module must be built from to load this one's state; fit for JSON."""
+        """Return what a module must be built from to load this one's state, as plain values."""
         return {
             "scaling": self.scaling,
             "impute": self.impute.strategy,
@@ -123,7 +122,7 @@ class Preprocess(nn.Module):
         """Build a module that can load the state of the one whose `spec` this is.
 
         Raises:
-            CheckpointError: it is not what `spec` returns.
+            CheckpointError: not a value that `spec` returns.
         """
         _check_spec(spec)
         made = cls(spec["scaling"], spec["impute"])
@@ -146,9 +145,10 @@ def _check_spec(spec: Mapping[str, Any]) -> None:
         and spec["n_quantiles"] <= MOST_QUANTILES
     ):
         raise CheckpointError(
-            "A stored preprocessing must have scaling, impute, num_names, time_names, "
-            f"{', '.join(_COUNTS)} as they were saved, however: they are not. "
-            "Use another checkpoint or model."
+            "stored preprocessing must have scaling, impute, num_names, time_names, "
+            f"{', '.join(_COUNTS)} as they were saved",
+            but="one is missing or out of range",
+            fix="Use another checkpoint or model.",
         )
 
 
@@ -164,11 +164,13 @@ def _make_scaler(scaling: Scaling, n_features: int, n_quantiles: int) -> Scaler:
             return QuantileNormal(n_features, n_quantiles)
         case "none" | "batchnorm":
             return Identity(n_features)
-    raise ValueError(f"scaling must be one of {', '.join(get_args(Scaling))}, however: {scaling=}.")
+    raise ValueError(f"scaling must be one of {', '.join(get_args(Scaling))}; got {scaling=}.")
 
 
 def _names(names: Sequence[str] | None, default: str, n_columns: int) -> list[str]:
-    found = [f"{default}{i}" for i in range(n_columns)] if names is None else list(names)
-    if len(found) != n_columns:
-        raise ValueError(f"names must be one a column, however: {len(found)}, {n_columns} columns.")
-    return found
+    chosen = [f"{default}{i}" for i in range(n_columns)] if names is None else list(names)
+    if len(chosen) != n_columns:
+        raise ValueError(
+            f"There must be a name for each of {n_columns} columns; got {len(chosen)}."
+        )
+    return chosen

@@ -1,7 +1,7 @@
 """What recurs in a time: the day of the year, the day of the week, the time of day.
 
-The calendar is the Gregorian one, also before 1582, in whole-number operations that export. A
-year is taken to begin in March, so that the day which not every year has is its last.
+The calendar is the Gregorian one, also before 1582, in whole-number operations that can be
+exported. Years are counted from March, so that a leap day is the last day of its year.
 """
 
 import math
@@ -9,34 +9,34 @@ from collections.abc import Sequence
 from typing import Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from afina.preprocess.sample import Sample, column_samples
-from afina.preprocess.scale import check_width
+from afina.preprocess.column_module import ColumnModule, check_width
+from afina.preprocess.sample import Sample
 
 DAY_S = 86_400
 _DAYS_400_YEARS = 146_097
 _DAYS_BEFORE_1970 = 719_468  # from 1 March of the year 0
-_LIMIT_S = 1e14  # three million years; beyond, a time is taken to be there
+_LIMIT_S = 1e14  # three million years; later times are clipped to this
 
 PARTS = ("year_sin", "year_cos", "week_sin", "week_cos")
 DAY_PARTS = ("day_sin", "day_cos")
 
 
-class DateParts(nn.Module):
-    """Turn times into places on the circles of the year, the week and, where it varies, the day.
+class DateParts(ColumnModule):
+    """Place times on the circles of the year, the week and, if it varies, the day.
 
-    The output has, for each column, sine and cosine of the day of the year and of the day of the
-    week; then, for each column whose training values differ in their time of day, sine and cosine
-    of it. Missing times are 0 in all of them. The time itself is a number like others and is not
-    among them.
+    For each column the output holds the sine and cosine of the day of the year and of the day of
+    the week; then, for each column whose training values differ in the time of day, its sine and
+    cosine. All of them are 0 for a missing time. The time itself is a number like any other and
+    not part of the output.
 
     Shape:
         (n, n_features) -> (n, 4 * n_features + 2 * n_timed) float32
 
     Args:
-        n_features: columns; `fit` sets it, a module that is to load a state needs it.
-        n_timed: as n_features, the columns with times of day.
+        n_features: columns; `fit` sets it, but a module that is to load a state needs it.
+        n_timed: columns with times of day; like n_features.
 
     Example:
         >>> x = torch.tensor([[0.0]], dtype=torch.float64)  # Thursday, 1 January 1970
@@ -51,21 +51,18 @@ class DateParts(nn.Module):
         self.n_features = n_features
         self.register_buffer("timed", torch.zeros(n_timed, dtype=torch.int64))
 
-    def fit(self, x: Tensor, weights: Tensor | None = None) -> Self:
-        """Learn from training rows which columns have times of day."""
-        return self.fit_samples(column_samples(x, weights))
-
     def fit_samples(self, samples: Sequence[Sample]) -> Self:
-        """Learn from one sample a column."""
+        """Learn which columns have times of day."""
         self.n_features = len(samples)
         timed = [column for column, sample in enumerate(samples) if _varies_in_the_day(sample)]
         self.timed = torch.tensor(timed, dtype=torch.int64)
         return self
 
     def forward(self, x: Tensor) -> Tensor:
-        """Place times on their circles."""
         check_width(x, self.n_features)
-        if not self.n_features:  # most tables have no dates, and this takes a third of a row's time
+        if (
+            not self.n_features
+        ):  # most tables have no dates, and the rest takes a third of the time of one row
             return x.to(torch.float32)
         x = x.to(torch.float64)
         missing = x.isnan()
@@ -90,7 +87,7 @@ class DateParts(nn.Module):
 
 
 def day_of_year(days: Tensor) -> tuple[Tensor, Tensor]:
-    """Count the days since 1 January, and the days of that year.
+    """Return the days since 1 January, and the number of days in that year.
 
     Shape:
         (*,) int64 -> (*,) int64, (*,) int64
@@ -105,18 +102,18 @@ def day_of_year(days: Tensor) -> tuple[Tensor, Tensor]:
     days = days + _DAYS_BEFORE_1970
     cycle = _floor(days, _DAYS_400_YEARS)
     day = days - cycle * _DAYS_400_YEARS  # of 400 years, 0 to 146,096
-    # Take out the days that leap years have too many, so that every year has 365.
+    # Drop the leap days, so that every year has 365 days.
     even = day - _floor(day, 1460) + _floor(day, 36_524) - _floor(day, 146_096)
     year = _floor(even, 365)
     day = day - (365 * year + _floor(year, 4) - _floor(year, 100))  # since 1 March
-    year = torch.where(day >= 306, year + 1, year)  # from here on the year that begins in January
+    year = torch.where(day >= 306, year + 1, year)  # from here on, the year that begins in January
     leap = ((year % 4 == 0) & (year % 100 != 0)) | (year % 400 == 0)
     n_days = 365 + leap.to(torch.int64)
     return torch.where(day >= 306, day - 306, day + n_days - 306), n_days
 
 
 def _year_and_week(days: Tensor) -> tuple[Tensor, Tensor]:
-    """Say how much of the year and of the week, which begins on Monday, has gone by."""
+    """Return the elapsed shares of the year and of the week, which begins on Monday."""
     day, n_days = day_of_year(days)
     week_day = days + 3 - _floor(days + 3, 7) * 7  # 1 January 1970 was a Thursday
     return day.to(torch.float64) / n_days, week_day.to(torch.float64) / 7
@@ -127,6 +124,6 @@ def _floor(whole: Tensor, divisor: int) -> Tensor:
 
 
 def _varies_in_the_day(sample: Sample) -> bool:
-    """Say whether there are two times of day: dates alone all have the same one."""
+    """Return whether there are two times of day; plain dates all have the same."""
     times = sample.values - (sample.values / DAY_S).floor() * DAY_S
     return len(times) > 0 and bool((times != times[0]).any())

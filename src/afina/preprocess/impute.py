@@ -1,28 +1,28 @@
-"""Missing numbers: a value in their place, and a column that says so."""
+"""Missing numbers: a value in their place, and a column that marks them."""
 
 from collections.abc import Sequence
 from typing import Literal, Self, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from afina.preprocess.sample import Sample, column_samples, mean, quantiles
-from afina.preprocess.scale import check_width
+from afina.preprocess.column_module import ColumnModule, check_width
+from afina.preprocess.sample import Sample, mean, quantiles
 
 Strategy: TypeAlias = Literal["median", "mean", "zero"]
 
 
-class Impute(nn.Module):
-    """Fill missing numbers, and mark them for the columns that had some in training.
+class Impute(ColumnModule):
+    """Fill missing numbers, and mark them in columns that had some in training.
 
     Shape:
         (n, n_features) -> (n, n_features) float64, (n, n_indicators) float32
 
     Args:
-        strategy: what is filled in, from the values that are there in the training rows; a column
-            without any is filled with 0.
-        n_features: columns; `fit` sets it, a module that is to load a state needs it.
-        n_indicators: as n_features, the columns that had missing values.
+        strategy: what to fill in, computed from the values of the training rows; a column without
+            any is filled with 0.
+        n_features: columns; `fit` sets it, but a module that is to load a state needs it.
+        n_indicators: columns that had missing values; like n_features.
 
     Example:
         >>> x = torch.tensor([[1.0], [float("nan")], [5.0]], dtype=torch.float64)
@@ -38,18 +38,13 @@ class Impute(nn.Module):
         self, strategy: Strategy = "median", n_features: int = 0, n_indicators: int = 0
     ) -> None:
         if strategy not in ("median", "mean", "zero"):
-            raise ValueError(f"strategy must be median, mean or zero, however: {strategy=}.")
+            raise ValueError(f"strategy must be median, mean or zero; got {strategy=}.")
         super().__init__()
         self.strategy = strategy
         self.register_buffer("fill", torch.zeros(n_features, dtype=torch.float64))
         self.register_buffer("marked", torch.zeros(n_indicators, dtype=torch.int64))
 
-    def fit(self, x: Tensor, weights: Tensor | None = None) -> Self:
-        """Learn from training rows; NaN is missing, a weight of 2 is the row twice."""
-        return self.fit_samples(column_samples(x, weights))
-
     def fit_samples(self, samples: Sequence[Sample]) -> Self:
-        """Learn from one sample a column."""
         fill = [_fill_value(sample, self.strategy) for sample in samples]
         self.fill = torch.tensor(fill, dtype=torch.float64)
         marked = [column for column, sample in enumerate(samples) if sample.has_missing]
@@ -57,7 +52,6 @@ class Impute(nn.Module):
         return self
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Fill what is missing; mark it where training rows had it missing too."""
         check_width(x, len(self.fill))
         x = x.to(torch.float64)
         missing = x.isnan()
@@ -67,7 +61,6 @@ class Impute(nn.Module):
         )
 
     def extra_repr(self) -> str:
-        """Show the strategy."""
         return f"strategy={self.strategy!r}"
 
 

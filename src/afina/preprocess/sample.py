@@ -1,7 +1,7 @@
-"""What the training rows hold of each column: its distinct values and how much each weighs.
+"""What the training rows hold of each column: its distinct values and their weights.
 
-Every statistic is a function of this. Rows repeated and rows weighted by whole numbers give the
-same sample, so they give the same statistic bit for bit; so does any order of the rows.
+Every statistic is a function of this. Repeated rows and rows weighted by whole numbers give the
+same sample, and so the same statistics bit for bit; so does any order of the rows.
 """
 
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ class Sample:
     """One column of the training rows.
 
     Args:
-        values: the distinct values that are there, ascending, float64. Shape (n_values,).
+        values: the distinct values, ascending, float64. Shape (n_values,).
         weights: the weight of each, above 0. Shape (n_values,).
-        has_missing: whether a row lacks a value.
-        n_rows: total weight of all rows, also of those that lack a value.
+        has_missing: whether a row has no value.
+        n_rows: total weight of all rows, including those without a value.
     """
 
     values: Tensor
@@ -33,7 +33,7 @@ class Sample:
 def column_samples(x: Tensor, weights: Tensor | None) -> list[Sample]:
     """Collect a sample of every column.
 
-    Rows of weight 0 do not exist. Equal weights are no weights. Weights that are not all whole
+    Rows of weight 0 do not exist. Equal weights have no effect. Weights that are not all whole
     are divided by their mean, so that they add up to the number of rows.
 
     Shape:
@@ -49,10 +49,10 @@ def column_samples(x: Tensor, weights: Tensor | None) -> list[Sample]:
     x = x.to(torch.float64)
     if x.ndim != 2 or x.isinf().any():
         raise ValueError(
-            f"x must be (n, d) of finite numbers or NaN, however: its shape is {tuple(x.shape)}, "
-            f"{int(x.isinf().sum())} values are infinite."
+            f"x must be (n, d) of finite numbers or NaN; got shape {tuple(x.shape)} with "
+            f"{int(x.isinf().sum())} infinite values."
         )
-    w = None if weights is None else _checked(weights, len(x))
+    w = None if weights is None else _normalize_weights(weights, len(x))
     if w is not None:
         x, w = x[w > 0], w[w > 0]
         if len(w) == 0 or bool(w.min() == w.max()):
@@ -62,7 +62,7 @@ def column_samples(x: Tensor, weights: Tensor | None) -> list[Sample]:
 
 
 def mean(sample: Sample) -> float:
-    """Weighted mean; 0 of no values. Precise also for values far from 0 and close together."""
+    """Return the weighted mean; 0 for no values. Precise even for close values far from 0."""
     if len(sample.values) == 0:
         return 0.0
     values, unit = _near(sample.values)
@@ -70,7 +70,7 @@ def mean(sample: Sample) -> float:
 
 
 def deviation(sample: Sample) -> float:
-    """Weighted standard deviation (divided by the total weight); 0 of no values."""
+    """Return the weighted standard deviation (divided by the total weight); 0 for no values."""
     if len(sample.values) == 0:
         return 0.0
     values, unit = _near(sample.values)
@@ -79,12 +79,12 @@ def deviation(sample: Sample) -> float:
 
 
 def quantiles(sample: Sample, levels: Tensor) -> Tensor:
-    """Quantiles by linear interpolation at position `level * (W - 1)`, W the total weight.
+    """Return quantiles by linear interpolation at position `level * (W - 1)`, W the total weight.
 
-    A value of weight w stands at the w positions from the weight below it on, as if repeated;
-    between the last position of a value and the first of the next lies a straight line. A value
-    of weight below 1 stands at one position. With whole weights these are the quantiles of the
-    repeated sample as numpy and scikit-learn compute them.
+    A value of weight w occupies w positions, as if repeated, after those of all smaller values; a
+    straight line joins the last position of a value and the first of the next. A value of weight
+    below 1 occupies one position. With whole weights these are the quantiles of the repeated
+    sample, as numpy and scikit-learn compute them.
 
     Shape:
         (n_levels,) -> (n_levels,)
@@ -111,40 +111,40 @@ def quantiles(sample: Sample, levels: Tensor) -> Tensor:
 
 
 def half_range(low: Tensor, high: Tensor) -> Tensor:
-    """Half the distance of two numbers, which never overflows."""
+    """Return half the distance between two numbers, which never overflows."""
     return high / 2 - low / 2
 
 
-def _checked(weights: Tensor, n_rows: int) -> Tensor:
+def _normalize_weights(weights: Tensor, n_rows: int) -> Tensor:
     weights = weights.to(torch.float64)
     if weights.shape != (n_rows,):
         raise ValueError(
-            f"weights must be one a row, however: their shape is {tuple(weights.shape)}, "
-            f"{n_rows} rows."
+            f"weights must have one value for each of {n_rows} rows; got shape "
+            f"{tuple(weights.shape)}."
         )
     if not bool(((weights >= 0) & weights.isfinite()).all()):
-        raise ValueError("weights must be finite and at least 0, however: one is not.")
+        raise ValueError("weights must be finite and at least 0, but one is not.")
     if bool((weights == weights.floor()).all()) and float(weights.sum()) < _MOST_COPIES:
         return weights
-    shares = weights / weights.max()  # first this, so that nothing overflows
+    shares = weights / weights.max()  # first, so that nothing overflows
     return shares / shares[shares > 0].mean()
 
 
 def _sample(column: Tensor, w: Tensor | None, n_rows: float) -> Sample:
-    there = ~column.isnan()
-    present = column[there] + 0.0  # -0.0 becomes 0.0: equal values must be one value
+    has_value = ~column.isnan()
+    present = column[has_value] + 0.0  # -0.0 becomes 0.0: equal values must be one value
     ordered, order = present.sort(stable=True)
     values, group, counts = torch.unique_consecutive(
         ordered, return_inverse=True, return_counts=True
     )
     weights = counts.to(torch.float64)
     if w is not None:
-        weights = torch.zeros_like(values).index_add_(0, group, w[there][order])
+        weights = torch.zeros_like(values).index_add_(0, group, w[has_value][order])
     return Sample(values, weights, len(present) < len(column), n_rows)
 
 
 def _near(values: Tensor) -> tuple[Tensor, float]:
-    """Bring extreme values near 1 by a power of two; return them and the unit they are in."""
+    """Scale extreme values to near 1 by a power of two; return them and their unit."""
     largest = float(values.abs().max())
     if largest > _FAR:
         return values * 2.0**-600, 2.0**600

@@ -1,7 +1,7 @@
-"""Scalers: each column is shifted and stretched by figures learned from training rows.
+"""Scalers: each column is shifted and stretched by statistics of the training rows.
 
 All of them subtract in float64, so that numbers far from 0 and close together (times in seconds,
-identifiers) keep their differences, and hand on float32. Every finite float64 has a finite
+identifiers) keep their differences, and return float32. Every finite float64 has a finite
 output; NaN stays NaN. A column that was constant or empty in training becomes 0.
 """
 
@@ -9,19 +9,13 @@ from collections.abc import Sequence
 from typing import Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from afina.preprocess.sample import (
-    Sample,
-    column_samples,
-    deviation,
-    half_range,
-    mean,
-    quantiles,
-)
+from afina.preprocess.column_module import ColumnModule, check_width
+from afina.preprocess.sample import Sample, deviation, half_range, mean, quantiles
 
 LIMIT = 1e6
-"""Outputs of `MinMax` and `Standardize` are cut off at plus and minus this."""
+"""Outputs of `MinMax` and `Standardize` are clipped to plus and minus this."""
 
 _LARGEST = torch.finfo(torch.float64).max
 _LARGEST32 = torch.finfo(torch.float32).max
@@ -29,9 +23,9 @@ _PRE_CLIP = 1e9  # squares of larger numbers would overflow in float32 after an 
 
 
 def smooth_clip(x: Tensor, *, limit: float = 3.0) -> Tensor:
-    """Bend values smoothly into (-limit, limit); near 0 nothing changes.
+    """Squash values smoothly into (-limit, limit), almost unchanged near 0.
 
-    `x / sqrt(1 + (x / limit)^2)`, after a cut at plus and minus 1e9.
+    `x / sqrt(1 + (x / limit)^2)`, after clipping to plus and minus 1e9.
 
     Example:
         >>> smooth_clip(torch.tensor([0.0, 3.0, 1e30]))
@@ -43,14 +37,35 @@ def smooth_clip(x: Tensor, *, limit: float = 3.0) -> Tensor:
     return x / torch.sqrt(1 + (x / limit) ** 2)
 
 
-class MinMax(nn.Module):
-    """Bring the training rows to [0, 1]: `(x - min) / (max - min)`.
+class AffineScaler(ColumnModule):
+    """Shift and stretch each column, then clip to plus and minus `LIMIT`.
 
     Shape:
         (n, n_features) -> (n, n_features)
 
     Args:
-        n_features: columns; `fit` sets it, a scaler that is to load a state needs it.
+        n_features: columns; `fit` sets it, but a scaler that is to load a state needs it.
+    """
+
+    center: Tensor
+    scale: Tensor
+
+    def __init__(self, n_features: int = 0) -> None:
+        super().__init__()
+        self.register_buffer("center", torch.zeros(n_features, dtype=torch.float64))
+        self.register_buffer("scale", torch.zeros(n_features, dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._stretch(x).clamp(-LIMIT, LIMIT).to(torch.float32)
+
+    def _stretch(self, x: Tensor) -> Tensor:
+        """Shift and stretch; a difference that overflows is clipped, so that 0 times it is 0."""
+        check_width(x, len(self.center))
+        return (x.to(torch.float64) - self.center).clamp(-_LARGEST, _LARGEST) * self.scale
+
+
+class MinMax(AffineScaler):
+    """Scale the training rows to [0, 1]: `(x - min) / (max - min)`.
 
     Example:
         >>> x = torch.tensor([[2.0], [6.0]], dtype=torch.float64)
@@ -58,92 +73,32 @@ class MinMax(nn.Module):
         tensor([[0.2500]])
     """
 
-    center: Tensor
-    scale: Tensor
-
-    def __init__(self, n_features: int = 0) -> None:
-        super().__init__()
-        self.register_buffer("center", torch.zeros(n_features, dtype=torch.float64))
-        self.register_buffer("scale", torch.zeros(n_features, dtype=torch.float64))
-
-    def fit(self, x: Tensor, weights: Tensor | None = None) -> Self:
-        """Learn from training rows; NaN is no value, a weight of 2 is the row twice."""
-        return self.fit_samples(column_samples(x, weights))
-
     def fit_samples(self, samples: Sequence[Sample]) -> Self:
-        """Learn from one sample a column."""
         ends = _columns([_ends(sample) for sample in samples], 2)
         self.center = ends[:, 0].clone()
         self.scale = 0.5 * _inverse(half_range(ends[:, 0], ends[:, 1]))
         return self
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Scale rows by the training rows' ends."""
-        return _affine(x, self.center, self.scale).clamp(-LIMIT, LIMIT).to(torch.float32)
 
-
-class Standardize(nn.Module):
-    """Bring the training rows to mean 0 and standard deviation 1 (divided by n).
-
-    Shape:
-        (n, n_features) -> (n, n_features)
-
-    Args:
-        n_features: columns; `fit` sets it, a scaler that is to load a state needs it.
-    """
-
-    center: Tensor
-    scale: Tensor
-
-    def __init__(self, n_features: int = 0) -> None:
-        super().__init__()
-        self.register_buffer("center", torch.zeros(n_features, dtype=torch.float64))
-        self.register_buffer("scale", torch.zeros(n_features, dtype=torch.float64))
-
-    def fit(self, x: Tensor, weights: Tensor | None = None) -> Self:
-        """Learn from training rows; NaN is no value, a weight of 2 is the row twice."""
-        return self.fit_samples(column_samples(x, weights))
+class Standardize(AffineScaler):
+    """Scale the training rows to mean 0 and standard deviation 1 (divided by n)."""
 
     def fit_samples(self, samples: Sequence[Sample]) -> Self:
-        """Learn from one sample a column."""
         self.center = torch.tensor([mean(sample) for sample in samples], dtype=torch.float64)
         spread = torch.tensor([deviation(sample) for sample in samples], dtype=torch.float64)
         self.scale = _inverse(spread)
         return self
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Scale rows by the training rows' mean and deviation."""
-        return _affine(x, self.center, self.scale).clamp(-LIMIT, LIMIT).to(torch.float32)
 
-
-class Robust(nn.Module):
+class Robust(AffineScaler):
     """Subtract the median, divide by the interquartile range, and clip smoothly to (-3, 3).
 
-    Where the quartiles are equal, half the range takes the place of the interquartile range.
-
-    Shape:
-        (n, n_features) -> (n, n_features)
-
-    Args:
-        n_features: columns; `fit` sets it, a scaler that is to load a state needs it.
+    Half the range replaces the interquartile range if the quartiles are equal.
 
     Source: Holzmueller, Grinsztajn & Steinwart 2024, arXiv:2407.04491, section 3.
     """
 
-    center: Tensor
-    scale: Tensor
-
-    def __init__(self, n_features: int = 0) -> None:
-        super().__init__()
-        self.register_buffer("center", torch.zeros(n_features, dtype=torch.float64))
-        self.register_buffer("scale", torch.zeros(n_features, dtype=torch.float64))
-
-    def fit(self, x: Tensor, weights: Tensor | None = None) -> Self:
-        """Learn from training rows; NaN is no value, a weight of 2 is the row twice."""
-        return self.fit_samples(column_samples(x, weights))
-
     def fit_samples(self, samples: Sequence[Sample]) -> Self:
-        """Learn from one sample a column."""
         levels = torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)
         quartiles = _columns([quantiles(sample, levels) for sample in samples], 3)
         ends = _columns([_ends(sample) for sample in samples], 2)
@@ -154,56 +109,34 @@ class Robust(nn.Module):
         return self
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scale rows by the training rows' quartiles."""
-        return smooth_clip(_affine(x, self.center, self.scale)).to(torch.float32)
+        return smooth_clip(self._stretch(x)).to(torch.float32)
 
 
-class Identity(nn.Module):
-    """Hand on numbers as they are, in float32, cut off at the largest float32.
+class Identity(ColumnModule):
+    """Pass numbers on in float32, clipped to the largest float32.
 
     Shape:
         (n, n_features) -> (n, n_features)
 
     Args:
-        n_features: columns; nothing depends on it.
+        n_features: columns; `fit` sets it.
     """
 
     def __init__(self, n_features: int = 0) -> None:
         super().__init__()
         self.n_features = n_features
 
-    def fit(self, x: Tensor, weights: Tensor | None = None) -> Self:
-        """Learn nothing, but check the rows as the other scalers do."""
-        return self.fit_samples(column_samples(x, weights))
-
     def fit_samples(self, samples: Sequence[Sample]) -> Self:
-        """Learn nothing."""
         self.n_features = len(samples)
         return self
 
     def forward(self, x: Tensor) -> Tensor:
-        """Turn rows into float32."""
         check_width(x, self.n_features)
         return x.clamp(-_LARGEST32, _LARGEST32).to(torch.float32)
 
 
-def check_width(x: Tensor, n_features: int) -> None:
-    """Raise ValueError when rows have another number of columns than was fitted."""
-    if x.ndim != 2 or x.shape[1] != n_features:
-        raise ValueError(
-            f"x must be (n, {n_features}), as it was in fit, however: its shape is "
-            f"{tuple(x.shape)}. Fit first, and give the same columns."
-        )
-
-
-def _affine(x: Tensor, center: Tensor, scale: Tensor) -> Tensor:
-    """Shift and stretch; an overflowing difference is cut off, so that 0 times it is 0."""
-    check_width(x, len(center))
-    return (x.to(torch.float64) - center).clamp(-_LARGEST, _LARGEST) * scale
-
-
 def _inverse(spread: Tensor) -> Tensor:
-    """Invert; 0 stays 0, and the inverse of a subnormal number is cut off."""
+    """Invert; 0 stays 0, and the inverse of a subnormal number is clipped."""
     return torch.where(spread > 0, 1 / spread, 0.0).clamp(max=_LARGEST)
 
 
@@ -214,5 +147,5 @@ def _ends(sample: Sample) -> Tensor:
 
 
 def _columns(rows: list[Tensor], width: int) -> Tensor:
-    """Stack one row of figures a column, also when there is no column."""
+    """Stack one row of statistics for each column, also if there is no column."""
     return torch.stack(rows) if rows else torch.zeros(0, width, dtype=torch.float64)

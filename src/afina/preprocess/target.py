@@ -1,7 +1,7 @@
-"""Transforms of a skewed regression target, and back.
+"""Transforms of a skewed regression target, and their inverses.
 
-Each maps all finite numbers one to one, in float64, so that every target has a place, also one
-beyond the training rows, and every output of the network a finite value.
+Each maps all finite numbers one to one, in float64, so that every target can be transformed, even
+beyond the training rows, and every output of the network becomes a finite value.
 """
 
 from typing import Literal, Self, TypeAlias
@@ -25,11 +25,11 @@ _SKEWED = 2.0
 
 
 class Log(nn.Module):
-    """Take the logarithm of how far a number is from an anchor, with its sign.
+    """Take the signed logarithm of the distance from an anchor.
 
     `sign(z) log(1 + |z|)` with `z = (y - anchor) / unit`. The anchor is the end of the training
-    targets at the side of the short tail, or their median where both tails are long; the unit is
-    the distance from there to the median, or half the interquartile range.
+    targets on the side of the short tail, or their median if both tails are long; the unit is the
+    distance from the anchor to the median, or half the interquartile range.
 
     Shape:
         (n,) -> (n,) float64
@@ -56,7 +56,7 @@ class Log(nn.Module):
         spread = third - first
         sides = ((low, middle - low), (high, high - middle))
         anchor, unit = min(sides, key=lambda side: side[1])
-        if unit > _FAR_TAIL * spread or unit == 0.0:  # no short tail, or half of it is one value
+        if unit > _FAR_TAIL * spread or unit == 0.0:  # no short tail, or one value fills half of it
             anchor, unit = (middle if unit else anchor), spread / 2
         if not unit:
             unit = deviation(sample) / 2 or 0.5
@@ -65,13 +65,12 @@ class Log(nn.Module):
         return self
 
     def forward(self, y: Tensor) -> Tensor:
-        """Take signed logarithms."""
         half = y.double() / 2 - self.anchor / 2
         z = (half / self.unit).clamp(-_LARGEST / 2, _LARGEST / 2) * 2
         return z.sign() * z.abs().log1p()
 
     def back(self, t: Tensor) -> Tensor:
-        """Undo it."""
+        """Invert the transform."""
         z = t.sign() * t.abs().clamp(max=_LARGEST_LOG).expm1()
         return ((z * self.unit).clamp(-_LARGEST, _LARGEST) + self.anchor).clamp(-_LARGEST, _LARGEST)
 
@@ -79,14 +78,14 @@ class Log(nn.Module):
 class Quantile(nn.Module):
     """Map targets to a normal distribution by quantiles of the training targets.
 
-    Between two knots lies a straight line, and beyond the first and the last the one that leads
-    there. A value that fills several quantiles has the normal quantile of the middle of its share.
+    Straight lines join the knots, and the outer ones continue beyond the first and the last. A
+    value that spans several quantiles gets the normal quantile of the middle of its share.
 
     Shape:
         (n,) -> (n,) float64
 
     Args:
-        n_knots: `fit_sample` sets it, a module that is to load a state needs it.
+        n_knots: `fit_sample` sets it, but a module that is to load a state needs it.
     """
 
     knots: Tensor
@@ -98,7 +97,7 @@ class Quantile(nn.Module):
         self.register_buffer("scores", torch.arange(n_knots, dtype=torch.float64))
 
     def fit_sample(self, sample: Sample) -> Self:
-        """Learn knots from training targets, of which there must be two; an end is half a row."""
+        """Learn knots from at least two distinct training targets; each end weighs half a row."""
         n_levels = min(max(int(sample.n_rows) // _ROWS_A_KNOT, _LEAST_KNOTS), MOST_KNOTS)
         levels = torch.arange(n_levels, dtype=torch.float64) / (n_levels - 1)
         knots, counts = torch.unique_consecutive(quantiles(sample, levels), return_counts=True)
@@ -111,11 +110,10 @@ class Quantile(nn.Module):
         return self
 
     def forward(self, y: Tensor) -> Tensor:
-        """Return the normal score of each target."""
         return _follow_lines(y.double(), self.knots, self.scores)
 
     def back(self, t: Tensor) -> Tensor:
-        """Undo it."""
+        """Invert the transform."""
         return _follow_lines(t.double(), self.scores, self.knots)
 
 
@@ -127,7 +125,7 @@ def fit_target(
     Args:
         kind: `auto`: `log` if the skewness is beyond 2 on either side, else none.
         y: training targets.
-        weights: one a row; a weight of 2 is the row twice.
+        weights: one for each row; a weight of 2 is the row twice.
     """
     sample = column_samples(y[:, None], weights)[0]
     if kind == "auto":
@@ -138,7 +136,7 @@ def fit_target(
 
 
 def _follow_lines(x: Tensor, knots: Tensor, values: Tensor) -> Tensor:
-    """Go from knots to values along straight lines, the outer ones without end."""
+    """Interpolate from knots to values along straight lines; the outer ones have no end."""
     below = last_knot_below(x[:, None], knots[:, None])[:, 0].clamp(max=len(knots) - 2)
     low, high = knots[below] / 2, knots[below + 1] / 2  # halves: differences may overflow
     width = (high - low).clamp(min=_SMALLEST)  # half the smallest number is 0
@@ -148,7 +146,7 @@ def _follow_lines(x: Tensor, knots: Tensor, values: Tensor) -> Tensor:
 
 
 def _skewness(sample: Sample) -> float:
-    """Weighted third moment of the standardized values; 0 of a constant."""
+    """Return the weighted third moment of the standardized values; 0 for a constant."""
     spread = deviation(sample)
     if not spread:
         return 0.0
