@@ -33,11 +33,11 @@ from afina.table import (
     single_cell,
     to_table,
 )
-from afina.table.category import UNKNOWN, category_encoding
-from afina.table.category.category_encoding import CategoryReader
-from afina.table.date import date_encoding
+from afina.table.category import UNKNOWN, category_column
+from afina.table.category.category_column import CategoryReader
+from afina.table.date import date_column
 from afina.table.date.date_format import FORMATS, parse_date, parse_dates
-from afina.table.numeric import number_encoding
+from afina.table.numeric import number_column
 from afina.table.numeric.number_format import PLAIN, parse_number, parse_numbers
 
 BIG = 1_700_000_000_000_000_000
@@ -284,15 +284,15 @@ def test_ordinary_cells_take_the_short_way(column: Column, ordinary: list[object
 
 FAULTS = [
     (
-        number_encoding,
+        number_column,
         "parse_number",
         lambda text, form: (float(text), text) if text.isdecimal() else None,
     ),
-    (number_encoding, "missing_words", lambda *words: frozenset("x")),
-    (date_encoding, "typed_second", lambda moment: float(moment.toordinal())),
+    (number_column, "missing_words", lambda *words: frozenset("x")),
+    (date_column, "typed_second", lambda moment: float(moment.toordinal())),
     (CategoryReader, "_code", lambda reader, text: reader.codes.get(text, UNKNOWN)),
     (CategoryReader, "_code", lambda reader, text: 3 if text == "true" else 2),
-    (category_encoding, "is_encodable", lambda text: True),
+    (category_column, "is_encodable", lambda text: True),
     (single_cell, "LIMIT", 2**70),
 ]
 

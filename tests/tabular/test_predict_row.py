@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from afina import AfinaClassifier, AfinaRegressor
 from afina.errors import AfinaWarning, NonFiniteError, SchemaError, TableError
 from afina.table import read_table
-from afina.table.category.category_encoding import CategoryReader
-from afina.table.date import date_encoding
-from afina.table.numeric import number_encoding
+from afina.table.category.category_column import CategoryReader
+from afina.table.date import date_column
+from afina.table.numeric import number_column
 from afina.tabular import Predictor, fit_table, load
 
 N_ROWS = 120
@@ -169,14 +169,14 @@ def test_a_row_is_predicted_as_in_a_batch(classifier, regressor):
     ("place", "name", "fault"),
     [
         (
-            number_encoding,
+            number_column,
             "parse_number",
             lambda text, form: (float(text.strip(" €").replace(",", "")), text),
         ),
-        (number_encoding, "as_python", float),
+        (number_column, "as_python", float),
         (CategoryReader, "_code", lambda reader, text: 3),
         (CategoryReader, "__call__", lambda reader, cell: 2),
-        (date_encoding, "typed_second", lambda moment: float(moment.toordinal())),
+        (date_column, "typed_second", lambda moment: float(moment.toordinal())),
     ],
 )
 def test_a_fault_is_seen(classifier, place, name, fault, monkeypatch):

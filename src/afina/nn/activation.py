@@ -8,6 +8,16 @@ from torch import Tensor, nn
 
 ActivationName: TypeAlias = Literal["relu", "gelu", "silu", "selu", "tanh", "sigmoid", "mish"]
 
+_MODULES: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "selu": nn.SELU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "mish": nn.Mish,
+}
+
 # gelu, silu, mish and elu: the g with E[f(g z)^2] = 1 for z ~ N(0, 1), so that inputs of unit mean
 # square still have it after the layer and its activation. For relu the same equation gives
 # sqrt(2). The alternative, 1 / sqrt(E[f(z)^2]), keeps unit variance before the activation and is
@@ -35,25 +45,11 @@ def make_activation(name: ActivationName) -> nn.Module:
         >>> make_activation("silu")
         SiLU()
     """
-    match name:
-        case "relu":
-            return nn.ReLU()
-        case "gelu":
-            return nn.GELU()
-        case "silu":
-            return nn.SiLU()
-        case "selu":
-            return nn.SELU()
-        case "tanh":
-            return nn.Tanh()
-        case "sigmoid":
-            return nn.Sigmoid()
-        case "mish":
-            return nn.Mish()
-        case _:
-            raise ValueError(
-                f"activation must be one of {', '.join(get_args(ActivationName))}; got activation={name!r}."
-            )
+    if name not in _MODULES:
+        raise ValueError(
+            f"activation must be one of {', '.join(get_args(ActivationName))}; got activation={name!r}."
+        )
+    return _MODULES[name]()
 
 
 def activation_gain(name: str, *, negative_slope: float = 0.01) -> float:

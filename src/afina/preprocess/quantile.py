@@ -69,16 +69,30 @@ class QuantileNormal(ColumnModule):
 
 
 def _knots(values: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
-    """Keep each value once, with the normal score of its middle level; pad with the last."""
-    knots, counts = torch.unique_consecutive(values, return_counts=True)
-    last = counts.cumsum(0) - 1
-    middle = (levels[last] + levels[last - counts + 1]) / 2
-    scores = torch.special.ndtri(middle.clamp(_EDGE, 1 - _EDGE))
+    """Return distinct knots with their normal scores, padded with the last to a fixed number."""
+    knots, scores = normal_scores(values, levels, _EDGE)
     fill = len(values) - len(knots)
     return (
         torch.cat([knots, knots[-1:].expand(fill)]),
         torch.cat([scores, scores[-1:].expand(fill)]),
     )
+
+
+def normal_scores(values: Tensor, levels: Tensor, edge: float) -> tuple[Tensor, Tensor]:
+    """Return each distinct quantile, with the normal score of the middle of its levels.
+
+    Shape:
+        (n_levels,), (n_levels,) -> (n_knots,), (n_knots,)
+
+    Args:
+        values: quantiles, ascending.
+        levels: level of each, in [0, 1].
+        edge: smallest distance of a level from 0 and 1, so that scores are finite.
+    """
+    knots, counts = torch.unique_consecutive(values, return_counts=True)
+    last = counts.cumsum(0) - 1
+    middle = (levels[last] + levels[last - counts + 1]) / 2
+    return knots, torch.special.ndtri(middle.clamp(edge, 1 - edge))
 
 
 def last_knot_below(x: Tensor, knots: Tensor) -> Tensor:

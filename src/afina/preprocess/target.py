@@ -9,7 +9,7 @@ from typing import Literal, Self, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from afina.preprocess.quantile import last_knot_below
+from afina.preprocess.quantile import last_knot_below, normal_scores
 from afina.preprocess.sample import Sample, column_samples, deviation, mean, quantiles
 
 TargetKind: TypeAlias = Literal["none", "log", "quantile"]
@@ -100,11 +100,8 @@ class Quantile(nn.Module):
         """Learn knots from at least two distinct training targets; each end weighs half a row."""
         n_levels = min(max(int(sample.n_rows) // _ROWS_A_KNOT, _LEAST_KNOTS), MOST_KNOTS)
         levels = torch.arange(n_levels, dtype=torch.float64) / (n_levels - 1)
-        knots, counts = torch.unique_consecutive(quantiles(sample, levels), return_counts=True)
-        last = counts.cumsum(0) - 1
-        middle = (levels[last] + levels[last - counts + 1]) / 2
         edge = 0.5 / max(sample.n_rows, 2.0)
-        scores = torch.special.ndtri(middle.clamp(edge, 1 - edge))
+        knots, scores = normal_scores(quantiles(sample, levels), levels, edge)
         rising = torch.cat([torch.ones(1, dtype=torch.bool), scores[1:] > scores[:-1]])
         self.knots, self.scores = knots[rising], scores[rising]
         return self

@@ -11,7 +11,6 @@ import pyarrow.csv
 
 from afina.errors import TableError
 from afina.table.csv_faults import (
-    CsvFault,
     find_fault,
     has_quote_fault,
     line_at,
@@ -61,9 +60,7 @@ def read_csv(path: Path, *, delimiter: str | None = None, encoding: str = "utf-8
     _check_utf8(data[: start + len(header)], path)
     names = [unquote(cell).decode() for cell in split_row(header, mark)]
     check_names(names, str(path))
-    fault = find_fault(header, 0, delimiter=mark, n_columns=len(names))
-    if fault:
-        raise _fault_error(path, fault)
+    _check_rows(header, 0, mark, names, path)
     if not data[start + len(header) :].strip(b"\r\n"):
         raise TableError(
             f"{path}: a table must have rows",
@@ -153,12 +150,12 @@ def _find_delimiter(line: bytes) -> str:
 def _parse(data: bytes, start: int, delimiter: str, names: list[str], path: Path) -> pa.Table:
     quoted = data.find(b'"', start) >= 0
     if quoted and has_quote_fault(data, start, delimiter):
-        _raise_fault(data, start, delimiter, names, path)
+        _check_rows(data, start, delimiter, names, path)
     try:
         table = _read_blocks(memoryview(data)[start:], delimiter, len(names), quoted=quoted)
     except pa.ArrowInvalid as error:
         _check_utf8(data, path)
-        _raise_fault(data, start, delimiter, names, path)
+        _check_rows(data, start, delimiter, names, path)
         raise TableError(
             f"{path}: the file must be readable as CSV",
             but=f"it is not ({error})",
@@ -198,11 +195,7 @@ def _read_blocks(body: memoryview, delimiter: str, n_columns: int, *, quoted: bo
     raise AssertionError("unreachable")
 
 
-def _raise_fault(data: bytes, start: int, delimiter: str, names: list[str], path: Path) -> None:
+def _check_rows(data: bytes, start: int, delimiter: str, names: list[str], path: Path) -> None:
     fault = find_fault(data, start, delimiter=delimiter, n_columns=len(names))
     if fault:
-        raise _fault_error(path, fault)
-
-
-def _fault_error(path: Path, fault: CsvFault) -> TableError:
-    return TableError(f"{path}: {fault.must}", but=fault.but, fix=fault.fix)
+        raise TableError(f"{path}: {fault.must}", but=fault.but, fix=fault.fix)

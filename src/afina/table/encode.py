@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from afina.errors import AfinaWarning, SchemaError
 from afina.table.category import encode_categories
 from afina.table.column import Column
+from afina.table.column_context import EncodeContext
 from afina.table.date import encode_dates
-from afina.table.encode_context import EncodeContext
 from afina.table.names import did_you_mean, list_names
 from afina.table.numeric import encode_numbers
 from afina.table.schema import Schema

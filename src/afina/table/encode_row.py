@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from afina.table.category import category_reader
-from afina.table.date import date_reader
+from afina.table.category import CategoryReader
+from afina.table.date import DateReader
 from afina.table.encode import Features
-from afina.table.numeric import number_reader
+from afina.table.numeric import NumberReader
 from afina.table.schema import Schema
 from afina.table.single_cell import OddCellError, fits_a_table
 
@@ -41,12 +41,12 @@ class RowEncoder:
     def __init__(self, schema: Schema, beside: Iterable[str] = ()) -> None:
         words = schema.missing_values
         self._numbers = [
-            (column.name, number_reader(column, words)) for column in schema.num_columns
+            (column.name, NumberReader(column, words)) for column in schema.num_columns
         ]
         self._categories = [
-            (column.name, category_reader(column, words)) for column in schema.cat_columns
+            (column.name, CategoryReader(column, words)) for column in schema.cat_columns
         ]
-        self._dates = [(column.name, date_reader(column, words)) for column in schema.time_columns]
+        self._dates = [(column.name, DateReader(column, words)) for column in schema.time_columns]
         self._used = frozenset((*schema.num_names, *schema.cat_names, *schema.time_names))
         self._unused = (schema.names | frozenset(beside)) - self._used
 

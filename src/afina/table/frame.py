@@ -15,8 +15,6 @@ from afina.errors import TableError
 from afina.table.names import check_names
 
 _ACCEPTED = "a pandas, polars or pyarrow frame, a mapping of columns, or a 2-D numpy array"
-_COMPLEX = "Complex data not supported"  # the words that scikit-learn's checks look for
-_SPLIT_COMPLEX = "Split it into real and imaginary columns."
 _SECONDS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
@@ -133,8 +131,6 @@ def _from_numpy(data: np.ndarray[Any, Any]) -> pa.Table:
             got=f"shape={data.shape}",
             fix="Use array.reshape(-1, 1) for one column.",
         )
-    if np.iscomplexobj(data):
-        raise TableError(_COMPLEX, fix=_SPLIT_COMPLEX)
     return _from_columns({f"x{number}": data[:, number] for number in range(data.shape[1])})
 
 
@@ -186,7 +182,10 @@ def _to_array(values: Any, name: str) -> pa.Array | pa.ChunkedArray:
             fix="Give one cell for each row.",
         )
     if isinstance(values, np.ndarray) and np.iscomplexobj(values):
-        raise TableError(f"column {name!r}: {_COMPLEX}", fix=_SPLIT_COMPLEX)
+        raise TableError(
+            f"column {name!r}: Complex data not supported",  # the words that scikit-learn expects
+            fix="Split it into real and imaginary columns.",
+        )
     if isinstance(values, np.ndarray) and values.ndim != 1:
         raise TableError(
             f"column {name!r} must have one dimension",

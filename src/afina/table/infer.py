@@ -11,9 +11,9 @@ from afina.errors import SchemaError
 from afina.table.category import BOOLEANS, CategoryColumn, infer_booleans, infer_categories
 from afina.table.cells import Levels, missing_word_mask, read_levels
 from afina.table.column import KINDS, Column, Kind
+from afina.table.column_context import InferContext, TrainingRows
 from afina.table.date import DateColumn, infer_text_dates, infer_typed_dates
 from afina.table.frame import is_number, is_time
-from afina.table.infer_context import InferContext, TrainingRows
 from afina.table.names import did_you_mean
 from afina.table.numeric import (
     NumberColumn,
@@ -100,9 +100,9 @@ def infer_column(column: pa.ChunkedArray, context: InferContext) -> AnyColumn:
 def _infer_levels(context: InferContext, levels: Levels) -> AnyColumn:
     if context.requested is None and len(levels.texts) and all_plain(levels.texts):
         inferred = infer_text_numbers(context, levels)
-        if isinstance(inferred, Column):
-            return inferred
-        return infer_categories(context, levels, inferred)
+        return (
+            infer_categories(context, levels, inferred) if isinstance(inferred, str) else inferred
+        )
     present = levels.keep(~missing_word_mask(levels.texts))
     if not len(present.texts) and context.requested in _CONTENT:
         return _without_values(context)

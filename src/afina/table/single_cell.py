@@ -58,12 +58,7 @@ def check_range(number: int) -> int:
 
 def is_encodable(text: str) -> bool:
     """Return whether a text holds no half of a surrogate pair, which no file can hold."""
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            return False
-    return True
+    return text.isascii() or text == text.encode(errors="ignore").decode()
 
 
 def is_zoned(moment: dt.date) -> bool:

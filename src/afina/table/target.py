@@ -24,6 +24,7 @@ from afina.table.numeric import (
     check_finite,
     find_format,
     has_leading_zero,
+    infinite_error,
     parse_numbers,
     typed_numbers,
 )
@@ -184,13 +185,15 @@ def _text_numbers(
     form, fits = find_format(present.texts, counts)
     odd = int(np.argmin(fits))
     if not fits.all() and is_infinite(present.texts)[odd] and counts[fits].sum() > 0:
-        raise _infinite(where, f"row {present.first_row(odd) + 1} holds {_quote(present, odd)}")
+        raise infinite_error(
+            where, f"row {present.first_row(odd) + 1} holds {_quote(present, odd)}"
+        )
     codes = task != "regression" and has_leading_zero(present.texts).any()
     if fits.all() and not codes:
         values = parse_numbers(present.texts, form)[0]
         if np.isinf(values).any():
             row = present.first_row(int(np.argmax(np.isinf(values)))) + 1
-            raise _infinite(where, f"row {row} is infinite")
+            raise infinite_error(where, f"row {row} is infinite")
         return present.spread(values), present
     mostly = counts[fits].sum() >= 0.5 * counts.sum() and not codes
     if task == "regression" or (task == "auto" and mostly):
@@ -201,11 +204,6 @@ def _text_numbers(
             fix=f"Correct the cell, or leave it empty{choice}.",
         )
     return None, levels
-
-
-def _infinite(where: str, but: str) -> SchemaError:
-    fix = "Replace it, or leave the cell empty."
-    return SchemaError(f"{where} must hold finite numbers", but=but, fix=fix)
 
 
 def _quote(levels: Levels, level: int) -> str:

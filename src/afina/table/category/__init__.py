@@ -6,8 +6,9 @@ from afina.table.category.category_column import (
     MISSING,
     UNKNOWN,
     CategoryColumn,
+    CategoryReader,
+    encode_categories,
 )
-from afina.table.category.category_encoding import category_reader, encode_categories
 from afina.table.category.category_inference import infer_booleans, infer_categories
 
 __all__ = [
@@ -16,7 +17,7 @@ __all__ = [
     "MISSING",
     "UNKNOWN",
     "CategoryColumn",
-    "category_reader",
+    "CategoryReader",
     "encode_categories",
     "infer_booleans",
     "infer_categories",

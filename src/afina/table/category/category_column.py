@@ -1,11 +1,24 @@
-"""The record of a column of categories or booleans."""
+"""The record of a column of categories, and how a column and a single cell become codes."""
 
+import math
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from afina.errors import AfinaWarning
+from afina.table.cells import MISSING_WORDS, Levels, describe_type, read_levels
 from afina.table.column import Column, Texts
+from afina.table.column_context import EncodeContext
+from afina.table.frame import cell_text, is_text
+from afina.table.names import show_cell
 from afina.table.numeric import canonical_number
+from afina.table.single_cell import PLAIN_TYPES, OddCellError, as_python, check_range, is_encodable
 
 MISSING, UNKNOWN, FIRST_LEVEL = 0, 1, 2
 """Category codes: missing, unknown, and the first of the vocabulary."""
@@ -40,3 +53,108 @@ class CategoryColumn(Column):
             if number is not None and by_number.setdefault(number, code) != code:
                 shared.add(number)
         return {number: code for number, code in by_number.items() if number not in shared}
+
+
+_MANY_CELLS = 20  # from here on, a column without any known level is no accident
+
+
+def encode_categories(
+    column: CategoryColumn, cells: pa.ChunkedArray, context: EncodeContext
+) -> NDArray[np.int64]:
+    """Turn cells into codes: 0 missing, 1 unknown, then the vocabulary in order."""
+    levels = read_levels(cells, context.missing_values)
+    texts = levels.texts.to_pylist()
+    if column.kind == "boolean":
+        codes = [_boolean_code(text) for text in texts]
+    elif pa.types.is_boolean(cells.type):
+        codes = [_code_of_bool(column, text) for text in texts]
+    else:
+        known, numbers = column.codes, column.number_codes
+        codes = [known.get(text, UNKNOWN) for text in texts]
+        if numbers and UNKNOWN in codes:
+            codes = [
+                numbers.get(canonical_number(text) or "", UNKNOWN) if code == UNKNOWN else code
+                for text, code in zip(texts, codes, strict=True)
+            ]
+    _warn_if_all_unknown(column, cells.type, levels, codes, context)
+    return np.array([*codes, MISSING], dtype=np.int64)[levels.codes]
+
+
+def _boolean_code(text: str) -> int:
+    """Return the code of a text in a column of booleans."""
+    word = text.strip()
+    if word in MISSING_WORDS or not word:
+        return MISSING
+    return {"false": 2, "true": 3, "0": 2, "1": 3}.get(
+        canonical_number(word) or word.lower(), UNKNOWN
+    )
+
+
+def _code_of_bool(column: CategoryColumn, text: str) -> int:
+    """Return the code of true or false among categories, however the vocabulary writes it."""
+    number = "1" if text == "true" else "0"
+    spellings = (text, text.capitalize(), text.upper(), number)
+    codes = (column.codes.get(spelling, UNKNOWN) for spelling in spellings)
+    return next((code for code in codes if code != UNKNOWN), UNKNOWN)
+
+
+def _warn_if_all_unknown(
+    column: CategoryColumn,
+    kind: pa.DataType,
+    levels: Levels,
+    codes: Sequence[int],
+    context: EncodeContext,
+) -> None:
+    """Warn that a whole column is unknown: most often codes that lost their leading zeros."""
+    if not codes or not column.vocabulary or set(codes) != {UNKNOWN} or context.tolerant:
+        return
+    retyped = not is_text(kind)
+    if not retyped and np.count_nonzero(levels.codes >= 0) < _MANY_CELLS:
+        return
+    as_type = f" as {describe_type(kind)}" if retyped else ""
+    warnings.warn(
+        f"{context.source}: no value of column {column.name!r} is known to the model, such as "
+        f"{show_cell(levels.texts[0].as_py())}{as_type}; in training it held values such as "
+        f"{show_cell(column.vocabulary[0])}. All are taken as unknown.",
+        AfinaWarning,
+        stacklevel=5,
+    )
+
+
+class CategoryReader:
+    """Read one cell of a column of categories as `encode_categories` reads a column."""
+
+    def __init__(self, column: CategoryColumn, missing_values: tuple[str, ...]) -> None:
+        self.column = column
+        self.codes = column.codes | dict.fromkeys(("", *missing_values), MISSING)
+
+    def __call__(self, cell: object) -> int:
+        """Read a cell, or raise `OddCellError`."""
+        if type(cell) not in PLAIN_TYPES:
+            cell = as_python(cell)
+        if isinstance(cell, str):
+            code = self._code(cell)
+            if code == UNKNOWN and not is_encodable(cell):
+                raise OddCellError
+            return code
+        if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+            return MISSING
+        if not isinstance(cell, bool | int | float):
+            raise OddCellError
+        text = cell_text(cell if isinstance(cell, float) else check_range(cell))
+        if isinstance(cell, bool) and self.column.kind != "boolean" and text not in self.codes:
+            code = _code_of_bool(self.column, text)
+        else:
+            code = self._code(text)
+        if code == UNKNOWN:  # worth a warning
+            raise OddCellError
+        return code
+
+    def _code(self, text: str) -> int:
+        if self.column.kind == "boolean":
+            return MISSING if self.codes.get(text) == MISSING else _boolean_code(text)
+        code = self.codes.get(text)
+        if code is None:
+            numbers = self.column.number_codes
+            code = numbers.get(canonical_number(text) or "", UNKNOWN) if numbers else UNKNOWN
+        return code

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from afina.table.category.category_column import BOOLEANS, CategoryColumn
 from afina.table.cells import MISSING_WORDS, Levels, as_mask, is_in
 from afina.table.column import UnusedColumn
-from afina.table.infer_context import InferContext
+from afina.table.column_context import InferContext
 from afina.table.names import count_cells
 
 _MANY_ROWS = 20  # from here on, values that all differ are no accident

@@ -1,13 +1,12 @@
 """Columns of dates: how they are recognized, recorded, and encoded."""
 
-from afina.table.date.date_column import DateColumn
-from afina.table.date.date_encoding import date_reader, encode_dates
+from afina.table.date.date_column import DateColumn, DateReader, encode_dates
 from afina.table.date.date_format import find_date_formats, parse_dates
 from afina.table.date.date_inference import infer_text_dates, infer_typed_dates
 
 __all__ = [
     "DateColumn",
-    "date_reader",
+    "DateReader",
     "encode_dates",
     "find_date_formats",
     "infer_text_dates",

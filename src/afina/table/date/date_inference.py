@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from afina.table.cells import Levels, as_one
 from afina.table.column import UnusedColumn
+from afina.table.column_context import InferContext
 from afina.table.date.date_column import DateColumn
 from afina.table.date.date_format import (
     COMPACT,
@@ -18,7 +19,6 @@ from afina.table.date.date_format import (
     parse_dates,
     typed_seconds,
 )
-from afina.table.infer_context import InferContext
 
 
 def infer_typed_dates(context: InferContext, column: pa.ChunkedArray) -> DateColumn | UnusedColumn:

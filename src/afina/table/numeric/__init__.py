@@ -1,23 +1,28 @@
 """Columns of numbers: how they are recognized, recorded, and encoded."""
 
-from afina.table.numeric.format_search import find_format
-from afina.table.numeric.number_column import NumberColumn
-from afina.table.numeric.number_encoding import encode_numbers, number_reader
+from afina.table.numeric.exact_numbers import (
+    canonical_number,
+    check_finite,
+    infinite_error,
+    typed_numbers,
+    whole_cells,
+)
+from afina.table.numeric.number_column import NumberColumn, NumberReader, encode_numbers
 from afina.table.numeric.number_format import (
     PLAIN,
     NumberFormat,
     all_plain,
+    find_format,
     has_leading_zero,
     parse_numbers,
 )
 from afina.table.numeric.number_inference import infer_text_numbers, infer_typed_numbers
-from afina.table.numeric.typed_numbers import check_finite, typed_numbers
-from afina.table.numeric.whole_numbers import canonical_number, whole_cells
 
 __all__ = [
     "PLAIN",
     "NumberColumn",
     "NumberFormat",
+    "NumberReader",
     "all_plain",
     "canonical_number",
     "check_finite",
@@ -26,7 +31,7 @@ __all__ = [
     "has_leading_zero",
     "infer_text_numbers",
     "infer_typed_numbers",
-    "number_reader",
+    "infinite_error",
     "parse_numbers",
     "typed_numbers",
     "whole_cells",

@@ -14,19 +14,41 @@ from pydantic import Field
 from afina.table.cells import as_mask
 from afina.table.column import Text
 
-SPACES = "[ \u00a0\u2009\u202f]"  # also the no-break and the thin spaces
-CURLY = "\u2019"  # the typographic apostrophe
-SIGN = "[+\u2212-]?"
-EXPONENT = r"(?:[eE][+-]?[0-9]+)?"
-PLAIN_NUMBER = rf"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+){EXPONENT}$"
-_PLAIN_TEXT = re.compile(PLAIN_NUMBER)
-_THOUSANDS = {",": ",", ".": r"\.", " ": SPACES, "'": f"['{CURLY}]"}
-_WORDS = {".": "point", ",": "comma", " ": "space", "'": "apostrophe"}
-_LEADING_ZERO = r"^[+-]?0[0-9]"
-
 Affix = Annotated[Text, Field(max_length=8)]
 Decimal = Literal[".", ","]
 Thousands = Literal["", ",", ".", " ", "'"]
+
+_SPACES = "[ \u00a0\u2009\u202f]"  # also the no-break and the thin spaces
+_CURLY = "\u2019"  # the typographic apostrophe
+_SIGN = "[+\u2212-]?"
+EXPONENT = r"(?:[eE][+-]?[0-9]+)?"
+_PLAIN_NUMBER = rf"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+){EXPONENT}$"
+_PLAIN_TEXT = re.compile(_PLAIN_NUMBER)
+_THOUSANDS = {",": ",", ".": r"\.", " ": _SPACES, "'": f"['{_CURLY}]"}
+_WORDS = {".": "point", ",": "comma", " ": "space", "'": "apostrophe"}
+_LEADING_ZERO = r"^[+-]?0[0-9]"
+_SIGNS = "R$ C$ A$ US$ CA$ AU$ NZ$ HK$ S$ $ € £ ¥ ₹ ₽ ₩ ₺ ₫ ₴ ₪ ₱ ฿ ₦ ₡ ₲ S/ Fr. kr zł Kč Ft %"
+_CODES = (
+    "EUR USD GBP CHF JPY CNY CAD AUD NZD SEK NOK DKK PLN CZK HUF INR BRL MXN ARS CLP COP PEN UYU "
+    "ZAR RUB TRY KRW SGD HKD ILS THB"
+)
+_AFFIXES = sorted(f"{_SIGNS} {_CODES}".split(), key=len, reverse=True)  # the longest first
+_AFFIX = "|".join(re.escape(sign) for sign in _AFFIXES)
+_LOOSE = (
+    rf"^{_SIGN}{_SPACES}*(?P<prefix>(?:{_AFFIX})?){_SPACES}*{_SIGN}"
+    rf"[.,]?[0-9](?:[0-9.,'{_CURLY}]|{_SPACES}[0-9])*{EXPONENT}"
+    rf"{_SPACES}*(?P<suffix>(?:{_AFFIX})?)$"
+)
+_MARKS: tuple[tuple[Decimal, Thousands], ...] = (
+    (".", ""),
+    (".", ","),
+    (",", ""),
+    (",", "."),
+    (".", " "),
+    (",", " "),
+    (".", "'"),
+    (",", "'"),
+)
 
 
 @dataclass(frozen=True)
@@ -72,12 +94,12 @@ class NumberFormat:
     @cached_property
     def compiled(self) -> re.Pattern[str]:
         """The pattern of a trimmed text in this format."""
-        return re.compile(format_pattern(self))
+        return re.compile(_pattern(self))
 
     @cached_property
     def separators(self) -> str:
         """The pattern of what stands between digits and means nothing."""
-        return f"{_THOUSANDS[self.thousands]}|{SPACES}" if self.thousands else SPACES
+        return f"{_THOUSANDS[self.thousands]}|{_SPACES}" if self.thousands else _SPACES
 
 
 PLAIN = NumberFormat()
@@ -134,11 +156,11 @@ def has_leading_zero(texts: pa.Array) -> NDArray[np.bool_]:
 
 def all_plain(texts: pa.Array) -> bool:
     """Return whether every text is a plain number; a cheap first check."""
-    return bool(pc.all(pc.match_substring_regex(texts, PLAIN_NUMBER)).as_py())
+    return bool(pc.all(pc.match_substring_regex(texts, _PLAIN_NUMBER)).as_py())
 
 
 @cache
-def format_pattern(form: NumberFormat) -> str:
+def _pattern(form: NumberFormat) -> str:
     """Return the pattern of a trimmed text in a format."""
     mark = re.escape(form.decimal)
     whole = "[0-9]+"
@@ -146,11 +168,11 @@ def format_pattern(form: NumberFormat) -> str:
         between = _THOUSANDS[form.thousands]
         whole = f"(?:[1-9][0-9]{{0,2}}(?:{between}[0-9]{{3}})+|[0-9]+)"
     body = f"(?:{whole}(?:{mark}[0-9]*)?|{mark}[0-9]+)" + ("" if form.thousands else EXPONENT)
-    before = f"{SIGN}{SPACES}*"
+    before = f"{_SIGN}{_SPACES}*"
     if form.prefix:  # the sign before or after it, not both
         prefix = re.escape(form.prefix)
-        before = f"(?:{SIGN}{SPACES}*(?:{prefix})?|{prefix}{SPACES}*{SIGN}){SPACES}*"
-    behind = f"{SPACES}*{re.escape(form.suffix)}" if form.suffix else ""
+        before = f"(?:{_SIGN}{_SPACES}*(?:{prefix})?|{prefix}{_SPACES}*{_SIGN}){_SPACES}*"
+    behind = f"{_SPACES}*{re.escape(form.suffix)}" if form.suffix else ""
     # Without its sign a percentage may be a share; a price stays a price.
     return f"^{before}{body}" + (
         f"(?:{behind})?$" if behind and form.suffix != "%" else f"{behind}$"
@@ -160,15 +182,73 @@ def format_pattern(form: NumberFormat) -> str:
 def _write_plainly(texts: pa.Array, form: NumberFormat) -> pa.Array:
     trimmed = pc.utf8_trim_whitespace(texts)
     if form == PLAIN:
-        fits = pc.match_substring_regex(trimmed, PLAIN_NUMBER)
+        fits = pc.match_substring_regex(trimmed, _PLAIN_NUMBER)
         if pc.all(fits).as_py():
             return trimmed
         if pc.all(pc.or_(fits, pc.equal(trimmed, ""))).as_py():  # all but the empty cells
             return pc.if_else(fits, trimmed, None)
-    fits = pc.match_substring_regex(trimmed, format_pattern(form))
+    fits = pc.match_substring_regex(trimmed, _pattern(form))
     plain = pc.if_else(fits, trimmed, None)
     for sign in (form.prefix, form.suffix):
         plain = pc.replace_substring(plain, sign, "") if sign else plain
     plain = pc.replace_substring_regex(plain, form.separators, "")
     plain = pc.replace_substring(plain, "\u2212", "-")
     return pc.replace_substring(plain, ",", ".") if form.decimal == "," else plain
+
+
+def find_format(
+    texts: pa.Array, counts: NDArray[np.float64]
+) -> tuple[NumberFormat, NDArray[np.bool_]]:
+    """Find the format that most cells are written in; the plainest if several fit equally.
+
+    Args:
+        texts: distinct cells.
+        counts: how often each occurs.
+
+    Returns:
+        The format, and which texts fit it.
+    """
+    trimmed = pc.utf8_trim_whitespace(texts)
+    best, fits = PLAIN, as_mask(pc.match_substring_regex(trimmed, _PLAIN_NUMBER))
+    if fits.all():
+        return best, fits
+    loose = pc.extract_regex(trimmed, _LOOSE)
+    is_loose = as_mask(pc.is_valid(loose))
+    if counts[is_loose].sum() < 0.5 * counts.sum():
+        return best, fits  # mostly words: no format makes numbers of them
+    most = counts[fits].sum()
+    for prefix, suffix in _likely_affixes(loose, counts, is_loose):
+        for decimal, thousands in _MARKS:
+            form = NumberFormat(decimal, thousands, prefix, suffix)
+            fit = as_mask(pc.match_substring_regex(trimmed, _pattern(form)))
+            if counts[fit].sum() > most:
+                best, fits, most = form, fit, counts[fit].sum()
+    return best, fits
+
+
+def is_ambiguous(texts: pa.Array, form: NumberFormat) -> bool:
+    """Return whether commas taken as thousands could all be decimal commas too."""
+    if form.thousands != "," or form.decimal != ".":
+        return False
+    twin = _pattern(NumberFormat(",", "", form.prefix, form.suffix))
+    return bool(pc.all(pc.match_substring_regex(pc.utf8_trim_whitespace(texts), twin)).as_py())
+
+
+def _likely_affixes(
+    loose: pa.Array, counts: NDArray[np.float64], is_loose: NDArray[np.bool_]
+) -> list[tuple[str, str]]:
+    """Return no affix, and the pair of prefix and suffix that most cells have, if any."""
+    prefixes, suffixes = (pc.struct_field(loose, name) for name in ("prefix", "suffix"))
+    pairs = pc.binary_join_element_wise(prefixes, suffixes, pa.scalar(" ", prefixes.type))
+    coded = pairs.dictionary_encode()
+    codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    weights = np.bincount(codes[is_loose], counts[is_loose], len(coded.dictionary))
+    ranked = sorted(
+        (-weight, pair)
+        for weight, pair in zip(weights, coded.dictionary.to_pylist(), strict=True)
+        if pair != " "
+    )
+    if not ranked:
+        return [("", "")]
+    prefix, _, suffix = ranked[0][1].partition(" ")
+    return [("", ""), (prefix, suffix)]

@@ -4,26 +4,28 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from afina.errors import SchemaError
 from afina.table.cells import Levels, is_infinite
 from afina.table.column import UnusedColumn
-from afina.table.infer_context import InferContext
+from afina.table.column_context import InferContext
 from afina.table.names import count_cells, show_cell
-from afina.table.numeric.format_search import find_format, is_ambiguous
+from afina.table.numeric.exact_numbers import (
+    blank_marked,
+    check_finite,
+    exceeds_int64,
+    infinite_error,
+    typed_numbers,
+    whole_cells,
+    whole_if_exact,
+)
 from afina.table.numeric.number_column import NumberColumn
 from afina.table.numeric.number_format import (
     PLAIN,
     NumberFormat,
+    find_format,
     has_leading_zero,
+    is_ambiguous,
     parse_numbers,
 )
-from afina.table.numeric.typed_numbers import (
-    blank_marked,
-    check_finite,
-    typed_numbers,
-    whole_if_exact,
-)
-from afina.table.numeric.whole_numbers import exceeds_int64, whole_cells
 
 _LEAST_SHARE, _MOST_WORDS, _MANY_ROWS = 0.95, 5, 20
 _EXACT = 2**53  # from here on, float64 cannot tell every two whole numbers apart
@@ -94,10 +96,8 @@ def _read_whole(
 def _why_codes(context: InferContext, levels: Levels, fits: NDArray[np.bool_]) -> str:
     """Say why what looks like numbers are codes; empty if they are not."""
     zeros = has_leading_zero(levels.texts) & fits
-    if zeros.any():
-        example = context.quote(levels, int(np.argmax(zeros)))
-        return f"codes, because of the leading zero of {example}"
-    return ""
+    example = context.quote(levels, int(np.argmax(zeros)))
+    return f"codes, because of the leading zero of {example}" if zeros.any() else ""
 
 
 def _why_too_long(
@@ -113,11 +113,9 @@ def _why_too_long(
 def _refuse_infinite(context: InferContext, levels: Levels, others: NDArray[np.int64]) -> None:
     for at in others[is_infinite(levels.texts.take(others))]:
         cell = show_cell(levels.texts[int(at)].as_py())
-        raise SchemaError(
-            f"{context.source}: column {context.name!r} must hold finite numbers",
-            but=f"row {context.row_number(levels, int(at))} holds {cell}",
-            fix="Replace it, or leave the cell empty.",
-        )
+        row = context.row_number(levels, int(at))
+        where = f"{context.source}: column {context.name!r}"
+        raise infinite_error(where, f"row {row} holds {cell}")
 
 
 def _describe(

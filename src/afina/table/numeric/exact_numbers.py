@@ -1,4 +1,4 @@
-"""Whole numbers read exactly, and numbers written the one way that equal numbers share."""
+"""Numbers read exactly: whole numbers, numbers of typed columns, and equal numbers in one spelling."""
 
 import re
 from functools import cache
@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from afina.table.cells import as_mask
+from afina.errors import SchemaError
+from afina.table.cells import as_mask, as_one
 from afina.table.numeric.number_format import EXPONENT
 
 _WHOLE = r"^[+-]?[0-9]+$"
@@ -79,3 +80,69 @@ def canonical_number(text: str) -> str | None:
         return str(int(digits)) if len(digits) < 1000 else None
     value = float(text)
     return str(int(value)) if value.is_integer() and abs(value) < 2**63 else repr(value)
+
+
+def typed_numbers(
+    column: pa.ChunkedArray,
+) -> tuple[NDArray[np.float64], NDArray[np.int64] | None]:
+    """Read a column of numbers or booleans.
+
+    Returns:
+        The numbers (NaN where missing); and the exact whole numbers (0 where missing) if every
+        number is whole and fits int64, else None.
+    """
+    array = as_one(column)
+    if pa.types.is_boolean(array.type):
+        array = array.cast(pa.int64())
+    if pa.types.is_integer(array.type):
+        values = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+        try:
+            whole = array.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+        except pa.ArrowInvalid:  # unsigned, beyond int64
+            return values, None
+        return values, np.asarray(whole)
+    values = np.asarray(array.to_numpy(zero_copy_only=False))
+    return values, whole_if_exact(values)
+
+
+def whole_if_exact(values: NDArray[np.float64]) -> NDArray[np.int64] | None:
+    """Turn floats into exact integers (0 for NaN); None unless all are whole and fit int64."""
+    filled = np.where(np.isnan(values), 0.0, values)
+    if not ((filled == np.floor(filled)) & (np.abs(filled) < 2.0**63)).all():
+        return None
+    return filled.astype(np.int64)
+
+
+def blank_marked(
+    values: NDArray[np.float64], missing_values: tuple[str, ...]
+) -> NDArray[np.float64]:
+    """Turn the numbers that mean "missing" into NaN."""
+    marked = missing_numbers(missing_values)
+    return np.where(np.isin(values, marked), np.nan, values) if marked else values
+
+
+def check_finite(
+    values: NDArray[np.float64],
+    *,
+    source: str,
+    name: str,
+    rows: NDArray[np.int64] | None = None,
+) -> None:
+    """Raise a SchemaError at the first infinite number.
+
+    Args:
+        source: the table's name in the message.
+        name: the column's.
+        rows: the row number (from 0) of each value in the table; None: the values are all rows.
+    """
+    infinite = np.isinf(values)
+    if infinite.any():
+        at = int(np.argmax(infinite))
+        row = at if rows is None else int(rows[at])
+        raise infinite_error(f"{source}: column {name!r}", f"row {row + 1} is infinite")
+
+
+def infinite_error(where: str, but: str) -> SchemaError:
+    """Make the error of a column that holds an infinite number."""
+    fix = "Replace it, or leave the cell empty."
+    return SchemaError(f"{where} must hold finite numbers", but=but, fix=fix)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afina.table.numeric import canonical_number, whole_cells
-from afina.table.numeric.whole_numbers import exceeds_int64, missing_numbers
+from afina.table.numeric.exact_numbers import exceeds_int64, missing_numbers
 
 
 @given(value=st.integers())
