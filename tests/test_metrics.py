@@ -192,7 +192,7 @@ def test_numbers_that_are_not_finite_give_no_false_score() -> None:
     ],
 )
 def test_what_does_not_fit_together_is_refused(call: Callable[[], float]) -> None:
-    """Lengths, shapes, codes and weights that cannot be raise ValueError."""
+    """Wrong lengths, shapes, codes and weights raise ValueError."""
     with pytest.raises(ValueError, match=r"must be|must have"):
         call()
 

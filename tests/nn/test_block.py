@@ -67,6 +67,6 @@ def test_what_does_nothing_is_left_out() -> None:
     ],
 )
 def test_what_cannot_be_is_refused(arguments: dict[str, object], message: str) -> None:
-    """An argument that cannot be is named."""
+    """An argument out of range is refused by name."""
     with pytest.raises(ValueError, match=message):
         Block(**arguments)

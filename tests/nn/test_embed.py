@@ -164,6 +164,6 @@ def test_gradients_are_the_same_in_every_run() -> None:
     ],
 )
 def test_what_cannot_be_is_refused(make: object, message: str) -> None:
-    """An argument that cannot be is named."""
+    """An argument out of range is refused by name."""
     with pytest.raises(ValueError, match=message):
         make()

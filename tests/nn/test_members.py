@@ -123,6 +123,6 @@ def test_heads_are_layers_of_their_own(n: int, k: int, d_in: int, d_out: int, se
     ],
 )
 def test_what_cannot_be_is_refused(make: object, message: str) -> None:
-    """An argument that cannot be is named."""
+    """An argument out of range is refused by name."""
     with pytest.raises(ValueError, match=message):
         make()

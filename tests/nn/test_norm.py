@@ -119,6 +119,6 @@ def test_one_row_has_no_batch_statistics() -> None:
     ],
 )
 def test_make_norm_refuses(arguments: dict[str, object], message: str) -> None:
-    """An argument that cannot be is named."""
+    """An argument out of range is refused by name."""
     with pytest.raises(ValueError, match=message):
         make_norm(n_features=2, **arguments)

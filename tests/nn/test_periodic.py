@@ -37,7 +37,7 @@ def test_it_starts_as_said(generator: torch.Generator) -> None:
 
 @pytest.mark.parametrize("arguments", [(0, 2), (1, 1)])
 def test_what_cannot_be_is_refused(arguments: tuple[int, int]) -> None:
-    """Sizes that cannot be are named, and so is a deviation of 0."""
+    """Sizes below the minimum and a deviation of 0 are refused by name."""
     with pytest.raises(ValueError, match="n_columns and n_frequencies"):
         Periodic(*arguments)
     with pytest.raises(ValueError, match="sigma"):

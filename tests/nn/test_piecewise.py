@@ -159,6 +159,6 @@ def test_a_state_brings_its_edges() -> None:
     ],
 )
 def test_what_cannot_be_is_refused(do: object, message: str) -> None:
-    """An argument that cannot be is named."""
+    """An argument out of range is refused by name."""
     with pytest.raises(ValueError, match=message):
         do()

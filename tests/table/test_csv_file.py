@@ -1,4 +1,4 @@
-"""CSV cells come back letter by letter, whatever the file looks like."""
+"""CSV cells stay exactly as written, whatever the file looks like."""
 
 import csv
 import gzip

@@ -1,4 +1,4 @@
-"""The target: numbers, or classes whose labels come back letter by letter."""
+"""The target: numbers, or classes whose labels stay exactly as written."""
 
 import numpy as np
 import pyarrow as pa
