@@ -28,7 +28,7 @@ def column_edges(
         x: training rows as the network gets them; NaN is missing.
         weights: one for each row; a weight of 2 is the row twice.
         n_bins: most bins of a column with many values, at least 1.
-        n_values: up to so many distinct values each is an edge, if that is more than n_bins + 1.
+        n_values: up to this number of distinct values, each is an edge; has no effect below n_bins + 1.
         columns: the columns of x to find edges for.
 
     Example:

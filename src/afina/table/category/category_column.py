@@ -91,7 +91,7 @@ def _boolean_code(text: str) -> int:
 
 
 def _code_of_bool(column: CategoryColumn, text: str) -> int:
-    """Return the code of true or false among categories, however the vocabulary writes it."""
+    """Return the code of true or false among categories, in whichever spelling it has one."""
     number = "1" if text == "true" else "0"
     spellings = (text, text.capitalize(), text.upper(), number)
     codes = (column.codes.get(spelling, UNKNOWN) for spelling in spellings)
