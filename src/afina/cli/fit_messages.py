@@ -12,7 +12,7 @@ from afina.cli.formatting import count, score_sentence
 from afina.cli.progress import Progress, open_progress
 from afina.cli.streams import show_note
 from afina.cli.tables import column_lines, score_lines
-from afina.report.wording import seconds
+from afina.report.formatting import seconds
 from afina.tabular.events import Learned, Read, Started
 from afina.train import EpochEvent, EvalEvent, StepEvent, StopEvent
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from afina.report.wording import pair
+from afina.report.formatting import pair
 
 
 def count(n: int, noun: str) -> str:

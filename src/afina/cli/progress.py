@@ -8,7 +8,7 @@ from rich.live import Live
 from rich.text import Text
 
 from afina.cli.console import Voice
-from afina.report.wording import figure, seconds
+from afina.report.formatting import figure, seconds
 from afina.train import EpochEvent, EvalEvent, StepEvent
 
 REDRAW_S = 0.1

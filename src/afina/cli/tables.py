@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.cells import cell_len, set_cell_size
 
-from afina.report.wording import pair
+from afina.report.formatting import pair
 from afina.table import Schema
 
 MOST_LINES = 40
