@@ -94,7 +94,10 @@ def _outcome_section(run: RunFiles) -> Markup:
         charts.append(scatter_chart(summary.scatter, summary.target))
     text = "On the training rows, which the model learned from."
     if summary.on == "val":
-        text = "On the validation rows: the weights were not fitted to them, but training stopped by them."
+        text = (
+            "On the validation rows: the weights were not fitted to them, but they decided when "
+            "training stopped."
+        )
     if summary.rows.folds > 1:
         text = (
             "Each row is predicted by the members that were not fitted to it; "

@@ -144,8 +144,8 @@ def classes_table(confusion: Confusion) -> Markup:
         heads=["Class", "Rows", "Recall", "Precision"],
         rows=rows,
         numbers=[1, 2, 3],
-        note_below="Recall: of the rows of the class, the share predicted as it. "
-        "Precision: of the rows predicted as the class, the share that are of it.",
+        note_below="Recall is the share of a class's rows that are predicted as that class; "
+        "precision is the share of the rows predicted as a class that belong to it.",
     )
 
 

@@ -1,7 +1,7 @@
 """Files and folders on disk: written whole or not at all, read only if whole, never run.
 
-Nothing here imports torch before `Memory`, `pack_tensors`, `save_tensors`, `load_tensors`,
-`flatten_state` or `restore_state` is first asked for.
+Nothing here imports torch before the first use of `Memory`, `pack_tensors`, `save_tensors`,
+`load_tensors`, `flatten_state` or `restore_state`.
 """
 
 import importlib

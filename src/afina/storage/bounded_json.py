@@ -1,7 +1,7 @@
 """JSON from files that anybody may have written, read in bounded time and memory.
 
 A byte limit is not enough: `[{},{},{},...` grows to thirty times its size in memory. So the
-number of values is limited too, from a count of the letters that separate them.
+number of values is limited too, by a count of the characters that separate them.
 """
 
 import json
@@ -45,7 +45,7 @@ def read_json(
 
 
 def why_too_large(data: bytes, *, max_bytes: int = MAX_BYTES) -> str | None:
-    """Say which limit JSON is over; None when it is within them."""
+    """Say which limit the JSON exceeds; None when it is within both."""
     if len(data) > max_bytes:
         return f"it is {len(data):,} bytes long, the limit is {max_bytes:,}"
     n_separators = sum(data.count(letter) for letter in b",[{")
