@@ -110,8 +110,8 @@ def _name_differences(folder: Path, begun: RunRecord) -> tuple[str, ...]:
 
 
 def _check_same(folder: Path, begun: RunRecord, prepared: Prepared) -> None:
-    """Raise a CheckpointError unless schema and split came out as when the run began."""
-    for name, data, wanted in (
+    """Raise a CheckpointError unless schema and split are the same as when the run began."""
+    for name, data, sha256 in (
         ("schema.json", write_schema(prepared.schema), begun.schema_sha256),
         ("split.json", split_bytes(prepared), begun.split_sha256),
     ):
