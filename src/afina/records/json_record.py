@@ -154,7 +154,7 @@ def to_dict(record: object) -> dict[str, Any]:
 
 
 def write_record(record: object) -> bytes:
-    """Encode a record as the bytes of its file, in ASCII: a path may hold bytes that no UTF-8 has."""
+    """Encode a record as its file, in ASCII: text may hold a lone surrogate, which UTF-8 cannot."""
     return json.dumps(to_dict(record), indent=1, allow_nan=False).encode() + b"\n"
 
 
