@@ -1,10 +1,22 @@
 """afina fit: train on a table."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
+from afina.cli.fit_options import (
+    FitTable,
+    Group,
+    LearningRate,
+    Preset,
+    RunFolder,
+    Seed,
+    Target,
+    Time,
+    TimeLimit,
+    ValFrac,
+    ValTable,
+    Weight,
+)
 from afina.cli.options import (
     AsJson,
     ConfigFile,
@@ -26,89 +38,22 @@ if TYPE_CHECKING:
 
 
 def fit(
-    table: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="TABLE",
-            show_default=False,
-            help="A table: .csv, .tsv (also .gz), .parquet, .feather or .arrow. "
-            "Default: a small table of loans that comes with afina.",
-        ),
-    ] = None,
-    target: Annotated[
-        str | None,
-        typer.Option(metavar="COL", show_default=False, help="The column to predict."),
-    ] = None,
+    table: FitTable = None,
+    target: Target = None,
     config: ConfigFile = None,
     settings: Settings = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            show_default=False,
-            help="A recipe: fast, default, best, or plain (one multilayer perceptron).",
-        ),
-    ] = None,
-    time_limit: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SECONDS",
-            show_default=False,
-            help="Stop in time to finish within this many seconds, report included: stop.time_limit.",
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", show_default=False, help="The same seed gives the same model: train.seed."
-        ),
-    ] = None,
-    lr: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LR",
-            show_default=False,
-            help="Learning rate, or find for a range test before training: train.lr.",
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", show_default=False, help="The run folder; by default runs/TIME-TABLE."
-        ),
-    ] = None,
+    preset: Preset = None,
+    time_limit: TimeLimit = None,
+    seed: Seed = None,
+    lr: LearningRate = None,
+    out: RunFolder = None,
     overwrite: Overwrite = False,
     kinds: Kinds = None,
-    val: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", show_default=False, help="A table of validation rows."),
-    ] = None,
-    val_frac: Annotated[
-        float | None,
-        typer.Option(
-            metavar="F", show_default=False, help="Share of validation rows: table.val_frac."
-        ),
-    ] = None,
-    group: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COL",
-            show_default=False,
-            help="Keep rows with the same value on one side of the split: table.group.",
-        ),
-    ] = None,
-    time: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COL", show_default=False, help="Validate on the latest rows: table.time."
-        ),
-    ] = None,
-    weight: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COL", show_default=False, help="The weight of each row: table.weight."
-        ),
-    ] = None,
+    val: ValTable = None,
+    val_frac: ValFrac = None,
+    group: Group = None,
+    time: Time = None,
+    weight: Weight = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
     verbose: Verbose = False,

@@ -27,7 +27,7 @@ class RowCounts:
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """The one score a person looks at, beside that of a baseline that learned nothing.
+    """The headline score of the model, beside a baseline's that never looks at a row.
 
     Args:
         name: the score's name.

@@ -132,7 +132,7 @@ def _marks(
 def _flag_layers(
     texts: dict[str, str], data: dict[str, list[Row]], x: alt.X, y: alt.Y, last: float
 ) -> list[alt.Chart]:
-    """Draw a labelled line for each mark, the label above the frame, on a row of its own."""
+    """Draw a labeled line for each mark, its label above the frame in a separate row."""
     layers: list[alt.Chart] = []
     for row, (name, text) in enumerate(reversed(texts.items())):
         chart = alt.Chart(alt.NamedData(name))

@@ -113,7 +113,7 @@ def _restore(node: Any, unused: dict[str, Tensor], depth: int) -> Any:
     if isinstance(node, list):
         return [_restore(item, unused, depth + 1) for item in node]
     if not isinstance(node, dict) or len(node) != 1:
-        raise _damaged("a part of it is none of the forms it can have")
+        raise _damaged("a part of it has an unknown form")
     (tag, content), *_ = node.items()
     if tag == "tensor" and isinstance(content, str) and content in unused:
         return unused.pop(content)
@@ -123,7 +123,7 @@ def _restore(node: Any, unused: dict[str, Tensor], depth: int) -> Any:
         return tuple(_restore(item, unused, depth + 1) for item in content)
     if tag == "dict" and isinstance(content, list):
         return _restore_dict(content, unused, depth)
-    raise _damaged(f"a part of it is none of the forms it can have: {shown(tag)}")
+    raise _damaged(f"a part of it has an unknown form: {shown(tag)}")
 
 
 def _restore_dict(pairs: list[Any], unused: dict[str, Tensor], depth: int) -> dict[Any, Any]:

@@ -98,7 +98,7 @@ def _report(folder: Path) -> None:
 
 
 def make_predictor(prepared: Prepared, plan: Plan, config: Config) -> Predictor:
-    """Join the trained model with what is known of the target."""
+    """Join the trained model with its schema and the facts about its target."""
     facts = Facts(
         task=prepared.task,
         target=prepared.target,
