@@ -130,7 +130,9 @@ def _number(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ConfigError("--lr must be a number or find", got=repr(text)) from None
+        raise ConfigError(
+            "--lr must be a number or find", got=repr(text), fix="Write --lr 0.01, for example."
+        ) from None
 
 
 def _check_split(

@@ -130,13 +130,19 @@ def make_config(
 def check_loudness(*, quiet: bool, verbose: bool) -> None:
     """Refuse `-q` beside `-v`."""
     if quiet and verbose:
-        raise ConfigError("Only one of -q and -v can be given, however: both are.")
+        raise ConfigError(
+            "Only one of -q and -v can be given", but="both are", fix="Leave one out."
+        )
 
 
 def _split_kind(text: str) -> tuple[str, str]:
     column, equals, kind = text.rpartition("=")
     if not equals or not column:
-        raise ConfigError(f"--kind must look like COL=KIND, however: {text!r}.")
+        raise ConfigError(
+            "--kind must look like COL=KIND",
+            got=repr(text),
+            fix="Write --kind zip=categorical, for example.",
+        )
     return column, kind
 
 

@@ -16,7 +16,7 @@ def column_lines(schema: Schema, *, whole: bool) -> list[str]:
 
     Args:
         schema: the table's schema.
-        whole: return all columns, however many; otherwise at most 40.
+        whole: return all columns; otherwise at most 40.
     """
     columns = schema.columns if whole else schema.columns[:MOST_LINES]
     rows = [("column", "kind", "missing", "why")]

@@ -25,7 +25,9 @@ def check_out(out: Path, *, table: Path, overwrite: bool) -> None:
     """
     if out.suffix.lower() not in WRITERS:
         kinds = ", ".join(WRITERS)
-        raise ConfigError(f"--out must end in one of {kinds}", got=str(out))
+        raise ConfigError(
+            f"--out must end in one of {kinds}", got=str(out), fix="Choose another file name."
+        )
     if out.is_dir():
         raise StorageError(
             "--out must be a file", but=f"{out} is a folder", fix="Name a file in it."

@@ -16,7 +16,7 @@ _PAUSE_S = 0.005
 
 @contextlib.contextmanager
 def lock_folder(path: Path) -> Iterator[None]:
-    """Hold a folder for this process alone; the lock ends with the process, however it ends.
+    """Hold a folder for this process alone; the lock ends with the process, whatever ends it.
 
     The lock is the kernel's: `flock` on the file `.lock` in the folder, which holds the process
     number only to name it to others. The file is never removed: otherwise two processes could

@@ -92,7 +92,7 @@ def check_monitor(monitor: str, n_classes: int) -> bool | None:
     if name not in names:
         known = ", ".join(f"val/{known}" for known in ("loss", *names))
         must = f"stop.monitor must be one of {known} for this target"
-        raise ConfigError(must, got=repr(monitor))
+        raise ConfigError(must, got=repr(monitor), fix="Choose one of them.")
     return HIGHER_IS_BETTER[name]
 
 
