@@ -1,8 +1,13 @@
 """What holds for every test: one thread (or as many as asked), repeatable arithmetic."""
 
+import contextlib
 import os
+import shutil
 import signal
+import subprocess
 import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import hypothesis
@@ -75,3 +80,48 @@ def rng() -> np.random.Generator:
 def generator() -> torch.Generator:
     """Return a torch generator whose numbers are the same in every run."""
     return torch.Generator().manual_seed(20261123)
+
+
+@dataclass(frozen=True)
+class DiskImage:
+    """An ext4 disk in a file, for tests of power cuts.
+
+    Args:
+        path: the file.
+    """
+
+    path: Path
+
+    @contextlib.contextmanager
+    def mounted(self) -> Iterator[Path]:
+        """Mount the disk for a while; skip the test, visibly, where that is not allowed."""
+        folder = self.path.with_suffix(".mounted")
+        folder.mkdir(exist_ok=True)
+        if not succeeds("mount", "-o", "loop", self.path, folder):
+            pytest.skip("mounting a disk image needs root and a loop device")
+        try:
+            yield folder
+        finally:
+            assert succeeds("umount", folder)
+
+    def cut(self) -> "DiskImage":
+        """Copy what has reached the disk by now: what a power cut at this instant leaves."""
+        copy = self.path.with_name(f"cut-{len(list(self.path.parent.iterdir()))}.img")
+        shutil.copyfile(self.path, copy)
+        return DiskImage(copy)
+
+
+def succeeds(*command: str | Path) -> bool:
+    """Run a program; tell whether it succeeded."""
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> DiskImage:
+    """Return an ext4 disk of 24 MB."""
+    path = tmp_path / "disk.img"
+    path.touch()
+    os.truncate(path, 24 * 2**20)
+    if not succeeds("mkfs.ext4", "-q", path):
+        pytest.skip("mkfs.ext4 is not there")
+    return DiskImage(path)

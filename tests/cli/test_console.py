@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from afina.cli.console import open_voice
+from afina.cli.console import open_stderr
 
 
 class Terminal(io.StringIO):
@@ -40,11 +40,11 @@ def test_environment(
     stream = Terminal() if terminal else io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
 
-    voice = open_voice(quiet=False, verbose=False)
-    voice.say("[red]text[/red] :smile:", style="red")
+    stderr = open_stderr(quiet=False, verbose=False)
+    stderr.write("[red]text[/red] :smile:", style="red")
 
     text = stream.getvalue()
-    assert live == voice.live
+    assert live == stderr.live
     assert colored == ("\x1b[31m" in text)
     assert "[red]text[/red] :smile:" in text
 
@@ -54,7 +54,7 @@ def test_long_lines_are_not_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
 
-    open_voice(quiet=False, verbose=False).say("word " * 100)
+    open_stderr(quiet=False, verbose=False).write("word " * 100)
 
     assert stream.getvalue().count("\n") == 1
 
@@ -63,7 +63,7 @@ def test_details(monkeypatch: pytest.MonkeyPatch) -> None:
     """Details are shown with -v only, and nothing with -q."""
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
-    open_voice(quiet=False, verbose=False).detail("detail")
-    open_voice(quiet=True, verbose=False).say("word")
+    open_stderr(quiet=False, verbose=False).detail("detail")
+    open_stderr(quiet=True, verbose=False).write("word")
 
     assert stream.getvalue() == ""

@@ -24,7 +24,7 @@ def test_its_own_table_is_named(fitted, afina_here: Run) -> None:
     cars = (fitted.folder / "cars.csv").read_text().splitlines(keepends=True)
     (fitted.folder / "fewer.csv").write_text("".join(cars[:100]))
 
-    words = "the table that this model was trained on"
+    words = "the table this model was trained on"
     assert words in afina_here("evaluate", "a run", "cars.csv").stderr
     assert words in afina_here("evaluate", "a run/model", "cars.csv").stderr
     assert words not in afina_here("evaluate", "a run", "fewer.csv").stderr

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from afina.cli.exits import tell_error
+from afina.cli.exits import report_error
 from afina.errors import (
     CheckpointError,
     ConfigError,
@@ -45,7 +45,7 @@ def test_errors(
     error: BaseException, code: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each kind of error has its code; the message stands alone on stderr."""
-    assert code == tell_error(error, debug=False)
+    assert code == report_error(error, debug=False)
 
     out, err = capsys.readouterr()
     assert out == ""
@@ -55,7 +55,7 @@ def test_errors(
 
 def test_terminals_cannot_be_steered(capsys: pytest.CaptureFixture[str]) -> None:
     """Control characters of a table's cell are shown, not obeyed."""
-    tell_error(TableError("cell \x1b[2J\x07\x9b, however\nline 2"), debug=False)
+    report_error(TableError("cell \x1b[2J\x07\x9b, however\nline 2"), debug=False)
 
     assert capsys.readouterr().err == "error: cell \\x1b[2J\\x07\\x9b, however\nline 2.\n"
 

@@ -34,7 +34,7 @@ def test_score_sentence(value: float | None, baseline: float, higher: bool, verd
     sentence = score_sentence(summary("accuracy", value, baseline, higher=higher))
 
     assert sentence.startswith("Validation accuracy ")
-    assert "beside 0.6" in sentence
+    assert "against 0.6" in sentence
     assert sentence.endswith(f"(the commonest class).{verdict}")
 
 

@@ -66,7 +66,7 @@ def test_help_of_commands(afina: Run, command: str) -> None:
         (["fit", "--set", "train.learning_rate=1"], "Did you mean train.lr?"),
         (["fit", "--config", "absent.toml"], "there is no absent.toml"),
         (["fit", "--set", "train.batch_size=4", "--set", "train.microbatch_size=8"], "Use 4 or l"),
-        (["fit", "--kind", "a"], "--kind must look like COL=KIND, however: 'a'."),
+        (["fit", "--kind", "a"], "--kind must look like COL=KIND"),
         (["fit", "--kind", "a=number"], "table.kinds.a must be one of"),
         (["fit", "--val", "a.csv", "--group", "b"], "--val and --group are given"),
         (["fit", "--group", "a", "--time", "b"], "--group and --time are given"),
@@ -101,6 +101,24 @@ def test_debug_shows_where(afina: Run) -> None:
     assert run.returncode == 2
     assert "Traceback" in run.stderr
     assert run.stderr.splitlines()[-1].startswith("error: train.lr must be")
+
+
+@pytest.mark.parametrize("value", ["--debug", "-q"])
+def test_a_value_is_no_switch(afina: Run, value: str) -> None:
+    """A value that reads like a switch, such as a target's name, switches nothing."""
+    run = afina("fit", "--target", value, "--set", "train.lr=0")
+
+    assert run.returncode == 2
+    assert "Traceback" not in run.stderr
+    assert run.stderr.startswith("error: train.lr must be")
+
+
+def test_debug_shows_where_a_value_is_wrong(afina: Run) -> None:
+    """--debug holds for a mistake in an option before it, too."""
+    run = afina("fit", "--seed", "many", "--debug")
+
+    assert run.returncode == 2
+    assert "Traceback" in run.stderr
 
 
 @pytest.mark.parametrize(

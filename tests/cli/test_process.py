@@ -2,7 +2,7 @@
 
 import pytest
 
-from afina.cli.exits import tell_error
+from afina.cli.exits import report_error
 from afina.cli.process import is_first_process
 from afina.errors import ConfigError, Interrupted, NonFiniteError, PeerError, StorageError
 from afina.train.processes import LAUNCHED
@@ -57,5 +57,5 @@ def test_what_a_later_process_tells(
     """What all processes fail by is told once; what may be one process's own is always told."""
     for name, value in SECOND.items():
         monkeypatch.setenv(name, value)
-    assert tell_error(error, debug=False) == getattr(error, "exit_code", 1)
+    assert report_error(error, debug=False) == getattr(error, "exit_code", 1)
     assert bool(capsys.readouterr().err) == told

@@ -42,7 +42,7 @@ def test_a_stopped_run_goes_on(cars: Path, afina: Run, tmp_path: Path) -> None:
     run = afina("resume", "r")
 
     assert (0, "r\n") == (run.returncode, run.stdout)
-    assert "going on from step " in run.stderr
+    assert "resuming from step " in run.stderr
     weights = [tmp_path / name / "model" / "model.safetensors" for name in ("whole", "r")]
     assert weights[0].read_bytes() == weights[1].read_bytes()
 

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ["torch", "sklearn", "numpy", "pyarrow", "pydantic", "pandas", "altair", "narwhals"]
+HEAVY = [
+    *("torch", "sklearn", "numpy", "pyarrow", "pydantic"),
+    *("pandas", "altair", "narwhals", "jinja2", "rich"),
+]
 
 
 def loaded(code: str) -> list[str]:
@@ -48,6 +51,12 @@ def test_usage_loads_little(arguments: list[str]) -> None:
 def test_import_afina_loads_nothing_heavy() -> None:
     """`import afina` is quick; its names load what they need on first use."""
     assert loaded("import afina") == []
+
+
+@pytest.mark.parametrize("name", ["json_record", "run_json", "summary_json", "state_json"])
+def test_records_need_pydantic_alone(name: str) -> None:
+    """A program that only reads the files of a run needs neither torch nor pyarrow nor numpy."""
+    assert loaded(f"import afina.records.{name}") == ["pydantic"]
 
 
 def test_a_heavy_import_is_seen() -> None:

@@ -25,8 +25,6 @@ BANNED = {
     "util",
     "wrapper",
 }
-# Two public classes with one name. Only shorten the list.
-SHARED = {"Run"}
 
 
 def banned_words(name: str) -> set[str]:
@@ -68,7 +66,7 @@ def test_public_classes_have_names_of_their_own(source_files: "list[SourceFile]"
     classes = places_of([pair for file in source_files for pair in public_classes(file)])
     shared = {name: files for name, files in classes.items() if len(files) > 1}
 
-    assert SHARED == set(shared), shared
+    assert {} == shared
 
 
 def test_no_file_name_occurs_three_times(source_files: "list[SourceFile]") -> None:

@@ -27,6 +27,17 @@ monitor = "val/loss"
 """
 
 
+ENV = {
+    "format": 1, "afina": "0.1.0", "python": "3.11.9", "torch": "2.13.0", "numpy": "2.4.0",
+    "pyarrow": "22.0.0", "scikit-learn": "1.8.0", "platform": "Linux", "machine": "x86_64",
+    "processor": "", "cpu_capability": "AVX2", "n_cpus": 2, "threads": 1, "device": "cpu",
+}  # fmt: skip
+SPLIT = {
+    "format": 1, "how": "20 % by class, seed 0", "n_rows": 4454, "train": "eJz" * 90,
+    "val": None, "sha256": "3" * 64,
+}  # fmt: skip
+
+
 def column(name: str, kind: str = "numeric", **more: Any) -> Record:
     """Make a column of schema.json."""
     why = {"numeric": "every value is a number", "categorical": "4 distinct words"}.get(kind, "")
@@ -153,10 +164,14 @@ def unfinished() -> Record:
     made = binary()
     lines = [json.dumps(record) for record in made["metrics.jsonl"][:150]]
     return {
-        "run.json": {"format": 1, "target": "Status", "table": {"path": "/data/credit.csv"}},
+        "run.json": {
+            "format": 1, "by": "afina", "val": None, "target": "Status", "threads": 1,
+            "table": {"path": "/data/credit.csv", "size": 9, "sha256": "0" * 64},
+            "batch_size": 256, "lr": 0.001, "schema_sha256": "1" * 64, "split_sha256": "2" * 64,
+        },
         "schema.json": made["schema.json"],
         "metrics.jsonl": "\n".join([*lines, '{"kind": "step", "st']),
-    }
+    }  # fmt: skip
 
 
 HOSTILE = "</script><script>alert(1)</script>"
@@ -180,8 +195,8 @@ def hostile() -> Record:
         "schema.json": {"columns": [{**c, "why": HOSTILE, "kind": HOSTILE[:20]} for c in columns]},
         "metrics.jsonl": records,
         "config.toml": f"# {HOSTILE}\n{CONFIG}",
-        "env.json": {HOSTILE: HOSTILE, "threads": 1},
-        "split.json": {"how": HOSTILE, "train": "x" * 10_000},
+        "env.json": ENV | {HOSTILE: HOSTILE, "platform": HOSTILE},
+        "split.json": SPLIT | {"how": HOSTILE, "train": "x" * 10_000},
         "summary.json": summary(
             "multiclass", HOSTILE, records, table=HOSTILE, score=score, scores={HOSTILE: 0.5},
             confusion={"labels": names[:12], "counts": [row[:12] for row in counts[:12]]},
@@ -202,10 +217,8 @@ MADE: dict[str, Callable[[], Record]] = {
 def write_run(folder: Path, files: Record) -> Path:
     """Write a run folder; a list is written as lines, a string as it is."""
     folder.mkdir(parents=True, exist_ok=True)
-    env = {"afina": "0.1.0", "python": "3.11.9", "torch": "2.13.0", "threads": 1, "device": "cpu"}
-    split = {"format": 1, "how": "20 % by class, seed 0", "n_rows": 4454, "train": "eJz" * 90}
     for name, content in (
-        {"config.toml": CONFIG, "env.json": env, "split.json": split} | files
+        {"config.toml": CONFIG, "env.json": ENV, "split.json": SPLIT} | files
     ).items():
         text = content if isinstance(content, str) else json.dumps(content)
         if isinstance(content, list):

@@ -1,5 +1,6 @@
 """The curves of training."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from afina.report.chart import Chart, embed
+from afina.records.metrics_jsonl import StopRecord
+from afina.report.chart import Chart
 from afina.report.curves import grad_norm_chart, loss_chart, lr_chart, score_chart
-from afina.report.metrics import Curve, Metrics, Stop, read_metrics
+from afina.report.metrics import Curve, Metrics, read_metrics
 
 Maker = Callable[..., Path]
 
@@ -24,7 +26,7 @@ def _texts(chart: Chart | None) -> list[str]:
     return texts
 
 
-def _metrics(train: Curve, stop: Stop | None = None, **more: Any) -> Metrics:
+def _metrics(train: Curve, stop: StopRecord | None = None, **more: Any) -> Metrics:
     given = {"val": {}, "lr": Curve(), "grad_norm": Curve(), "step": 1, "epoch": 1} | more
     return Metrics(train_loss=train, stop=stop, **given)
 
@@ -43,14 +45,14 @@ def test_best_and_stop_are_marked(make_run: Maker) -> None:
 
 def test_best_at_the_end_is_one_label(make_run: Maker) -> None:
     """Where the last epoch is the best, one label says both."""
-    stop = Stop(14, 1, "max_epochs", "", "val/loss", 0.5, 14, 1)
+    stop = StopRecord(step=14, epoch=1, monitor="val/loss", best=0.5, best_step=14, best_epoch=1)
     metrics = _metrics(Curve([1], [0.6]), stop, val={"val/loss": Curve([1], [0.5])})
     assert _texts(loss_chart(metrics, stop, "nats")) == ["best and stopped: epoch 1"]
 
 
 def test_a_run_without_validation_has_a_stop_only() -> None:
     """Without validation rows nothing is best, and the training curve stands alone."""
-    stop = Stop(14, 2, "max_epochs", "", None, None, None, None)
+    stop = StopRecord(step=14, epoch=2)
     chart = loss_chart(_metrics(Curve([1, 2], [0.6, 0.5]), stop), stop, "nats")
     assert _texts(chart) == ["stopped: epoch 2"]
 
@@ -108,7 +110,7 @@ def test_long_runs_are_thinned_with_their_peak() -> None:
     rows = chart.spec["datasets"]["curve"]
     assert len(rows) <= 1000
     assert {"x": 31_416, "y": 55.0} in rows
-    assert len(embed(chart.spec)) < 60_000
+    assert len(json.dumps(chart.spec)) < 60_000
 
 
 @settings(max_examples=20, deadline=None)
@@ -119,4 +121,4 @@ def test_any_loss_can_be_drawn(values: list[float | None]) -> None:
     chart = loss_chart(_metrics(curve), None, "nats")
     assert (chart is None) == (not curve.finite())
     if chart is not None:
-        embed(chart.spec)
+        json.dumps(chart.spec, allow_nan=False)

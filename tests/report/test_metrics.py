@@ -56,7 +56,7 @@ def test_a_last_line_cut_within_a_letter(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", ["{", "[]", '"x"', ""])
 def test_a_damaged_line_inside_is_named(tmp_path: Path, line: str) -> None:
     """A line that is no record, and not the last, is damage: file and line are named."""
-    with pytest.raises(CheckpointError, match=r"metrics\.jsonl: line 2"):
+    with pytest.raises(CheckpointError, match=r"metrics\.jsonl, line 2 must"):
         _read(tmp_path / "metrics.jsonl", WHOLE, line, WHOLE)
 
 

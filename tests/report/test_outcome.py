@@ -5,8 +5,8 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
+from afina.records.summary_json import Confusion, Scatter
 from afina.report.outcome import N_POINTS, confusion_chart, most_confused, scatter_chart
-from afina.report.summary import Confusion, Scatter
 
 COUNTS = st.integers(1, 8).flatmap(
     lambda n: st.lists(

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from afina.report.run import read_run
+from afina.records.summary_json import Confusion
+from afina.report.run_files import read_run
 from afina.report.sections import (
     classes_table,
     header,
@@ -17,7 +18,6 @@ from afina.report.sections import (
     settings_section,
     stop_section,
 )
-from afina.report.summary import Confusion
 
 Maker = Callable[..., Path]
 
@@ -56,8 +56,8 @@ def test_the_score_in_a_sentence(make_run: Maker) -> None:
     """The score stands beside what no learning gives, in words."""
     text = score_section(_summary(make_run, _score()))
     assert (
-        "On 890 validation rows the model has accuracy 0.810; the baseline "
-        "(always &#x27;good&#x27;, the commonest class) has 0.720. The model is 0.09 better."
+        "On 890 validation rows, the model&#39;s accuracy is 0.810; the baseline&#39;s "
+        "(always &#39;good&#39;, the commonest class) is 0.720. The model is 0.09 better."
     ) in text
 
 
@@ -67,9 +67,9 @@ def test_the_score_in_a_sentence(make_run: Maker) -> None:
         (_score(value=0.72), "no better than its baseline"),
         (_score(value=0.7), "no better than its baseline"),
         (_score(value=0.7, higher_is_better=False), "The model is 0.02 better"),
-        (_score(value=None), "the score has no finite value"),
-        (_score(baseline=None), "has not finite"),
-        (_score() | {"on": "train"}, "On 3,564 training rows"),
+        (_score(value=None), "accuracy is not finite"),
+        (_score(baseline=None), "the commonest class) is not finite"),
+        (_score() | {"on": "train"}, "On 3,564 training rows, "),
         (_score() | {"on": "train"}, "new rows may score worse"),
     ],
 )
@@ -119,7 +119,7 @@ def test_all_scores(make_run: Maker) -> None:
 
 
 def test_by_class() -> None:
-    """Found is the share of a class's rows, right when named that of its answers."""
+    """Recall is a share of the class's rows, precision one of the rows predicted as it."""
     text = classes_table(Confusion(("bad", "good", "odd"), ((3, 1, 0), (0, 4, 0), (0, 0, 0))))
     assert '<th scope="row">bad</th><td class="number">4</td>' in text
     assert '<td class="number">75.0 %</td><td class="number">100.0 %</td>' in text
@@ -151,6 +151,6 @@ def test_the_next_commands_can_be_typed(make_run: Maker, tmp_path: Path) -> None
     folder = tmp_path / "meine läufe; rm"
     shutil.copytree(make_run("binary"), folder)
     text = next_section(read_run(folder))
-    assert f"afina predict &#x27;{folder}&#x27; new.csv --out predictions.csv" in text
-    assert f"afina evaluate &#x27;{folder}&#x27; new.csv" in text
+    assert f"afina predict &#39;{folder}&#39; new.csv --out predictions.csv" in text
+    assert f"afina evaluate &#39;{folder}&#39; new.csv" in text
     assert "resume" not in text

@@ -1,5 +1,7 @@
 """Work beside the caller loses no error."""
 
+import os
+import signal
 import threading
 
 import pytest
@@ -54,3 +56,23 @@ def test_a_start_waits_for_the_work_before() -> None:
     work.wait()
 
     assert done == list(range(20))
+
+
+# Python 3.12 warns of what this test is about.
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_does_not_wait_for_a_thread_that_it_lacks() -> None:
+    """In a child that was forked during the work, `wait` returns; in the parent it waits."""
+    go, done = threading.Event(), []
+    work = Background()
+    work.start(lambda: done.append(go.wait()))
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(20)
+        work.wait()
+        os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    go.set()
+    work.wait()
+
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert done == [True]

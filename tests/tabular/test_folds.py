@@ -19,7 +19,7 @@ from afina.table import encode, read_table
 from afina.tabular import fit_table, load, resume_run
 from afina.tabular.prediction import predictor
 from afina.tabular.prediction.predictor import Predictor
-from afina.tabular.run.split_file import read_folds, read_split
+from afina.tabular.run.split_file import read_split
 from afina.train import StepEvent
 
 N_FOLDS, N_MEMBERS = 3, 6
@@ -37,12 +37,12 @@ def config_of(tables, *, folds: int = N_FOLDS, model: dict | None = None, **tabl
 
 def folds_of(run: Path) -> np.ndarray | None:
     """Read the fold of each training row from a run folder."""
-    return read_folds((run / "split.json").read_bytes(), "split.json")
+    return read_split((run / "split.json").read_bytes(), "split.json").folds
 
 
 def rows_of(run: Path) -> tuple[np.ndarray, np.ndarray | None]:
     """Read which rows train and which are held out."""
-    return read_split((run / "split.json").read_bytes(), "split.json")
+    return read_split((run / "split.json").read_bytes(), "split.json")[:2]
 
 
 def spec_of(run: Path) -> dict[str, object]:

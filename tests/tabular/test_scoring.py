@@ -32,7 +32,7 @@ def test_the_baseline_predicts_shares_or_the_mean(rng, weighted):
         else:
             expected = regression_scores(y, np.full(20, np.average(y_train, weights=weights)))
 
-        assert score(found.answer(20), y, None) == pytest.approx(expected, rel=1e-12, nan_ok=True)
+        assert score(found.predict(20), y, None) == pytest.approx(expected, rel=1e-12, nan_ok=True)
 
 
 def test_every_score_can_be_monitored():
@@ -61,23 +61,23 @@ def test_a_judgement_stands_beside_the_baseline(rng):
     y = rng.integers(0, 3, 40)
     proba = rng.dirichlet(np.ones(3), 40)
     found = judge(proba, rows_of(y), Baseline((0.5, 0.3, 0.2)), ("a", "b", "c"))
-    counts = np.array(found["confusion"]["counts"])
+    counts = np.array(found.confusion.counts)
 
-    assert found["score"]["name"] == "accuracy"
-    assert found["score"]["value"] == found["scores"]["accuracy"] == np.trace(counts) / 40
-    assert found["score"]["baseline"] == np.mean(y == 0)
-    assert found["score"]["baseline_is"] == "always 'a', the commonest class"
+    assert found.score.name == "accuracy"
+    assert found.score.value == found.scores["accuracy"] == np.trace(counts) / 40
+    assert found.score.baseline == np.mean(y == 0)
+    assert found.score.baseline_is == "always 'a', the commonest class"
     assert counts.sum(axis=1).tolist() == np.bincount(y, minlength=3).tolist()
-    assert found["scatter"] is None
+    assert found.scatter is None
 
 
 def test_a_judgement_of_numbers(rng):
-    """Of many rows, evenly spaced ones are shown; a score that is not defined is null."""
+    """Of many rows, evenly spaced ones are shown; a score that is not defined is NaN."""
     y = np.arange(5000.0)
     found = judge(y + 1, rows_of(y), Baseline(mean=7.0), ())
     constant = judge(np.ones(5), rows_of(np.full(5, 2.0)), Baseline(mean=2.0), ())
 
-    assert found["scores"]["rmse"] == 1.0
-    assert len(found["scatter"]["true"]) == 2000
-    assert found["confusion"] is None
-    assert constant["scores"]["r2"] is None
+    assert found.scores["rmse"] == 1.0
+    assert len(found.scatter.true) == 2000
+    assert found.confusion is None
+    assert np.isnan(constant.scores["r2"])

@@ -2,10 +2,9 @@
 
 import contextlib
 import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -17,38 +16,12 @@ from afina.train.run.metrics_log import MetricsLog
 from afina.train.state import TrainState
 from afina.train.stopping import Stopping
 
-
-def done(*command: str | Path) -> bool:
-    """Run a program; say whether it succeeded."""
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-
-@contextlib.contextmanager
-def mounted(image: Path) -> Iterator[Path]:
-    """Mount a disk image for a while; skip the test, visibly, where that is not allowed."""
-    folder = image.with_suffix(".mounted")
-    folder.mkdir(exist_ok=True)
-    if not done("mount", "-o", "loop", image, folder):
-        pytest.skip("mounting a disk image needs root and a loop device")
-    try:
-        yield folder
-    finally:
-        assert done("umount", folder)
-
-
-@pytest.fixture
-def image(tmp_path: Path) -> Path:
-    """Make an ext4 disk of 24 MB in a file."""
-    disk = tmp_path / "disk.img"
-    disk.touch()
-    os.truncate(disk, 24 * 2**20)
-    if not done("mkfs.ext4", "-q", disk):
-        pytest.skip("mkfs.ext4 is not there")
-    return disk
+if TYPE_CHECKING:
+    from conftest import DiskImage
 
 
 def train(disk: Path, n_saves: int) -> Iterator[tuple[int, Keeper]]:
-    """Save so many checkpoints of 400 kB, with a log; give each step as it is being written."""
+    """Save `n_saves` checkpoints of 400 kB, with a log; yield each step while it is written."""
     with contextlib.ExitStack() as stack:
         keeper = Keeper(disk / "run" / "checkpoints", CheckpointPlan(), higher_is_better=False)
         log = MetricsLog(disk / "run" / "metrics.jsonl", every=1, size=0)
@@ -66,16 +39,9 @@ def train(disk: Path, n_saves: int) -> Iterator[tuple[int, Keeper]]:
             yield step, keeper
 
 
-def cut(image: Path) -> Path:
-    """Copy what has reached the disk by now: what a power cut at this instant leaves."""
-    copy = image.with_name(f"cut-{len(list(image.parent.iterdir()))}.img")
-    shutil.copyfile(image, copy)
-    return copy
-
-
-def newest_after(copy: Path) -> int:
+def newest_after(copy: "DiskImage") -> int:
     """Mount what a power cut left; give the newest whole step, having checked its metrics."""
-    with mounted(copy) as disk:
+    with copy.mounted() as disk:
         if not (disk / "run" / "checkpoints").exists():
             return 0
         snapshot, _ = read_newest(disk / "run" / "checkpoints")
@@ -86,24 +52,24 @@ def newest_after(copy: Path) -> int:
         return int(snapshot.state["step"])
 
 
-def test_a_checkpoint_that_is_durable_outlives_a_power_cut(image: Path) -> None:
+def test_a_checkpoint_that_is_durable_outlives_a_power_cut(image: "DiskImage") -> None:
     """Cut right after `wait`, and after `finished` names it: it is the newest whole one."""
-    with mounted(image) as disk:
+    with image.mounted() as disk:
         copies = []
         for step, keeper in train(disk, 4):
             keeper.wait()
-            copies.append((step, cut(image)))
+            copies.append((step, image.cut()))
 
     assert [step for step, _ in copies] == [newest_after(copy) for _, copy in copies]
 
 
-def test_a_power_cut_while_one_is_written_loses_none_that_is_durable(image: Path) -> None:
+def test_a_power_cut_while_one_is_written_loses_none_that_is_durable(image: "DiskImage") -> None:
     """Cut at whatever moment of the background's work: the last durable one, or the new one."""
-    with mounted(image) as disk:
+    with image.mounted() as disk:
         copies = []
         durable = 0
         for step, keeper in train(disk, 8):
-            copies.append((durable, step, cut(image)))
+            copies.append((durable, step, image.cut()))
             keeper.wait()
             durable = step
         assert len(list_checkpoints(disk / "run" / "checkpoints")) == 2
@@ -112,13 +78,15 @@ def test_a_power_cut_while_one_is_written_loses_none_that_is_durable(image: Path
         assert newest_after(copy) in (durable, step)
 
 
-def test_the_cut_catches_a_save_without_fsync(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cut_catches_a_save_without_fsync(
+    image: "DiskImage", monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Seeded fault: with an fsync that does nothing, what was said to be durable is lost."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-    with mounted(image) as disk:
+    with image.mounted() as disk:
         copies = []
         for step, keeper in train(disk, 2):
             keeper.wait()
-            copies.append((step, cut(image)))
+            copies.append((step, image.cut()))
 
     assert [newest_after(copy) for _, copy in copies] != [step for step, _ in copies]

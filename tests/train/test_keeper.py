@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import json
 import os
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from afina.errors import CheckpointError, NonFiniteError, StorageError
+from afina.storage import commit_folder, verify_folder
 from afina.train import CheckpointPlan
 from afina.train.run.checkpoint import Keeper, list_checkpoints, read_checkpoint, read_newest
 from afina.train.state import TrainState
@@ -217,15 +219,18 @@ def test_what_cannot_be_read_back_is_refused_when_saved(keeper: Keeper) -> None:
     assert names(keeper.folder) == ["step-00000001"]
 
 
-def test_another_format_is_named(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_format_is_named(keeper: Keeper, tmp_path: Path) -> None:
     """A checkpoint of another version of afina is refused by its number, not misread."""
-    monkeypatch.setattr("afina.train.run.checkpoint.FORMAT", 1)
     path = keeper.save(state(1), trees(1), EXTRA, None)
     keeper.wait()
-    monkeypatch.undo()
+    files = verify_folder(path)
+    text = json.dumps({**json.loads(files["state.json"]), "format": 1})
+    commit_folder(tmp_path / "step-00000002", {**files, "state.json": text.encode()})
 
-    with pytest.raises(CheckpointError, match="must have format 2, however: 1"):
-        read_checkpoint(path)
+    with pytest.raises(
+        CheckpointError, match=r"format must be 2; got 1\. It was written by another"
+    ):
+        read_checkpoint(tmp_path / "step-00000002")
 
 
 def test_checkpoints_are_in_the_order_of_their_steps(tmp_path: Path) -> None:

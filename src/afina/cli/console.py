@@ -1,4 +1,4 @@
-"""What a command says on stderr while it works: how much, in which colors, live or line by line."""
+"""What a command prints on stderr while it works: how much, in which colors, live or line by line."""
 
 import os
 import sys
@@ -12,14 +12,14 @@ from afina.cli.streams import printable
 
 
 @dataclass(frozen=True)
-class Voice:
-    """Says things on stderr.
+class Stderr:
+    """Standard error, as loud as the command was asked to be.
 
     Args:
         console: writes; it heeds NO_COLOR, FORCE_COLOR and TERM.
-        quiet: say nothing.
-        verbose: say details too.
-        live: a person looks at a terminal that can redraw a line.
+        quiet: write nothing.
+        verbose: write details too.
+        live: it is a terminal that can redraw a line.
     """
 
     console: Console
@@ -27,7 +27,7 @@ class Voice:
     verbose: bool
     live: bool
 
-    def say(self, text: str = "", style: str = "") -> None:
+    def write(self, text: str = "", style: str = "") -> None:
         """Write a line, or several."""
         if not self.quiet:
             self.console.print(Text(printable(text), style=style), soft_wrap=True)
@@ -35,14 +35,14 @@ class Voice:
     def detail(self, text: str) -> None:
         """Write a line that only `-v` shows."""
         if self.verbose:
-            self.say(text, style="dim")
+            self.write(text, style="dim")
 
 
-def open_voice(*, quiet: bool, verbose: bool) -> Voice:
-    """Look at stderr and the environment, and give a voice that fits."""
+def open_stderr(*, quiet: bool, verbose: bool) -> Stderr:
+    """Return stderr with the colors and the liveness that the environment allows."""
     quiet = quiet or not is_first_process()
     dumb = os.environ.get("TERM", "").lower() in ("dumb", "unknown")
-    return Voice(
+    return Stderr(
         console=Console(stderr=True, highlight=False, emoji=False, markup=False),
         quiet=quiet,
         verbose=verbose and not quiet,

@@ -1,4 +1,4 @@
-"""afina evaluate: how good a model is on a table with known answers."""
+"""afina evaluate: how good a model is on a table with known targets."""
 
 from afina.cli.options import AsJson, Debug, Model, Quiet, Table
 from afina.cli.streams import emit, emit_json, show_note
@@ -9,19 +9,19 @@ def evaluate(
     table: Table,
     as_json: AsJson = False,
     quiet: Quiet = False,
-    debug: Debug = False,  # noqa: ARG001 - looked for by whoever tells errors
+    _debug: Debug = False,
 ) -> None:
-    """Score a model on a table with known answers.
+    """Score a model on a table whose targets are known.
 
-    Beside each score stands that of the baseline, learned from the training rows: predicting
-    the mean, or the commonest class.
+    Each score stands beside the score of a baseline that always predicts the training rows' mean, or their class
+    shares.
     """
     from afina.tabular import load, was_trained_on
 
     result = load(model).evaluate_table(table)
     if was_trained_on(model, table):
         result["notes"].append(
-            f"{table} is the table that this model was trained on: on new rows it will score lower"
+            f"{table} is the table this model was trained on: on new rows it will score lower"
         )
     if not quiet:
         for note in result["notes"]:

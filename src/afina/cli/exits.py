@@ -1,4 +1,4 @@
-"""Errors in words on stderr, and the exit code of each."""
+"""Errors as messages on stderr, and the exit code of each."""
 
 import errno
 import os
@@ -16,15 +16,12 @@ USAGE = 2
 NO_SPACE = 5
 
 
-def tell_error(error: BaseException, *, debug: bool) -> int:
-    """Say on stderr what went wrong.
+def report_error(error: BaseException, *, debug: bool) -> int:
+    """Print on stderr what went wrong, and return the exit code.
 
     Args:
         error: what ended the command.
         debug: show the traceback too.
-
-    Returns:
-        The exit code.
     """
     if isinstance(error, typer.Exit):
         return error.exit_code
@@ -34,19 +31,19 @@ def tell_error(error: BaseException, *, debug: bool) -> int:
         raise error
     if debug:
         traceback.print_exception(error)
-    told = not is_first_process() and _is_told_by_first(error)
+    is_silent = not is_first_process() and _is_reported_by_first(error)
     if isinstance(error, Interrupted):
-        if not told:
+        if not is_silent:
             show_stop(str(error))
         return error.exit_code
     code, message = _explain(error, debug=debug)
-    if not told:
+    if not is_silent:
         show_error(message)
     return code
 
 
-def _is_told_by_first(error: BaseException) -> bool:
-    """Say whether the first of several processes fails in the same way, and tells it for all."""
+def _is_reported_by_first(error: BaseException) -> bool:
+    """Tell whether the first of several processes fails in the same way, and reports it for all."""
     if isinstance(error, PeerError):
         return error.relayed
     alike = (Interrupted, ConfigError, NonFiniteError)
@@ -78,7 +75,7 @@ def _explain(error: BaseException, *, debug: bool) -> tuple[int, str]:
 
 
 def _explain_usage(error: BaseException) -> str:
-    message = str(error.format_message())  # type: ignore[attr-defined] # asked for by the caller
+    message = str(error.format_message())  # type: ignore[attr-defined] # the caller checked
     context = getattr(error, "ctx", None)
     where = context.command_path if context is not None else "afina"
     stop = "" if message.endswith((".", "?", ")")) else "."
@@ -90,7 +87,7 @@ def _at(error: OSError) -> str:
 
 
 def _leave_quietly() -> int:
-    """End as a program does that SIGPIPE killed: the reader, such as `head`, has enough."""
-    # Python flushes stdout once more at its end; there must be something that takes it.
+    """End as a program that SIGPIPE killed: the reader, such as `head`, has read enough."""
+    # Python flushes stdout once more when it exits; something must be there to take it.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 128 + signal.SIGPIPE

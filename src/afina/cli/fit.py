@@ -1,10 +1,22 @@
 """afina fit: train on a table."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
+from afina.cli.fit_options import (
+    FitTable,
+    Group,
+    LearningRate,
+    Preset,
+    RunFolder,
+    Seed,
+    Target,
+    Time,
+    TimeLimit,
+    ValFrac,
+    ValTable,
+    Weight,
+)
 from afina.cli.options import (
     AsJson,
     ConfigFile,
@@ -21,99 +33,36 @@ from afina.cli.process import BEGAN
 from afina.errors import ConfigError
 
 if TYPE_CHECKING:
-    from afina.cli.console import Voice
+    from afina.cli.console import Stderr
     from afina.config import Config
 
 
 def fit(
-    table: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="TABLE",
-            show_default=False,
-            help="A table: .csv, .tsv (also .gz), .parquet, .feather or .arrow. "
-            "Without one, a small table of loans that comes with afina.",
-        ),
-    ] = None,
-    target: Annotated[
-        str | None,
-        typer.Option(metavar="COL", show_default=False, help="The column to predict."),
-    ] = None,
+    table: FitTable = None,
+    target: Target = None,
     config: ConfigFile = None,
     settings: Settings = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            show_default=False,
-            help="A recipe: fast, default, best, or plain (one multilayer perceptron).",
-        ),
-    ] = None,
-    time_limit: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SECONDS",
-            show_default=False,
-            help="The best that can be had in so much time, report included: stop.time_limit.",
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(metavar="N", show_default=False, help="Same seed, same model: train.seed."),
-    ] = None,
-    lr: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LR",
-            show_default=False,
-            help="Learning rate; find: by a range test before training: train.lr.",
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", show_default=False, help="The run folder; else runs/TIME-TABLE."
-        ),
-    ] = None,
+    preset: Preset = None,
+    time_limit: TimeLimit = None,
+    seed: Seed = None,
+    lr: LearningRate = None,
+    out: RunFolder = None,
     overwrite: Overwrite = False,
     kinds: Kinds = None,
-    val: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", show_default=False, help="A table of validation rows."),
-    ] = None,
-    val_frac: Annotated[
-        float | None,
-        typer.Option(
-            metavar="F", show_default=False, help="Share of validation rows: table.val_frac."
-        ),
-    ] = None,
-    group: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COL",
-            show_default=False,
-            help="Keep rows of equal value on one side of the split: table.group.",
-        ),
-    ] = None,
-    time: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COL", show_default=False, help="Validate on the latest rows: table.time."
-        ),
-    ] = None,
-    weight: Annotated[
-        str | None,
-        typer.Option(metavar="COL", show_default=False, help="Weights of rows: table.weight."),
-    ] = None,
+    val: ValTable = None,
+    val_frac: ValFrac = None,
+    group: Group = None,
+    time: Time = None,
+    weight: Weight = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
-    debug: Debug = False,  # noqa: ARG001 - looked for by whoever tells errors
+    _debug: Debug = False,
 ) -> None:
     """Train a network on a table.
 
-    Says how good it is beside a baseline, and prints the run folder's path. Where options contradict each other, one with a name of its own
-    wins over --set, and --set over --config.
+    Shows how good it is next to a baseline, and prints the run folder's path. --set wins over --config, and every other
+    option over --set.
     """
     check_loudness(quiet=quiet, verbose=verbose)
     _check_split(val=val, val_frac=val_frac, group=group, time=time)
@@ -126,16 +75,16 @@ def fit(
         "table.time": time,
         "table.weight": weight,
     }
-    asked = make_config(file=config, settings=settings, preset=preset, kinds=kinds, flags=flags)
+    settled = make_config(file=config, settings=settings, preset=preset, kinds=kinds, flags=flags)
     if table is not None and target is None:
-        raise _no_target(table, asked)
+        raise _no_target(table, settled)
 
-    from afina.cli.console import open_voice
+    from afina.cli.console import open_stderr
 
-    voice = open_voice(quiet=quiet, verbose=verbose)
+    stderr = open_stderr(quiet=quiet, verbose=verbose)
     _run(
-        voice,
-        asked,
+        stderr,
+        settled,
         table=table,
         target=target,
         val=val,
@@ -146,7 +95,7 @@ def fit(
 
 
 def _run(
-    voice: "Voice",
+    stderr: "Stderr",
     config: "Config",
     *,
     table: Path | None,
@@ -156,14 +105,14 @@ def _run(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    from afina.cli.fit_messages import Story
+    from afina.cli.fit_messages import FitMessages
     from afina.cli.results import finish
     from afina.config import to_toml
     from afina.tabular import fit_table
 
-    if voice.verbose:
-        voice.detail(to_toml(config))
-    with Story(voice, monitor=config.stop.monitor) as story:
+    if stderr.verbose:
+        stderr.detail(to_toml(config))
+    with FitMessages(stderr, monitor=config.stop.monitor) as messages:
         outcome = fit_table(
             table,
             target=target,
@@ -171,35 +120,38 @@ def _run(
             val=val,
             out=out,
             overwrite=overwrite,
-            listen=story,
+            listen=messages,
             started=BEGAN,
         )
-    finish(voice, outcome, as_json=as_json)
+    finish(stderr, outcome, as_json=as_json)
 
 
 def _number(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ConfigError(f"--lr must be a number or find, however: {text!r}.") from None
+        raise ConfigError(
+            "--lr must be a number or find", got=repr(text), fix="Write --lr 0.01, for example."
+        ) from None
 
 
 def _check_split(
     *, val: Path | None, val_frac: float | None, group: str | None, time: str | None
 ) -> None:
-    given = {"--val": val, "--group": group, "--time": time}
-    names = [name for name, value in given.items() if value is not None]
+    options = {"--val": val, "--group": group, "--time": time}
+    names = [name for name, value in options.items() if value is not None]
     if val is not None and val_frac is not None:
         names = ["--val", "--val-frac"]
     if len(names) > 1:
         raise ConfigError(
-            "Only one option can decide the split, "
-            f"however: {names[0]} and {names[1]} are given. Leave one out."
+            "Only one option can decide the split",
+            but=f"{names[0]} and {names[1]} are given",
+            fix="Leave one out.",
         )
 
 
 def _no_target(table: Path, config: "Config") -> ConfigError:
-    """Name the columns that could be the target."""
+    """Return an error that names the columns that could be the target."""
     from afina.table import read_table
 
     columns = read_table(
@@ -209,6 +161,7 @@ def _no_target(table: Path, config: "Config") -> ConfigError:
         f" and {len(columns) - 20:,} more" if len(columns) > 20 else ""
     )
     return ConfigError(
-        "--target must name the column to predict, however: it is not given. "
-        f"The columns of {table} are: {shown}."
+        "--target must name the column to predict",
+        but="it is not given",
+        fix=f"The columns of {table} are: {shown}.",
     )

@@ -1,13 +1,13 @@
-"""Figures and sentences for people."""
+"""Numbers and sentences for people."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from afina.report.wording import pair
+from afina.report.formatting import pair
 
 
 def count(n: int, noun: str) -> str:
-    """Say how many of something there are.
+    """Return a number with its noun.
 
     Example:
         >>> count(1, "row"), count(4454, "row")
@@ -17,10 +17,10 @@ def count(n: int, noun: str) -> str:
 
 
 def score_sentence(summary: Mapping[str, Any]) -> str:
-    """Say the score beside the baseline, and which of them is better.
+    """Return the score and the baseline's in a sentence, with a warning if it is no better.
 
     Args:
-        summary: what `summary.json` says.
+        summary: the content of `summary.json`.
     """
     score = summary["score"]
     value, baseline = score["value"], score["baseline"]
@@ -32,4 +32,4 @@ def score_sentence(summary: Mapping[str, Any]) -> str:
         value > baseline if score["higher_is_better"] else value < baseline
     )
     verdict = "" if better else " The model is no better than that."
-    return f"{where} {name} {ours}, beside {theirs} for the baseline ({what}).{verdict}"
+    return f"{where} {name} {ours}, against {theirs} for the baseline ({what}).{verdict}"

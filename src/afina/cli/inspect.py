@@ -1,4 +1,4 @@
-"""afina inspect: what a table would be taken as, before anything is trained."""
+"""afina inspect: how a table would be read, before anything is trained."""
 
 from typing import Annotated
 
@@ -28,27 +28,27 @@ def inspect(
     config: ConfigFile = None,
     settings: Settings = None,
     as_json: AsJson = False,
-    quiet: Quiet = False,  # noqa: ARG001 - notes are silenced by whoever shows them
+    _quiet: Quiet = False,
     verbose: Verbose = False,
-    debug: Debug = False,  # noqa: ARG001 - looked for by whoever tells errors
+    _debug: Debug = False,
 ) -> None:
-    """Show what each column would be taken as, and why.
+    """Show how each column would be read, and why.
 
-    Nothing is trained. Where it is wrong, `afina fit --kind COL=KIND` puts it right.
+    Nothing is trained. Correct a column with `afina fit --kind COL=KIND`.
     """
-    asked = make_config(file=config, settings=settings, kinds=kinds, flags={})
+    settled = make_config(file=config, settings=settings, kinds=kinds, flags={})
 
     from afina.tabular import inspect_table
 
-    found = inspect_table(table, target=target, config=asked)
+    inspection = inspect_table(table, target=target, config=settled)
     if as_json:
         emit_json(
             {
                 "table": str(table),
-                "n_rows": found.n_rows,
-                "target": found.target,
-                "schema": found.schema.to_dict(),
-                "notes": list(found.notes),
+                "n_rows": inspection.n_rows,
+                "target": inspection.target,
+                "schema": inspection.schema.to_dict(),
+                "notes": list(inspection.notes),
             }
         )
         return
@@ -56,9 +56,9 @@ def inspect(
     from afina.cli.formatting import count
     from afina.cli.tables import column_lines
 
-    rows, columns = count(found.n_rows, "row"), count(len(found.schema.columns), "column")
+    rows, columns = count(inspection.n_rows, "row"), count(len(inspection.schema.columns), "column")
     lines = [f"{table}: {rows}, {columns}"]
-    lines += [f"target: {found.target}"] if found.target else []
-    lines += column_lines(found.schema, whole=verbose)
-    lines += [f"note: {note}" for note in found.notes]
+    lines += [f"target: {inspection.target}"] if inspection.target else []
+    lines += column_lines(inspection.schema, whole=verbose)
+    lines += [f"note: {note}" for note in inspection.notes]
     emit(printable("\n".join(lines)))

@@ -13,9 +13,10 @@ import typer
 
 from afina import __version__
 from afina.cli.evaluate import evaluate
-from afina.cli.exits import tell_error
+from afina.cli.exits import report_error
 from afina.cli.fit import fit
 from afina.cli.inspect import inspect
+from afina.cli.options import Switches
 from afina.cli.predict import predict
 from afina.cli.process import is_first_process
 from afina.cli.report import report
@@ -39,8 +40,8 @@ app.command()(report)
 app.command()(resume)
 
 
-def _show_version(asked: bool) -> None:
-    if asked:
+def _show_version(value: bool) -> None:
+    if value:
         emit(f"afina {__version__}")
         raise typer.Exit
 
@@ -63,26 +64,26 @@ def run_command_line(arguments: Sequence[str]) -> int:
     """Run one command.
 
     Args:
-        arguments: what stands behind `afina`.
+        arguments: the words after `afina`.
 
     Returns:
         The exit code; docs/reference/cli.md lists them.
     """
-    if "_AFINA_COMPLETE" in os.environ:  # a shell asks how a line may go on
+    if "_AFINA_COMPLETE" in os.environ:  # a shell asks how to complete a line
         app(list(arguments))
     for stream in (sys.stdout, sys.stdin):
-        # Data is UTF-8 wherever it goes; a path's odd bytes come out as they went in.
+        # Data is UTF-8 wherever it goes; a path's odd bytes come out unchanged.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="surrogateescape")
     command = typer.main.get_command(app)
+    switches = Switches(quiet=not is_first_process())
     try:
-        quiet = "-q" in arguments or "--quiet" in arguments or not is_first_process()
-        with _termination(), _notes(show=not quiet):
-            with command.make_context("afina", list(arguments)) as context:
+        with _termination(), _notes(switches):
+            with command.make_context("afina", list(arguments), obj=switches) as context:
                 command.invoke(context)
             sys.stdout.flush()
-    except BaseException as error:  # noqa: BLE001 - every error ends here, in words
-        return tell_error(error, debug="--debug" in arguments)
+    except BaseException as error:  # noqa: BLE001 - every error ends here, as a message
+        return report_error(error, debug=switches.debug)
     return 0
 
 
@@ -91,7 +92,7 @@ def _termination() -> Iterator[None]:
     """Turn SIGTERM into an exception, so that a half-written file is removed."""
 
     def on_signal(signum: int, _frame: FrameType | None) -> None:
-        raise Interrupted("SIGTERM came before anything was finished.", signum)
+        raise Interrupted("SIGTERM arrived before anything was finished.", signum)
 
     before = signal.signal(signal.SIGTERM, on_signal)
     try:
@@ -101,7 +102,7 @@ def _termination() -> Iterator[None]:
 
 
 @contextmanager
-def _notes(*, show: bool) -> Iterator[None]:
+def _notes(switches: Switches) -> Iterator[None]:
     """Print afina's warnings as notes, each once; those of libraries are not for users."""
     seen: set[str] = set()
 
@@ -113,9 +114,10 @@ def _notes(*, show: bool) -> Iterator[None]:
         file: TextIO | None = None,  # noqa: ARG001 - as above
         line: str | None = None,  # noqa: ARG001 - as above
     ) -> None:
-        if show and issubclass(category, AfinaWarning) and str(message) not in seen:
-            seen.add(str(message))
-            show_note(str(message))
+        if switches.quiet or not issubclass(category, AfinaWarning) or str(message) in seen:
+            return
+        seen.add(str(message))
+        show_note(str(message))
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

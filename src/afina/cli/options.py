@@ -1,6 +1,7 @@
 """Arguments and options that several commands share, and the settings they make."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,11 +12,48 @@ from afina.errors import ConfigError
 if TYPE_CHECKING:
     from afina.config import Config
 
+
+@dataclass
+class Switches:
+    """The options that the code around a command needs; each context of a command holds them.
+
+    Args:
+        quiet: show no notes.
+        debug: show the traceback of an error.
+    """
+
+    quiet: bool = False
+    debug: bool = False
+
+
+def _switch_quiet(context: typer.Context, value: bool) -> bool:
+    context.ensure_object(Switches).quiet |= value
+    return value
+
+
+def _switch_debug(context: typer.Context, value: bool) -> bool:
+    context.ensure_object(Switches).debug |= value
+    return value
+
+
+# Eager, so that they hold for a mistake in any other option.
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Say nothing but errors and the result.")
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        callback=_switch_quiet,
+        is_eager=True,
+        help="Print nothing but errors and the result.",
+    ),
 ]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show where an error came from.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print more.")]
+Debug = Annotated[
+    bool,
+    typer.Option(
+        "--debug", callback=_switch_debug, is_eager=True, help="Show where an error came from."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is already there.")]
 
@@ -40,7 +78,7 @@ Kinds = Annotated[
         "--kind",
         metavar="COL=KIND",
         show_default=False,
-        help="Take a column as numeric, categorical, boolean, datetime, text or ignored.",
+        help="Read a column as numeric, categorical, boolean, datetime, text or ignored.",
     ),
 ]
 ConfigFile = Annotated[
@@ -92,13 +130,19 @@ def make_config(
 def check_loudness(*, quiet: bool, verbose: bool) -> None:
     """Refuse `-q` beside `-v`."""
     if quiet and verbose:
-        raise ConfigError("Only one of -q and -v can be given, however: both are.")
+        raise ConfigError(
+            "Only one of -q and -v can be given", but="both are", fix="Leave one out."
+        )
 
 
 def _split_kind(text: str) -> tuple[str, str]:
     column, equals, kind = text.rpartition("=")
     if not equals or not column:
-        raise ConfigError(f"--kind must look like COL=KIND, however: {text!r}.")
+        raise ConfigError(
+            "--kind must look like COL=KIND",
+            got=repr(text),
+            fix="Write --kind zip=categorical, for example.",
+        )
     return column, kind
 
 

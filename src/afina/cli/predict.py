@@ -21,12 +21,12 @@ def predict(
         ),
     ] = None,
     overwrite: Overwrite = False,
-    quiet: Quiet = False,  # noqa: ARG001 - notes are silenced by whoever shows them
-    debug: Debug = False,  # noqa: ARG001 - looked for by whoever tells errors
+    _quiet: Quiet = False,
+    _debug: Debug = False,
 ) -> None:
-    """Predict each row of a table, in its order.
+    """Predict each row of a table, in order.
 
-    The columns are `prediction` and, for classes, `probability_<class>` each.
+    The output has the column `prediction` and, for classes, a column `probability_<class>` each.
     """
     from afina.cli.write import check_out, write_csv, write_table
 

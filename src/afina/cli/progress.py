@@ -1,4 +1,4 @@
-"""How training goes on: a line that is redrawn on a terminal, a few plain lines elsewhere."""
+"""The progress of training: a line that is redrawn on a terminal, a few plain lines elsewhere."""
 
 import time
 from collections.abc import Callable
@@ -7,58 +7,58 @@ from typing import Protocol
 from rich.live import Live
 from rich.text import Text
 
-from afina.cli.console import Voice
-from afina.report.wording import figure, seconds
+from afina.cli.console import Stderr
+from afina.report.formatting import figure, seconds
 from afina.train import EpochEvent, EvalEvent, StepEvent
 
 REDRAW_S = 0.1
 
 
 class Progress(Protocol):
-    """Shows how training goes on."""
+    """A display of the progress of training."""
 
     def step(self, event: StepEvent) -> None:
-        """Take note of an optimizer step; called so often that it must cost nothing."""
+        """Note an optimizer step; called so often that it must cost nothing."""
 
     def trained(self, event: EpochEvent) -> None:
-        """Take note of an epoch's training loss; its evaluation, if any, comes next."""
+        """Note an epoch's training loss; its evaluation, if any, comes next."""
 
     def evaluated(self, event: EvalEvent) -> None:
-        """Take note of an evaluation."""
+        """Note an evaluation."""
 
     def close(self) -> None:
-        """Show the last state, and leave the terminal as it was."""
+        """Show the last state, and restore the terminal."""
 
 
 def open_progress(
-    voice: Voice, *, n_epochs_max: int, monitor: str, validates: bool = True
+    stderr: Stderr, *, n_epochs_max: int, monitor: str, validates: bool = True
 ) -> Progress:
-    """Choose the display that fits where stderr goes.
+    """Return the display that suits where stderr goes.
 
     Args:
-        voice: where to.
-        n_epochs_max: epochs after which training ends at the latest.
+        stderr: where to print.
+        n_epochs_max: the largest number of epochs.
         monitor: the metric that decides what is best.
         validates: whether there are validation rows, so that evaluations will come.
     """
-    if voice.live:
-        return LiveLine(voice, n_epochs_max=n_epochs_max, monitor=monitor)
-    return PlainLines(voice, monitor=monitor, validates=validates)
+    if stderr.live:
+        return LiveLine(stderr, n_epochs_max=n_epochs_max, monitor=monitor)
+    return PlainLines(stderr, monitor=monitor, validates=validates)
 
 
 class LiveLine:
     """One line at the bottom of a terminal, redrawn at most ten times a second.
 
     Args:
-        voice: where to.
-        n_epochs_max: epochs after which training ends at the latest.
+        stderr: where to print.
+        n_epochs_max: the largest number of epochs.
         monitor: the metric that decides what is best.
-        clock: seconds since any moment.
+        clock: returns seconds since any moment.
     """
 
     def __init__(
         self,
-        voice: Voice,
+        stderr: Stderr,
         *,
         n_epochs_max: int,
         monitor: str,
@@ -72,15 +72,15 @@ class LiveLine:
         self._score = ""
         self._best = ""
         self._loss: float | None = None
-        self._voice = voice
-        # Nothing redraws by itself: a drawing thread would take time from training.
+        self._stderr = stderr
+        # No automatic refresh: a drawing thread would take time from training.
         self._live = Live(
-            console=voice.console, auto_refresh=False, transient=True, redirect_stdout=False
+            console=stderr.console, auto_refresh=False, transient=True, redirect_stdout=False
         )
         self._live.start()
 
     def step(self, event: StepEvent) -> None:
-        """Redraw when the last time is long enough ago."""
+        """Redraw if the last drawing is old enough."""
         if self._clock() >= self._due:
             self._draw(event)
 
@@ -93,15 +93,15 @@ class LiveLine:
         self._score = _scores(event, [self._monitor])
         if event.best and self._monitor in event.metrics:
             self._best = f"best {figure(event.metrics[self._monitor])} at epoch {event.epoch}"
-        if self._voice.verbose:
-            self._voice.say(_line(event, self._loss, self._monitor), style="dim")
+        if self._stderr.verbose:
+            self._stderr.write(_line(event, self._loss, self._monitor), style="dim")
 
     def close(self) -> None:
         """Remove the line."""
         self._live.stop()
 
     def _draw(self, event: StepEvent) -> None:
-        # The newest figures first: a narrow terminal cuts the end.
+        # The newest numbers first: a narrow terminal cuts off the end.
         parts = [
             f"epoch {event.epoch + 1}/{self._n_epochs_max}",
             seconds(self._clock() - self._started),
@@ -115,38 +115,38 @@ class LiveLine:
 
 
 class PlainLines:
-    """A line at the epochs 1, 2, 5, 10, 20, 50 and so on; with `-v` at each."""
+    """A line at epochs 1, 2, 5, 10, 20, 50 and so on, or with `-v` at each."""
 
-    def __init__(self, voice: Voice, *, monitor: str, validates: bool = True) -> None:
-        self._voice = voice
+    def __init__(self, stderr: Stderr, *, monitor: str, validates: bool = True) -> None:
+        self._stderr = stderr
         self._monitor = monitor
         self._validates = validates
         self._loss: float | None = None
-        self._unsaid = ""
+        self._pending = ""
 
     def step(self, event: StepEvent) -> None:
-        """Leave single steps unsaid."""
+        """Do nothing: steps get no lines."""
 
     def trained(self, event: EpochEvent) -> None:
         """Keep the training loss, or write it where no evaluation will follow."""
         self._loss = event.loss
         if not self._validates:
-            self._tell(event.epoch, f"epoch {event.epoch}, loss {figure(event.loss)}")
+            self._write(event.epoch, f"epoch {event.epoch}, loss {figure(event.loss)}")
 
     def evaluated(self, event: EvalEvent) -> None:
         """Write a line when the epoch is a round number."""
-        self._tell(event.epoch, _line(event, self._loss, self._monitor))
+        self._write(event.epoch, _line(event, self._loss, self._monitor))
 
     def close(self) -> None:
-        """Write the last epoch's line if it is still unsaid."""
-        if self._unsaid:
-            self._voice.say(self._unsaid)
+        """Write the last epoch's line if it has not been written."""
+        if self._pending:
+            self._stderr.write(self._pending)
 
-    def _tell(self, epoch: int, line: str) -> None:
-        told = self._voice.verbose or is_round(epoch)
-        self._unsaid = "" if told else line
-        if told:
-            self._voice.say(line)
+    def _write(self, epoch: int, line: str) -> None:
+        due = self._stderr.verbose or is_round(epoch)
+        self._pending = "" if due else line
+        if due:
+            self._stderr.write(line)
 
 
 def is_round(epoch: int) -> bool:
@@ -162,7 +162,7 @@ def is_round(epoch: int) -> bool:
 
 def _line(event: EvalEvent, training_loss: float | None, monitor: str) -> str:
     loss = "" if training_loss is None else f", loss {figure(training_loss)}"
-    # The metric that decides, and one more, as a score says more to people than the loss.
+    # The metric that decides, and one more, as a score means more to people than the loss.
     names = [monitor, *(name for name in event.metrics if name != monitor)][:2]
     mark = ", the best so far" if event.best else ""
     return f"epoch {event.epoch}{loss}, {_scores(event, names)}{mark}"

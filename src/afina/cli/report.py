@@ -13,14 +13,18 @@ def report(
     run: Run,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", show_default=False, help="Else report.html in the run."),
+        typer.Option(
+            metavar="FILE",
+            show_default=False,
+            help="The page to write; by default report.html in the run folder.",
+        ),
     ] = None,
-    quiet: Quiet = False,  # noqa: ARG001 - notes are silenced by whoever shows them
-    debug: Debug = False,  # noqa: ARG001 - looked for by whoever tells errors
+    _quiet: Quiet = False,
+    _debug: Debug = False,
 ) -> None:
     """Write a page about a run, to open in a browser.
 
-    It shows the curves and the scores, and needs no network. Prints the page's path.
+    It shows curves and scores, and needs no network. Prints the page's path.
     """
     from afina.report import write_report
 

@@ -1,25 +1,25 @@
-"""What stands at the end of `afina fit` and `afina resume`."""
+"""The end of `afina fit` and `afina resume`."""
 
-from afina.cli.console import Voice
-from afina.cli.fit_messages import tell_end
+from afina.cli.console import Stderr
+from afina.cli.fit_messages import print_end
 from afina.cli.process import is_first_process
 from afina.cli.streams import emit, emit_json
 from afina.tabular import Outcome
 
 
-def finish(voice: Voice, outcome: Outcome, *, as_json: bool) -> None:
-    """Tell the end, and print the run folder; of several processes, the first alone does.
+def finish(stderr: Stderr, outcome: Outcome, *, as_json: bool) -> None:
+    """Print the result and the run folder; of several processes, only the first does.
 
     Args:
-        voice: where to tell.
-        outcome: of the fit.
-        as_json: print an object with the summary in place of the path.
+        stderr: where the result goes.
+        outcome: the result of the fit.
+        as_json: print an object with the summary instead of the path.
     """
     if not is_first_process():
         return
     page = outcome.run / "report.html"
     report = page if page.exists() else None  # a note has said why there is none
-    tell_end(voice, run=outcome.run, summary=outcome.summary, report=report)
+    print_end(stderr, run=outcome.run, summary=outcome.summary, report=report)
     if as_json:
         run: dict[str, object] = {
             "run": str(outcome.run),

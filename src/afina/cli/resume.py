@@ -1,4 +1,4 @@
-"""afina resume: go on with an interrupted run."""
+"""afina resume: continue an interrupted run."""
 
 from pathlib import Path
 
@@ -10,27 +10,27 @@ def resume(
     as_json: AsJson = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
-    debug: Debug = False,  # noqa: ARG001 - looked for by whoever tells errors
+    _debug: Debug = False,
 ) -> None:
-    """Go on with an interrupted run.
+    """Continue an interrupted run.
 
-    It starts from the newest whole checkpoint. The model comes out as if the run had never been interrupted. Prints the run folder's path.
+    It starts from the newest whole checkpoint, and the model comes out as if the run had never been interrupted. Prints the run folder's path.
     """
     check_loudness(quiet=quiet, verbose=verbose)
 
-    from afina.cli.console import open_voice
-    from afina.cli.fit_messages import Story
+    from afina.cli.console import open_stderr
+    from afina.cli.fit_messages import FitMessages
     from afina.cli.results import finish
     from afina.tabular import resume_run
 
-    voice = open_voice(quiet=quiet, verbose=verbose)
-    with Story(voice, monitor=_monitor(run)) as story:
-        outcome = resume_run(run, listen=story)
-    finish(voice, outcome, as_json=as_json)
+    stderr = open_stderr(quiet=quiet, verbose=verbose)
+    with FitMessages(stderr, monitor=_monitor(run)) as messages:
+        outcome = resume_run(run, listen=messages)
+    finish(stderr, outcome, as_json=as_json)
 
 
 def _monitor(run: Path) -> str:
-    """Read which metric decides; whatever is wrong with the run is told by who resumes it."""
+    """Return the metric that decides what is best; `resume_run` reports what is wrong with a run."""
     from afina.config import read_config
     from afina.errors import ConfigError
 

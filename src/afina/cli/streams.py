@@ -16,28 +16,28 @@ def emit(text: str) -> None:
 
 
 def emit_json(values: Mapping[str, Any]) -> None:
-    """Write one JSON object to stdout; what is not finite becomes null, as JSON has no word."""
+    """Write one JSON object to stdout; numbers that are not finite become null."""
     document = {"schema_version": SCHEMA_VERSION, **values}
     emit(json.dumps(_finite(document), ensure_ascii=False, allow_nan=False, indent=2))
 
 
 def show_note(message: str) -> None:
     """Write a note to stderr."""
-    _complain("note", message)
+    _write_message("note", message)
 
 
 def show_stop(message: str) -> None:
     """Write to stderr that the command was stopped, and what was saved."""
-    _complain("stopped", message)
+    _write_message("stopped", message)
 
 
 def show_error(message: str) -> None:
     """Write an error to stderr."""
-    _complain("error", message)
+    _write_message("error", message)
 
 
 def printable(text: str) -> str:
-    r"""Escape what could steer a terminal: a table's cells and names end up in messages.
+    r"""Escape what could control a terminal: a table's cells and names end up in messages.
 
     Example:
         >>> print(printable("a\x1b[31mb"))
@@ -48,7 +48,7 @@ def printable(text: str) -> str:
     )
 
 
-def _complain(kind: str, message: str) -> None:
+def _write_message(kind: str, message: str) -> None:
     sys.stderr.write(f"{kind}: {printable(message.strip())}\n")
     sys.stderr.flush()
 

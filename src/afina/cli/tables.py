@@ -1,10 +1,10 @@
-"""Small tables of text: columns of a table, scores."""
+"""Small tables of text: a table's columns, and scores."""
 
 from collections.abc import Mapping, Sequence
 
 from rich.cells import cell_len, set_cell_size
 
-from afina.report.wording import pair
+from afina.report.formatting import pair
 from afina.table import Schema
 
 MOST_LINES = 40
@@ -12,11 +12,11 @@ WIDEST_CELL = 40
 
 
 def column_lines(schema: Schema, *, whole: bool) -> list[str]:
-    """Say of each column what it was taken as, and why.
+    """Return a line for each column: how it is read, and why.
 
     Args:
-        schema: of the table.
-        whole: all columns, however many; otherwise at most 40.
+        schema: the table's schema.
+        whole: return all columns; otherwise at most 40.
     """
     columns = schema.columns if whole else schema.columns[:MOST_LINES]
     rows = [("column", "kind", "missing", "why")]
@@ -29,7 +29,7 @@ def column_lines(schema: Schema, *, whole: bool) -> list[str]:
 def score_lines(
     scores: Mapping[str, float | None], baseline: Mapping[str, float | None]
 ) -> list[str]:
-    """Put each score beside the baseline's."""
+    """Return a line for each score, with the baseline's beside it."""
     rows = [("score", "model", "baseline")]
     for name, value in scores.items():
         ours, theirs = pair(value, baseline.get(name))
@@ -38,7 +38,7 @@ def score_lines(
 
 
 def share(part: float) -> str:
-    """Write a share of rows; none is nothing.
+    """Format a share of rows as a percentage; 0 is left empty.
 
     Example:
         >>> share(0.0), share(0.0004), share(0.087), share(1.0)
@@ -50,7 +50,7 @@ def share(part: float) -> str:
 
 
 def align(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Line up columns by the width that a terminal gives each letter; the last may be long."""
+    """Align columns by the width of each character in a terminal; the last may be long."""
     cells = [[" ".join(cell.split()) for cell in row] for row in rows]
     n_fitted = len(cells[0]) - 1
     widths = [min(max(cell_len(row[j]) for row in cells), WIDEST_CELL) for j in range(n_fitted)]

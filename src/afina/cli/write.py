@@ -1,4 +1,4 @@
-"""Predictions into a file: all of it or nothing."""
+"""Write predictions to a file: all of it or nothing."""
 
 import io
 import os
@@ -20,35 +20,52 @@ def check_out(out: Path, *, table: Path, overwrite: bool) -> None:
     """Refuse a file that cannot be written, before any work is done.
 
     Raises:
-        ConfigError: a suffix that stands for no kind of table.
-        StorageError: the file is there already, or its folder is not.
+        ConfigError: the suffix belongs to no kind of table.
+        StorageError: the file exists already, or its folder does not.
     """
     if out.suffix.lower() not in WRITERS:
         kinds = ", ".join(WRITERS)
-        raise ConfigError(f"--out must end in one of {kinds}, however: {out}.")
+        raise ConfigError(
+            f"--out must end in one of {kinds}", got=str(out), fix="Choose another file name."
+        )
     if out.is_dir():
-        raise StorageError(f"--out must be a file, however: {out} is a folder.")
+        raise StorageError(
+            "--out must be a file", but=f"{out} is a folder", fix="Name a file in it."
+        )
     if out.exists() and table.exists() and out.samefile(table):
-        raise StorageError(f"--out must not be the table that is read, however: both are {out}.")
+        raise StorageError(
+            "--out must not be the table to predict",
+            but=f"both are {out}",
+            fix="Choose another name.",
+        )
     if os.path.lexists(out) and not overwrite:
         raise StorageError(
-            f"--out must be a new file, however: {out} exists. "
-            "Choose another name, or add --overwrite to replace it."
+            "--out must be a new file",
+            but=f"{out} exists",
+            fix="Choose another name, or add --overwrite to replace it.",
         )
     if not out.parent.is_dir():
-        raise StorageError(f"--out must lie in a folder, however: there is no {out.parent}.")
+        raise StorageError(
+            "--out must be in an existing folder",
+            but=f"there is no {out.parent}",
+            fix="Make the folder, or choose another.",
+        )
     if not os.access(out.parent, os.W_OK):
-        raise StorageError(f"The folder of --out must be writable, however: {out.parent} is not.")
+        raise StorageError(
+            "The folder of --out must be writable",
+            but=f"{out.parent} is not",
+            fix="Choose another folder.",
+        )
 
 
 def write_table(table: pa.Table, out: Path) -> None:
-    """Write a table in the format of the file's suffix; a failure leaves what was there.
+    """Write a table in the format of the file's suffix; after a failure the old file is unchanged.
 
     Raises:
         StorageError: the disk is full, or the folder cannot be written.
     """
-    target = out.resolve()  # a link keeps pointing where it points
-    # Beside the goal, so that the rename stays on one disk.
+    target = out.resolve()  # a link is kept, and the file it points to replaced
+    # In the same folder, so that the rename stays on one disk.
     draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         with draft.open("xb") as file:
@@ -59,7 +76,9 @@ def write_table(table: pa.Table, out: Path) -> None:
     except OSError as error:
         reason = error.strerror or str(error)
         raise StorageError(
-            f"--out must be writable, however: {out}: {reason}. Choose another place."
+            "--out must be writable",
+            but=f"writing {out} failed: {reason}",
+            fix="Make room, or choose another folder.",
         ) from error
     finally:
         draft.unlink(missing_ok=True)
@@ -73,11 +92,11 @@ def write_csv(table: pa.Table, file: BinaryIO, *, delimiter: str = ",") -> None:
         rows = zip(*(_cells(column) for column in batch.columns), strict=True)
         text.writelines(_line(row, delimiter) for row in rows)
     text.flush()
-    text.detach()  # the file is not ours to close
+    text.detach()  # the caller closes the file
 
 
 def _line(cells: Iterable[str], delimiter: str) -> str:
-    """Write a row; the standard library's writer leaves a lone carriage return unquoted."""
+    """Return a row; the standard library's writer leaves a lone carriage return unquoted."""
     special = {delimiter, '"', "\r", "\n"}
     quoted = (
         '"' + cell.replace('"', '""') + '"' if not cell or special & set(cell) else cell
@@ -87,7 +106,7 @@ def _line(cells: Iterable[str], delimiter: str) -> str:
 
 
 def _cells(column: pa.Array) -> list[str]:
-    """Return cells that read back equal; float32 in its own shortest digits."""
+    """Return cells that read back equal, float32 with as few digits as that takes."""
     if pa.types.is_float32(column.type):
         return list(map(str, column.to_numpy(zero_copy_only=False)))
     if pa.types.is_boolean(column.type):

@@ -1,6 +1,5 @@
-"""What all charts share: one record a chart, one look, colors from the page's style sheet."""
+"""What all charts share: a record for each, one look, colors from the page's style sheet."""
 
-import json
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -39,16 +38,16 @@ _LOOK: Spec = {
 
 @dataclass(frozen=True)
 class Chart:
-    """One figure of the page.
+    """A chart of the page.
 
     Args:
         name: a plain word, unique on the page.
-        title: what it shows.
+        title: what the chart shows.
         spec: Vega-Lite, data included.
         legend: color and meaning of each line.
-        caption: what to see in it.
-        min_width: narrower pages scroll it sideways, in pixels.
-        max_width: wider pages do not stretch it, in pixels; none: as wide as there is room.
+        caption: what to look for.
+        min_width: in pixels; on a narrower page the chart scrolls sideways.
+        max_width: in pixels; a wider page does not stretch the chart. None: no limit.
     """
 
     name: str
@@ -61,41 +60,35 @@ class Chart:
 
 
 def finish(drawing: alt.LayerChart, data: dict[str, list[Row]], height: int, top: int = 4) -> Spec:
-    """Make the spec of a drawing whose layers name their data.
+    """Return the spec of a drawing whose layers name their data.
 
     Args:
         drawing: the layers.
         data: rows by name.
-        height: of the frame, in pixels.
-        top: room above it, in pixels.
+        height: height of the frame, in pixels.
+        top: room above the frame, in pixels.
 
-    Data given by name is neither checked row by row nor counted by altair: fast, and its row
-    limit stays as it is for everyone else in the process.
+    Altair neither checks nor counts data that is passed by name: that is fast, and leaves its
+    limit on rows alone for everyone else in the process.
     """
     spec: Spec = drawing.properties(width="container", height=height).to_dict()
     del spec["$schema"]  # an address; the page needs none
     return spec | {"padding": _ROOM | {"top": top}, "config": _LOOK, "datasets": data}
 
 
-def embed(spec: Spec) -> str:
-    """Write a spec as JSON that can stand inside a script element."""
-    text = json.dumps(spec, allow_nan=False, separators=(",", ":"))  # ASCII only
-    return text.replace("<", "\\u003c")
-
-
 @cache
 def library() -> str:
-    """Return the JavaScript that draws the charts, all in one piece; making it takes a second."""
+    """Return the JavaScript that draws the charts; bundling it takes a second."""
     return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
 
 
 def spans_decades(values: list[float]) -> bool:
-    """Say whether values are better read on a logarithmic axis: all above 0, two decades apart."""
+    """Tell whether values need a logarithmic axis: all above 0, and two decades apart."""
     if not values or min(values) < 1e-300 or max(values) > 1e300:  # no power of ten beyond it
         return False
     return max(values) >= 100 * min(values)
 
 
 def number_format(values: list[float]) -> str:
-    """Choose how an axis writes its numbers: 12.3k for large ones, plain for others."""
+    """Choose how an axis formats its numbers: 12.3k for large ones, plain for others."""
     return "~s" if values and max(map(abs, values)) >= 10_000 else "~g"

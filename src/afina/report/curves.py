@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import altair as alt
 
+from afina.records.metrics_jsonl import StopRecord
 from afina.report.chart import (
     INK,
     MUTED,
@@ -17,9 +18,9 @@ from afina.report.chart import (
     number_format,
     spans_decades,
 )
-from afina.report.metrics import Curve, Metrics, Stop
+from afina.report.formatting import clean
+from afina.report.metrics import Curve, Metrics
 from afina.report.thinning import thin
-from afina.report.wording import clean
 
 _EPOCHS = "epoch (passes over the training rows)"
 _STEPS = "step (optimizer updates)"
@@ -27,34 +28,34 @@ _COLORS = {"training": TRAIN, "validation": VAL}
 _POINTS_UP_TO = 40  # a point for each epoch, while they can be told apart
 
 
-def loss_chart(metrics: Metrics, stop: Stop | None, unit: str) -> Chart | None:
+def loss_chart(metrics: Metrics, stop: StopRecord | None, unit: str) -> Chart | None:
     """Draw training and validation loss by epoch; None where there is nothing to draw.
 
     Args:
         metrics: the course of the run.
-        stop: where it ended and was best; None while it is unfinished.
-        unit: of the loss, for the axis.
+        stop: where it ended and was best. None: it is unfinished.
+        unit: the loss's unit, for the axis.
     """
     both = {"training": metrics.train_loss, "validation": metrics.val.get("val/loss", Curve())}
     return _by_epoch("loss", "Loss by epoch", f"loss ({unit})", both, metrics, stop, height=300)
 
 
-def score_chart(metrics: Metrics, stop: Stop | None, name: str) -> Chart | None:
-    """Draw a score of the validation rows by epoch; None where it was not followed."""
+def score_chart(metrics: Metrics, stop: StopRecord | None, name: str) -> Chart | None:
+    """Draw a score of the validation rows by epoch; None where there is none."""
     curves = {"validation": metrics.val.get(f"val/{name}", Curve())}
     title = f"Validation {clean(name, 30)} by epoch"
     return _by_epoch("score", title, clean(name, 30), curves, metrics, stop, height=200)
 
 
-def lr_chart(metrics: Metrics, stop: Stop | None) -> Chart | None:
+def lr_chart(metrics: Metrics, stop: StopRecord | None) -> Chart | None:
     """Draw the learning rate by step."""
     return _by_step("lr", "Learning rate by step", "learning rate", metrics.lr, stop)
 
 
 def grad_norm_chart(
-    metrics: Metrics, stop: Stop | None, max_grad_norm: float | None
+    metrics: Metrics, stop: StopRecord | None, max_grad_norm: float | None
 ) -> Chart | None:
-    """Draw the gradient's norm by step, with the line above which it is shortened."""
+    """Draw the gradient's norm by step, with the line above which it is clipped."""
     title, axis = "Gradient norm by step", "2-norm before clipping"
     return _by_step("grad_norm", title, axis, metrics.grad_norm, stop, limit=max_grad_norm)
 
@@ -65,7 +66,7 @@ def _by_epoch(
     axis: str,
     curves: dict[str, Curve],
     metrics: Metrics,
-    stop: Stop | None,
+    stop: StopRecord | None,
     height: int,
 ) -> Chart | None:
     caption = _left_out(curves.values())
@@ -91,7 +92,7 @@ def _by_epoch(
 def _curve_layers(
     name: str, names: list[str], x: alt.X, y: alt.Y, *, points: bool
 ) -> list[alt.Chart]:
-    """Draw the lines, and their points: seen where they are few, else only there to be hovered."""
+    """Draw the lines, and their points: visible where they are few, otherwise only there to hover over."""
     scale = alt.Scale(domain=names, range=[_COLORS[of] for of in names])
     chart = alt.Chart(alt.NamedData("curve")).encode(
         x=x, y=y, color=alt.Color("of:N", scale=scale, legend=None)
@@ -108,9 +109,9 @@ def _curve_layers(
 
 
 def _marks(
-    metrics: Metrics, stop: Stop | None, val: Curve | None
+    metrics: Metrics, stop: StopRecord | None, val: Curve | None
 ) -> tuple[dict[str, str], dict[str, list[Row]]]:
-    """Say what to mark: the best checkpoint and the stopping point, by name, with their data."""
+    """Return the labels and the data of the marks: the best epoch and the stopping point."""
     if stop is None:
         return {}, {}
     last = metrics.place(stop.epoch, stop.step)
@@ -131,7 +132,7 @@ def _marks(
 def _flag_layers(
     texts: dict[str, str], data: dict[str, list[Row]], x: alt.X, y: alt.Y, last: float
 ) -> list[alt.Chart]:
-    """Draw a labelled line for each mark, the label above the frame, on a row of its own."""
+    """Draw a labeled line for each mark, its label above the frame in a separate row."""
     layers: list[alt.Chart] = []
     for row, (name, text) in enumerate(reversed(texts.items())):
         chart = alt.Chart(alt.NamedData(name))
@@ -158,10 +159,10 @@ def _by_step(
     title: str,
     axis: str,
     curve: Curve,
-    stop: Stop | None,
+    stop: StopRecord | None,
     limit: float | None = None,
 ) -> Chart | None:
-    if spans_decades([y for y in curve.finite() if y > 0]):  # 0 has no place on such an axis
+    if spans_decades([y for y in curve.finite() if y > 0]):  # a log axis has no place for 0
         curve = Curve(curve.x, [y if y is not None and y > 0 else None for y in curve.y])
     caption = _left_out([curve])
     curve = thin(curve)
@@ -179,8 +180,8 @@ def _by_step(
         layers.append(
             alt.Chart(alt.NamedData("limit")).mark_rule(color=INK, strokeDash=[4, 3]).encode(y=y)
         )
-        caption = f"Above the dashed line, {limit:g}, the gradient is shortened. {caption}"
-    # The frames of a row of charts stand level: room for the labels of the one with marks.
+        caption = f"Above the dashed line, {limit:g}, the gradient is clipped. {caption}"
+    # Charts in a row have frames at one height, so each leaves room for the labels of marks.
     spec = finish(alt.layer(*layers), data, 200, top=4 if stop is None else 30)
     return Chart(name, title, spec, caption=caption.strip())
 

@@ -1,7 +1,8 @@
-"""What the model makes of each row as charts: confusion matrix, predicted against true."""
+"""Predictions as charts: the confusion matrix, or predicted against true values."""
 
 import altair as alt
 
+from afina.records.summary_json import Confusion, Scatter
 from afina.report.chart import (
     GRID,
     INK,
@@ -14,15 +15,14 @@ from afina.report.chart import (
     finish,
     number_format,
 )
-from afina.report.summary import Confusion, Scatter
-from afina.report.wording import clean
+from afina.report.formatting import clean
 
 N_CLASSES = 15
 N_POINTS = 2000
 
 
 def most_confused(confusion: Confusion, n: int = N_CLASSES) -> Confusion:
-    """Keep the `n` classes that take part in the most mistakes, in their order.
+    """Keep the `n` classes with the most mistakes, in their order.
 
     Example:
         >>> most_confused(Confusion(("a", "b", "c"), ((9, 0, 0), (0, 7, 2), (0, 1, 8))), 2).labels
@@ -105,7 +105,9 @@ def _cells(confusion: Confusion, labels: list[str]) -> list[Row]:
                     "predicted": labels[j],
                     "rows": n,
                     "share": n / n_true if n_true else 0.0,
-                    "shade": 0.1 + 0.9 * n / n_true if n else 0.0,  # one row must be seen, too
+                    "shade": 0.1 + 0.9 * n / n_true
+                    if n
+                    else 0.0,  # a single row must be visible, too
                     "right": i == j,
                     "text": _cell_text(n, len(labels)),
                 }
@@ -120,7 +122,7 @@ def _cell_text(n: int, n_classes: int) -> str:
 
 
 def _tell_apart(labels: tuple[str, ...]) -> list[str]:
-    """Cut long labels, and number those that are equal then: a label is a place on the axis."""
+    """Cut long labels and number those that become equal: a label is a position on the axis."""
     seen: dict[str, int] = {}
     apart: list[str] = []
     for label in (clean(label, 60) for label in labels):
@@ -130,7 +132,7 @@ def _tell_apart(labels: tuple[str, ...]) -> list[str]:
 
 
 def _confusion_caption(confusion: Confusion, shown: Confusion) -> str:
-    text = "Rows are true classes, columns are answers; the fuller the color, the larger the share."
+    text = "Rows are true classes, columns are predicted ones; the fuller the color, the larger the share."
     if len(shown.labels) == len(confusion.labels):
         return text
     n_shown = sum(map(sum, shown.counts))
@@ -142,7 +144,7 @@ def _confusion_caption(confusion: Confusion, shown: Confusion) -> str:
 
 
 def scatter_chart(scatter: Scatter, target: str) -> Chart | None:
-    """Draw predicted against true values with the line on which both are equal."""
+    """Draw predicted against true values, with the line on which both are equal."""
     pairs = [
         (true, predicted)
         for true, predicted in zip(scatter.true, scatter.predicted, strict=True)
@@ -151,9 +153,9 @@ def scatter_chart(scatter: Scatter, target: str) -> Chart | None:
     if not pairs:
         return None
     shown = _sample(pairs)
-    caption = "On the dashed line a prediction is right; above it, it is too high."
+    caption = "On the dashed line a prediction is right; above it, too high."
     if len(shown) < len(pairs):
-        caption = f"{len(shown):,} of {len(pairs):,} rows, the worst ones among them. {caption}"
+        caption = f"{len(shown):,} of {len(pairs):,} rows, including the worst. {caption}"
     low, high = min(map(min, shown)), max(map(max, shown))
     if low == high:
         low, high = low - 1, high + 1
@@ -182,7 +184,7 @@ def _against(low: float, high: float, name: str, opacity: float) -> alt.LayerCha
 
 
 def _sample(pairs: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Keep at most `N_POINTS` rows: the 100 worst, and of the others every so many."""
+    """Keep at most `N_POINTS` rows: the 100 worst, and others at even distances."""
     if len(pairs) <= N_POINTS:
         return pairs
     order = sorted(range(len(pairs)), key=lambda i: -abs(pairs[i][0] - pairs[i][1]))

@@ -4,10 +4,9 @@ from afina.report.metrics import Curve
 
 
 def thin(curve: Curve, n_max: int = 1000) -> Curve:
-    """Keep at most `n_max` points: the first, the last, and of every stretch its two extremes.
+    """Keep at most `n_max` points: the first, the last, and the two extremes of every stretch.
 
-    Points that are not finite are left out where the curve is thinned; a short curve comes back
-    as it is.
+    Thinning drops points that are not finite. A short curve is returned unchanged.
 
     Args:
         curve: the points, ascending in x.
@@ -19,7 +18,7 @@ def thin(curve: Curve, n_max: int = 1000) -> Curve:
         (True, 99.0)
     """
     if n_max < 4:
-        raise ValueError(f"n_max must be at least 4, however: {n_max=}.")
+        raise ValueError(f"n_max must be at least 4; got {n_max=}.")
     if len(curve.x) <= n_max:
         return curve
     points = [(x, y) for x, y in zip(curve.x, curve.y, strict=True) if y is not None]

@@ -1,7 +1,7 @@
 """Files and folders on disk: written whole or not at all, read only if whole, never run.
 
-Nothing here imports torch before `Memory`, `pack_tensors`, `save_tensors`, `load_tensors`,
-`flatten_state` or `restore_state` is first asked for.
+Nothing here imports torch before the first use of `Memory`, `pack_tensors`, `save_tensors`,
+`load_tensors`, `flatten_state` or `restore_state`.
 """
 
 import importlib
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from afina.storage.background import Background
 from afina.storage.bounded_json import read_json, why_too_large
+from afina.storage.checkpoint_folders import checkpoint_name, checkpoint_step, list_checkpoints
 from afina.storage.commit import (
     commit_folder,
     make_folder,
@@ -19,6 +20,7 @@ from afina.storage.commit import (
 )
 from afina.storage.lock import lock_folder
 from afina.storage.manifest import MANIFEST
+from afina.storage.os_errors import storage_error
 from afina.storage.verify import verify_file, verify_folder
 
 if TYPE_CHECKING:
@@ -29,8 +31,11 @@ __all__ = [
     "MANIFEST",
     "Background",
     "Memory",
+    "checkpoint_name",
+    "checkpoint_step",
     "commit_folder",
     "flatten_state",
+    "list_checkpoints",
     "load_tensors",
     "lock_folder",
     "make_folder",
@@ -39,6 +44,7 @@ __all__ = [
     "remove_folder",
     "restore_state",
     "save_tensors",
+    "storage_error",
     "sweep",
     "sync_file",
     "verify_file",

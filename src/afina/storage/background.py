@@ -1,4 +1,4 @@
-"""Work in a thread of its own, whose errors are never lost."""
+"""Work in a thread, whose errors are never lost."""
 
 import threading
 from collections.abc import Callable
@@ -7,8 +7,11 @@ from collections.abc import Callable
 class Background:
     """Do one piece of work at a time beside the caller.
 
-    What goes wrong in it is raised in the caller's thread, at the next `start`, `check` or `wait`,
-    and once.
+    An error in it is raised once, in the caller's thread, by the next `start`, `check` or `wait`.
+
+    Not a `ThreadPoolExecutor`: its worker stays alive between two pieces of work, so that each
+    fork of a `DataLoader` would be one of a process with threads (a warning since Python 3.12);
+    and in a forked child, where the worker is gone, its future never ends, so `wait` would hang.
 
     Example:
         >>> done = []
@@ -24,19 +27,19 @@ class Background:
         self._error: BaseException | None = None
 
     def start(self, work: Callable[[], None]) -> None:
-        """Begin a piece of work; the one before is waited for."""
+        """Wait for the last piece of work, and begin another."""
         self.wait()
-        # Not a daemon: an interpreter that ends waits for it.
+        # Not a daemon: the interpreter waits for it before it exits.
         self._thread = threading.Thread(target=self._run, args=(work,), name="afina-checkpoint")
         self._thread.start()
 
     def check(self) -> None:
-        """Raise what went wrong in work that has ended; do not wait for work that goes on."""
+        """Raise the error of work that has ended; do not wait for work that goes on."""
         if self._thread is not None and not self._thread.is_alive():
             self.wait()
 
     def wait(self) -> None:
-        """Wait until the work has ended; raise what went wrong in it."""
+        """Wait until the work has ended, and raise its error."""
         if self._thread is None:
             return
         self._thread.join()

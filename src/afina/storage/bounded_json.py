@@ -1,7 +1,7 @@
 """JSON from files that anybody may have written, read in bounded time and memory.
 
 A byte limit is not enough: `[{},{},{},...` grows to thirty times its size in memory. So the
-number of values is limited too, from a count of the letters that separate them.
+number of values is limited too, by a count of the characters that separate them.
 """
 
 import json
@@ -15,11 +15,16 @@ Pairs = list[tuple[str, Any]]
 
 
 def read_json(
-    data: bytes, *, max_bytes: int = MAX_BYTES, on_object: Callable[[Pairs], Any] | None = None
+    data: bytes,
+    *,
+    max_bytes: int | None = MAX_BYTES,
+    on_object: Callable[[Pairs], Any] | None = None,
 ) -> Any:
     """Decode UTF-8 JSON within the limits.
 
     Args:
+        data: the whole file.
+        max_bytes: refuse more bytes, and more than `MAX_SEPARATORS` values. None: no limit.
         on_object: makes a value of an object's pairs; a dict by default.
 
     Raises:
@@ -29,7 +34,7 @@ def read_json(
         >>> read_json(b'{"step": 12}')
         {'step': 12}
     """
-    large = why_too_large(data, max_bytes=max_bytes)
+    large = None if max_bytes is None else why_too_large(data, max_bytes=max_bytes)
     if large is not None:
         raise ValueError(large)
     try:
@@ -40,7 +45,7 @@ def read_json(
 
 
 def why_too_large(data: bytes, *, max_bytes: int = MAX_BYTES) -> str | None:
-    """Say which limit JSON is over; None when it is within them."""
+    """Say which limit the JSON exceeds; None when it is within both."""
     if len(data) > max_bytes:
         return f"it is {len(data):,} bytes long, the limit is {max_bytes:,}"
     n_separators = sum(data.count(letter) for letter in b",[{")

@@ -16,7 +16,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from afina.errors import StorageError
+from afina.storage.lock import is_alive
 from afina.storage.manifest import MANIFEST, describe, why_bad_name, write_manifest
+from afina.storage.os_errors import storage_error
 
 _TEMPORARY = re.compile(r"\.tmp-.+-(?P<pid>[1-9][0-9]{0,9})-[0-9a-f]{8}", re.DOTALL)
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -25,27 +27,28 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 def commit_folder(goal: Path, files: Mapping[str, bytes | memoryview]) -> None:
     """Write a new folder with these files and a manifest: durable and whole, or not at all.
 
-    What takes time here (hashing, writing, fsync) holds no lock of the interpreter: in a thread
-    of its own it leaves the others at work.
+    The slow parts (hashing, writing, fsync) release the interpreter's lock, so that in a thread
+    they do not hold up the others.
 
     Args:
-        goal: the folder, a name that does not exist yet; its parent exists.
-        files: content by file name. No separators, no leading dot.
+        goal: the folder, whose name must be new; its parent must exist.
+        files: content by file name, without separators or a leading dot.
 
     Raises:
         StorageError: it exists already, or cannot be written. Nothing is left behind then.
-        ValueError: a file name that cannot be.
+        ValueError: a file name is not allowed.
     """
     for name in files:
         bad = why_bad_name(name)
         if bad is not None:
-            raise ValueError(f"A file of a folder must have a plain name, however: {name!r} {bad}.")
-    # Under the run folder's lock nobody creates the goal between this look and the rename; and a
-    # folder that has something in it is never replaced by a rename.
+            raise ValueError(f"A file in a folder must have a plain name, but {name!r} {bad}.")
+    # The run folder's lock keeps others from creating the goal between this check and the rename;
+    # and a rename never replaces a folder that is not empty.
     if os.path.lexists(goal):
         raise StorageError(
-            f"A folder must be written to a new name, however: {goal} exists. "
-            "Remove it or choose another name."
+            "A folder must be written under a new name",
+            but=f"{goal} exists",
+            fix="Remove it, or choose another name.",
         )
     manifest = write_manifest({name: describe(data) for name, data in files.items()})
     n_bytes = sum(map(len, files.values())) + len(manifest)
@@ -64,17 +67,17 @@ def commit_folder(goal: Path, files: Mapping[str, bytes | memoryview]) -> None:
             raise
     except OSError as reason:
         _discard(scratch)
-        raise _storage_error("written", goal, reason, n_bytes) from reason
+        raise _failed("written", goal, reason, n_bytes) from reason
     except BaseException:  # a second Ctrl-C, or out of memory
         _discard(scratch)
         raise
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write one file, replacing what is there: a reader sees the old or the new, never a part.
+    """Write one file, replacing what is there: a reader sees the old one or the new, never a part.
 
     Raises:
-        StorageError: it cannot be written, or not made durable; what is there is whole.
+        StorageError: it cannot be written or made durable; the file that is there is whole.
     """
     scratch = _temporary_name(path)
     try:
@@ -83,14 +86,14 @@ def write_file(path: Path, data: bytes) -> None:
         _sync_folder(path.parent)
     except OSError as reason:
         _discard(scratch)
-        raise _storage_error("written", path, reason, len(data)) from reason
+        raise _failed("written", path, reason, len(data)) from reason
     except BaseException:
         _discard(scratch)
         raise
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those above it, so that they outlive a power cut; one may be there.
+    """Make a folder and its parents so that they outlive a power cut; they may exist already.
 
     Raises:
         StorageError: it cannot be made.
@@ -101,26 +104,26 @@ def make_folder(path: Path) -> None:
             place.mkdir(exist_ok=True)
             _sync_folder(place.parent)
         if not path.is_dir():
-            path.mkdir()  # an error that says what is there
+            path.mkdir()  # raises an error that says what is there
     except OSError as reason:
-        raise _storage_error("made", path, reason) from reason
+        raise _failed("made", path, reason) from reason
 
 
 def sync_file(descriptor: int, path: Path) -> None:
-    """Make what was written to an open file durable, and its name.
+    """Make what was written to an open file durable, and the file's name too.
 
     Raises:
-        StorageError: it could not be.
+        StorageError: that failed.
     """
     try:
         os.fsync(descriptor)
         _sync_folder(path.parent)
     except OSError as reason:
-        raise _storage_error("written", path, reason) from reason
+        raise _failed("written", path, reason) from reason
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder so that a reader never meets half of it.
+    """Remove a folder so that a reader never sees half of it.
 
     Raises:
         StorageError: it is not there or cannot be removed.
@@ -131,14 +134,14 @@ def remove_folder(path: Path) -> None:
         _sync_folder(path.parent)  # the new name must be durable before the files go
         _remove(scratch)
     except OSError as reason:
-        raise _storage_error("removed", path, reason) from reason
+        raise _failed("removed", path, reason) from reason
 
 
 def sweep(parent: Path) -> list[Path]:
-    """Remove what writers that no longer run left unfinished in a folder.
+    """Remove what writers that no longer run have left unfinished in a folder.
 
-    Call it at the start of a run, holding the run folder's lock: leftovers under this process's
-    own number count as those of an earlier process that had it.
+    Call it at the start of a run, with the run folder's lock: leftovers under this process's own
+    number are taken for those of an earlier process with the same number.
 
     Returns:
         the paths removed.
@@ -148,17 +151,17 @@ def sweep(parent: Path) -> list[Path]:
     """
     removed = []
     try:
-        found = sorted(parent.iterdir())
+        paths = sorted(parent.iterdir())
     except OSError as reason:
-        raise _storage_error("listed", parent, reason) from reason
-    for path in found:
+        raise _failed("listed", parent, reason) from reason
+    for path in paths:
         match = _TEMPORARY.fullmatch(path.name)
-        if match is None or _is_other_living_process(int(match["pid"])):
+        if match is None or (int(match["pid"]) != os.getpid() and is_alive(int(match["pid"]))):
             continue
         try:
             _remove(path)
         except OSError as reason:
-            raise _storage_error("removed", path, reason) from reason
+            raise _failed("removed", path, reason) from reason
         removed.append(path)
     return removed
 
@@ -172,7 +175,7 @@ def _write_new(path: Path, data: bytes | memoryview) -> None:
     descriptor = os.open(path, _NEW_FILE, 0o666)
     try:
         rest = memoryview(data)
-        while rest:  # a full disk first writes a part, and says ENOSPC at the next call
+        while rest:  # on a full disk the first call writes a part, and the next reports ENOSPC
             n_written = os.write(descriptor, rest)
             if n_written == 0:
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -198,41 +201,27 @@ def _remove(path: Path) -> None:
 
 
 def _discard(path: Path) -> None:
-    """Remove what was begun; where even that fails, `sweep` takes it at the next start."""
+    """Remove what was begun; if even that fails, `sweep` removes it at the next start."""
     with contextlib.suppress(OSError):
         _remove(path)
 
 
-def _is_other_living_process(pid: int) -> bool:
-    if pid == os.getpid():
-        return False
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _storage_error(
-    done: str, path: Path, reason: OSError, n_bytes: int | None = None
-) -> StorageError:
-    """Name the path, the reason and the free space."""
+def _failed(done: str, path: Path, reason: OSError, n_bytes: int | None = None) -> StorageError:
+    """Make an error that names the path, the reason and the free space."""
     code = errno.errorcode.get(reason.errno or 0, "no code")
-    need = "" if n_bytes is None else f", {n_bytes:,} bytes are needed"
-    error = StorageError(
-        f"{path} must be {done} whole, however: {reason.strerror or reason} ({code}); "
-        f"{_free_space(path.parent)} free there{need}. "
-        "Nothing was left half-written; make room, or choose another folder."
+    need = "" if n_bytes is None else f", and {n_bytes:,} are needed"
+    return storage_error(
+        f"{path} must be {done} whole",
+        reason,
+        but=f"that failed: {reason.strerror or reason} ({code}); "
+        f"{_free_space(path.parent)} free there{need}",
+        fix="Nothing was left half-written. Make room, or choose another folder.",
     )
-    error.errno = reason.errno
-    return error
 
 
 def _free_space(folder: Path) -> str:
     try:
-        found = os.statvfs(folder)
+        status = os.statvfs(folder)
     except OSError:
         return "an unknown number of bytes is"
-    return f"{found.f_bavail * found.f_frsize:,} bytes are"
+    return f"{status.f_bavail * status.f_frsize:,} bytes are"

@@ -8,18 +8,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from afina.errors import LockedError, StorageError
+from afina.storage.os_errors import storage_error
 
-_N_LOOKS = 40
-_LOOK_S = 0.005
+_N_ATTEMPTS = 40
+_PAUSE_S = 0.005
 
 
 @contextlib.contextmanager
 def lock_folder(path: Path) -> Iterator[None]:
-    """Hold a folder for this process alone; the lock ends with the process, however it ends.
+    """Hold a folder for this process alone; the lock ends with the process, whatever ends it.
 
-    The lock is the kernel's (`flock` on `.lock` in the folder, which holds the process number to
-    name it to others). The file itself says nothing and is never removed: a removed lock file
-    would let two processes each hold a lock on a file of the same name.
+    The lock is the kernel's: `flock` on the file `.lock` in the folder, which holds the process
+    number only to name it to others. The file is never removed: otherwise two processes could
+    each hold a lock on a file of the same name.
 
     Raises:
         LockedError: another process, or this one, holds the folder.
@@ -32,7 +33,7 @@ def lock_folder(path: Path) -> Iterator[None]:
         True
     """
     held = [_take(path)]
-    # A forked child shares the lock: one that outlives a killed parent would keep the folder.
+    # A forked child shares the lock, and would keep the folder if it outlived a killed parent.
     os.register_at_fork(after_in_child=lambda: _close_all(held))
     try:
         yield
@@ -57,8 +58,9 @@ def _take(path: Path) -> int:
         holder = _holder(descriptor)
         os.close(descriptor)
         raise LockedError(
-            f"A run folder must have one writer, however: {path} is in use by {holder}. "
-            "Wait for it, stop it, or use another folder."
+            "A run folder must have only one writer",
+            but=f"{path} is in use by {holder}",
+            fix="Wait for it, stop it, or use another folder.",
         ) from None
     except OSError as reason:
         os.close(descriptor)
@@ -67,16 +69,17 @@ def _take(path: Path) -> int:
 
 
 def _holder(descriptor: int) -> str:
-    """Read who holds the lock; a holder that has just taken it may not have written it yet."""
-    for _ in range(_N_LOOKS):
+    """Read who holds the lock; whoever has just taken it may not have written its number yet."""
+    for _ in range(_N_ATTEMPTS):
         written = os.pread(descriptor, 20, 0).strip()
-        if written.isdigit() and _is_alive(int(written)):
+        if written.isdigit() and is_alive(int(written)):
             return f"process {int(written)}"
-        time.sleep(_LOOK_S)
+        time.sleep(_PAUSE_S)
     return "a process whose number is not known here (on another machine or in a container)"
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Tell whether a process with this number is running."""
     try:
         os.kill(pid, 0)
     except PermissionError:
@@ -92,9 +95,9 @@ def _close_all(descriptors: list[int]) -> None:
 
 
 def _cannot_lock(path: Path, reason: OSError) -> StorageError:
-    error = StorageError(
-        f"A run folder must be lockable, however: {path} could not be locked: {reason.strerror}. "
-        "Choose a folder that can be written to, on a file system with locks."
+    return storage_error(
+        "A run folder must be lockable",
+        reason,
+        but=f"{path} could not be locked: {reason.strerror}",
+        fix="Choose a folder that can be written to, on a file system with locks.",
     )
-    error.errno = reason.errno
-    return error

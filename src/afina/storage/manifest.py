@@ -1,7 +1,8 @@
 """MANIFEST.json: the name, size and sha256 of every file of a committed folder.
 
-The manifest's bytes are a function of what it says. A reader encodes what it understood once
-more and compares, so that no changed byte of a manifest goes unnoticed.
+The manifest's bytes are a function of its content. A reader encodes what it has read once more and
+compares, so that no changed byte of a manifest goes unnoticed. That check, and that storage needs
+the standard library alone, is why this file has no record of pydantic's.
 """
 
 import hashlib
@@ -20,7 +21,7 @@ MAX_NAME_BYTES = 255
 
 @dataclass(frozen=True)
 class Entry:
-    """What a manifest says about one file.
+    """The size and digest of one file.
 
     Args:
         size: bytes.
@@ -32,7 +33,7 @@ class Entry:
 
 
 def describe(data: bytes | memoryview) -> Entry:
-    """Measure one file's bytes."""
+    """Return the size and digest of a file's bytes."""
     return Entry(size=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 
@@ -62,9 +63,9 @@ def read_manifest(data: bytes) -> dict[str, Entry]:
         raise ValueError(f"its format is {shown(format_)}, this version of afina reads {FORMAT}")
     if format_ != FORMAT or not isinstance(files, dict):
         raise ValueError("it does not have the shape of a manifest")
-    entries = {name: _entry(name, found) for name, found in files.items()}
+    entries = {name: _entry(name, entry) for name, entry in files.items()}
     if write_manifest(entries) != data:
-        raise ValueError("it is not written as afina writes it, so it was changed")
+        raise ValueError("it is not exactly as afina writes it, so it was changed")
     return entries
 
 
@@ -89,13 +90,13 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _entry(name: str, found: Any) -> Entry:
+def _entry(name: str, content: Any) -> Entry:
     bad = why_bad_name(name)
     if bad is not None:
         raise ValueError(f"the file name {shown(name)} {bad}")
-    if not isinstance(found, dict) or set(found) != {"sha256", "size"}:
+    if not isinstance(content, dict) or set(content) != {"sha256", "size"}:
         raise ValueError(f"its entry for {shown(name)} does not have the shape of an entry")
-    size, sha256 = found["size"], found["sha256"]
+    size, sha256 = content["size"], content["sha256"]
     if type(size) is not int or not 0 <= size < 2**63:
         raise ValueError(f"the size of {shown(name)} is {shown(size)}")
     if not isinstance(sha256, str) or len(sha256) != 64:

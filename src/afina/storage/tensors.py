@@ -1,11 +1,11 @@
 """Tensors to bytes and back, bit for bit, in the safetensors format.
 
-The bytes are those that the safetensors library writes. They are made here because the library
-can only make new ones: a checkpoint is packed into the same memory every time, and copying into
-memory that was written before costs a tenth of copying into fresh pages. They are read here
-because the library takes a header of any size below 100 MB, which can cost half a minute and
-gigabytes. Everything the header says is checked, against the length of the data and against
-small limits, before any tensor is made.
+The bytes are the same as the safetensors library writes. afina writes them itself because the
+library always allocates: a checkpoint is packed into the same memory every time, and copying into
+memory that was written before costs a tenth of copying into fresh pages. afina reads them itself
+because the library accepts a header of any size below 100 MB, which can take half a minute and
+gigabytes. Everything in the header is checked against the length of the data and against small
+limits before any tensor is made.
 """
 
 import json
@@ -50,7 +50,7 @@ _RANKS = {dtype: rank for rank, dtype in enumerate(_CODES)}
 
 @dataclass(frozen=True)
 class Span:
-    """Where a tensor's bytes lie behind the header, and what they are."""
+    """Where a tensor's bytes are, counted from the end of the header, and what they mean."""
 
     start: int
     stop: int
@@ -60,7 +60,7 @@ class Span:
 
 
 class Memory:
-    """Bytes that are kept from one use to the next: the first write to a page is what costs."""
+    """Bytes that are kept from one use to the next, as the first write to a page is what costs."""
 
     def __init__(self) -> None:
         self._bytes = bytearray()
@@ -87,10 +87,10 @@ def save_tensors(tensors: Mapping[str, Tensor]) -> bytes:
 
 
 def pack_tensors(tensors: Mapping[str, Tensor], memory: Memory) -> memoryview:
-    """Encode tensors by name, as `save_tensors` does, by one copy of each into given memory.
+    """Encode tensors by name, as `save_tensors` does, copying each once into `memory`.
 
     Returns:
-        the file's bytes; the next use of `memory` changes them.
+        The file's bytes; the next use of `memory` changes them.
 
     Raises:
         CheckpointError: as `save_tensors`.
@@ -111,10 +111,10 @@ def load_tensors(data: bytes, *, source: str) -> dict[str, Tensor]:
 
     Args:
         data: a whole safetensors file.
-        source: where the bytes are from, for messages.
+        source: where the bytes come from, for messages.
 
     Returns:
-        tensors on the CPU that own their memory.
+        Tensors on the CPU that own their memory.
 
     Raises:
         CheckpointError: the bytes are not a safetensors file within the limits of this module.
@@ -132,21 +132,23 @@ class _HeaderError(Exception):
 
 def _check_storable(name: str, tensor: Tensor) -> None:
     if name == "__metadata__":
-        raise CheckpointError("A tensor must not be named __metadata__; rename it.")
+        raise CheckpointError("A tensor must not be named __metadata__", fix="Rename it.")
     if tensor.layout != torch.strided or tensor.device.type == "meta" or tensor.is_quantized:
         raise CheckpointError(
-            f"A stored tensor must be dense and have values, however: {name!r} is "
-            f"{tensor.layout} on {tensor.device}. Turn it into a dense tensor."
+            "A stored tensor must be dense and have values",
+            but=f"{name!r} is {tensor.layout} on {tensor.device}",
+            fix="Convert it to a dense tensor.",
         )
     if tensor.dtype not in _CODES:
         raise CheckpointError(
-            f"A stored tensor must have a dtype of safetensors, however: {name!r} is "
-            f"{tensor.dtype}. Turn it into another dtype."
+            "A stored tensor must have a dtype of safetensors",
+            but=f"{name!r} is {tensor.dtype}",
+            fix="Convert it to another dtype.",
         )
 
 
 def _lay_out(tensors: Mapping[str, Tensor]) -> list[Span]:
-    """Say where each tensor goes: the widest dtypes first, names in order."""
+    """Decide where each tensor goes: the widest dtypes first, then by name."""
     for name, tensor in tensors.items():
         _check_storable(name, tensor)
     spans: list[Span] = []
@@ -174,17 +176,17 @@ def _write_header(spans: list[Span]) -> bytes:
     large = why_too_large(text)
     if large is not None:
         raise CheckpointError(
-            f"The header of a file of tensors must be small enough to be read back, however: for "
-            f"{len(spans):,} tensors {large}. Keep the state in fewer tensors, or shorten "
-            "their names."
+            "The header of a file of tensors must be small enough to be read back",
+            but=f"for {len(spans):,} tensors {large}",
+            fix="Keep the state in fewer tensors, or shorten their names.",
         )
     return len(text).to_bytes(8, "little") + text
 
 
 def _read_header(data: bytes) -> tuple[int, list[Span]]:
-    """Check all that a header says; give where the tensors begin, and where each lies.
+    """Check everything in a header; return where the tensors begin, and where each of them is.
 
-    Layout: 8 bytes n (little endian), n bytes of JSON, then the tensors without gap or overlap.
+    Layout: 8 bytes n (little endian), n bytes of JSON, then the tensors without gaps or overlaps.
     """
     n_header = int.from_bytes(data[:8], "little")
     if len(data) < 8 or n_header > len(data) - 8:
@@ -215,10 +217,10 @@ def _read_header(data: bytes) -> tuple[int, list[Span]]:
 
 
 def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    entries = dict(pairs)
+    if len(entries) != len(pairs):
         raise _HeaderError("its header has a name twice")
-    return found
+    return entries
 
 
 def _span(name: str, entry: Any) -> Span:
@@ -229,7 +231,7 @@ def _span(name: str, entry: Any) -> Span:
     if not isinstance(code, str) or code not in _DTYPES:
         raise _HeaderError(f"{shown(name)} has the dtype {shown(code)}")
     if not _are_counts(shape) or len(shape) > MAX_DIMENSIONS:
-        raise _HeaderError(f"{shown(name)} has no shape that can be")
+        raise _HeaderError(f"{shown(name)} has an impossible shape")
     if not _are_counts(offsets) or len(offsets) != 2:
         raise _HeaderError(f"{shown(name)} has no pair of offsets")
     n_values, n_strides = 1, 1
@@ -240,7 +242,7 @@ def _span(name: str, entry: Any) -> Span:
             raise _HeaderError(f"{shown(name)} has too large a shape")
     dtype = _DTYPES[code]
     if offsets[1] - offsets[0] != n_values * dtype.itemsize:
-        raise _HeaderError(f"{shown(name)} has other bytes than its shape and dtype need")
+        raise _HeaderError(f"{shown(name)} has a length that does not fit its shape and dtype")
     return Span(offsets[0], offsets[1], name, dtype, tuple(shape))
 
 
@@ -249,7 +251,7 @@ def _are_counts(values: Any) -> bool:
 
 
 def _copied(data: bytes, first: int, span: Span) -> Tensor:
-    """Copy a tensor out: a view would keep all bytes, and be aligned as they happen to be."""
+    """Copy a tensor out: a view would keep all bytes alive, and may not be aligned."""
     tensor = torch.empty(span.shape, dtype=span.dtype)
     n_bytes = span.stop - span.start
     if n_bytes == 0:
@@ -257,12 +259,13 @@ def _copied(data: bytes, first: int, span: Span) -> Tensor:
     flat = tensor.view(-1).view(torch.uint8)
     flat.numpy()[:] = np.frombuffer(data, np.uint8, n_bytes, first + span.start)
     if span.dtype == torch.bool and int(flat.max()) > 1:
-        raise _HeaderError(f"{shown(span.name)} is of booleans and has bytes other than 0 and 1")
+        raise _HeaderError(f"{shown(span.name)} holds booleans but has bytes other than 0 and 1")
     return tensor
 
 
 def _error(source: str, what: str) -> CheckpointError:
     return CheckpointError(
-        f"{source} must be a safetensors file, however: {what}. "
-        "Use another checkpoint, or copy this one again from where it is whole."
+        f"{source} must be a safetensors file",
+        but=what,
+        fix="Use another checkpoint, or copy this one again from a place where it is whole.",
     )

@@ -1,4 +1,4 @@
-"""A nested state to tensors and JSON, and exactly back.
+"""Convert a nested state to tensors and JSON, and back exactly.
 
     None, bool, int, text      themselves
     float                      itself; not finite: {"float": its 16 hexadecimal digits}
@@ -7,8 +7,8 @@
     dict                       {"dict": [[key, value], ...]}, so that 0 and "0" stay apart
     tensor                     {"tensor": its name among the tensors}
 
-Nothing else can be stored: a state that needs code to come back is refused when it is saved, by
-its path, and not when it is needed.
+Nothing else can be stored: a state that would need code to be restored is refused by its path when
+it is saved, rather than when it is needed.
 """
 
 import math
@@ -35,10 +35,10 @@ def flatten_state(state: Any, *, name: str = "state") -> tuple[dict[str, Tensor]
         name: what the state is called in messages and in the tensors' names.
 
     Returns:
-        the tensors by name, and the rest, fit for `json.dumps(..., allow_nan=False)`.
+        The tensors by name, and the rest, ready for `json.dumps(..., allow_nan=False)`.
 
     Raises:
-        CheckpointError: something else is in it; the message has its path.
+        CheckpointError: the state holds something else; the message has its path.
 
     Example:
         >>> import torch
@@ -65,8 +65,9 @@ def restore_state(tensors: Mapping[str, Tensor], jsonable: Any) -> Any:
 def _flatten(value: Any, path: str, tensors: dict[str, Tensor], depth: int) -> Any:
     if depth > MAX_DEPTH:
         raise CheckpointError(
-            f"A state must be nested at most {MAX_DEPTH} deep, however: {path[:80]}... is deeper, "
-            "or holds itself. Make it flatter."
+            f"A state must be nested at most {MAX_DEPTH} deep",
+            but=f"{path[:80]}... is deeper, or contains itself",
+            fix="Make it flatter.",
         )
     kind = type(value)
     if value is None or kind is bool or kind is str:
@@ -85,8 +86,9 @@ def _flatten(value: Any, path: str, tensors: dict[str, Tensor], depth: int) -> A
     if kind is dict or kind is OrderedDict:
         return {"dict": [_pair(item, path, tensors, depth) for item in value.items()]}
     raise CheckpointError(
-        f"A state must be made of tensors, numbers, text, None, dicts, lists and tuples, however: "
-        f"{path} is a {kind.__module__}.{kind.__qualname__}. Turn it into one of these."
+        "A state must be made of tensors, numbers, text, None, dicts, lists and tuples",
+        but=f"{path} is a {kind.__module__}.{kind.__qualname__}",
+        fix="Convert it to one of these.",
     )
 
 
@@ -94,8 +96,9 @@ def _pair(item: tuple[Any, Any], path: str, tensors: dict[str, Tensor], depth: i
     key, value = item
     if type(key) is not str and type(key) is not int:
         raise CheckpointError(
-            f"A state's keys must be text or whole numbers, however: {path} has the key {key!r}, "
-            f"a {type(key).__qualname__}. Use another key."
+            "A state's keys must be text or whole numbers",
+            but=f"{path} has the key {key!r}, a {type(key).__qualname__}",
+            fix="Use another key.",
         )
     return [key, _flatten(value, f"{path}.{key}", tensors, depth + 1)]
 
@@ -110,7 +113,7 @@ def _restore(node: Any, unused: dict[str, Tensor], depth: int) -> Any:
     if isinstance(node, list):
         return [_restore(item, unused, depth + 1) for item in node]
     if not isinstance(node, dict) or len(node) != 1:
-        raise _damaged("a part of it is none of the forms it can have")
+        raise _damaged("a part of it has an unknown form")
     (tag, content), *_ = node.items()
     if tag == "tensor" and isinstance(content, str) and content in unused:
         return unused.pop(content)
@@ -120,18 +123,18 @@ def _restore(node: Any, unused: dict[str, Tensor], depth: int) -> Any:
         return tuple(_restore(item, unused, depth + 1) for item in content)
     if tag == "dict" and isinstance(content, list):
         return _restore_dict(content, unused, depth)
-    raise _damaged(f"a part of it is none of the forms it can have: {shown(tag)}")
+    raise _damaged(f"a part of it has an unknown form: {shown(tag)}")
 
 
 def _restore_dict(pairs: list[Any], unused: dict[str, Tensor], depth: int) -> dict[Any, Any]:
-    found: dict[Any, Any] = {}
+    restored: dict[Any, Any] = {}
     for pair in pairs:
         if not isinstance(pair, list) or len(pair) != 2 or type(pair[0]) not in (str, int):
             raise _damaged("a dict in it has an entry that is no pair of key and value")
-        if pair[0] in found:
+        if pair[0] in restored:
             raise _damaged(f"a dict in it has the key {shown(pair[0])} twice")
-        found[pair[0]] = _restore(pair[1], unused, depth + 1)
-    return found
+        restored[pair[0]] = _restore(pair[1], unused, depth + 1)
+    return restored
 
 
 def _special_float(digits: str) -> float:
@@ -146,5 +149,5 @@ def _special_float(digits: str) -> float:
 
 def _damaged(what: str) -> CheckpointError:
     return CheckpointError(
-        f"A stored state must be as it was saved, however: {what}. Use another checkpoint."
+        "A stored state must be unchanged", but=what, fix="Use another checkpoint."
     )

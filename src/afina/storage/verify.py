@@ -1,8 +1,8 @@
 """Read a committed folder, whoever wrote it: every byte checked, or an error that names the file.
 
-Time and memory are bounded by what really lies in the folder: sizes are taken from the open
-file before anything is read, links and devices are not opened, and each file is
-read once, so that the bytes checked are the bytes returned.
+Time and memory are bounded by what is really in the folder: sizes are taken from the open file
+before anything is read, links and devices are not opened, and each file is read once, so that the
+bytes checked are the bytes returned.
 """
 
 import contextlib
@@ -32,8 +32,8 @@ def verify_folder(path: Path) -> dict[str, bytes]:
         content by file name, without the manifest.
 
     Raises:
-        CheckpointError: a file is damaged, missing, too many, or not a plain file; or the
-            manifest is missing or not ours. The message names the file and what is wrong.
+        CheckpointError: a file is damaged, missing, unexpected, or not a plain file; or the
+            manifest is missing or not afina's. The message names the file and what is wrong.
     """
     with _opened(path) as folder:
         entries = _entries(path, folder)
@@ -45,7 +45,7 @@ def verify_file(path: Path, name: str) -> bytes:
     """Read one file of a committed folder and check it against the manifest.
 
     Raises:
-        CheckpointError: as `verify_folder`, of this file and the manifest.
+        CheckpointError: as for `verify_folder`, about this file and the manifest.
     """
     with _opened(path) as folder:
         entries = _entries(path, folder)
@@ -77,36 +77,36 @@ def _entries(path: Path, folder: int) -> dict[str, Entry]:
 
 
 def _check_names(path: Path, folder: int, entries: dict[str, Entry]) -> None:
-    with os.scandir(folder) as found:  # stops at the first name too many
-        for item in found:
+    with os.scandir(folder) as items:  # stops at the first unexpected name
+        for item in items:
             if item.name != MANIFEST and item.name not in entries:
                 raise _error(path, f"it has a file that is not in its manifest: {shown(item.name)}")
 
 
 def _check_memory(path: Path, entries: dict[str, Entry]) -> None:
-    """Refuse what can never fit: a sparse file costs its author nothing, whatever its size."""
+    """Refuse what can never fit: a sparse file of any size costs its author nothing."""
     need = sum(entry.size for entry in entries.values())
     have = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if need > have:
-        raise _error(path, f"its files have {need:,} bytes, this machine's memory {have:,}")
+        raise _error(path, f"its files have {need:,} bytes and this machine's memory {have:,}")
 
 
 def _checked(path: Path, folder: int, name: str, entry: Entry) -> bytes:
     data = _read(path, folder, name, entry.size)
-    found = describe(data)
-    if found.size != entry.size:
+    actual = describe(data)
+    if actual.size != entry.size:
         raise _error(path, f"{shown(name)} changed while it was read")
-    if found.sha256 != entry.sha256:
+    if actual.sha256 != entry.sha256:
         raise _error(
             path,
-            f"{shown(name)} is damaged: its sha256 is {found.sha256[:12]}..., "
+            f"{shown(name)} is damaged: its sha256 is {actual.sha256[:12]}..., "
             f"the manifest says {shown(entry.sha256[:12])}",
         )
     return data
 
 
 def _read(path: Path, folder: int, name: str, size: int | None) -> bytes:
-    """Read one plain file of a known size; the manifest's own size is only limited."""
+    """Read one plain file of a known size, or the manifest, whose size is only limited."""
     try:
         if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
             raise _error(path, f"{shown(name)} is a link, a folder or a device, not a plain file")
@@ -119,7 +119,7 @@ def _read(path: Path, folder: int, name: str, size: int | None) -> bytes:
         _check_size(path, name, os.fstat(descriptor), size)
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             limit = MAX_MANIFEST_BYTES if size is None else size
-            return file.read(limit + 1)  # one more shows a file that is still growing
+            return file.read(limit + 1)  # one byte more shows that a file is still growing
     except (OSError, MemoryError) as reason:
         why = "does not fit in memory" if isinstance(reason, MemoryError) else f"fails: {reason}"
         raise _error(path, f"reading {shown(name)} {why}") from None
@@ -142,6 +142,7 @@ def _check_size(path: Path, name: str, status: os.stat_result, size: int | None)
 
 def _error(path: Path, what: str) -> CheckpointError:
     return CheckpointError(
-        f"A saved folder must be whole and unchanged, however: in {path}, {what}. "
-        "Use another checkpoint, or copy this one again from where it is whole."
+        "A saved folder must be whole and unchanged",
+        but=f"in {path}, {what}",
+        fix="Use another checkpoint, or copy this one again from a place where it is whole.",
     )

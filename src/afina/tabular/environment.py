@@ -1,50 +1,55 @@
-"""What a run's numbers depend on besides its settings: versions, threads, machine."""
+"""The versions, threads and hardware that a run's numbers depend on."""
 
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
-from typing import Any
 
 import torch
 
-_PACKAGES = ("torch", "numpy", "pyarrow", "scikit-learn")
-_MATTERS = ("afina", "python", *_PACKAGES, "machine", "processor", "cpu_capability")
+from afina.records.env_json import Environment
+from afina.records.json_record import to_dict
+
+_PACKAGES = ("afina", "python", "torch", "numpy", "pyarrow", "scikit-learn")
+_MATTERS = (*_PACKAGES, "machine", "processor", "cpu_capability")
 
 
-def describe_environment(threads: int) -> dict[str, Any]:
-    """Collect what `env.json` says."""
+def describe_environment(threads: int) -> Environment:
+    """Return the content of `env.json` for a run with this many processor threads."""
     from afina import __version__
 
-    return {
-        "format": 1,
-        "afina": __version__,
-        "python": platform.python_version(),
-        **{name: version(name) for name in _PACKAGES},
-        "platform": platform.platform(),
-        "machine": platform.machine(),
-        "processor": platform.processor(),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "n_cpus": os.cpu_count(),
-        "threads": threads,
-        "device": "cpu",
-    }
+    return Environment(
+        afina=__version__,
+        python=platform.python_version(),
+        torch=version("torch"),
+        numpy=version("numpy"),
+        pyarrow=version("pyarrow"),
+        scikit_learn=version("scikit-learn"),
+        platform=platform.platform(),
+        machine=platform.machine(),
+        processor=platform.processor(),
+        cpu_capability=torch.backends.cpu.get_cpu_capability(),
+        n_cpus=os.cpu_count(),
+        threads=threads,
+        device="cpu",
+    )
 
 
-def name_differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ...]:
-    """Say what differs between two environments that may change the last bits of a number."""
+def name_differences(then: Environment, now: Environment) -> tuple[str, ...]:
+    """Return a sentence for each difference that may change the last bits of a number."""
+    before, after = to_dict(then), to_dict(now)
     return tuple(
-        f"{name} was {then.get(name)!s:.60} when the run began and is {now.get(name)} now, so the "
+        f"{name} was {before[name]:.60} when the run began and is {after[name]} now, so the "
         "resumed run may differ in the last digits from one that was never stopped"
         for name in _MATTERS
-        if then.get(name) != now.get(name)
+        if before[name] != after[name]
     )
 
 
 @contextmanager
 def torch_threads(n: int) -> Iterator[None]:
-    """Let torch use so many processor threads inside; restore the number afterwards.
+    """Let torch use `n` processor threads inside; restore the number afterwards.
 
     A sum's last bits depend on the number of threads, so a run keeps one number throughout.
     """

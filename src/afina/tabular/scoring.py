@@ -1,8 +1,8 @@
-"""Scores of predictions beside those of no learning at all."""
+"""Scores of predictions, beside those of a baseline that does not look at a row."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from afina.metrics import (
     confusion_matrix,
     regression_scores,
 )
+from afina.records.summary_json import Confusion, Scatter, Score
 from afina.table import Label
 from afina.tabular.preparation.rows import Rows
 
@@ -26,19 +27,37 @@ _CLASS_SCORES = ("accuracy", "balanced_accuracy", "log_loss", "auc", "brier", "f
 _NUMBER_SCORES = ("rmse", "mae", "r2", "median_absolute_error")
 
 
+class Verdict(NamedTuple):
+    """The part of `summary.json` that says how good the model is.
+
+    Args:
+        score: the headline.
+        scores: every score of the model.
+        baseline_scores: every score of the baseline.
+        confusion: for classes, unless there are too many.
+        scatter: for regression.
+    """
+
+    score: Score
+    scores: Mapping[str, float]
+    baseline_scores: Mapping[str, float]
+    confusion: Confusion | None
+    scatter: Scatter | None
+
+
 @dataclass(frozen=True)
 class Baseline:
-    """What can be said without looking at a row, learned from the training rows.
+    """What can be predicted without looking at a row, learned from the training rows.
 
     Args:
         shares: share of each class by weight; empty for regression.
-        mean: weighted mean of a regression target; none for classes.
+        mean: weighted mean of a regression target. None: the target has classes.
     """
 
     shares: tuple[float, ...] = ()
     mean: float | None = None
 
-    def answer(self, n_rows: int) -> Floats:
+    def predict(self, n_rows: int) -> Floats:
         """Return the same probabilities, or the same number, for every row."""
         if self.mean is not None:
             return np.full(n_rows, self.mean)
@@ -46,22 +65,22 @@ class Baseline:
 
 
 def learn_baseline(train: Rows, n_classes: int) -> Baseline:
-    """Take class shares or the mean from the training rows; `n_classes` 0 is regression."""
+    """Learn the class shares, or for `n_classes` 0 the mean, of the training rows."""
     if n_classes == 0:
         return Baseline(mean=float(np.average(train.y, weights=train.weights)))
     counts = np.bincount(train.y, weights=train.weights, minlength=n_classes)
     return Baseline(shares=tuple((counts / counts.sum()).tolist()))
 
 
-def score(answers: Floats, y: NDArray[Any], weights: Floats | None) -> dict[str, float]:
-    """Score probabilities (n, n_classes) or numbers (n,) in every way there is."""
-    if answers.ndim == 2:
-        return classification_scores(y, answers, weights)
-    return regression_scores(y, answers, weights)
+def score(predictions: Floats, y: NDArray[Any], weights: Floats | None) -> dict[str, float]:
+    """Return every score of probabilities (n, n_classes) or numbers (n,)."""
+    if predictions.ndim == 2:
+        return classification_scores(y, predictions, weights)
+    return regression_scores(y, predictions, weights)
 
 
 def check_monitor(monitor: str, n_classes: int) -> bool | None:
-    """Say whether more of the monitored metric is better; none for the loss, which knows itself.
+    """Tell whether a higher value of the monitored metric is better; None for the loss.
 
     Raises:
         ConfigError: no such score for this task.
@@ -72,9 +91,8 @@ def check_monitor(monitor: str, n_classes: int) -> bool | None:
         return None
     if name not in names:
         known = ", ".join(f"val/{known}" for known in ("loss", *names))
-        raise ConfigError(
-            f"stop.monitor must be one of {known} for this target, however: {monitor!r}."
-        )
+        must = f"stop.monitor must be one of {known} for this target"
+        raise ConfigError(must, got=repr(monitor), fix="Choose one of them.")
     return HIGHER_IS_BETTER[name]
 
 
@@ -95,7 +113,7 @@ def choose_headline(n_classes: int, baseline: Baseline) -> str:
 
 
 def describe_baseline(baseline: Baseline, classes: tuple[Label, ...]) -> str:
-    """Say what the baseline answers, as a person would."""
+    """Say what the baseline predicts, as a person would."""
     if baseline.mean is not None:
         return f"always the mean of the training rows, {baseline.mean:.5g}"
     common = int(np.argmax(baseline.shares))
@@ -103,46 +121,43 @@ def describe_baseline(baseline: Baseline, classes: tuple[Label, ...]) -> str:
 
 
 def judge(
-    answers: Floats, rows: Rows, baseline: Baseline, classes: tuple[Label, ...]
-) -> dict[str, Any]:
-    """Score a model's answers beside the baseline: part of `summary.json`."""
+    predictions: Floats, rows: Rows, baseline: Baseline, classes: tuple[Label, ...]
+) -> Verdict:
+    """Score a model's predictions beside the baseline's, on the same rows."""
     n_classes = len(classes)
-    scores = score(answers, rows.y, rows.weights)
-    below = score(baseline.answer(len(rows)), rows.y, rows.weights)
+    scores = score(predictions, rows.y, rows.weights)
+    below = score(baseline.predict(len(rows)), rows.y, rows.weights)
     name = choose_headline(n_classes, baseline)
-    return {
-        "score": {
-            "name": name,
-            "value": finite(scores[name]),
-            "baseline": finite(below[name]),
-            "higher_is_better": HIGHER_IS_BETTER[name],
-            "baseline_is": describe_baseline(baseline, classes),
-        },
-        "scores": {key: finite(value) for key, value in scores.items()},
-        "baseline_scores": {key: finite(value) for key, value in below.items()},
-        "confusion": _confusion(answers, rows, classes),
-        "scatter": _scatter(answers, rows) if n_classes == 0 else None,
-    }
+    return Verdict(
+        score=Score(
+            name=name,
+            value=scores[name],
+            baseline=below[name],
+            higher_is_better=HIGHER_IS_BETTER[name],
+            baseline_is=describe_baseline(baseline, classes),
+        ),
+        scores=scores,
+        baseline_scores=below,
+        confusion=_confusion(predictions, rows, classes),
+        scatter=_scatter(predictions, rows) if n_classes == 0 else None,
+    )
 
 
 def finite(value: float) -> float | None:
-    """Return a number that JSON can hold: NaN is null."""
+    """Return a number that JSON can hold: None in place of NaN and infinity."""
     return float(value) if np.isfinite(value) else None
 
 
-def _confusion(answers: Floats, rows: Rows, classes: tuple[Label, ...]) -> Mapping[str, Any] | None:
+def _confusion(predictions: Floats, rows: Rows, classes: tuple[Label, ...]) -> Confusion | None:
     if not classes or len(classes) > _MOST_CLASSES_SHOWN:
         return None
-    counts = confusion_matrix(rows.y, answers.argmax(axis=1), len(classes))
-    return {"labels": [str(label) for label in classes], "counts": counts.tolist()}
+    counts = confusion_matrix(rows.y, predictions.argmax(axis=1), len(classes))
+    return Confusion(tuple(map(str, classes)), tuple(map(tuple, counts.tolist())))
 
 
-def _scatter(answers: Floats, rows: Rows) -> Mapping[str, Any]:
-    """Take every so many rows, where there are many."""
+def _scatter(predictions: Floats, rows: Rows) -> Scatter:
+    """Take rows at even distances, where there are many."""
     n_rows = len(rows)
     n_shown = min(n_rows, _MOST_POINTS)
     picked = np.arange(n_shown) * n_rows // n_shown
-    return {
-        "true": [finite(value) for value in rows.y[picked]],
-        "predicted": [finite(value) for value in answers[picked]],
-    }
+    return Scatter(tuple(rows.y[picked].tolist()), tuple(predictions[picked].tolist()))

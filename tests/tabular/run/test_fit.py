@@ -181,7 +181,7 @@ def test_a_group_stays_on_one_side(tables, tmp_path):
     outcome = fit_table(
         table, target="kind", config=tables.config(group="shop"), out=tmp_path / "run"
     )
-    train, val = read_split((outcome.run / "split.json").read_bytes(), "split.json")
+    train, val, _ = read_split((outcome.run / "split.json").read_bytes(), "split.json")
 
     assert not {row % 12 for row in train} & {row % 12 for row in val}
     assert "shop" not in outcome.schema.names
@@ -194,7 +194,7 @@ def test_the_latest_rows_validate(tables, tmp_path):
     outcome = fit_table(
         table, target="kind", config=tables.config(time="day"), out=tmp_path / "run"
     )
-    train, val = read_split((outcome.run / "split.json").read_bytes(), "split.json")
+    train, val, _ = read_split((outcome.run / "split.json").read_bytes(), "split.json")
     days = np.array(columns["day"], dtype="datetime64[D]")
 
     assert days[train].max() < days[val].min()
@@ -303,7 +303,7 @@ def test_what_is_there_is_not_overwritten(tables, prices_csv, tmp_path):
     out.mkdir()
     (out / "mine.txt").write_text("x")
     for overwrite in (False, True):
-        with pytest.raises(StorageError, match="folder of its own"):
+        with pytest.raises(StorageError, match="new folder"):
             fit_table(
                 prices_csv, target="price", config=tables.config(), out=out, overwrite=overwrite
             )

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from afina.errors import CheckpointError
-from afina.tabular.run.split_file import read_folds, read_split, write_split
+from afina.tabular.run.split_file import read_split, write_split
 
 
 @settings(max_examples=50, deadline=None)
@@ -57,11 +57,10 @@ def test_folds_read_back_as_they_were(places):
     of = np.array(places, dtype=np.int64)
     train = np.flatnonzero(of >= 0)
     data = write_split(train, None, len(of), "how", of[train])
-    rows, val = read_split(data, "split.json")
+    rows, val, folds = read_split(data, "split.json")
 
     assert val is None
     assert rows.tolist() == train.tolist()
-    folds = read_folds(data, "split.json")
     assert folds.dtype == np.int64
     assert folds.tolist() == of[train].tolist()
 
@@ -70,7 +69,7 @@ def test_without_folds_none_are_read():
     """A split by sides has no folds, and no entry for them."""
     data = write_split(np.array([0, 2]), np.array([1]), 4, "by hand")
 
-    assert read_folds(data, "split.json") is None
+    assert read_split(data, "split.json").folds is None
     assert "folds" not in json.loads(data)
 
 
@@ -107,14 +106,13 @@ def test_changed_folds_are_refused(bad):
     changed = {name: value for name, value in content.items() if name != "folds"}
     if bad is not ...:
         changed["folds"] = bad
-    for read in (read_split, read_folds):
-        assert read(json.dumps(content).encode(), "split.json") is not None
-        with pytest.raises(CheckpointError, match=r"split\.json cannot be read"):
-            read(json.dumps(changed).encode(), "split.json")
+    assert read_split(json.dumps(content).encode(), "split.json").folds.tolist() == [0, 1, 0]
+    with pytest.raises(CheckpointError, match=r"split\.json"):
+        read_split(json.dumps(changed).encode(), "split.json")
 
 
 def test_folds_where_there_were_none_are_refused():
     """Folds put into a split without them are found."""
     content = json.loads(write_split(np.array([0, 2]), np.array([1]), 4, "by hand"))
     with pytest.raises(CheckpointError, match="sha256"):
-        read_folds(json.dumps(content | {"folds": packed([0, 1])}).encode(), "split.json")
+        read_split(json.dumps(content | {"folds": packed([0, 1])}).encode(), "split.json")

@@ -173,7 +173,7 @@ class Predictor:
         predictions = self._predict_table(given.features, given.source)[rows]
         y, weights = target.values[rows], given.weights[rows] if facts.weight else None
         scores = score(predictions, y, weights)
-        baseline_scores = score(facts.baseline.answer(len(rows)), y, weights)
+        baseline_scores = score(facts.baseline.predict(len(rows)), y, weights)
         return {
             "task": facts.task,
             "target": facts.target,

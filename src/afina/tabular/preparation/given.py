@@ -102,7 +102,7 @@ def _read_weights(table: pa.Table, name: str | None, source: str) -> Floats:
     except SchemaError as error:
         raise SchemaError(
             f"{source}: weight {name!r} must be a finite number of at least 0 in every row",
-            but=error.but or str(error).split(". ")[0].rpartition("however: ")[2],
+            but=error.but or f"the column holds {error.got}",
             fix="Correct the cell, or choose another column.",
         ) from None
     weights = weights + float(schema.num_columns[0].offset)

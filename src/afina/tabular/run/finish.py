@@ -1,6 +1,5 @@
 """What is written when training has ended: the model, the summary and the report."""
 
-import json
 import time
 import warnings
 from dataclasses import dataclass
@@ -9,6 +8,9 @@ from typing import Any
 
 from afina.config import Config
 from afina.errors import AfinaError, AfinaWarning
+from afina.records.json_record import to_dict, write_record
+from afina.records.metrics_jsonl import StopRecord
+from afina.records.summary_json import RowCounts, Summary
 from afina.storage import commit_folder, lock_folder, remove_folder, sweep, write_file
 from afina.table import Features, Schema
 from afina.tabular.events import Finished, FitObserver
@@ -21,17 +23,15 @@ from afina.tabular.scoring import judge, learn_baseline
 from afina.tabular.training.plan import Plan
 from afina.train import Result
 
-SUMMARY_FORMAT = 1
-
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a fit came to.
+    """The result of a fit.
 
     Args:
         run: the run folder.
-        summary: what `summary.json` says.
-        schema: what each column was taken as.
+        summary: the content of `summary.json`.
+        schema: how each column is read.
     """
 
     run: Path
@@ -58,7 +58,7 @@ class Run:
 
 
 def finish_run(run: Run, result: Result, listen: FitObserver) -> Outcome:
-    """Write model, summary and report; the run is finished when summary.json is there."""
+    """Write the model, the summary and the report; a run with a summary.json is finished."""
     prepared = run.prepared
     predictor = make_predictor(prepared, run.plan, run.config)
     summary = summarize(run, predictor, result)
@@ -74,31 +74,31 @@ def finish_run(run: Run, result: Result, listen: FitObserver) -> Outcome:
         if (run.folder / "model").exists():  # resumed after a kill between model and summary
             remove_folder(run.folder / "model")
         commit_folder(run.folder / "model", files)
-        text = json.dumps(summary, indent=1, allow_nan=False, ensure_ascii=False)
-        write_file(run.folder / "summary.json", text.encode() + b"\n")
+        write_file(run.folder / "summary.json", write_record(summary))
         _report(run.folder)
-    score = summary["score"]
-    write_log(run.folder, f"finished: {result.stop.why}; {score['name']} {score['value']}")
-    listen(Finished(summary))
-    return Outcome(run.folder, summary, prepared.schema)
+    score = summary.score
+    write_log(run.folder, f"finished: {result.stop.why}; {score.name} {score.value}")
+    content = to_dict(summary)
+    listen(Finished(content))
+    return Outcome(run.folder, content, prepared.schema)
 
 
 def _report(folder: Path) -> None:
-    """Write the report; the model is safe by now, so a failure is no more than a warning."""
+    """Write the report; the model is safe by now, so a failure is only a warning."""
     try:
         from afina.report import write_report  # it waits for the chart library
 
         write_report(folder)
     except (AfinaError, OSError) as error:
         warnings.warn(
-            f"The report could not be written: {error} Try again: afina report {folder}",
+            f"The report could not be written: {error} Try again with: afina report {folder}",
             AfinaWarning,
             stacklevel=2,
         )
 
 
 def make_predictor(prepared: Prepared, plan: Plan, config: Config) -> Predictor:
-    """Put together what was trained and what is known of the target."""
+    """Join the trained model with its schema and the facts about its target."""
     facts = Facts(
         task=prepared.task,
         target=prepared.target,
@@ -115,25 +115,29 @@ def make_predictor(prepared: Prepared, plan: Plan, config: Config) -> Predictor:
     return Predictor(plan.built.model, prepared.schema, facts)
 
 
-def summarize(run: Run, predictor: Predictor, result: Result) -> dict[str, Any]:
+def summarize(run: Run, predictor: Predictor, result: Result) -> Summary:
     """Score the model on the validation rows, or on the training rows where there are none."""
     prepared, facts = run.prepared, predictor.facts
     rows = prepared.train if prepared.val is None else prepared.val
     features = Features(rows.x_num, rows.x_cat, rows.x_time)
-    answers = predictor.predict_features(features, "the table", rows.folds)
-    return {
-        "format": SUMMARY_FORMAT,
-        "task": prepared.task,
-        "target": prepared.target,
-        "table": run.table,
-        "rows": {
-            "train": facts.n_train,
-            "val": facts.n_val,
-            "left_out": prepared.n_left_out,
-            "folds": run.plan.built.spec.folds,
-        },
-        "on": "train" if prepared.val is None else "val",
-        **judge(answers, rows, facts.baseline, facts.classes),
-        "stop": result.stop._asdict(),
-        "seconds": round(time.monotonic() - run.started, 3),
-    }
+    predictions = predictor.predict_features(features, "the table", rows.folds)
+    verdict = judge(predictions, rows, facts.baseline, facts.classes)
+    return Summary(
+        task=prepared.task,  # type: ignore[arg-type] # one of the three by construction
+        target=prepared.target,
+        table=run.table,
+        rows=RowCounts(
+            train=facts.n_train,
+            val=facts.n_val,
+            left_out=prepared.n_left_out,
+            folds=run.plan.built.spec.folds,
+        ),
+        on="train" if prepared.val is None else "val",
+        score=verdict.score,
+        scores=dict(verdict.scores),
+        baseline_scores=dict(verdict.baseline_scores),
+        confusion=verdict.confusion,
+        scatter=verdict.scatter,
+        stop=StopRecord(**result.stop._asdict()),
+        seconds=round(time.monotonic() - run.started, 3),
+    )

@@ -1,13 +1,15 @@
 """`resume_run`: an interrupted run continues and ends as if it had not been interrupted."""
 
 import hashlib
-import json
 import time
 import warnings
 from pathlib import Path
-from typing import Any
 
 from afina.errors import AfinaWarning, CheckpointError
+from afina.records.env_json import Environment
+from afina.records.json_record import read_bytes, read_record, to_dict
+from afina.records.run_json import RunRecord, read_run_record
+from afina.records.summary_json import Summary
 from afina.tabular.environment import describe_environment, name_differences
 from afina.tabular.events import Finished, FitObserver
 from afina.tabular.prediction.artifact import read_schema, write_schema
@@ -15,10 +17,8 @@ from afina.tabular.preparation.prepare import Prepared
 from afina.tabular.run.finish import Outcome, Run
 from afina.tabular.run.fit import observe_first, read_and_plan
 from afina.tabular.run.run_folder import (
-    Begun,
     check_unchanged,
     newest_checkpoint,
-    read_begun,
     read_settings,
 )
 from afina.tabular.run.train_run import split_bytes, train_run
@@ -42,7 +42,7 @@ def resume_run(run: str | Path, *, listen: FitObserver | None = None) -> Outcome
         PeerError: another process of the run ended, or does not answer.
     """
     folder = Path(run)
-    begun = read_begun(folder)
+    begun = read_run_record(folder)
     finished = _read_finished(folder)
     if finished is None:
         return _continue(folder, begun, listen)
@@ -52,7 +52,7 @@ def resume_run(run: str | Path, *, listen: FitObserver | None = None) -> Outcome
     return finished
 
 
-def _continue(folder: Path, begun: Begun, listen: FitObserver | None) -> Outcome:
+def _continue(folder: Path, begun: RunRecord, listen: FitObserver | None) -> Outcome:
     started = time.monotonic()
     if begun.table is None:
         raise CheckpointError(
@@ -89,31 +89,27 @@ def _continue(folder: Path, begun: Begun, listen: FitObserver | None) -> Outcome
 
 
 def _read_finished(folder: Path) -> Outcome | None:
-    """Read the outcome of a finished run; return None while it is unfinished."""
-    if not (folder / "summary.json").exists() or not (folder / "model").is_dir():
+    """Read a finished run's outcome, or return None while it is unfinished."""
+    summary = read_record(folder / "summary.json", Summary)
+    if summary is None or not (folder / "model").is_dir():
         return None
-    try:
-        summary: dict[str, Any] = dict(json.loads((folder / "summary.json").read_bytes()))
-        schema = read_schema((folder / "schema.json").read_bytes(), f"{folder / 'schema.json'}")
-    except (OSError, ValueError, TypeError, RecursionError) as reason:
-        raise CheckpointError(
-            f"{folder} must be a whole run folder",
-            but=f"its summary cannot be read ({reason})",
-            fix="Copy the whole folder again, or fit again.",
-        ) from None
-    return Outcome(folder, summary, schema)
+    path = folder / "schema.json"
+    schema = read_schema(read_bytes(path) or b"", str(path))
+    return Outcome(folder, to_dict(summary), schema)
 
 
-def _name_differences(folder: Path, begun: Begun) -> tuple[str, ...]:
+def _name_differences(folder: Path, begun: RunRecord) -> tuple[str, ...]:
     """Say which versions and which hardware differ from those the run began with."""
     try:
-        environment = json.loads((folder / "env.json").read_bytes())
-        return name_differences(environment, describe_environment(begun.threads))
-    except (OSError, ValueError, AttributeError, RecursionError):
+        then = read_record(folder / "env.json", Environment)
+    except CheckpointError:
+        then = None
+    if then is None:
         return ("env.json cannot be read, so it is not known whether versions differ",)
+    return name_differences(then, describe_environment(begun.threads))
 
 
-def _check_same(folder: Path, begun: Begun, prepared: Prepared) -> None:
+def _check_same(folder: Path, begun: RunRecord, prepared: Prepared) -> None:
     """Raise a CheckpointError unless schema and split are the same as when the run began."""
     for name, data, sha256 in (
         ("schema.json", write_schema(prepared.schema), begun.schema_sha256),

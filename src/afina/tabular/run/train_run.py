@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import json
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,16 +9,16 @@ from pathlib import Path
 
 from afina.config import Config
 from afina.errors import AfinaError, Interrupted, NonFiniteError
+from afina.records.json_record import write_record
+from afina.records.run_json import RunRecord
 from afina.tabular.environment import describe_environment
 from afina.tabular.events import FitObserver, Started
 from afina.tabular.prediction.artifact import write_schema
 from afina.tabular.preparation.prepare import Prepared
 from afina.tabular.run.finish import Outcome, Run, finish_run
 from afina.tabular.run.run_folder import (
-    Begun,
     describe_file,
     has_checkpoint,
-    write_begun,
     write_log,
     write_settings,
 )
@@ -97,7 +96,7 @@ def run_files(
         plan: the model.
     """
     schema, split = write_schema(prepared.schema), split_bytes(prepared)
-    begun = Begun(
+    record = RunRecord(
         table=None if path is None else describe_file(path),
         val=None if val is None else describe_file(val),
         target=prepared.target,
@@ -107,13 +106,12 @@ def run_files(
         schema_sha256=hashlib.sha256(schema).hexdigest(),
         split_sha256=hashlib.sha256(split).hexdigest(),
     )
-    environment = json.dumps(describe_environment(plan.threads), indent=1).encode() + b"\n"
     return {
         "config.toml": write_settings(config),
-        "env.json": environment,
+        "env.json": write_record(describe_environment(plan.threads)),
         "schema.json": schema,
         "split.json": split,
-        "run.json": write_begun(begun),
+        "run.json": write_record(record),
     }
 
 

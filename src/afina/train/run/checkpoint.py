@@ -4,24 +4,25 @@ A save holds training only while every tensor is copied into memory that is kept
 of its own then hashes, writes and commits the copy while training goes on.
 """
 
-import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from torch import Tensor
 
 from afina.errors import CheckpointError, StorageError
 from afina.storage import (
     Background,
+    checkpoint_name,
+    checkpoint_step,
     commit_folder,
+    list_checkpoints,
     load_tensors,
     make_folder,
-    read_json,
     remove_folder,
     restore_state,
     sweep,
@@ -29,11 +30,11 @@ from afina.storage import (
     verify_folder,
 )
 from afina.storage.manifest import shown
-from afina.train.run.checkpoint_files import Files, PackedTrees
+from afina.train.run.checkpoint_files import STATE, Files, PackedTrees
 from afina.train.state import TrainState
 
-FORMAT = 2
-_OURS = re.compile(r"step-[0-9]{8,}")
+if TYPE_CHECKING:
+    from afina.records.state_json import CheckpointState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,10 +172,11 @@ class Keeper:
             CheckpointError: a tree holds what cannot be stored.
         """
         self.wait()
-        goal = self.folder / f"step-{state.step:08d}"
+        goal = self.folder / checkpoint_name(state.step)
         files: Files = {}
         if goal not in self.values:  # else it is there already, from before a resume
-            files = self._packed.pack(trees, _head(state, extra, value))
+            head = {"state": state.to_dict(), "monitored": value, **extra}
+            files = self._packed.pack(trees, head)
             self.values[goal] = value
         self.saved_at, self.saved_step = time.monotonic(), state.step
         self._known = dict(self.values)
@@ -217,7 +219,7 @@ class Keeper:
             raise
 
     def _kept(self) -> set[Path]:
-        newest = _by_step(self.values)[-self.plan.keep_last :]
+        newest = sorted(self.values, key=checkpoint_step)[-self.plan.keep_last :]
         scored = [(self.sign * v, path) for path, v in self.values.items() if v is not None]
         return {*newest, *(path for _, path in sorted(scored)[: self.plan.keep_best])}
 
@@ -226,12 +228,6 @@ class Keeper:
         return len(scores) < self.plan.keep_best or (
             self.sign * value < scores[self.plan.keep_best - 1]
         )
-
-
-def list_checkpoints(folder: Path) -> list[Path]:
-    """List committed checkpoints, oldest first; whether they are whole is not looked at."""
-    found = (path for path in folder.glob("step-*") if path.is_dir())
-    return _by_step(path for path in found if _OURS.fullmatch(path.name))  # others are the user's
 
 
 def read_checkpoint(path: Path) -> Snapshot:
@@ -246,29 +242,16 @@ def read_checkpoint(path: Path) -> Snapshot:
             "Remove it, or put the folder itself in its place."
         )
     files = verify_folder(path)
-    try:
-        head = read_json(files.pop("state.json"))
-        if head["format"] != FORMAT:
-            raise CheckpointError(
-                f"{path} must have format {FORMAT}, however: {shown(head['format'])}. "
-                "It was written by another version of afina; use that one."
-            )
-        return Snapshot(
-            path=path,
-            state=dict(head["state"]),
-            trees={name: _unpack(files, name, head, path) for name in dict(head["trees"])},
-            position=head["position"],
-            metrics_bytes=_count(head["metrics_bytes"]),
-            conditions=dict(head["conditions"]),
-            settings=dict(head["settings"]),
-        )
-    except (LookupError, TypeError, ValueError) as error:
-        if isinstance(error, CheckpointError):
-            raise
-        raise CheckpointError(
-            f"{path} must be a checkpoint of afina, however: reading its state.json failed with "
-            f"{error!r:.200}. Use another checkpoint."
-        ) from error
+    record = _parse(files.pop(STATE, b""), path)
+    return Snapshot(
+        path=path,
+        state=record.state,
+        trees={name: _unpack(files, name, tree, path) for name, tree in record.trees.items()},
+        position=record.position,
+        metrics_bytes=record.metrics_bytes,
+        conditions=record.conditions,
+        settings=record.settings,
+    )
 
 
 def read_newest(folder: Path) -> tuple[Snapshot | None, list[str]]:
@@ -286,31 +269,31 @@ def read_newest(folder: Path) -> tuple[Snapshot | None, list[str]]:
     return None, passed_over
 
 
-def _head(state: TrainState, extra: Mapping[str, Any], value: float | None) -> dict[str, Any]:
-    return {"format": FORMAT, "state": state.to_dict(), "monitored": value, **extra}
+def _parse(state: bytes, path: Path) -> "CheckpointState":
+    """Decode a checkpoint's state.json."""
+    from afina.records.state_json import (  # noqa: PLC0415 - pydantic takes a fifth of a second
+        parse_state,
+    )
+
+    return parse_state(state, path / STATE)
 
 
-def _count(value: Any) -> int:
-    if type(value) is not int or value < 0:
-        raise ValueError(f"it counts {shown(value)} bytes of metrics")
-    return value
-
-
-def _unpack(files: dict[str, bytes], name: str, head: Any, path: Path) -> Any:
-    """Take a file apart, and let its bytes go."""
+def _unpack(files: dict[str, bytes], name: str, tree: Any, path: Path) -> Any:
+    """Restore a nested state from its file, and let the file's bytes go."""
     file = f"{name}.safetensors"
+    if file not in files:
+        raise CheckpointError(
+            f"{path} must hold the tensors that its {STATE} names",
+            but=f"there is no {shown(file)}",
+            fix="Use another checkpoint.",
+        )
     tensors: dict[str, Tensor] = load_tensors(files.pop(file), source=str(path / file))
-    return restore_state(tensors, head["trees"][name])
-
-
-def _by_step(paths: Iterable[Path]) -> list[Path]:
-    return sorted(paths, key=lambda path: (len(path.name), path.name))
+    return restore_state(tensors, tree)
 
 
 def _monitored(path: Path) -> float | None:
-    """Read the metric a checkpoint was kept for; a damaged one was kept for nothing."""
+    """Read the metric that a checkpoint was kept for. None: there is none, or it is damaged."""
     try:
-        value = read_json(verify_file(path, "state.json"))["monitored"]
-    except (CheckpointError, ValueError, LookupError, TypeError):
+        return _parse(verify_file(path, STATE), path).monitored
+    except CheckpointError:
         return None
-    return float(value) if isinstance(value, int | float) else None

@@ -8,6 +8,7 @@ from afina.errors import CheckpointError
 from afina.storage import Memory, flatten_state, pack_tensors, why_too_large
 
 Files = dict[str, bytes | memoryview]
+STATE = "state.json"
 
 
 class PackedTrees:
@@ -23,18 +24,22 @@ class PackedTrees:
         Raises:
             CheckpointError: a tree, or `head`, holds what cannot be stored.
         """
+        from afina.records.state_json import (  # noqa: PLC0415 - pydantic takes a fifth of a second
+            CheckpointState,
+        )
+
         files: Files = {}
         forms = {}
         for name, tree in trees.items():
             files[f"{name}.safetensors"], forms[name] = self._pack(name, tree)
-        text = json.dumps({**head, "trees": forms}).encode()
+        text = json.dumps(vars(CheckpointState(**head, trees=forms))).encode()
         large = why_too_large(text)
         if large is not None:
             raise CheckpointError(
                 "What is beside the tensors of a checkpoint must be small enough to be read back, "
                 f"however: {large}. Keep long lists, such as a position in the data, in tensors."
             )
-        files["state.json"] = text
+        files[STATE] = text
         return files
 
     def _pack(self, name: str, tree: Any) -> tuple[memoryview, Any]:

@@ -11,10 +11,16 @@ import torch
 from torch import Tensor
 
 from afina.errors import AfinaWarning, CheckpointError, ConfigError, StorageError
-from afina.storage import flatten_state, remove_folder, restore_state
+from afina.storage import (
+    checkpoint_step,
+    flatten_state,
+    list_checkpoints,
+    remove_folder,
+    restore_state,
+)
 from afina.train.loop import Limits
 from afina.train.processes import ALONE, Processes, only_first
-from afina.train.run.checkpoint import Snapshot, list_checkpoints, read_newest
+from afina.train.run.checkpoint import Snapshot, read_newest
 from afina.train.state import TrainState
 
 
@@ -61,7 +67,9 @@ def find_snapshot(
         return None
     _check_settings(settings, snapshot.settings)
     for path in found:
-        if path.name > snapshot.path.name:  # damaged: it was passed over by name above
+        if checkpoint_step(path) > checkpoint_step(
+            snapshot.path
+        ):  # damaged: it was passed over by name above
             remove_folder(path)
     return snapshot
 

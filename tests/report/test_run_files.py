@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from afina.errors import CheckpointError
-from afina.report.run import read_run
+from afina.report.run_files import read_run
 
 Maker = Callable[..., Path]
 
@@ -24,7 +24,7 @@ def test_an_unfinished_run(make_run: Maker) -> None:
     run = read_run(make_run("unfinished"))
     assert not run.finished
     assert run.summary is None
-    assert run.begun["target"] == "Status"
+    assert run.begun.target == "Status"
 
 
 def test_scores_without_a_stop_are_not_the_end(make_run: Maker) -> None:
@@ -41,7 +41,7 @@ def test_what_is_no_run_folder_is_refused(tmp_path: Path) -> None:
     """Another folder, or none, is refused by name before anything else is read."""
     with pytest.raises(CheckpointError, match="has neither"):
         read_run(tmp_path)
-    with pytest.raises(CheckpointError, match=r"nowhere is no folder"):
+    with pytest.raises(CheckpointError, match=r"nowhere is not a folder"):
         read_run(tmp_path / "nowhere")
 
 

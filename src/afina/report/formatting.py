@@ -1,12 +1,10 @@
-"""Text that goes into the page: escaped, cut to a length, figures with fitting digits."""
-
-import html
+"""Text for people: names cut to a length, figures with as many digits as they need."""
 
 LONGEST = 120
 
 
 def clean(text: object, longest: int = LONGEST) -> str:
-    """Make any text printable: cut where long, U+FFFD in place of control letters.
+    """Make any text printable: cut where it is long, with U+FFFD for control characters.
 
     Example:
         >>> clean("a" * 200, longest=4)
@@ -20,21 +18,11 @@ def clean(text: object, longest: int = LONGEST) -> str:
     )
 
 
-def escape(text: object, longest: int = LONGEST) -> str:
-    """Make any text safe to stand in HTML, in an element or in a quoted attribute.
-
-    Example:
-        >>> escape('</script><script>alert("1")')
-        '&lt;/script&gt;&lt;script&gt;alert(&quot;1&quot;)'
-    """
-    return html.escape(clean(text, longest), quote=True)
-
-
 def figure(value: float | None, digits: int = 3) -> str:
-    """Write a number for a person to read.
+    """Format a number for a person to read.
 
     Args:
-        value: the number; None is one that was not finite.
+        value: the number. None: it was not finite.
         digits: significant digits, at least 1.
 
     Example:
@@ -58,7 +46,7 @@ def figure(value: float | None, digits: int = 3) -> str:
 
 
 def pair(one: float | None, other: float | None) -> tuple[str, str]:
-    """Write two numbers with as many digits as it takes to tell them apart.
+    """Format two numbers with as many digits as it takes to tell them apart.
 
     Example:
         >>> pair(0.81461, 0.81472)
@@ -72,7 +60,7 @@ def pair(one: float | None, other: float | None) -> tuple[str, str]:
 
 
 def seconds(value: float) -> str:
-    """Write a duration.
+    """Format a duration.
 
     Example:
         >>> seconds(3.21), seconds(75), seconds(7262)

@@ -1,34 +1,20 @@
 """Text and figures for the page."""
 
-import html
 import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afina.report.wording import clean, escape, figure, pair, seconds
+from afina.report.formatting import clean, figure, pair, seconds
 
 FINITE = st.floats(-1e300, 1e300)
-
-
-@given(st.text())
-def test_escaped_text_has_no_markup(text: str) -> None:
-    """Whatever the text, nothing of it can open an element or leave an attribute."""
-    escaped = escape(text)
-    assert not set(escaped) & set("<>\"'")
-    assert html.unescape(escaped) == clean(text)
 
 
 @given(st.text(st.characters(categories=["Cc", "Cf", "Cs"])))
 def test_control_letters_are_shown(text: str) -> None:
     """Letters that would turn or hide what follows are replaced by a mark."""
     assert set(clean(text)) <= {"\ufffd", "\n", "\t", "…"}
-
-
-def test_umlauts_and_tildes_stay() -> None:
-    """Letters of German and Spanish come through as they are."""
-    assert escape("Größe, año, ¿sí?") == "Größe, año, ¿sí?"
 
 
 @given(FINITE)

@@ -1,0 +1,177 @@
+"""Reading and writing records: every complaint names the file and the key."""
+
+import json
+import math
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BeforeValidator, Field, Strict, TypeAdapter, ValidationError
+
+from afina.errors import CheckpointError
+from afina.storage import read_json
+from afina.storage.manifest import shown
+
+Record = TypeVar("Record")
+Unknown = Literal["ignore", "forbid"]
+
+FIX = "Restore the file, or fit again into a new run folder."
+_OTHER_VERSION = "It was written by another version of afina; use that one."
+
+
+def _finite_or_none(value: Any) -> Any:
+    """Turn a number that is not finite into None; leave the rest to the type's own check."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    try:
+        return value if math.isfinite(value) else None
+    except OverflowError:  # an integer that no float can hold
+        return None
+
+
+Text = Annotated[str, Strict()]
+Count = Annotated[int, Strict(), Field(ge=0)]
+Positive = Annotated[int, Strict(), Field(ge=1)]
+Flag = Annotated[bool, Strict()]
+Number = Annotated[Annotated[float, Strict()] | None, BeforeValidator(_finite_or_none)]
+"""A number; None where it is not finite, which is null in JSON."""
+
+
+def parse_record(
+    data: bytes,
+    kind: type[Record],
+    *,
+    source: Path | str,
+    fix: str = FIX,
+    max_bytes: int | None = None,
+    unknown: Unknown = "ignore",
+) -> Record:
+    """Decode a record from the bytes of a JSON file.
+
+    Args:
+        data: the whole file.
+        kind: the record's class.
+        source: the file's path, for messages.
+        fix: what to do about a damaged file.
+        max_bytes: refuse larger files, and files of too many values. None: no limit.
+        unknown: what to do with keys that the record does not declare.
+
+    Raises:
+        CheckpointError: the file is not what afina writes.
+    """
+    content = parse_object(data, source, fix, max_bytes)
+    record: Record = check(content, kind, source, fix, unknown)
+    return record
+
+
+def parse_object(
+    data: bytes, source: Path | str, fix: str = FIX, max_bytes: int | None = None
+) -> dict[str, Any]:
+    """Decode a JSON object whose keys nobody has declared.
+
+    Raises:
+        CheckpointError: the bytes are not one JSON object.
+    """
+    try:
+        content = read_json(data, max_bytes=max_bytes)
+    except ValueError as reason:
+        raise CheckpointError(f"{source} must be a JSON file", but=str(reason), fix=fix) from None
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{source} must hold a JSON object", got=shown(content), fix=fix)
+    return content
+
+
+def check(
+    values: Any,
+    kind: Any,
+    source: Path | str,
+    fix: str = FIX,
+    unknown: Unknown = "ignore",
+    key: str = "",
+) -> Any:
+    """Check values that came from JSON, and return them as `kind`.
+
+    Args:
+        values: what the JSON holds: the keys and values of a record, or a single value.
+        kind: a record's class, or a type such as `Count`.
+        source: the file's path, for messages.
+        fix: what to do about a damaged file.
+        unknown: what to do with keys that the record does not declare.
+        key: where `values` stands in the file, for messages. Empty: the file's top.
+
+    Raises:
+        CheckpointError: a value cannot be what it is.
+
+    Example:
+        >>> check(-1, Count, "metrics.jsonl, line 2", key="step")
+        Traceback (most recent call last):
+        ...
+        afina.errors.CheckpointError: metrics.jsonl, line 2: step must be greater than or equal \
+to 0; got -1. Restore the file, or fit again into a new run folder.
+    """
+    try:
+        return _adapter(kind).validate_python(values, extra=unknown)
+    except ValidationError as reason:
+        problem = reason.errors(include_url=False)[0]
+        name = ".".join(map(str, (key, *problem["loc"]) if key else problem["loc"]))
+        fix = _OTHER_VERSION if name == "format" else fix
+        must = f"{source}: {name} {_must(problem['type'], problem['msg'])}"
+        got = None if problem["type"] in ("missing", "value_error") else shown(problem["input"])
+        raise CheckpointError(must, got=got, fix=fix) from None
+
+
+def read_bytes(path: Path) -> bytes | None:
+    """Read a file of a run, or return None where there is none.
+
+    Raises:
+        CheckpointError: the file is there but cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as reason:
+        raise CheckpointError(
+            f"{path} must be a readable file", but=f"{reason.strerror}", fix=FIX
+        ) from reason
+
+
+def read_record(path: Path, kind: type[Record]) -> Record | None:
+    """Read a record from a file of a run, or return None where there is none.
+
+    Raises:
+        CheckpointError: the file is there but damaged.
+    """
+    data = read_bytes(path)
+    return None if data is None else parse_record(data, kind, source=path)
+
+
+def to_dict(record: object) -> dict[str, Any]:
+    """Return a record as JSON has it: lists for tuples, and the file's own keys."""
+    kind: Any = type(record)
+    values: dict[str, Any] = _adapter(kind).dump_python(record, mode="json", by_alias=True)
+    return values
+
+
+def write_record(record: object) -> bytes:
+    """Encode a record as its file, in ASCII: text may hold a lone surrogate, which UTF-8 cannot."""
+    return json.dumps(to_dict(record), indent=1, allow_nan=False).encode() + b"\n"
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _must(problem: str, message: str) -> str:
+    """Turn pydantic's sentence about a value into the second half of ours."""
+    match problem:
+        case "missing":
+            return "must be there"
+        case "unexpected_keyword_argument":
+            return "must not be there"
+        case "dataclass_type" | "dict_type":
+            return "must be an object"
+        case "tuple_type":
+            return "must be a list"
+    return message.removeprefix("Value error, ").replace("Input should", "must")

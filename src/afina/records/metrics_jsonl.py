@@ -1,0 +1,69 @@
+"""metrics.jsonl: one JSON object a line, for a step, an epoch, an evaluation or the end.
+
+    {"kind": "step", "step", "epoch", "train/loss", "lr", "grad_norm"}
+    {"kind": "epoch", "step", "epoch", "train/loss"}
+    {"kind": "eval", "step", "epoch", "val/loss", "val/<score>"...}
+    {"kind": "stop", ...the fields of `StopRecord`}
+
+There is a line for every step, so training writes them as plain JSON. `step` and `epoch` count
+finished ones; a number that is not finite is null.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic.dataclasses import dataclass
+
+from afina.errors import CheckpointError
+from afina.records.json_record import FIX, Count, Number, Text, parse_object, read_bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopRecord:
+    """Why and where training ended, and where it was best.
+
+    Args:
+        step: steps taken.
+        epoch: epochs finished.
+        reason: one word.
+        why: a sentence.
+        monitor: the metric that decides what is best. None: there were no validation rows.
+        best: its best value.
+        best_step: steps taken when it was best.
+        best_epoch: epochs finished when it was best.
+    """
+
+    step: Count
+    epoch: Count
+    reason: Text = ""
+    why: Text = ""
+    monitor: Text | None = None
+    best: Number = None
+    best_step: Count | None = None
+    best_epoch: Count | None = None
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Read the records of metrics.jsonl, in order; a missing file has none.
+
+    A last line that was written in part is left out, as a resumed run leaves it out.
+
+    Raises:
+        CheckpointError: any other line is not a JSON object; the message names file and line.
+    """
+    lines = (read_bytes(path) or b"").split(b"\n")
+    while lines and not lines[-1].strip():
+        lines.pop()
+    records: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            records.append(parse_object(line, line_of(path, number), FIX))
+        except CheckpointError:
+            if number < len(lines):
+                raise
+    return records
+
+
+def line_of(path: Path, number: int) -> str:
+    """Name a line of metrics.jsonl, counted from 1, for messages."""
+    return f"{path}, line {number}"

@@ -1,0 +1,44 @@
+"""state.json of a checkpoint: what resuming needs besides the tensors."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Strict
+from pydantic.dataclasses import dataclass
+
+from afina.records.json_record import Count, Text, parse_record
+from afina.storage.bounded_json import MAX_BYTES
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointState:
+    """Where a run is, and under what it began.
+
+    Args:
+        state: the scalars of the training state, as `TrainState.to_dict` returns them.
+        monitored: the metric that decides what is best. None: not evaluated at this step.
+        position: where the data's iterator is, in its own words. None: at an epoch's start.
+        metrics_bytes: length of metrics.jsonl at this step.
+        conditions: threads, versions and processes that the run's bits depend on.
+        settings: must be the same when the run is resumed.
+        trees: the form of each nested state; its tensors are in `<name>.safetensors`.
+    """
+
+    format: Literal[2] = 2
+    state: dict[Text, Any]
+    monitored: Annotated[float, Strict()] | None
+    position: Any
+    metrics_bytes: Count
+    conditions: dict[Text, Any]
+    settings: dict[Text, Any]
+    trees: dict[Text, Any]
+
+
+def parse_state(data: bytes, source: Path) -> CheckpointState:
+    """Decode state.json, in bounded time, whoever wrote it.
+
+    Raises:
+        CheckpointError: it is damaged, or of another format.
+    """
+    fix = "Use another checkpoint."
+    return parse_record(data, CheckpointState, source=source, fix=fix, max_bytes=MAX_BYTES)

@@ -1,0 +1,103 @@
+"""summary.json: the scores of a finished run, and the data of its report's plots."""
+
+from typing import Literal
+
+from pydantic.dataclasses import dataclass
+
+from afina.records.json_record import Count, Flag, Number, Text
+from afina.records.metrics_jsonl import StopRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowCounts:
+    """How many rows did what.
+
+    Args:
+        train: rows that trained.
+        val: rows that decided when to stop.
+        left_out: rows without a target or with weight 0.
+        folds: folds that the rows are in, so that all of them did both. 1: there are none.
+    """
+
+    train: Count = 0
+    val: Count = 0
+    left_out: Count = 0
+    folds: Count = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """The headline score of the model, beside a baseline's that never looks at a row.
+
+    Args:
+        name: the score's name.
+        value: the model's score.
+        baseline: the baseline's score on the same rows.
+        baseline_is: what the baseline predicts, in words.
+    """
+
+    name: Text
+    value: Number
+    baseline: Number
+    higher_is_better: Flag
+    baseline_is: Text
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """How many rows of each true class (row) were predicted as each class (column)."""
+
+    labels: tuple[Text, ...]
+    counts: tuple[tuple[Count, ...], ...]
+
+    def __post_init__(self) -> None:
+        n = len(self.labels)
+        if [len(row) for row in self.counts] != [n] * n:
+            raise ValueError(f"must have {n} rows and columns of counts, one for each label")
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """True and predicted target of a sample of rows."""
+
+    true: tuple[Number, ...]
+    predicted: tuple[Number, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.true) != len(self.predicted):
+            raise ValueError(
+                "must have as many predicted as true values, "
+                f"not {len(self.predicted)} and {len(self.true)}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """How a run ended, and how good its model is.
+
+    Args:
+        target: name of the target column.
+        table: path of the table.
+        on: the rows that were scored.
+        score: the headline.
+        scores: every score of the model.
+        baseline_scores: every score of the baseline.
+        confusion: for classes, unless there are too many.
+        scatter: for regression.
+        stop: why training ended. None: it did not say.
+        seconds: duration of the fit, or of what followed its last resumption.
+    """
+
+    format: Literal[1] = 1
+    task: Literal["binary", "multiclass", "regression"]
+    target: Text
+    table: Text
+    rows: RowCounts
+    on: Literal["train", "val"] = "val"
+    score: Score
+    scores: dict[Text, Number]
+    baseline_scores: dict[Text, Number]
+    confusion: Confusion | None
+    scatter: Scatter | None
+    stop: StopRecord | None = None
+    seconds: Number = None

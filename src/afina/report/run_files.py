@@ -1,0 +1,92 @@
+"""Read a run folder into one frozen record, finished or not."""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from afina.errors import CheckpointError
+from afina.records.env_json import Environment
+from afina.records.json_record import FIX, parse_object, read_bytes, read_record
+from afina.records.metrics_jsonl import StopRecord
+from afina.records.run_json import RunRecord
+from afina.records.split_json import SplitRecord
+from afina.records.summary_json import Summary
+from afina.report.metrics import Metrics, read_metrics
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The files of a run folder; None where a file is not there yet.
+
+    Args:
+        folder: the run folder, as it was named.
+        config_text: config.toml, exactly as written.
+        config: the same, parsed.
+        begun: what the run was made from.
+        env: versions, threads, hardware.
+        schema: how each column is read.
+        split: how rows were assigned.
+        metrics: the course of training.
+        summary: scores and plots.
+    """
+
+    folder: Path
+    config_text: str
+    config: dict[str, Any]
+    begun: RunRecord | None
+    env: Environment | None
+    schema: dict[str, Any] | None
+    split: SplitRecord | None
+    metrics: Metrics
+    summary: Summary | None
+
+    @property
+    def stop(self) -> StopRecord | None:
+        """Why training ended; None while the run is unfinished."""
+        if self.summary is not None and self.summary.stop is not None:
+            return self.summary.stop
+        return self.metrics.stop
+
+    @property
+    def finished(self) -> bool:
+        """Whether training ended and the scores are there."""
+        return self.summary is not None and self.stop is not None
+
+
+def read_run(folder: Path) -> RunFiles:
+    """Read a run folder.
+
+    Raises:
+        CheckpointError: it is no run folder, or one of its files is damaged.
+    """
+    if not any((folder / name).is_file() for name in ("config.toml", "metrics.jsonl")):
+        raise CheckpointError(
+            "A report needs a run folder",
+            but=f"{folder} has neither config.toml nor metrics.jsonl"
+            if folder.is_dir()
+            else f"{folder} is not a folder",
+            fix="Name a folder that `afina fit` made, such as runs/<time>-<name>.",
+        )
+    text, config = _read_config(folder / "config.toml")
+    schema = read_bytes(folder / "schema.json")
+    return RunFiles(
+        folder=folder,
+        config_text=text,
+        config=config,
+        begun=read_record(folder / "run.json", RunRecord),
+        env=read_record(folder / "env.json", Environment),
+        schema=None if schema is None else parse_object(schema, folder / "schema.json"),
+        split=read_record(folder / "split.json", SplitRecord),
+        metrics=read_metrics(folder / "metrics.jsonl"),
+        summary=read_record(folder / "summary.json", Summary),
+    )
+
+
+def _read_config(path: Path) -> tuple[str, dict[str, Any]]:
+    """Read config.toml as text and as values; empty where there is none."""
+    try:
+        text = (read_bytes(path) or b"").decode("utf-8")
+        return text, tomllib.loads(text)
+    except ValueError as reason:  # also not UTF-8
+        raise CheckpointError(f"{path} must be TOML", but=str(reason), fix=FIX) from None

@@ -1,0 +1,55 @@
+"""The page's templates: whatever is put into one is escaped, unless it is markup from another."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from afina.report.formatting import clean
+
+_HERE = Path(__file__).parent
+
+
+def fill(name: str, **values: Any) -> Markup:
+    """Fill in one of the macros of sections.html.
+
+    Example:
+        >>> fill("note", text="<b>")
+        Markup('<p class="note">&lt;b&gt;</p>')
+    """
+    macro = getattr(_templates().get_template("sections.html").module, name)
+    return Markup(macro(**values))  # noqa: S704 - a macro escapes its values
+
+
+def fill_page(*, title: str, body: Markup, library: str) -> str:
+    """Fill in page.html, the frame around all sections.
+
+    Args:
+        title: the page's title.
+        body: all sections.
+        library: the JavaScript that draws the charts.
+    """
+    style, draw, library = map(Markup, (_read("page.css"), _read("draw.js"), library))
+    page = _templates().get_template("page.html")
+    return page.render(title=title, body=body, style=style, draw=draw, library=library)
+
+
+def _read(name: str) -> str:
+    return (_HERE / name).read_text(encoding="utf-8")
+
+
+@cache
+def _templates() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["clean"] = clean
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    return environment

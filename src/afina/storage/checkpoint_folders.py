@@ -1,0 +1,31 @@
+"""The folders of checkpoints in a run: how they are named, listed and ordered."""
+
+import re
+from pathlib import Path
+
+_NAME = re.compile(r"step-[0-9]{8,}")
+
+
+def checkpoint_name(step: int) -> str:
+    """Name the folder of a checkpoint.
+
+    Example:
+        >>> checkpoint_name(1200)
+        'step-00001200'
+    """
+    return f"step-{step:08d}"
+
+
+def checkpoint_step(path: Path) -> int:
+    """Return the step of a checkpoint that `list_checkpoints` listed."""
+    return int(path.name.removeprefix("step-"))
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """List the committed checkpoints in a folder, by step; whether they are whole is not checked.
+
+    Folders with other names are the user's, and links are listed, so that whoever reads one can
+    refuse it by name.
+    """
+    paths = (path for path in folder.glob("step-*") if _NAME.fullmatch(path.name))
+    return sorted((path for path in paths if path.is_dir()), key=checkpoint_step)

@@ -1,0 +1,17 @@
+"""Errors of the operating system as errors of afina."""
+
+from afina.errors import StorageError
+
+
+def storage_error(
+    must: str, reason: OSError, *, but: str | None = None, fix: str | None = None
+) -> StorageError:
+    """Make a StorageError that keeps the number of the system's error.
+
+    Example:
+        >>> storage_error("a must be writable", OSError(28, "No space left"), but="it is not").errno
+        28
+    """
+    error = StorageError(must, but=but, fix=fix)
+    error.errno = reason.errno
+    return error
