@@ -69,7 +69,7 @@ def test_a_bare_mean_is_refused_by_name() -> None:
     def my_mean(output: Tensor, target: Tensor) -> Tensor:
         return ((output - target) ** 2).mean()
 
-    with pytest.raises(ConfigError, match=r"my_mean gave one number.*loss_weight"):
+    with pytest.raises(ConfigError, match=r"my_mean returned one number.*loss_weight"):
         make_weighted_loss(my_mean).values(torch.zeros(3), torch.ones(3))
 
 

@@ -144,7 +144,7 @@ def test_every_number_is_the_same(name: str) -> None:
 
 def test_running_statistics_updated_twice_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seeded fault: without putting buffers back, the comparison above fails, on them alone."""
-    monkeypatch.setattr(recompute_module.Held, "put_back", lambda self: None)
+    monkeypatch.setattr(recompute_module.ModuleState, "restore", lambda self: None)
     plain, model = make("blocks"), make("blocks")
     with recomputed(model):
         wrong = differing(step(plain), step(model))
@@ -157,7 +157,7 @@ def test_running_statistics_updated_twice_are_caught(monkeypatch: pytest.MonkeyP
 
 def test_a_forward_that_hangs_on_its_past_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seeded fault: without the state of the first run, the second one's gradient is wrong."""
-    monkeypatch.setattr(recompute_module.Held, "put_back", lambda self: None)
+    monkeypatch.setattr(recompute_module.ModuleState, "restore", lambda self: None)
     plain, model = make("side effects"), make("side effects")
     with recomputed(model):
         assert any(name.startswith("grad") for name in differing(step(plain), step(model)))

@@ -67,12 +67,10 @@ def test_global_generators_are_given_back() -> None:
     np.random.seed(0)
     random.seed(0)
     model = network()
-    state = torch.get_rng_state()
     torch.manual_seed(0)
     Trainer(model, loss=nn.MSELoss(), max_epochs=2).fit(DataLoader(TensorDataset(*rows()), 8))
 
     assert (torch.rand(1).item(), np.random.rand(), random.random()) == expected
-    assert state is not None
 
 
 def test_it_ends_on_the_best_weights() -> None:
@@ -312,8 +310,8 @@ def test_a_finished_run_goes_on_when_its_limit_is_raised(tmp_path) -> None:
     [
         ({"optimizer": torch.optim.RMSprop}, "the class RMSprop"),
         ({"data": ((x, y) for x, y in [rows()])}, "generator can be read once"),
-        ({"data": [rows()], "batch_size": 7}, "more rows than batch_size=7, however: 60"),
-        ({"data": (rows()[0].tolist(), rows()[1])}, "tensors, numpy arrays.*: float"),
+        ({"data": [rows()], "batch_size": 7}, "more rows than batch_size=7; got 60 rows"),
+        ({"data": (rows()[0].tolist(), rows()[1])}, "tensors, numpy arrays.*; got float"),
         ({"optimizer": lambda m: torch.optim.SGD(m.parameters()), "lr": 1.0}, "Set them there"),
     ],
 )
@@ -329,7 +327,7 @@ def test_wrong_use_is_refused(tmp_path) -> None:
     """Patience without validation, an unknown monitor, and a folder that holds a run."""
     with pytest.raises(ConfigError, match="patience needs validation rows"):
         Trainer(network(), loss=nn.MSELoss(), patience=3).fit(rows())
-    with pytest.raises(ConfigError, match=r"one of \['val/loss'\]"):
+    with pytest.raises(ConfigError, match="one of val/loss; got 'val/los_loss'"):
         Trainer(network(), loss=nn.MSELoss(), monitor="val/los_loss").fit(rows(), rows())
     settings = {"loss": nn.MSELoss(), "max_epochs": 1, "run_dir": tmp_path / "run"}
     Trainer(network(), **settings).fit(rows())
@@ -395,7 +393,7 @@ def test_validation_that_is_no_number_is_said() -> None:
     """NaN among the validation rows brings a warning, not only an early end."""
     x, y = rows(20, 1)
     y[0] = float("nan")
-    with pytest.warns(AfinaWarning, match="is not a number after epoch 1"):
+    with pytest.warns(AfinaWarning, match="val/loss is NaN after epoch 1"):
         Trainer(network(), loss=nn.MSELoss(), max_epochs=1).fit(rows(), (x, y))
 
 

@@ -68,7 +68,7 @@ def test_fewer_bytes_than_the_checkpoint_counts_are_an_error(tmp_path: Path) -> 
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b'{"a": 1}\n')
 
-    with pytest.raises(CheckpointError, match=r"must have the 10 bytes .* it has 9"):
+    with pytest.raises(CheckpointError, match=r"must have at least the 10 bytes .* it has 9"):
         MetricsLog(path, every=1, size=10)
     assert path.read_bytes() == b'{"a": 1}\n'
 

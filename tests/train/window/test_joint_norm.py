@@ -4,7 +4,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from afina.train.window.joint_norm import JointNorm, Shared, update_running, window_statistics
+from afina.train.window.joint_norm import (
+    JointNorm,
+    JointNormInputs,
+    update_running,
+    window_statistics,
+)
 
 
 class Kept(list):
@@ -17,7 +22,7 @@ class Kept(list):
 def normalize(module: nn.Module, weight: Tensor, bias: Tensor, *inputs: Tensor) -> list[Tensor]:
     """Normalize micro-batches jointly; keep their inputs as they are."""
     statistics = window_statistics(module, list(inputs), None)
-    shared = Shared(statistics, None, weight, lambda x: x)
+    shared = JointNormInputs(statistics, None, weight, lambda x: x)
     shared.slots = Kept(x.detach() for x in inputs)
     _, *outputs = JointNorm.apply(shared, torch.empty(0), weight, bias, *inputs)
     return outputs
