@@ -167,7 +167,8 @@ class StreamData:
                 raise ConfigError(
                     f"a batch must not have more rows than batch_size={self.batch_size}",
                     got=f"{size} rows",
-                    fix="Leave batch_size out to make each batch a step; microbatch_size runs it in parts.",
+                    fix="Leave batch_size out to make each batch a step, or use "
+                    "microbatch_size to run it in parts.",
                 )
             n_rows += size
             window.append(move_batch(batch, self.device))

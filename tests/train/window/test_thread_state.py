@@ -1,4 +1,4 @@
-"""What one thread runs under is taken along to another."""
+"""The settings of one thread apply in another."""
 
 import threading
 

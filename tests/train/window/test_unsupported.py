@@ -71,7 +71,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("kind", REFUSED)
 def test_modules_are_refused_by_name(kind: str) -> None:
-    """Modules that cannot be stopped, run again or shared are named before anything runs."""
+    """Modules that cannot be paused, run again or shared are named before anything runs."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         module = REFUSED[kind]()
@@ -80,7 +80,7 @@ def test_modules_are_refused_by_name(kind: str) -> None:
 
 
 def test_ordinary_modules_pass() -> None:
-    """Normalizations of torch, frozen ones, subclasses with another check, and instance norms."""
+    """Torch's normalizations pass, also frozen, with another input check, and over instances."""
 
     class AnyShape(nn.BatchNorm1d):
         def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002 - torch's name
@@ -126,7 +126,7 @@ def own_generator(net: Calling, x: Tensor) -> Tensor:
     ],
 )
 def test_forwards_are_refused_and_nothing_moves(function, words: str) -> None:
-    """What only a run can tell is refused in the first window; all is as it was before."""
+    """Faults that only a run can show are refused in the first window; nothing has changed."""
     net = Calling(function, nn.BatchNorm1d(3))
     net.other = nn.BatchNorm1d(3)
     net.generator = torch.Generator().manual_seed(0)
@@ -150,7 +150,7 @@ def test_functional_normalization_alone_is_refused() -> None:
 
 
 def test_functional_normalization_by_known_statistics_passes() -> None:
-    """Normalizing by running statistics looks at no other row, and is allowed."""
+    """Normalizing by running statistics uses no other row, and is allowed."""
 
     def known(_, x: Tensor) -> Tensor:
         return F.batch_norm(x, torch.zeros(3), torch.ones(3))
