@@ -322,8 +322,8 @@ def check_started_alike(processes: Processes) -> None:
 
 def check_lost_peer(processes: Processes) -> None:
     """The remaining processes report that one is lost, with the advice."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun's, to those that are left
-    processes.agree([0])  # nobody is killed before all are deaf to it
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun sends it to the others
+    processes.agree([0])  # none is killed before all ignore it
     if processes.rank == processes.n_processes - 1:
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(0.2)  # so that it is mostly gone already; it need not be
@@ -347,7 +347,7 @@ def main(folder: Path) -> None:
     torch.set_num_threads(1)
     with current_processes() as processes:
         assert dist.get_backend() == "gloo"
-        # The seeded fault of all checks: anything pickled on its way to another rank fails here.
+        # The seeded fault of all checks: anything pickled on its way to another process fails here.
         dist.distributed_c10d._pickler = dist.distributed_c10d._unpickler = None
         with current_processes() as inner:  # uses the group that is there, and leaves it open
             assert inner == processes
