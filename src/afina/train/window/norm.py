@@ -1,4 +1,4 @@
-"""Batch normalization over all rows of a step, however small its micro-batches are.
+"""Batch normalization over all rows of a step, whatever the size of its micro-batches.
 
 The forwards of a window's micro-batches run in lockstep and meet at every batch normalization, where
 statistics of the whole window are computed. Most tensors that autograd saves are released, and are
