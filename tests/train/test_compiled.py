@@ -16,7 +16,7 @@ from afina.errors import ConfigError
 from afina.train import Trainer
 from afina.train.batches import Batch, call_model
 from afina.train.compiled import CompiledGradient, compiled_gradient
-from afina.train.gradient import GradientPlan, accumulate, fused_mean
+from afina.train.gradient import GradientMethod, accumulate, fused_mean
 from afina.train.loss import make_weighted_loss
 from afina.train.precision import with_autocast
 from afina.train.rng import reseed_torch
@@ -29,9 +29,9 @@ TOLERANCE = {"rtol": 0, "atol": 1e-12}
 pytestmark = pytest.mark.timeout(600)
 
 
-def plain_plan(model: nn.Module, loss) -> GradientPlan:
+def plain_plan(model: nn.Module, loss) -> GradientMethod:
     weighted = make_weighted_loss(loss)
-    return GradientPlan(
+    return GradientMethod(
         model=model,
         loss=weighted,
         forward=lambda x: call_model(model, x),
@@ -251,7 +251,7 @@ def test_a_model_that_cannot_be_traced_is_refused() -> None:
     model = Branching().double()
     with (
         compiled(model, nn.CrossEntropyLoss()) as gradient,
-        pytest.raises(ConfigError, match=r"traced as a whole, however: .*Leave compile out"),
+        pytest.raises(ConfigError, match=r"traced as a whole, but torch says: .*Leave compile out"),
     ):
         gradient.mean_gradient(rows(6))
     assert model.seen == 0
@@ -297,4 +297,4 @@ def test_a_missing_compiler_is_named_before_training() -> None:
         text=True,
         check=True,
     )
-    assert "needs a C++ compiler on the CPU, however: none was found. Install g++" in result.stdout
+    assert "needs a C++ compiler on the CPU, but none was found. Install g++" in result.stdout

@@ -48,7 +48,7 @@ def test_scores_see_all_rows_together() -> None:
 
 
 def test_a_prediction_that_is_not_finite_names_its_row() -> None:
-    """An infinite output is an error with the row's number, never handed on."""
+    """An infinite output is an error that names the row, and is never returned."""
     x = torch.zeros(9, 1)
     x[7] = float("nan")
     with pytest.raises(NonFiniteError, match="row 7"):

@@ -1,4 +1,4 @@
-"""Windows that do not fit: halved or scaled down, as if the failed attempt had never been."""
+"""Windows that do not fit: halved or scaled down, as if the failed attempt had not happened."""
 
 import warnings
 from pathlib import Path
@@ -20,7 +20,7 @@ CPU_ALLOCATION = (
 
 
 class Small(nn.Module):
-    """Fails like an allocator above so many rows, after the layers before it did their harm."""
+    """Fails like an allocator above a number of rows, after the layers before it had their effects."""
 
     def __init__(self, most: int, error: Exception | None = None, after: int = 0) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ def test_auto_equals_the_run_at_the_size_found(error, most, size, tmp_path) -> N
 
 
 def test_seeded_fault_kept_buffers_are_caught(monkeypatch) -> None:
-    """Where the failed attempt's running statistics stay, the comparison above fails."""
+    """Seeded fault: if the failed attempt's running statistics stay, the comparison above fails."""
     monkeypatch.setattr("afina.train.gradient.Buffers.restore", lambda self: None)
 
     found = fit(network(9), microbatch_size="auto")
@@ -93,7 +93,7 @@ def test_seeded_fault_kept_buffers_are_caught(monkeypatch) -> None:
 
 
 def test_seeded_fault_random_numbers_go_on_are_caught(monkeypatch) -> None:
-    """Where the second attempt goes on in the stream of the first, dropout differs."""
+    """Seeded fault: if the second attempt continues the first one's random stream, dropout differs."""
     seen = set()
 
     def once(seed: int, purpose: str, index: int) -> None:
@@ -124,14 +124,14 @@ def test_memory_that_runs_out_later_halves_that_step(tmp_path: Path) -> None:
 
 
 def test_one_row_that_does_not_fit_is_an_error() -> None:
-    """Nothing is left to halve: the error says so."""
+    """When one row does not fit, the error says so."""
     model = nn.Sequential(nn.Linear(4, 3), Small(0))
-    with pytest.raises(ConfigError, match="One row must fit"):
+    with pytest.raises(ConfigError, match="step 1: at least one row must fit"):
         fit(model, microbatch_size="auto")
 
 
 def test_without_auto_the_error_is_the_users() -> None:
-    """A number stays a number: memory that does not suffice is an error as torch raised it."""
+    """With a fixed microbatch_size, torch's out-of-memory error is raised unchanged."""
     with pytest.raises(torch.OutOfMemoryError):
         fit(network(9), microbatch_size=16)
 
@@ -143,7 +143,7 @@ def test_other_errors_are_not_memory() -> None:
 
 
 class Steep(nn.Module):
-    """Multiplies small gradients up, so that fp16 overflows at a large scale of the loss."""
+    """Multiplies small gradients, so that fp16 overflows at a large loss scale."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x * 60.0
@@ -184,7 +184,7 @@ def test_fp16_that_overflows_at_any_scale_is_an_error() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return Broken.apply(self.layer(x))
 
-    with pytest.raises(NonFiniteError, match="at any scale"):
+    with pytest.raises(NonFiniteError, match="at every scale"):
         fit(Net(), precision="fp16")
 
 

@@ -1,4 +1,4 @@
-"""Signs of late generalization are read as they are, and the net is left as it was."""
+"""Signs of late generalization are read correctly, and the model is not changed."""
 
 import math
 import os
@@ -50,7 +50,7 @@ class Functions(nn.Module):
 
 
 class Residual(nn.Module):
-    """Branches with a normalization inside, added up; one behind the sum if asked for."""
+    """Branches with a normalization inside, added up, with another after the sum if `last_norm`."""
 
     def __init__(self, *, last_norm: bool) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class Untraceable(nn.Module):
 
 
 class Keeping(nn.Module):
-    """A forward pass that keeps what it computed last."""
+    """A forward pass that stores its result."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ def test_ends_in_norm(model, expected) -> None:
 
 @pytest.mark.parametrize("norm", [nn.LayerNorm(8), nn.RMSNorm(8), nn.Identity()])
 def test_behind_a_norm_the_size_of_weights_means_nothing(norm, generator) -> None:
-    """Where a net is said to end in a norm, larger weights before it give the same outputs."""
+    """If a model ends in a norm, larger weights before it give the same outputs."""
     model = nn.Sequential(nn.Linear(8, 8, bias=False), norm, nn.ReLU(), nn.Linear(8, 3)).double()
     x = torch.randn(16, 8, generator=generator, dtype=torch.float64)
     before = model(x)
@@ -134,7 +134,7 @@ def test_behind_a_norm_the_size_of_weights_means_nothing(norm, generator) -> Non
 
 
 def test_looking_leaves_no_trace() -> None:
-    """A forward pass that keeps its result keeps none of the tracing's stand-ins.
+    """A forward pass that stores its result stores none of the tracer's proxies.
 
     Seeded fault: tracing the model itself.
     """
@@ -149,7 +149,7 @@ def test_looking_leaves_no_trace() -> None:
     [("adamw", 0.1, 2), ("adamw", 0.0, 0), ("sgd", 0.1, 2), ("sgd", 0.0, 0), ("adam", 0.0, 0)],
 )
 def test_decayed_weights(name, weight_decay, expected) -> None:
-    """Decay is seen in afina's optimizers, whichever way they are told of it."""
+    """Decay is seen in afina's optimizers, decoupled or not."""
     model = layers(nn.LayerNorm(8))
     optimizer = make_optimizer(name, model, lr=0.1, weight_decay=weight_decay)
 
@@ -157,7 +157,7 @@ def test_decayed_weights(name, weight_decay, expected) -> None:
 
 
 def test_decayed_weights_of_others() -> None:
-    """Decay of any optimizer of torch counts, and so does a penalty; each weight once."""
+    """Decay counts in any of torch's optimizers, and so does a penalty; each weight counts once."""
     model = layers()
     everything = list(model.parameters())
     own = torch.optim.SGD(everything, lr=0.1, weight_decay=1e-4)
@@ -202,7 +202,7 @@ os._exit(0)  # not by way of torch's own end, where gloo's threads now and then 
 
 @pytest.mark.slow
 def test_weight_norm_of_shards(tmp_path) -> None:
-    """Of weights that are spread over two processes, both read the norm of the whole."""
+    """If weights are sharded over two processes, both read the norm of the whole weights."""
     program = tmp_path / "sharded.py"
     program.write_text(SHARDED)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
@@ -224,7 +224,7 @@ def test_weight_norm_of_shards(tmp_path) -> None:
     rows=st.integers(2, 20),
 )
 def test_output_scale(factor, shift, width, rows) -> None:
-    """The scale grows with the outputs, and a shift of all of them changes nothing."""
+    """The scale grows with the outputs, and shifting all of them changes nothing."""
     generator = torch.Generator().manual_seed(rows)
     outputs = torch.randn(rows, width, generator=generator, dtype=torch.float64)
 
@@ -234,7 +234,7 @@ def test_output_scale(factor, shift, width, rows) -> None:
 
 
 def test_output_scale_of_nests() -> None:
-    """Outputs in a nest count together; what holds no numbers counts for nothing."""
+    """Outputs in a nest count together; tensors without floating-point values do not count."""
     pair = torch.tensor([[1.0, 3.0]])
 
     assert output_scale({"a": pair, "b": (pair * 3, torch.tensor([1]))}) == math.sqrt(5)
@@ -243,7 +243,7 @@ def test_output_scale_of_nests() -> None:
 
 @pytest.mark.parametrize("normed", [True, False])
 def test_reader_follows_what_matters(normed) -> None:
-    """The reader gives the outputs' scale behind a norm and the weights' elsewhere, as it is now."""
+    """The reader measures the current outputs after a norm, and the current weights elsewhere."""
     model = layers(nn.LayerNorm(8) if normed else nn.Identity())
     optimizer = make_optimizer("adamw", model, lr=0.1, weight_decay=0.1)
     outputs = torch.tensor([[-2.0, 2.0]])
@@ -260,7 +260,7 @@ def test_reader_follows_what_matters(normed) -> None:
 
 
 def train_adder(seed: int, *, random_labels: bool = False, extends: bool = True):
-    """Learn addition modulo 31 from 60 % of the sums; give the stopping, steps and accuracy."""
+    """Learn addition modulo 31 from 60 % of the sums; return the stopping, steps and accuracy."""
     rng = torch.Generator().manual_seed(seed)
     pairs = torch.cartesian_prod(torch.arange(31), torch.arange(31))
     y = torch.randint(0, 31, (961,), generator=rng) if random_labels else pairs.sum(1) % 31
@@ -293,7 +293,7 @@ def train_adder(seed: int, *, random_labels: bool = False, extends: bool = True)
 
 
 def test_a_net_that_groks_is_waited_for(seed) -> None:
-    """Plain patience stops a net at chance that, waited for, finds the rule."""
+    """Patience alone stops a network at chance level; extended, it lets it find the rule."""
     _, at_plain, by_chance = train_adder(seed, extends=False)
     stopping, at, accuracy = train_adder(seed)
 
@@ -304,7 +304,7 @@ def test_a_net_that_groks_is_waited_for(seed) -> None:
 
 
 def test_a_net_that_cannot_grok_is_given_up() -> None:
-    """On random labels patience is extended too, and training ends well within the budget."""
+    """With random labels, patience is extended too, and training ends well within the budget."""
     stopping, at, accuracy = train_adder(0, random_labels=True)
     extension = stopping.extension
 

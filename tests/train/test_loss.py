@@ -64,17 +64,17 @@ def test_row_weight_of_two_is_the_row_twice() -> None:
 
 
 def test_a_bare_mean_is_refused_by_name() -> None:
-    """A loss that gives one number is refused, and the message says what to pass instead."""
+    """A loss that returns one number is refused, and the message says what to pass instead."""
 
     def my_mean(output: Tensor, target: Tensor) -> Tensor:
         return ((output - target) ** 2).mean()
 
-    with pytest.raises(ConfigError, match=r"my_mean gave one number.*loss_weight"):
+    with pytest.raises(ConfigError, match=r"my_mean returned one number.*loss_weight"):
         make_weighted_loss(my_mean).values(torch.zeros(3), torch.ones(3))
 
 
 def test_a_mean_with_a_stated_weight_is_taken() -> None:
-    """With `loss_weight`, a mean counts as the sum it stands for."""
+    """With `loss_weight`, a mean counts as the sum that it was computed from."""
     loss = make_weighted_loss(
         lambda output, target: ((output - target) ** 2).mean(),
         loss_weight=lambda output, target: len(target),
@@ -97,7 +97,7 @@ def test_shapes_that_would_broadcast_are_refused() -> None:
 
 
 def test_elementwise_loss_module_keeps_its_reduction() -> None:
-    """The user's loss module is as it was after use."""
+    """The user's loss module is not changed."""
     loss = nn.MSELoss()
     make_weighted_loss(loss).values(torch.zeros(2), torch.zeros(2))
 
@@ -105,7 +105,7 @@ def test_elementwise_loss_module_keeps_its_reduction() -> None:
 
 
 def test_a_weighted_loss_is_taken_as_it_is() -> None:
-    """A loss that is in the form already is not touched."""
+    """A `WeightedLoss` is returned unchanged."""
     loss = make_weighted_loss(nn.MSELoss())
 
     assert make_weighted_loss(loss) is loss

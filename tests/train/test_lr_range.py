@@ -1,4 +1,4 @@
-"""The learning-rate range test: a rate to begin with, and no trace."""
+"""The learning-rate range test: a rate to start with, and no trace."""
 
 import copy
 from pathlib import Path
@@ -30,7 +30,7 @@ def trainer(model: nn.Module, **settings) -> Trainer:
 
 
 def test_rates_rise_by_a_constant_factor_until_the_loss_diverges() -> None:
-    """The rates are a geometric row, and the suggestion is a tenth of the last good one."""
+    """The rates are a geometric sequence, and the suggestion is a tenth of the last good one."""
     found = trainer(network(), optimizer="sgd").find_lr(rows(), lowest=1e-5, highest=100)
 
     ratios = [b / a for a, b in zip(found.lrs, found.lrs[1:], strict=False)]
@@ -59,7 +59,7 @@ def test_the_suggested_rate_trains() -> None:
 @pytest.mark.parametrize("own", [False, True])
 @pytest.mark.parametrize("settings", [{}, {"averaging": "ema"}, {"microbatch_size": 8}])
 def test_a_range_test_leaves_no_trace(own, settings) -> None:
-    """Everything is what it was, and a fit that follows gives the same bits as one without."""
+    """Nothing has changed afterwards, and a fit that follows gives the same bits as one without."""
 
     def run(*, look: bool) -> dict[str, Tensor]:
         model = network()
@@ -84,7 +84,7 @@ def test_a_range_test_leaves_no_trace(own, settings) -> None:
 
 
 def test_seeded_fault_kept_moments_are_caught(monkeypatch) -> None:
-    """Where an optimizer of your own keeps the trial's moments, the fit that follows differs."""
+    """Seeded fault: if a custom optimizer keeps the trial's moments, the fit that follows differs."""
     from contextlib import nullcontext
 
     def run(*, look: bool) -> Tensor:
@@ -101,7 +101,7 @@ def test_seeded_fault_kept_moments_are_caught(monkeypatch) -> None:
 
 
 def test_nothing_is_written(tmp_path: Path) -> None:
-    """A run folder stays empty: a trial is no run."""
+    """A range test writes nothing to the run folder."""
     trainer(network(), run_dir=tmp_path / "run").find_lr(rows())
 
     assert not (tmp_path / "run").exists()
@@ -111,13 +111,13 @@ def test_nothing_is_written(tmp_path: Path) -> None:
     "rates", [{"lowest": 0.0}, {"lowest": 2.0}, {"n_steps": 1}, {"highest": float("inf")}]
 )
 def test_rates_that_cannot_be_are_refused(rates) -> None:
-    """Rates must rise from above 0, over two steps or more."""
+    """Rates must be positive and rising, over at least two steps."""
     with pytest.raises(ConfigError, match="0 < lowest < highest"):
         trainer(network()).find_lr(rows(), **rates)
 
 
 def test_no_clear_fall_is_said_and_the_default_suggested() -> None:
-    """Where there is nothing to learn, no rate from the edge of the range is suggested."""
+    """If there is nothing to learn, no rate from the edge of the range is suggested."""
     generator = torch.Generator().manual_seed(1)
     noise = torch.randn(64, 4, generator=generator), torch.zeros(64, 1)
     model = nn.Linear(4, 1)

@@ -32,7 +32,7 @@ def block_mlp() -> nn.Module:
 
 
 class ConvBlock(nn.Module):
-    """Two convolutions around which the input is carried."""
+    """Two convolutions with a skip connection."""
 
     def __init__(self, n_channels: int) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class Encoder(nn.Module):
 
 
 class Remembering(nn.Module):
-    """A block whose forward hangs on, and changes, a buffer and attributes."""
+    """A block whose forward depends on, and changes, a buffer and attributes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -135,7 +135,7 @@ def differing(expected: dict[str, Tensor], actual: dict[str, Tensor]) -> list[st
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_number_is_the_same(name: str) -> None:
-    """Loss, gradients, buffers and what is drawn next are equal bit for bit."""
+    """Loss, gradients, buffers and the next random number are equal bit for bit."""
     plain, model = make(name), make(name)
     with recomputed(model):
         for _ in range(3):
@@ -143,8 +143,8 @@ def test_every_number_is_the_same(name: str) -> None:
 
 
 def test_running_statistics_updated_twice_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seeded fault: without putting buffers back, the comparison above fails, on them alone."""
-    monkeypatch.setattr(recompute_module.Held, "put_back", lambda self: None)
+    """Seeded fault: if buffers are not restored, the comparison above fails, on them alone."""
+    monkeypatch.setattr(recompute_module.ModuleState, "restore", lambda self: None)
     plain, model = make("blocks"), make("blocks")
     with recomputed(model):
         wrong = differing(step(plain), step(model))
@@ -157,7 +157,7 @@ def test_running_statistics_updated_twice_are_caught(monkeypatch: pytest.MonkeyP
 
 def test_a_forward_that_hangs_on_its_past_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seeded fault: without the state of the first run, the second one's gradient is wrong."""
-    monkeypatch.setattr(recompute_module.Held, "put_back", lambda self: None)
+    monkeypatch.setattr(recompute_module.ModuleState, "restore", lambda self: None)
     plain, model = make("side effects"), make("side effects")
     with recomputed(model):
         assert any(name.startswith("grad") for name in differing(step(plain), step(model)))
@@ -235,7 +235,7 @@ def peak_bytes(model: nn.Module, x: Tensor) -> int:
     ids=["sequence", "blocks", "convolutions", "encoder"],
 )
 def test_less_is_held(model: nn.Module, x: Tensor, most: float) -> None:
-    """The most memory that a forward and backward hold at a time is far below the plain one's.
+    """The peak memory of a forward and backward is far below that without recomputation.
 
     Seen: 0.37, 0.24, 0.33 and 0.11 of it.
     """
@@ -260,7 +260,7 @@ def test_the_model_is_given_back() -> None:
 
 
 def test_evaluation_is_left_alone() -> None:
-    """Without gradients nothing is held and nothing is run twice."""
+    """Without gradients, nothing is kept and nothing runs twice."""
     model = Odd()
     with recomputed(model), torch.no_grad():
         model(torch.ones(2, 8))
@@ -268,7 +268,7 @@ def test_evaluation_is_left_alone() -> None:
 
 
 def test_the_part_with_most_parameters_is_cut_itself() -> None:
-    """A network between a stem and a head is not one part, which would save nothing."""
+    """A network between a stem and a head is cut itself: as one part it would save nothing."""
     model = conv_net()
     assert [model, model[2]] == [module for module, _ in cut(model)]
 
@@ -277,13 +277,13 @@ def test_the_part_with_most_parameters_is_cut_itself() -> None:
     "model", [nn.Linear(2, 1), nn.Sequential(nn.Linear(2, 1), nn.Tanh()), nn.LSTM(2, 3)]
 )
 def test_a_model_without_parts_is_refused(model: nn.Module) -> None:
-    """A model that cannot be cut is named, with what to do."""
+    """A model that cannot be cut is named, and the message says what to do."""
     with pytest.raises(ConfigError, match=rf"{type(model).__name__} has no"), recomputed(model):
         pass
 
 
 def test_an_empty_sequence_is_passed_over() -> None:
-    """A chain of no modules has nowhere to be cut, and is in nobody's way."""
+    """An empty chain of modules is left alone."""
     model = nn.Sequential(nn.Sequential(), nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 1))
     with recomputed(model):
         model(torch.ones(3, 2)).sum().backward()

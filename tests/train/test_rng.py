@@ -15,7 +15,7 @@ SEEDS = st.integers(0, 2**63 - 1)
 
 @given(SEEDS, st.integers(0, 10**9))
 def test_streams_do_not_meet(seed: int, index: int) -> None:
-    """Another seed, purpose or index is another stream."""
+    """Each seed, purpose and index has its own stream."""
     seeds = {
         rng.stream_seed(seed, "order", index),
         rng.stream_seed(seed, "step", index),
@@ -28,7 +28,7 @@ def test_streams_do_not_meet(seed: int, index: int) -> None:
 
 
 def test_reseeding_gives_the_same_numbers_from_any_state() -> None:
-    """torch, numpy and random all follow from the place, whatever was drawn before."""
+    """torch, numpy and random depend on (seed, purpose, index) only, not on earlier draws."""
 
     def draw() -> tuple[float, float, float]:
         rng.reseed_everything(1, "data/0", 7)
@@ -42,7 +42,7 @@ def test_reseeding_gives_the_same_numbers_from_any_state() -> None:
 
 
 def test_isolated_gives_the_generators_back_also_after_an_error() -> None:
-    """The caller's generators are as they were."""
+    """The caller's generators are restored."""
     before = (torch.get_rng_state(), random.getstate())
 
     def draw_and_fail() -> None:
@@ -60,7 +60,7 @@ def test_isolated_gives_the_generators_back_also_after_an_error() -> None:
 
 @pytest.mark.parametrize("before", [True, False])
 def test_deterministic_is_put_back(before: bool) -> None:
-    """Inside, torch's deterministic kernels are on; afterwards what was set before."""
+    """Inside, torch's deterministic kernels are on; afterwards the setting is restored."""
     was = torch.are_deterministic_algorithms_enabled()
     fill = torch.utils.deterministic.fill_uninitialized_memory
     try:

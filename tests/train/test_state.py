@@ -1,4 +1,4 @@
-"""Where a run is: out and back in, or an error that names it."""
+"""The state of a run: saved and restored, or an error that says why not."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from afina.train.stopping import Stopping
 
 
 def test_a_state_comes_back() -> None:
-    """Everything but the tensors goes through JSON's types and back."""
+    """Everything but the tensors survives a round trip through JSON."""
     state = TrainState(Stopping(patience=3), step=7, epoch=1, step_in_epoch=2, epoch_loss=0.1)
     state.average = Average("ema")
     state.average.n_updates = 4
@@ -32,7 +32,7 @@ def test_a_state_comes_back() -> None:
     ],
 )
 def test_a_state_that_cannot_be_is_an_error(harm) -> None:
-    """Content that no run wrote, under a right checksum, is a CheckpointError."""
+    """Content that no run wrote is a CheckpointError, even under a correct checksum."""
     d = TrainState(Stopping()).to_dict() | harm
     with pytest.raises(CheckpointError, match="must hold the state of a run"):
         TrainState(Stopping(), average=Average("ema")).restore(d, {})

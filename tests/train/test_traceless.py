@@ -1,4 +1,4 @@
-"""Looking changes nothing: the last weights are the same bytes however often anybody looks."""
+"""Observing changes nothing: the last weights are the same bytes with any number of evaluations."""
 
 import hashlib
 import random
@@ -25,13 +25,13 @@ def rows(n: int = 90, seed: int = 0) -> tuple[Tensor, Tensor]:
 
 
 def draw_everywhere(*_: object) -> dict[str, float]:
-    """Do what scores and observers of others do: draw from every global generator."""
+    """Draw from every global generator, as a user's scores and observers may do."""
     torch.rand(3), np.random.rand(3), random.random()
     return {"drawn": 1.0}
 
 
 def last_weights(run: Path, *, val: object = None, look_for_lr: bool = False, **settings) -> str:
-    """Train, and give the sha256 of the last weights and running statistics (not the best)."""
+    """Train; return the sha256 of the last weights and running statistics (not the best)."""
     torch.manual_seed(0)
     model = nn.Sequential(
         nn.Sequential(nn.Linear(5, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3)),
@@ -88,7 +88,7 @@ KINDS: dict[str, dict] = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_look_leaves_a_trace(tmp_path: Path, kind: str, capsys) -> None:
-    """The traceless table: every way to look, and none, ends in the same sha256."""
+    """Every way to observe a run, and none, ends in the same sha256."""
     settings = KINDS[kind]
     found = {"nobody looks": last_weights(tmp_path / "plain", **settings)}
     for number, (name, look) in enumerate(LOOKS.items()):
@@ -99,7 +99,7 @@ def test_no_look_leaves_a_trace(tmp_path: Path, kind: str, capsys) -> None:
 
 @pytest.mark.parametrize("fault", ["stream", "mode", "range"])
 def test_seeded_faults_are_caught(tmp_path: Path, fault: str, monkeypatch) -> None:
-    """Validation in the training stream or in train mode, a range test that keeps its weights."""
+    """Seeded faults: validation in the training stream or in train mode, a range test that keeps its weights."""
     look = LOOKS["scores that draw random numbers"]
     if fault == "stream":
         monkeypatch.setattr(gradient, "reseed_torch", lambda *_: None)

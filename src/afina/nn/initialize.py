@@ -9,6 +9,7 @@ from torch import Tensor, fx, nn
 
 from afina.nn.activation import activation_gain
 from afina.nn.embed import CategoryEmbedding
+from afina.nn.eval_mode import eval_mode
 from afina.nn.follow import (
     FollowedLayer,
     FoundBy,
@@ -242,14 +243,11 @@ def _rescale_(
         layer.weight.mul_(factors[id(layer)])  # type: ignore[operator]
         return out * factors[id(layer)]
 
-    modes = [(part, part.training) for part in module.modules()]
     hooks = [p.register_forward_hook(correct) for p in module.modules() if id(p) in aims]
     try:
-        module.eval()
-        module(*sample)
+        with eval_mode(module):
+            module(*sample)
     finally:
         for hook in hooks:
             hook.remove()
-        for part, training in modes:
-            part.training = training
     return factors

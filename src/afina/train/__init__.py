@@ -1,5 +1,6 @@
-"""The loop, for any `nn.Module`. Knows no table and no model of afina's own."""
+"""The training loop for any `nn.Module`. It knows no table and none of afina's models."""
 
+from afina.nn.eval_mode import eval_mode
 from afina.train.events import (
     CheckpointEvent,
     EpochEvent,
@@ -12,7 +13,6 @@ from afina.train.events import (
 from afina.train.loss import make_weighted_loss
 from afina.train.rng import stream_seed
 from afina.train.run.checkpoint import CheckpointPlan
-from afina.train.train_mode import eval_mode
 from afina.train.trainer import Result, Trainer
 
 __all__ = [

@@ -1,7 +1,7 @@
-"""Where batches come from: tensors in memory, or any iterable of batches.
+"""Batches, from tensors in memory or from any iterable of batches.
 
-A *window* is what one optimizer step sees: a list of batches. The order of an epoch is a
-function of (seed, epoch), so that a position in it is one number.
+A *window* is what one optimizer step sees: a list of batches. The order of the rows in an epoch is
+a function of (seed, epoch), so one number is enough to say where in the epoch a run is.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sized
@@ -15,10 +15,10 @@ from afina.errors import ConfigError
 from afina.train.rng import make_generator, reseed_everything
 
 DEFAULT_BATCH_SIZE = 256
-"""Rows per step for data in memory, where nothing is said."""
+"""Rows per step for data in memory, unless given."""
 
 CHUNK_BYTES = 16 * 2**20
-"""Rows are gathered for many windows at once, up to about this size, then cut without a copy."""
+"""Rows are gathered for many windows at once, up to about this size, then split without a copy."""
 
 
 class Batch(NamedTuple):
@@ -30,36 +30,36 @@ class Batch(NamedTuple):
 
 
 class Data(Protocol):
-    """What the loop needs of its training data."""
+    """Training data, as the loop needs it."""
 
     steps_per_epoch: int | None
 
     def windows(self, epoch: int, start: int) -> Iterator[list[Batch]]:
-        """Return the windows of an epoch, from number `start` on: each the batches of one step."""
+        """Yield the windows of an epoch from number `start` on: each is the batches of one step."""
         ...
 
     def describe(self, epoch: int, index: int) -> str:
-        """Say which rows a window holds, for an error message."""
+        """Name the rows of a window, for an error message."""
         ...
 
     def position(self) -> Any:
-        """Return what a checkpoint must hold to find this place again; none: a number suffices."""
+        """Return what a checkpoint must hold to resume here; None if the step number is enough."""
         ...
 
     def seek(self, position: Any) -> None:
-        """Go to a place that `position` gave."""
+        """Go to a place that `position` returned."""
         ...
 
 
 class TensorData:
-    """Rows held in memory, shuffled anew each epoch.
+    """Rows in memory, shuffled anew for each epoch.
 
     Args:
         batch: all rows.
-        batch_size: rows per window; the last window of an epoch has what is left.
+        batch_size: rows per window; the last window of an epoch may have fewer.
         seed: seed of the order.
         device: where the model is.
-        no_single: let a last window of one row join the one before it, because batch
+        no_single: merge a last window of one row into the one before it, because batch
             normalization cannot train on a single row.
     """
 
@@ -78,7 +78,7 @@ class TensorData:
         self.device = device
         self.sizes = _window_sizes(self.n_rows, batch_size, no_single=no_single)
         self.steps_per_epoch: int | None = len(self.sizes)
-        row_bytes = sum(t.element_size() * t[:1].numel() for t in _tensors(batch))
+        row_bytes = sum(t.element_size() * t[:1].numel() for t in list_tensors(batch))
         self.chunk = max(1, CHUNK_BYTES // max(1, row_bytes * batch_size))
 
     def order(self, epoch: int) -> Tensor:
@@ -86,7 +86,7 @@ class TensorData:
         return torch.randperm(self.n_rows, generator=make_generator(self.seed, "order", epoch))
 
     def windows(self, epoch: int, start: int) -> Iterator[list[Batch]]:
-        """Return the windows of an epoch, from number `start` on."""
+        """Yield the windows of an epoch from number `start` on."""
         order = self.order(epoch)
         first = sum(self.sizes[:start])
         for at in range(start, len(self.sizes), self.chunk):
@@ -94,32 +94,32 @@ class TensorData:
             index = order[first : first + sum(sizes)]
             first += len(index)
             chunk = move_batch(take_rows(self.batch, index), self.device)
-            cut = [t.split(sizes) for t in _tensors(chunk)]  # type: ignore[no-untyped-call]
+            cut = [t.split(sizes) for t in list_tensors(chunk)]  # type: ignore[no-untyped-call]
             parts = zip(*cut, strict=True)
             for tensors in parts:
                 yield [_rebuild(chunk, iter(tensors))]
 
     def describe(self, epoch: int, index: int) -> str:
-        """Say which rows a window holds."""
+        """Name the rows of a window."""
         first = sum(self.sizes[:index])
         rows = self.order(epoch)[first : first + self.sizes[index]].tolist()
         shown = ", ".join(map(str, rows[:10]))
         return f"training rows {shown}{', ...' if len(rows) > 10 else ''} (counted from 0)"
 
     def position(self) -> None:
-        """Return nothing: the step number suffices."""
+        """Return None: the step number is enough."""
 
     def seek(self, position: Any) -> None:
-        """Do nothing: the step number suffices."""
+        """Do nothing: the step number is enough."""
 
 
 class StreamData:
     """Batches from any iterable, such as a `torch.utils.data.DataLoader`.
 
-    Each batch is `(x, y)` or `(x, y, weights)`. With `batch_size` given, batches are taken
-    together until they have that many rows; without, each is a step of its own. An iterable with
-    `state_dict` and `load_state_dict` goes back to its place by them; any other is read again
-    from the start of the epoch, with the same random numbers.
+    Each batch is `(x, y)` or `(x, y, weights)`. With a `batch_size`, a step takes batches until it
+    has that many rows; without, each batch is a step. At resume, an iterable with `state_dict` and
+    `load_state_dict` returns to its place through them; any other is read again from the start of
+    the epoch, with the same random numbers.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class StreamData:
         self.steps_per_epoch: int | None = len(batches) if known else None  # type: ignore[arg-type]
 
     def windows(self, epoch: int, start: int) -> Iterator[list[Batch]]:
-        """Return the windows of an epoch, from number `start` on."""
+        """Yield the windows of an epoch from number `start` on."""
         skip = 0 if self.sought else start
         self.sought = False
         reseed_everything(self.seed, "order", epoch)
@@ -165,16 +165,17 @@ class StreamData:
             size = count_rows(batch)
             if self.batch_size is not None and size > self.batch_size:
                 raise ConfigError(
-                    f"A batch must not have more rows than batch_size={self.batch_size}, however: "
-                    f"{size}. Leave batch_size out to make each batch a step, or use "
-                    "microbatch_size to run it in parts."
+                    f"a batch must not have more rows than batch_size={self.batch_size}",
+                    got=f"{size} rows",
+                    fix="Leave batch_size out to make each batch a step, or use "
+                    "microbatch_size to run it in parts.",
                 )
             n_rows += size
             window.append(move_batch(batch, self.device))
         return window
 
     def describe(self, epoch: int, index: int) -> str:
-        """Say which rows a window holds."""
+        """Name the batch that a window begins with."""
         return f"batch {index} of epoch {epoch} (counted from 0)"
 
     def position(self) -> Any:
@@ -182,7 +183,7 @@ class StreamData:
         return self.batches.state_dict() if self.stateful else None  # type: ignore[attr-defined]
 
     def seek(self, position: Any) -> None:
-        """Go to a place that `position` gave."""
+        """Go to a place that `position` returned."""
         if position is not None:
             self.batches.load_state_dict(position)  # type: ignore[attr-defined]
             self.sought = True
@@ -196,7 +197,7 @@ def make_data(
     device: torch.device,
     no_single: bool,
 ) -> Data:
-    """Make the training data of what was passed to `Trainer.fit`; see the two classes."""
+    """Make training data from what was passed to `Trainer.fit`; see the two classes."""
     if is_in_memory(data):
         return TensorData(
             as_batch(data),
@@ -209,30 +210,31 @@ def make_data(
 
 
 def eval_batches(data: Any, size: int, device: torch.device) -> Iterator[Batch]:
-    """Return the batches of what was passed as validation rows, in their order."""
+    """Yield the batches of validation rows, in order."""
     if is_in_memory(data):
         return ordered_batches(as_batch(data), size, device)
     return (move_batch(as_batch(item), device) for item in data)
 
 
 def as_batch(item: Any) -> Batch:
-    """Take `(x, y)` or `(x, y, weights)` as a batch.
+    """Make a batch from `(x, y)` or `(x, y, weights)`.
 
     Raises:
-        ConfigError: anything else.
+        ConfigError: it is anything else.
     """
     if isinstance(item, Batch):
         return item
     if isinstance(item, tuple | list) and len(item) in (2, 3):
         return Batch(*map(as_tensors, item))
     raise ConfigError(
-        f"Data must be (x, y) or (x, y, weights), or an iterable of such, however: "
-        f"{type(item).__name__}. Put inputs, targets and optional row weights in a tuple."
+        "data must be (x, y) or (x, y, weights), or an iterable of them",
+        got=type(item).__name__,
+        fix="Put inputs, targets and optional row weights in a tuple.",
     )
 
 
 def as_tensors(value: Any) -> Any:
-    """Turn numpy arrays of a nest into tensors that share their memory.
+    """Turn the numpy arrays in a nest into tensors that share their memory.
 
     Raises:
         ConfigError: the nest holds something else.
@@ -246,13 +248,14 @@ def as_tensors(value: Any) -> Any:
     if isinstance(value, tuple | list) and value:
         return tuple(map(as_tensors, value))
     raise ConfigError(
-        "Inputs, targets and weights must be tensors, numpy arrays, or tuples or dicts of them, "
-        f"however: {type(value).__name__}. Convert it with torch.as_tensor."
+        "inputs, targets and weights must be tensors, numpy arrays, or tuples or dicts of them",
+        got=type(value).__name__,
+        fix="Convert it with torch.as_tensor.",
     )
 
 
 def input_batches(x: Any, size: int, device: torch.device) -> Iterator[Batch]:
-    """Return the batches of what was passed to `Trainer.predict`; of an iterable's, the inputs."""
+    """Yield batches of inputs; from an iterable of batches, the first item of each."""
     if isinstance(x, Tensor | np.ndarray | tuple | dict):
         return ordered_batches(Batch(as_tensors(x), None), size, device)
     firsts = (item[0] if isinstance(item, tuple | list) else item for item in x)
@@ -260,7 +263,7 @@ def input_batches(x: Any, size: int, device: torch.device) -> Iterator[Batch]:
 
 
 def is_in_memory(data: Any) -> bool:
-    """Tell a tuple of tensors from an iterable of batches."""
+    """Tell whether data is a tuple of tensors, not an iterable of batches."""
     return isinstance(data, tuple) and len(data) in (2, 3) and not isinstance(data[1], tuple | list)
 
 
@@ -270,16 +273,18 @@ def count_rows(batch: Batch) -> int:
     Raises:
         ConfigError: its tensors differ in their number of rows.
     """
-    counts = {len(t) for t in _tensors(batch)}
+    counts = {len(t) for t in list_tensors(batch)}
     if len(counts) != 1:
         raise ConfigError(
-            f"x, y and weights must have the same number of rows, however: {sorted(counts)}."
+            "x, y and weights must have the same number of rows",
+            got=" and ".join(map(str, sorted(counts))) or "no tensors",
+            fix="Pass one target, and one weight if any, for each row of x.",
         )
     return counts.pop()
 
 
 def ordered_batches(batch: Batch, size: int, device: torch.device) -> Iterator[Batch]:
-    """Cut rows into batches in their order, for evaluation and prediction."""
+    """Split rows into batches in order, for evaluation and prediction."""
     n_rows = count_rows(batch)
     for first in range(0, max(n_rows, 1), size):
         rows = min(size, n_rows - first)
@@ -287,7 +292,7 @@ def ordered_batches(batch: Batch, size: int, device: torch.device) -> Iterator[B
 
 
 def split_batch(batch: Batch, most: int, n_rows: int) -> list[Batch]:
-    """Cut a batch into the fewest even parts of at most `most` rows."""
+    """Split a batch into the fewest even parts of at most `most` rows."""
     if n_rows <= most:
         return [batch]
     n_parts = -(-n_rows // most)
@@ -300,13 +305,13 @@ def split_batch(batch: Batch, most: int, n_rows: int) -> list[Batch]:
 
 
 def cut_rows(batch: Batch, first: int, n_rows: int) -> Batch:
-    """Return neighbouring rows of a batch, without a copy."""
+    """Return consecutive rows of a batch, without a copy."""
     cut: Batch = map_tensors(lambda t: t.narrow(0, first, n_rows), batch)
     return cut
 
 
 def take_rows(batch: Batch, index: Tensor) -> Batch:
-    """Return the rows at an index, copied together."""
+    """Return a copy of the rows at an index."""
     taken: Batch = map_tensors(lambda t: t.index_select(0, index.to(t.device)), batch)
     return taken
 
@@ -319,7 +324,7 @@ def call_model(model: nn.Module, x: Any) -> Any:
 
 
 def move_batch(batch: Batch, device: torch.device) -> Batch:
-    """Move a batch to where the model is; nothing is copied that is there already."""
+    """Move a batch to the model's device; what is there already is not copied."""
     if device.type == "cpu":
         return batch
     moved: Batch = map_tensors(lambda t: t.to(device, non_blocking=True), batch)
@@ -327,7 +332,7 @@ def move_batch(batch: Batch, device: torch.device) -> Batch:
 
 
 def map_tensors(function: Callable[[Tensor], Tensor], value: Any) -> Any:
-    """Apply a function to every tensor of a nest of tuples, lists and dicts."""
+    """Apply a function to every tensor in a nest of tuples, lists and dicts."""
     if isinstance(value, Tensor):
         return function(value)
     if isinstance(value, Batch):
@@ -339,23 +344,23 @@ def map_tensors(function: Callable[[Tensor], Tensor], value: Any) -> Any:
     return value
 
 
+def list_tensors(value: Any) -> list[Tensor]:
+    """List every tensor in a nest of tuples, lists and dicts, in the order of `map_tensors`."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, tuple | list):
+        return [tensor for item in value for tensor in list_tensors(item)]
+    return []
+
+
 def _rebuild(like: Batch, tensors: Iterator[Tensor]) -> Batch:
-    """Put tensors in the places that those of a batch have."""
+    """Return a batch of the same structure that holds these tensors."""
     if isinstance(like.x, Tensor) and isinstance(like.y, Tensor):  # the common case, in a hot loop
         return Batch(next(tensors), next(tensors), None if like.weights is None else next(tensors))
     batch: Batch = map_tensors(lambda _: next(tensors), like)
     return batch
-
-
-def _tensors(value: Any) -> list[Tensor]:
-    found: list[Tensor] = []
-
-    def collect(tensor: Tensor) -> Tensor:
-        found.append(tensor)
-        return tensor
-
-    map_tensors(collect, value)
-    return found
 
 
 def _window_sizes(n_rows: int, batch_size: int, *, no_single: bool) -> list[int]:

@@ -4,8 +4,8 @@ Tracing the backward together with the forward, instead of compiling the forward
 backward to autograd, keeps nothing between the two and pays for one call: that is what makes
 small networks faster than a hand-written loop on the CPU (docs/evidence/loop.md).
 
-Every number of rows gets a graph of its own, never a dynamic one: which graph runs is then a
-function of the shapes alone, and a resumed run repeats the bits of the uninterrupted one.
+Every number of rows gets its own graph, never a dynamic one: which graph runs is then a function
+of the shapes alone, and a resumed run repeats the uninterrupted one bit for bit.
 """
 
 import sysconfig
@@ -29,23 +29,18 @@ from afina.train.snapshots import kept_buffers
 MOST_SHAPES = 64
 """Graphs that one fit may compile; an epoch of rows in memory needs two to four."""
 
-TOO_MANY = (
-    f"compile=True takes up to {MOST_SHAPES} shapes of a micro-batch, however: there are more (or "
-    "the model is another at every step). Pad to fewer shapes, or leave compile out."
-)
-
 Sums = Callable[..., tuple[Tensor, Tensor | float, list[Tensor | None]]]
 
 
 @dataclass(frozen=True)
 class CompiledGradient:
-    """The two ways a window's gradient is made.
+    """The two ways to compute a window's gradient.
 
     Args:
         sum_gradient: `(micro-batches, scale) -> (sum of losses, sum of weights)`; adds the gradient
             of scale times the sum of losses to `.grad`.
-        mean_gradient: `(batch) -> (mean loss, weight)`, for a window that is one micro-batch:
-            leaves the gradient of the mean in `.grad`, the division being part of the graph.
+        mean_gradient: `(batch) -> (mean loss, weight)`, for a window that is one micro-batch;
+            leaves the gradient of the mean in `.grad`. The division is part of the graph.
     """
 
     sum_gradient: SumGradient
@@ -56,17 +51,17 @@ class CompiledGradient:
 def compiled_gradient(
     model: nn.Module, loss: WeightedLoss, forward: Forward, device: torch.device
 ) -> Iterator[CompiledGradient]:
-    """Compile how the gradient is made, for the time inside; the model is left as it is.
+    """Compile the computation of the gradient, for use inside; the model is not changed.
 
-    Code is compiled when a shape is first met, and checked at every call against everything that
-    the trace relied on (modes, attributes, types): what changed is compiled anew. Random numbers
-    come from torch's generator, the same ones that the plain way draws.
+    A graph is compiled when a shape first occurs. Every call checks everything that the trace
+    relied on (modes, attributes, types) and compiles again what changed. Random numbers come from
+    torch's generator, the same ones as without compilation.
 
     Args:
-        model: whose gradient it is.
+        model: the model whose gradient it is.
         loss: in the form whose parts add up.
-        forward: from a micro-batch's inputs to outputs.
-        device: where the model is.
+        forward: maps a micro-batch's inputs to outputs.
+        device: the model's device.
 
     Raises:
         ConfigError: there is no compiler; or, when called, the model cannot be traced as a whole.
@@ -85,10 +80,11 @@ def compiled_gradient(
         try:
             total, weight, grads = sums(batch.x, batch.y, batch.weights, scale)
         except (exc.TorchDynamoException, exc.FailOnRecompileLimitHit) as error:
-            with torch.no_grad(), kept_buffers(model):  # an error of their own says more
+            with torch.no_grad(), kept_buffers(model):  # if they raise themselves, that says more
                 loss.values(forward(batch.x), batch.y)
-            shapes = isinstance(error, exc.FailOnRecompileLimitHit)
-            raise ConfigError(TOO_MANY if shapes else _not_whole(error)) from error
+            raise _cannot_compile(
+                error, too_many=isinstance(error, exc.FailOnRecompileLimitHit)
+            ) from error
         weight = float(weight)  # sync: .item()
         if weight:
             _accumulate(params, grads)
@@ -118,15 +114,15 @@ def traced_sums(
     *,
     of_mean: bool = False,
 ) -> Sums:
-    """Make the function that is compiled: from a micro-batch to its sums and the gradient.
+    """Make the function to compile, which maps a micro-batch to its sums and gradients.
 
     Args:
-        params: whose gradients are made, in this order; none for frozen and unused ones.
-        of_mean: make the gradient of the mean loss, not of the sum.
+        params: the parameters, in the order of their gradients (None for frozen and unused ones).
+        of_mean: compute the gradient of the mean loss, not of the sum.
 
     Returns:
         `(x, y, row weights, scale) -> (sum of losses, sum of weights, gradients)`; the gradients
-        are times the scale.
+        are multiplied by the scale.
     """
 
     def sums(
@@ -136,16 +132,16 @@ def traced_sums(
         goal = total if scale is None else total * scale
         if of_mean:
             goal = goal / weight
-        wanted = [p for p in params if p.requires_grad]
-        found = iter(torch.autograd.grad(goal, wanted, allow_unused=True))
-        grads = [next(found) if p.requires_grad else None for p in params]
+        trained = [p for p in params if p.requires_grad]
+        trained_grads = iter(torch.autograd.grad(goal, trained, allow_unused=True))
+        grads = [next(trained_grads) if p.requires_grad else None for p in params]
         return total.detach(), weight.detach() if isinstance(weight, Tensor) else weight, grads
 
     return sums
 
 
 def check_compiler(device: torch.device) -> None:
-    """Check that there is what compiling for a device needs, before anything is trained.
+    """Check that everything needed to compile for a device is installed.
 
     Raises:
         ConfigError: something must be installed first.
@@ -155,8 +151,9 @@ def check_compiler(device: torch.device) -> None:
 
         if not has_triton():
             raise ConfigError(
-                f"compile=True needs Triton on {device.type}, however: it cannot be used here. "
-                "Install triton, or leave compile out."
+                f"compile=True needs Triton on {device.type}",
+                but="it cannot be used here",
+                fix="Install triton, or leave compile out.",
             )
         return
     from torch._inductor import cpp_builder, exc  # noqa: PLC0415 - takes seconds
@@ -165,15 +162,18 @@ def check_compiler(device: torch.device) -> None:
         cpp_builder.get_cpp_compiler()
     except (exc.InvalidCxxCompiler, RuntimeError) as error:
         raise ConfigError(
-            "compile=True needs a C++ compiler on the CPU, however: none was found. Install g++ "
-            "(Debian and Ubuntu: g++, Fedora: gcc-c++, macOS: xcode-select --install) or name "
-            "one in the environment variable CXX, or leave compile out."
+            "compile=True needs a C++ compiler on the CPU",
+            but="none was found",
+            fix="Install g++ (Debian and Ubuntu: g++, Fedora: gcc-c++, macOS: xcode-select "
+            "--install), name a compiler in the environment variable CXX, or leave compile out.",
         ) from error
     include = Path(sysconfig.get_path("include"))
     if not (include / "Python.h").is_file():
         raise ConfigError(
-            f"compile=True needs Python's headers, however: {include} holds no Python.h. Install "
-            "them (Debian and Ubuntu: python3-dev, Fedora: python3-devel), or leave compile out."
+            "compile=True needs Python's headers",
+            but=f"{include} holds no Python.h",
+            fix="Install them (Debian and Ubuntu: python3-dev, Fedora: python3-devel), or leave "
+            "compile out.",
         )
 
 
@@ -190,7 +190,7 @@ def _compile(sums: Sums) -> Sums:
 
 
 def _accumulate(params: Sequence[nn.Parameter], grads: Sequence[Tensor | None]) -> None:
-    """Add to `.grad` as autograd does: each parameter's in its own memory and layout."""
+    """Add to `.grad` as autograd does: each gradient has its own memory and its parameter's layout."""
     memory = set()
     for p, grad in zip(params, grads, strict=True):
         if grad is None:
@@ -198,18 +198,26 @@ def _accumulate(params: Sequence[nn.Parameter], grads: Sequence[Tensor | None]) 
         if p.grad is not None:
             p.grad.add_(grad)
             continue
-        # Two parameters that are added have one gradient; dividing it in place would do it twice.
+        # Parameters that are added to each other share one gradient tensor; to divide it in place
+        # for each of them would divide it twice.
         place = grad.untyped_storage().data_ptr()
         if place in memory or grad.stride() != p.stride():
-            grad = torch.empty_like(p).copy_(grad)  # noqa: PLW2901 - as it should have come
+            grad = torch.empty_like(p).copy_(grad)  # noqa: PLW2901 - the same gradient, copied
         memory.add(place)
         p.grad = grad
 
 
-def _not_whole(error: Exception) -> str:
+def _cannot_compile(error: Exception, *, too_many: bool) -> ConfigError:
+    if too_many:
+        return ConfigError(
+            f"compile=True takes up to {MOST_SHAPES} shapes of a micro-batch",
+            but="there are more, or the model changes at every step",
+            fix="Pad to fewer shapes, or leave compile out.",
+        )
     lines = [line.strip() for line in str(error).splitlines()]
-    what = next((line for line in lines if line and not line.endswith("raised:")), "no reason")
-    return (
-        "compile=True needs a model and loss that can be traced as a whole, however: "
-        f"{what}. Leave compile out."
+    reasons = (line for line in lines if line and not line.endswith("raised:"))
+    return ConfigError(
+        "compile=True needs a model and loss that can be traced as a whole",
+        but=f"torch says: {next(reasons, 'no reason')}",
+        fix="Leave compile out.",
     )

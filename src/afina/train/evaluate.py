@@ -1,4 +1,4 @@
-"""Looking at a model without leaving a trace: modes are restored, gradients are off."""
+"""Evaluate and predict without leaving a trace: modes are restored, gradients are off."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from afina.errors import NonFiniteError
+from afina.nn.eval_mode import eval_mode
 from afina.train.batches import Batch, call_model
 from afina.train.loss import WeightedLoss, weighted_sum
-from afina.train.train_mode import eval_mode
 
 Scores = Callable[[Any, Any, Any], Mapping[str, float]]
 
@@ -18,13 +18,10 @@ Scores = Callable[[Any, Any, Any], Mapping[str, float]]
 def evaluate_batches(
     model: nn.Module, loss: WeightedLoss, batches: Iterable[Batch], scores: Scores | None
 ) -> dict[str, float]:
-    """Compute the loss, and scores of all outputs together, in eval mode.
+    """Compute the loss, and the scores of all outputs together, in eval mode.
 
     Returns:
-        `loss`: the weighted mean over all targets; and each score by its name.
-
-    Raises:
-        NonFiniteError: an output is NaN or infinite.
+        `loss`, the weighted mean over all targets, and each score by its name.
     """
     total = weight = 0.0
     kept: list[tuple[Any, Any, Any]] = []
@@ -59,12 +56,16 @@ def predict_batches(model: nn.Module, batches: Iterable[Batch]) -> Any:
     joined = _join(outputs)
     if isinstance(joined, Tensor) and joined.is_floating_point() and not joined.isfinite().all():
         bad = int((~joined.isfinite()).reshape(len(joined), -1).any(1).nonzero()[0])
-        raise NonFiniteError(f"Every output must be finite, however: row {bad} gave {joined[bad]}.")
+        raise NonFiniteError(
+            f"row {bad}: every output must be finite",
+            got=f"{joined[bad].tolist()}",
+            fix="Look for missing or extreme values in the inputs, or in the model's weights.",
+        )
     return joined
 
 
 def _join(parts: Any) -> Any:
-    """Put batches of outputs (tensors, tuples or dicts of them) together along the rows."""
+    """Concatenate batches of outputs (tensors, tuples or dicts of them) along the rows."""
     first = parts[0]
     if isinstance(first, Tensor):
         return torch.cat(list(parts))

@@ -1,7 +1,7 @@
-"""What observers are told: frozen records, in the order things happen.
+"""The records that observers receive, in the order of what happens.
 
-An observer is a callable that takes one record. It can read, and it can ask to stop by returning
-a non-empty string (the reason); it cannot change anything.
+An observer is a callable that takes one record. It can read it, and can stop the run by returning
+a non-empty string, the reason; it cannot change anything.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ class StepEvent(NamedTuple):
 
     Args:
         step: steps taken so far, this one included.
-        epoch: whole epochs finished before this step.
+        epoch: epochs finished before this step.
         loss: weighted mean loss of the step's rows, in train mode, before the update.
         lr: learning rate of the first parameter group.
         grad_norm: 2-norm of the whole gradient before clipping.
@@ -30,12 +30,12 @@ class StepEvent(NamedTuple):
 
 
 class EpochEvent(NamedTuple):
-    """All training rows were seen once more.
+    """An epoch was finished: all training rows were seen once more.
 
     Args:
         step: steps taken so far.
         epoch: epochs finished, this one included.
-        loss: weighted mean of the losses of the epoch's steps (moving weights, train mode).
+        loss: weighted mean of the losses of the epoch's steps (train mode, changing weights).
     """
 
     step: int
@@ -51,7 +51,7 @@ class EvalEvent(NamedTuple):
         epoch: epochs finished so far.
         metrics: `val/loss` and the scores, by name.
         best: whether the monitored metric is the best so far.
-        extended: whether training goes on only because patience is extended.
+        extended: whether training continues only because patience is extended.
     """
 
     step: int
@@ -62,7 +62,7 @@ class EvalEvent(NamedTuple):
 
 
 class CheckpointEvent(NamedTuple):
-    """A checkpoint is whole on disk."""
+    """A checkpoint is complete on disk."""
 
     step: int
     path: Path
@@ -76,10 +76,10 @@ class StopEvent(NamedTuple):
         epoch: epochs finished.
         reason: one word.
         why: a sentence.
-        monitor: the metric that decided what is best; none without validation rows.
+        monitor: the metric that decided which weights are best; None without validation rows.
         best: its best value.
-        best_step: steps taken when it was best.
-        best_epoch: epochs finished when it was best.
+        best_step: steps taken when it was reached.
+        best_epoch: epochs finished when it was reached.
     """
 
     step: int

@@ -1,7 +1,7 @@
-"""The gradient of a window: the sum over its micro-batches, divided once by its whole weight.
+"""The gradient of a window: the sum over its micro-batches, divided once by its total weight.
 
 A window that does not fit in memory, or overflows in fp16, is run again with smaller parts or a
-smaller scale, as if the failed attempt had never been: buffers and random numbers are put back.
+smaller scale, as if the failed attempt had not happened: buffers and random numbers are restored.
 """
 
 import math
@@ -26,23 +26,23 @@ MeanGradient = Callable[[Batch], tuple[float, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class GradientPlan:
-    """How the gradient of a window is made.
+class GradientMethod:
+    """How the gradient of a window is computed.
 
     Args:
-        model: whose gradient it is.
+        model: the model whose gradient it is.
         loss: in the form whose parts add up.
-        forward: from a micro-batch's inputs to outputs.
+        forward: maps a micro-batch's inputs to outputs.
         sum_gradient: `(micro-batches, scale) -> (sum of losses, sum of weights)`; leaves the
             gradient of scale times the sum of losses in `.grad`.
         mean_gradient: `micro-batch -> (mean loss, weight)`, for a window that is one micro-batch;
-            leaves the gradient of the mean in `.grad`. None: there is no such short way.
-        halve: make micro-batches smaller when memory does not suffice.
-        seed: of the run.
-        stream: purpose of the random numbers of a step, such as dropout's.
-        processes: who shares the rows of a window.
-        least: rows that a process must have unless it has none.
-        even: every process must have equally many micro-batches.
+            leaves the gradient of the mean in `.grad`. None: there is no such shortcut.
+        halve: halve the size of micro-batches when they do not fit in memory.
+        seed: the run's seed.
+        stream: purpose of a step's random numbers, such as those of dropout.
+        processes: the processes that share the rows of a window.
+        least: fewest rows for a process that has any.
+        even: every process must have the same number of micro-batches.
         all_needed: every process must have rows of every window.
     """
 
@@ -61,49 +61,49 @@ class GradientPlan:
 
 
 def mean_gradient(
-    plan: GradientPlan, window: Sequence[Batch], state: TrainState
+    method: GradientMethod, window: Sequence[Batch], state: TrainState
 ) -> tuple[float, float]:
     """Leave the gradient of a window's mean loss in `.grad`.
 
     Args:
         window: the rows of one step.
-        state: holds the step, the size of micro-batches and the loss scale; both of these may
-            be made smaller.
+        state: has the step, the size of micro-batches and the loss scale; the last two may become
+            smaller.
 
     Returns:
-        The weighted mean loss, and the weight it was taken over.
+        The weighted mean loss, and the sum of the weights.
     """
-    undo = Buffers(plan.model) if plan.halve or state.loss_scale is not None else None
+    before = Buffers(method.model) if method.halve or state.loss_scale is not None else None
     while True:
-        reseed_torch(plan.seed, plan.stream, state.step)
-        parts = own_parts(plan, window, state.microbatch_size)
+        reseed_torch(method.seed, method.stream, state.step)
+        parts = own_parts(method, window, state.microbatch_size)
         scale = state.loss_scale or 1.0
         try:
-            if len(parts) == 1 and plan.mean_gradient is not None and state.loss_scale is None:
-                return plan.mean_gradient(parts[0])
-            losses, weight = plan.sum_gradient(parts, scale)
+            if len(parts) == 1 and method.mean_gradient is not None and state.loss_scale is None:
+                return method.mean_gradient(parts[0])
+            losses, weight = method.sum_gradient(parts, scale)
             fits = True
         except (RuntimeError, MemoryError) as error:
-            if undo is None or not plan.halve or not is_out_of_memory(error):
+            if before is None or not method.halve or not is_out_of_memory(error):
                 raise
             fits = False
         # Outside of `except`: the error's traceback would keep the failed attempt in memory.
         if fits and (
-            not math.isfinite(losses)  # the loop names it; no scale of the gradient mends a loss
-            or _divide(plan.model, weight * scale, overflows=state.loss_scale is not None)
+            not math.isfinite(losses)  # left to the loop, which names it: no scale mends a loss
+            or _divide(method.model, weight * scale, overflows=state.loss_scale is not None)
         ):
             return losses / weight if weight else 0.0, weight
-        plan.model.zero_grad(set_to_none=True)
-        if undo is not None:
-            undo.restore()
+        method.model.zero_grad(set_to_none=True)
+        if before is not None:
+            before.restore()
         if fits:
             _lower_scale(state)
         else:
-            _halve_parts(plan, parts, state)
+            _halve_parts(method, parts, state)
 
 
 def fused_mean(loss: WeightedLoss, forward: Forward) -> MeanGradient:
-    """Make the short way for one micro-batch, with torch's fused mean where there is one."""
+    """Make the shortcut for one micro-batch, which uses torch's fused mean where there is one."""
 
     def mean_gradient(batch: Batch) -> tuple[float, float]:
         output = forward(batch.x)
@@ -120,12 +120,23 @@ def fused_mean(loss: WeightedLoss, forward: Forward) -> MeanGradient:
     return mean_gradient
 
 
-def accumulate(loss: WeightedLoss, forward: Forward) -> SumGradient:
-    """Make the plain way: micro-batch by micro-batch, their gradients adding up in `.grad`."""
+def accumulate(
+    loss: WeightedLoss,
+    forward: Forward,
+    before_part: Callable[[bool], None] = lambda _last: None,
+) -> SumGradient:
+    """Make the plain method: one micro-batch after another, whose gradients add up in `.grad`.
+
+    Args:
+        loss: in the form whose parts add up.
+        forward: maps a micro-batch's inputs to outputs.
+        before_part: called before each micro-batch with whether it is the window's last.
+    """
 
     def sum_gradient(parts: Sequence[Batch], scale: float) -> tuple[float, float]:
         sum_of_losses = sum_of_weights = 0.0
-        for batch in parts:
+        for number, batch in enumerate(parts, start=1):
+            before_part(number == len(parts))
             total, weight = sum_of_batch(loss, forward, batch)
             (total * scale if scale != 1.0 else total).backward()  # type: ignore[no-untyped-call]
             sum_of_losses += total.item()  # sync: .item()
@@ -138,40 +149,41 @@ def accumulate(loss: WeightedLoss, forward: Forward) -> SumGradient:
 def sum_of_batch(
     loss: WeightedLoss, forward: Forward, batch: Batch
 ) -> tuple[Tensor, Tensor | float]:
-    """Run a micro-batch forward; give the weighted sum of its losses, and of its weights."""
+    """Run a micro-batch; return the weighted sum of its losses, and the sum of its weights."""
     values, weights = loss.values(forward(batch.x), batch.y)
     return weighted_sum(values, weights, batch.weights)
 
 
 def cut_window(window: Sequence[Batch], most: int | None) -> Sequence[Batch]:
-    """Cut a window's batches into the fewest even parts of at most so many rows; none: as is."""
+    """Split each batch of a window into the fewest even parts of at most `most` rows, if any."""
     if most is None:
         return window
     return [part for batch in window for part in split_batch(batch, most, count_rows(batch))]
 
 
-def own_parts(plan: GradientPlan, window: Sequence[Batch], most: int | None) -> Sequence[Batch]:
+def own_parts(method: GradientMethod, window: Sequence[Batch], most: int | None) -> Sequence[Batch]:
     """Return the micro-batches of a window that this process runs; all of them if it is alone."""
-    if plan.processes.alone:
+    if method.processes.alone:
         return cut_window(window, most)
-    n_rows, n_processes = sum(map(count_rows, window)), plan.processes.n_processes
-    if plan.all_needed and n_rows < n_processes:
+    n_rows, n_processes = sum(map(count_rows, window)), method.processes.n_processes
+    if method.all_needed and n_rows < n_processes:
         raise ConfigError(
-            'batchnorm="window" needs a row of every step in each process, however: a step has '
-            f"{n_rows} rows for {n_processes} processes. Use fewer processes or larger batches."
+            'batchnorm="window" needs at least one row of every step in each process',
+            got=f"a step of {n_rows} rows for {n_processes} processes",
+            fix="Use fewer processes or larger batches.",
         )
-    own = cut_window(own_rows(window, plan.processes, plan.least), most)
-    if not plan.even:
+    own = cut_window(own_rows(window, method.processes, method.least), most)
+    if not method.even:
         return own
-    missing = plan.processes.agree([len(own)])[0] - len(own)
-    return [*own, *[_without_weight(plan, window[0])] * missing]
+    missing = method.processes.agree([len(own)])[0] - len(own)
+    return [*own, *[_without_weight(method, window[0])] * missing]
 
 
 def own_rows(window: Sequence[Batch], processes: Processes, least: int) -> list[Batch]:
-    """Return this process's even share of a window's rows, without a copy; possibly none.
+    """Return this process's even share of a window's rows, without a copy; it may be empty.
 
     Args:
-        least: rows that a share must have unless it has none.
+        least: fewest rows in a share that has any.
     """
     sizes = [count_rows(batch) for batch in window]
     rows = share(sum(sizes), processes.rank, processes.n_processes, least=least)
@@ -184,15 +196,15 @@ def own_rows(window: Sequence[Batch], processes: Processes, least: int) -> list[
     return own
 
 
-def _without_weight(plan: GradientPlan, batch: Batch) -> Batch:
+def _without_weight(method: GradientMethod, batch: Batch) -> Batch:
     """Return rows that add nothing to the sums, for a process that has run out of rows."""
-    n_rows = min(plan.least, count_rows(batch))
-    nothing = torch.zeros(n_rows, device=plan.processes.device)
-    return cut_rows(batch, 0, n_rows)._replace(weights=nothing)
+    n_rows = min(method.least, count_rows(batch))
+    weights = torch.zeros(n_rows, device=method.processes.device)
+    return cut_rows(batch, 0, n_rows)._replace(weights=weights)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell an allocation that failed, on the GPU or the CPU, from any other error."""
+    """Tell whether an error is a failed allocation, on the GPU or the CPU."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     text = str(error)
@@ -200,7 +212,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _divide(model: nn.Module, divisor: float, *, overflows: bool) -> bool:
-    """Divide the gradient; say whether it is finite, where it may overflow."""
+    """Divide the gradient; return whether it is finite (True unless it may overflow)."""
     grads = [p.grad for p in model.parameters() if p.grad is not None]
     if not grads or not divisor:
         return True
@@ -212,26 +224,28 @@ def _lower_scale(state: TrainState) -> None:
     scale = (state.loss_scale or 1.0) / 2.0
     if scale < SMALLEST_SCALE:
         raise NonFiniteError(
-            f"The gradient must be finite, however: it is not at step {state.step + 1} in fp16, "
-            'at any scale of the loss. The step was not taken. Use precision="bf16" or "float32".'
+            f"step {state.step + 1}: the gradient must be finite",
+            but="it overflows in fp16 at every scale of the loss",
+            fix='The step was not taken. Use precision="bf16" or "float32".',
         )
     state.loss_scale, state.n_unscaled = scale, 0
 
 
-def _halve_parts(plan: GradientPlan, parts: Sequence[Batch], state: TrainState) -> None:
+def _halve_parts(method: GradientMethod, parts: Sequence[Batch], state: TrainState) -> None:
     largest = max((count_rows(batch) for batch in parts), default=1)
-    largest = plan.processes.agree([largest])[0]
+    largest = method.processes.agree([largest])[0]
     if largest == 1:
         raise ConfigError(
-            f"One row must fit in memory, however: it did not at step {state.step + 1}. "
-            "The step was not taken. Use a smaller model, or activation_checkpointing=True."
+            f"step {state.step + 1}: at least one row must fit in memory",
+            but="a micro-batch of one row does not",
+            fix="The step was not taken. Use a smaller model, or activation_checkpointing=True.",
         )
     state.microbatch_size = -(-largest // 2)
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
     warnings.warn(
-        f"a micro-batch of {largest} rows does not fit in memory; going on with at most "
-        f"{state.microbatch_size} (the step stays that of the whole batch)",
+        f"a micro-batch of {largest} rows does not fit in memory; continuing with at most "
+        f"{state.microbatch_size} rows at a time (a step still sees the whole batch)",
         AfinaWarning,
         stacklevel=2,
     )

@@ -10,7 +10,7 @@ from torch import nn
 
 from afina.train.batches import call_model
 from afina.train.compiled import compiled_gradient
-from afina.train.gradient import GradientPlan, MeanGradient, SumGradient, accumulate, fused_mean
+from afina.train.gradient import GradientMethod, MeanGradient, SumGradient, accumulate, fused_mean
 from afina.train.loss import WeightedLoss
 from afina.train.parallel.reduction import over_processes, sum_tensor
 from afina.train.precision import Precision, with_autocast
@@ -56,7 +56,7 @@ def plan_gradient(
     seed: int,
     processes: Processes = ALONE,
     sharded: bool = False,
-) -> GradientPlan:
+) -> GradientMethod:
     """Decide how a window's gradient is made.
 
     Args:
@@ -96,7 +96,7 @@ def plan_gradient(
             sum_gradient = accumulate_sharded(model, loss, forward)
         sum_gradient = over_processes(processes, model, sum_gradient, sharded=sharded, halve=halve)
         mean_gradient = None  # the mean is the window's, not a process's
-    return GradientPlan(
+    return GradientMethod(
         model=model,
         loss=loss,
         forward=forward,

@@ -1,9 +1,9 @@
-"""Signs that a net may still generalize late (grok): read from it, never a prediction.
+"""Signs that a network may still generalize late (grok): measurements, never a forecast.
 
-A net that has learned its training rows by heart can find the rule behind them much later, while
-weight decay draws its weights in. As long as the weights shrink, something still changes; when
-they stand still, nothing does. The weights' norm says so where it sets the size of the outputs.
-Behind a normalization it does not: there the size of the outputs is looked at instead.
+A network that has memorized its training rows can find the rule behind them much later, while
+weight decay shrinks its weights. As long as the weights shrink, something still changes; when they
+stop, nothing does. The norm of the weights shows this where it sets the size of the outputs. In
+front of a normalization it does not: there, the size of the outputs is measured instead.
 
 Source: Power et al. 2022, arXiv:2201.02177 (the phenomenon); Nanda et al. 2023, arXiv:2301.05217
 (weights shrink just before); Liu et al. 2022, arXiv:2210.01117 (the norm and the delay).
@@ -23,21 +23,21 @@ from afina.nn import NORMS
 from afina.nn.follow import LAYERS, trace
 from afina.train.batches import map_tensors
 
-# Functions of torch that do what a layer or a normalization does, by name.
+# Names of torch's functions that do the work of a layer or a normalization.
 _LAYER_CALLS = ("linear", "matmul", "mm", "bmm", "addmm", "einsum", "conv1d", "conv2d", "conv3d")
 _NORM_CALLS = ("batch_norm", "layer_norm", "rms_norm", "group_norm", "instance_norm", "normalize")
 
 
 @dataclass(frozen=True)
 class GrokkingSigns:
-    """What one evaluation says about late generalization.
+    """The signs of late generalization at one evaluation.
 
     Args:
         train_loss: weighted mean loss over the epoch before the evaluation, at least 0.
         val_loss: loss on the validation rows.
         decays: whether weight decay or the l2 penalty shrinks any weight.
-        scale: of what decay draws in: larger is farther out; at least 0.
-        scale_of: what that is, in words.
+        scale: size of what decay shrinks, at least 0.
+        scale_of: what `scale` measures, in words.
     """
 
     train_loss: float
@@ -59,13 +59,13 @@ def make_sign_reader(
 ) -> SignReader:
     """Make the function `(train_loss, val_loss) -> GrokkingSigns` for a model in training.
 
-    The model is looked through once, here, on a copy; what the function reads is as it stands
-    when it is called.
+    The structure of the model is examined once, here, on a copy; weights and outputs are read
+    whenever the function is called.
 
     Args:
         l2_params: parameters with an l2 penalty in the loss.
-        outputs: gives the model's outputs for some validation rows, always the same, in eval
-            mode and without gradients; called only if the net ends in a normalization.
+        outputs: computes the model's outputs for some validation rows, always the same, in eval
+            mode and without gradients; called only if the model ends in a normalization.
 
     Example:
         >>> net = nn.Linear(2, 1, bias=False)
@@ -92,14 +92,12 @@ def decayed_weights(
     optimizer: Optimizer, l2_params: Sequence[nn.Parameter] = ()
 ) -> list[nn.Parameter]:
     """List the parameters that decay shrinks, decoupled or not, each once."""
-    found = {
-        id(p): p for group in optimizer.param_groups if _decay_of(group) for p in group["params"]
-    }
-    return list((found | {id(p): p for p in l2_params}).values())
+    by_optimizer = (p for g in optimizer.param_groups if _decay_of(g) for p in g["params"])
+    return list({id(p): p for p in (*by_optimizer, *l2_params)}.values())
 
 
 def _decay_of(group: Mapping[str, Any]) -> float:
-    # Of this name afina's sgd has a rate, torch's AdamW a flag beside its weight_decay.
+    # Under this name, afina's sgd has a rate, and torch's AdamW a flag beside its weight_decay.
     decoupled = group.get("decoupled_weight_decay", 0.0)
     plain = float(group.get("weight_decay", 0.0))
     return plain if isinstance(decoupled, bool) else max(plain, float(decoupled))
@@ -108,15 +106,15 @@ def _decay_of(group: Mapping[str, Any]) -> float:
 def weight_norm(weights: Sequence[Tensor]) -> float:
     """Compute the 2-norm over all weights together."""
     norms = (torch.linalg.vector_norm(w.detach()) for w in weights)
-    # Of a sharded weight each process holds a part: the number of its norm alone is the part's.
+    # Each process holds a shard of a sharded weight: float() alone would be the shard's norm.
     return math.hypot(*(float(n.full_tensor() if hasattr(n, "full_tensor") else n) for n in norms))
 
 
 def output_scale(outputs: Any) -> float:
-    """Compute the root mean square of what a row's outputs differ from their mean by.
+    """Compute the root mean square distance of a row's outputs from their mean.
 
-    A shift of all logits of a row changes no probability and counts for nothing. With one output
-    a row the mean is that of all rows.
+    Shifting all logits of a row changes no probability, so it does not count. With one output a
+    row, the mean is over all rows.
 
     Shape:
         (n, *), or a nest of such -> scalar
@@ -143,13 +141,13 @@ def output_scale(outputs: Any) -> float:
 
 
 def ends_in_norm(model: nn.Module) -> bool:
-    """Tell if the outputs come from a normalization, at most one layer behind it.
+    """Tell whether the outputs come from a normalization, or from one layer after it.
 
-    There the size of all weights before the normalization changes nothing but how far a step
+    If so, the size of the weights before the normalization changes nothing but how far a step
     turns them. Between the normalization and the last layer there may be activations, dropout,
-    reshapes and sums of normalized parts. The forward pass is traced; where it cannot be, the
-    order in which layers and normalizations were registered decides. A normalization is one of
-    torch's, a module with weights and with `norm` in its class's name, or a function of torch.
+    reshapes and sums of normalized parts. The forward pass is traced; if it cannot be, the order
+    in which layers and normalizations were registered decides. A normalization is one of torch's
+    modules or functions, or any module with `norm` in the name of its class.
 
     Example:
         >>> ends_in_norm(nn.Sequential(nn.Linear(2, 4), nn.LayerNorm(4), nn.Linear(4, 3)))
@@ -163,15 +161,15 @@ def ends_in_norm(model: nn.Module) -> bool:
         output = next(node for node in graph.nodes if node.op == "output")
         parts = output.all_input_nodes
         return bool(parts) and all(_is_normed(node, modules, n_layers=1) for node in parts)
-    found = [m for m in model.modules() if isinstance(m, LAYERS) or _is_norm(m)]
-    return any(map(_is_norm, found[-1:])) or any(map(_is_norm, found[-2:-1]))
+    layers = [m for m in model.modules() if isinstance(m, LAYERS) or _is_norm(m)]
+    return any(map(_is_norm, layers[-2:]))
 
 
 def _trace_copy(model: nn.Module) -> fx.Graph | None:
-    """Trace a copy: a forward pass that keeps what it computes would keep tracing's stand-ins."""
+    """Trace a copy: a forward pass that stores what it computes would store the tracer's proxies."""
     try:
         model = copy.deepcopy(model)
-    except Exception:  # noqa: BLE001 - foreign code copies itself here, and may raise anything
+    except Exception:  # noqa: BLE001 - the user's code may raise anything in its __deepcopy__
         return None
     return trace(model)
 
@@ -181,8 +179,8 @@ def _is_norm(module: nn.Module) -> bool:
 
 
 def _is_normed(node: fx.Node, modules: dict[str, nn.Module], *, n_layers: int) -> bool:
-    """Go back from a node to normalizations on every path, through at most `n_layers` layers."""
-    inputs = [one for one in node.all_input_nodes if one.op != "get_attr"]
+    """Tell whether every path back from a node meets a normalization within `n_layers` layers."""
+    inputs = [source for source in node.all_input_nodes if source.op != "get_attr"]
     if node.op == "call_module":
         module = modules[str(node.target)]
         if _is_norm(module):
@@ -200,5 +198,5 @@ def _is_normed(node: fx.Node, modules: dict[str, nn.Module], *, n_layers: int) -
     return (
         n_left >= 0
         and bool(inputs)
-        and all(_is_normed(one, modules, n_layers=n_left) for one in inputs)
+        and all(_is_normed(source, modules, n_layers=n_left) for source in inputs)
     )

@@ -1,4 +1,4 @@
-"""The loop. Everything that changes a number stands here, in the order it happens."""
+"""The training loop: everything that changes a number, in the order of the arithmetic."""
 
 import math
 import warnings
@@ -13,7 +13,7 @@ from afina.errors import AfinaWarning, ConfigError, NonFiniteError
 from afina.optim import AveragingName, add_l2_grad_, fused_step
 from afina.train.batches import Batch, Data
 from afina.train.events import EpochEvent, EvalEvent, Event, StepEvent, StopEvent, StopReason
-from afina.train.gradient import GradientPlan, cut_window, mean_gradient, sum_of_batch
+from afina.train.gradient import GradientMethod, cut_window, mean_gradient, sum_of_batch
 from afina.train.grokking import SignReader
 from afina.train.precision import next_scale
 from afina.train.snapshots import kept_buffers
@@ -22,11 +22,11 @@ from afina.train.state import TrainState, copied_state
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """When training ends at the latest, and when it looks at the validation rows.
+    """When training ends at the latest, and how often it evaluates.
 
     Args:
-        max_epochs: passes over the training rows.
-        max_steps: optimizer steps; none: only `max_epochs` counts.
+        max_epochs: most passes over the training rows.
+        max_steps: most optimizer steps. None: no limit.
         eval_every: epochs between evaluations.
     """
 
@@ -35,7 +35,7 @@ class Limits:
     eval_every: int = 1
 
     def total_steps(self, steps_per_epoch: int | None) -> int | None:
-        """Return the most steps there can be; none: nobody knows."""
+        """Return the largest possible number of steps; None if it is unknown."""
         if steps_per_epoch is None:
             return self.max_steps
         by_epochs = self.max_epochs * steps_per_epoch
@@ -43,25 +43,25 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
-    """What is trained, on what, and how.
+class TrainSetup:
+    """What is trained, on which data, and how: all that stays the same during a run.
 
     Args:
-        gradient: how a window's gradient is made.
+        gradient: how a window's gradient is computed.
         lrs: learning rate of each parameter group before the schedule.
-        schedule: factor of the learning rate for the step about to be taken.
-        monitor: the metric that decides what is best.
+        schedule: maps a step to the factor of its learning rate.
+        monitor: the metric that decides which weights are best.
         average_from: epochs finished before the average of the weights begins.
-        evaluate: gives `val/loss` and scores by name; none without validation rows.
-        read_signs: `(train loss, validation loss) -> signs` of late generalization; none: nobody
-            asks whether patience is to be extended.
-        notify: tells observers; gives the reason if one asks to stop.
-        checkpoint: called between steps, with the monitored metric where one was just
-            computed; saves what is due. Raises `Interrupted` after saving if a signal came.
+        evaluate: computes `val/loss` and the scores by name. None: there are no validation rows.
+        read_signs: `(train loss, validation loss) -> signs` of late generalization. None: patience
+            is not extended.
+        notify: sends an event to the observers; returns a reason if one of them asks to stop.
+        checkpoint: called between steps, with the monitored metric if it was just computed; saves
+            what is due. Raises `Interrupted` after saving if a signal came.
     """
 
     model: nn.Module
-    gradient: GradientPlan
+    gradient: GradientMethod
     optimizer: Optimizer
     lrs: Sequence[float]
     schedule: Callable[[int], float]
@@ -78,66 +78,66 @@ class Job:
     checkpoint: Callable[[TrainState, float | None], None] = lambda _state, _value: None
 
 
-def train(job: Job, state: TrainState) -> StopEvent:  # noqa: C901, PLR0912 - one straight function
+def train(setup: TrainSetup, state: TrainState) -> StopEvent:  # noqa: C901, PLR0912 - one straight function
     """Take steps until a limit, patience or an observer ends it; leave the last weights in place.
 
     Args:
-        job: what is trained, on what, and how.
-        state: where to start; it is moved along.
+        setup: what is trained, on which data, and how.
+        state: where to start; it is updated at every step.
 
     Returns:
-        Why training ended, also in `state.stop`.
+        Why training ended; it is also in `state.stop`.
 
     Raises:
         NonFiniteError: a loss or gradient is NaN or infinite; the step is not taken.
     """
-    params = [p for group in job.optimizer.param_groups for p in group["params"]]
-    take_step = fused_step(job.optimizer)
+    params = [p for group in setup.optimizer.param_groups for p in group["params"]]
+    take_step = fused_step(setup.optimizer)
     while state.stop is None:
-        asked = None
+        reason = None
         n_before = state.step
-        for window in job.data.windows(state.epoch, state.step_in_epoch):
-            lr = set_lr(job, state.step)
-            loss, weight = mean_gradient(job.gradient, window, state)
+        for window in setup.data.windows(state.epoch, state.step_in_epoch):
+            lr = set_lr(setup, state.step)
+            loss, weight = mean_gradient(setup.gradient, window, state)
             if not math.isfinite(loss):
-                raise NonFiniteError(_bad_loss(job, state, window))
+                raise _non_finite_loss(setup, state, window)
             grads = [p.grad for p in params if p.grad is not None]
-            if job.l2:
-                add_l2_grad_(job.l2_params, job.l2)
+            if setup.l2:
+                add_l2_grad_(setup.l2_params, setup.l2)
             norm = float(grad_norm(grads))  # sync: .item()
             if not math.isfinite(norm):
-                raise NonFiniteError(_bad_gradient(job, state))
-            if job.max_grad_norm is not None and norm > job.max_grad_norm:
-                torch._foreach_mul_(grads, job.max_grad_norm / (norm + 1e-6))
-            if weight:  # a window whose every target is ignored moves nothing
+                raise _non_finite_gradient(setup, state)
+            if setup.max_grad_norm is not None and norm > setup.max_grad_norm:
+                torch._foreach_mul_(grads, setup.max_grad_norm / (norm + 1e-6))
+            if weight:  # if every target of the window is ignored, there is no step to take
                 take_step()
             for p in params:
                 p.grad = None
             if state.loss_scale is not None:
                 state.loss_scale, state.n_unscaled = next_scale(state.loss_scale, state.n_unscaled)
-            _average(job, state, "ema")
+            _average(setup, state, "ema")
 
             state.step += 1
             state.step_in_epoch += 1
             state.epoch_loss += loss * weight
             state.epoch_weight += weight
-            asked = job.notify(StepEvent(state.step, state.epoch, loss, lr, norm)) or asked
-            if asked or state.step == job.limits.max_steps:
+            reason = setup.notify(StepEvent(state.step, state.epoch, loss, lr, norm)) or reason
+            if reason or state.step == setup.limits.max_steps:
                 break
-            if state.step_in_epoch != job.data.steps_per_epoch:
-                job.checkpoint(state, None)
+            if state.step_in_epoch != setup.data.steps_per_epoch:
+                setup.checkpoint(state, None)
         if state.step == n_before and state.step_in_epoch == 0:
-            raise ConfigError("The training data gave no batch. Pass at least one row.")
-        state.stop = _end_epoch(job, state, asked)
+            raise ConfigError("training data must have rows", got="none", fix="Pass one or more.")
+        state.stop = _end_epoch(setup, state, reason)
     return state.stop
 
 
-def set_lr(job: Job, step: int) -> float:
-    """Set every group's learning rate for the step about to be taken; give the first one's."""
-    factor = job.schedule(step)
-    for group, lr in zip(job.optimizer.param_groups, job.lrs, strict=True):
+def set_lr(setup: TrainSetup, step: int) -> float:
+    """Set every group's learning rate for the step about to be taken; return the first group's."""
+    factor = setup.schedule(step)
+    for group, lr in zip(setup.optimizer.param_groups, setup.lrs, strict=True):
         group["lr"] = lr * factor
-    first: float = job.optimizer.param_groups[0]["lr"]
+    first: float = setup.optimizer.param_groups[0]["lr"]
     return first
 
 
@@ -153,75 +153,85 @@ def grad_norm(grads: list[Tensor]) -> Tensor:
     return norm
 
 
-def _end_epoch(job: Job, state: TrainState, asked: str | None) -> StopEvent | None:
-    """Close the epoch, look at the validation rows, and say whether training is over."""
-    at_limit = state.step == job.limits.max_steps
-    whole = state.step_in_epoch == job.data.steps_per_epoch or not (asked or at_limit)
+def _end_epoch(setup: TrainSetup, state: TrainState, reason: str | None) -> StopEvent | None:
+    """End the epoch: evaluate, save a checkpoint, and return the stop event if training is over."""
+    at_limit = state.step == setup.limits.max_steps
+    whole = state.step_in_epoch == setup.data.steps_per_epoch or not (reason or at_limit)
     mean = state.epoch_loss / state.epoch_weight if state.epoch_weight else math.nan
     if whole:
-        _average(job, state, "swa")
+        _average(setup, state, "swa")
         state.epoch += 1
-        asked = job.notify(EpochEvent(state.step, state.epoch, mean)) or asked
+        reason = setup.notify(EpochEvent(state.step, state.epoch, mean)) or reason
         state.step_in_epoch, state.epoch_loss, state.epoch_weight = 0, 0.0, 0.0
-    over = bool(asked) or at_limit or state.epoch >= job.limits.max_epochs
+    over = bool(reason) or at_limit or state.epoch >= setup.limits.max_epochs
     value = None
-    if job.evaluate is not None and (over or state.epoch % job.limits.eval_every == 0):
-        value, asked_too = _evaluate(job, state, job.evaluate, mean)
-        asked = asked or asked_too
-    stop = _stop(job, state, asked)
+    if setup.evaluate is not None and (over or state.epoch % setup.limits.eval_every == 0):
+        value, eval_reason = _evaluate(setup, state, setup.evaluate, mean)
+        reason = reason or eval_reason
+    stop = _stop(setup, state, reason)
     if stop is None:
-        job.checkpoint(state, value)
+        setup.checkpoint(state, value)
     else:
-        job.notify(stop)
+        setup.notify(stop)
     return stop
 
 
-def _average(job: Job, state: TrainState, name: AveragingName) -> None:
-    """Take the weights into the average, if it is of this kind and has begun."""
-    if state.average is None or state.average.name != name or state.epoch < job.average_from:
+def _average(setup: TrainSetup, state: TrainState, name: AveragingName) -> None:
+    """Update the average of the weights, if it is of this kind and has begun."""
+    if state.average is None or state.average.name != name or state.epoch < setup.average_from:
         return
-    state.average.update(job.model)
+    state.average.update(setup.model)
 
 
 def _evaluate(
-    job: Job, state: TrainState, evaluate: Callable[[], Mapping[str, float]], train_loss: float
+    setup: TrainSetup,
+    state: TrainState,
+    evaluate: Callable[[], Mapping[str, float]],
+    train_loss: float,
 ) -> tuple[float, str | None]:
-    with state.averaged(job.model):
+    """Return the monitored metric, and the reason if an observer asks to stop."""
+    with state.averaged(setup.model):
         metrics = dict(evaluate())
-        if job.monitor not in metrics:
+        if setup.monitor not in metrics:
             raise ConfigError(
-                f"monitor must be one of {sorted(metrics)}, however: monitor={job.monitor!r}."
+                f"monitor must be one of {', '.join(sorted(metrics))}",
+                got=repr(setup.monitor),
+                fix="Use one of these, or add it to scores.",
             )
-        value = metrics[job.monitor]
+        value = metrics[setup.monitor]
         if math.isnan(value):
             warnings.warn(
-                f"{job.monitor} is not a number after epoch {state.epoch}, and never the best; "
-                "look for validation rows without a target or with NaN",
+                f"{setup.monitor} is NaN after epoch {state.epoch}, which is never the best; "
+                "look for validation rows with a missing target or a NaN",
                 AfinaWarning,
                 stacklevel=2,
             )
-        signs = None if job.read_signs is None else job.read_signs(train_loss, metrics["val/loss"])
+        signs = (
+            None if setup.read_signs is None else setup.read_signs(train_loss, metrics["val/loss"])
+        )
         stopping = state.stopping
         best = stopping.update(value, step=state.step, epoch=state.epoch, signs=signs)
         if best:
-            state.best_weights = copied_state(job.model)
-    return value, job.notify(EvalEvent(state.step, state.epoch, metrics, best, stopping.extending))
+            state.best_weights = copied_state(setup.model)
+    return value, setup.notify(
+        EvalEvent(state.step, state.epoch, metrics, best, stopping.extending)
+    )
 
 
-def _stop(job: Job, state: TrainState, asked: str | None) -> StopEvent | None:
-    limits, stopping = job.limits, state.stopping
+def _stop(setup: TrainSetup, state: TrainState, stop_reason: str | None) -> StopEvent | None:
+    limits, stopping = setup.limits, state.stopping
     reason: StopReason
-    if asked:
-        reason, why = "observer", asked
-    elif job.evaluate is not None and stopping.exhausted:
-        reason, why = "patience", stopping.why(job.monitor)
+    if stop_reason:
+        reason, why = "observer", stop_reason
+    elif setup.evaluate is not None and stopping.exhausted:
+        reason, why = "patience", stopping.why(setup.monitor)
     elif limits.max_steps is not None and state.step >= limits.max_steps:
         reason, why = "max_steps", f"max_steps={limits.max_steps} was reached"
     elif state.epoch >= limits.max_epochs:
         reason, why = "max_epochs", f"max_epochs={limits.max_epochs} was reached"
     else:
         return None
-    monitor = None if job.evaluate is None else job.monitor
+    monitor = None if setup.evaluate is None else setup.monitor
     return StopEvent(
         state.step,
         state.epoch,
@@ -234,32 +244,36 @@ def _stop(job: Job, state: TrainState, asked: str | None) -> StopEvent | None:
     )
 
 
-def _bad_loss(job: Job, state: TrainState, window: Sequence[Batch]) -> str:
-    where = job.data.describe(state.epoch, state.step_in_epoch)
-    part = ""
+def _non_finite_loss(
+    setup: TrainSetup, state: TrainState, window: Sequence[Batch]
+) -> NonFiniteError:
+    rows = setup.data.describe(state.epoch, state.step_in_epoch)
     parts = cut_window(window, state.microbatch_size)
-    with torch.no_grad(), kept_buffers(job.model):
-        for number, batch in enumerate(parts):
-            total, _ = sum_of_batch(job.gradient.loss, job.gradient.forward, batch)
+    first = ""
+    with torch.no_grad(), kept_buffers(setup.model):
+        for number, batch in enumerate(parts, start=1):
+            total, _ = sum_of_batch(setup.gradient.loss, setup.gradient.forward, batch)
             if not total.isfinite():
-                part = f" (first in micro-batch {number + 1} of {len(parts)})"
+                first = f", first in micro-batch {number} of {len(parts)}"
                 break
-    return (
-        f"The loss must be finite, however: it is not at step {state.step + 1}, on {where}{part}. "
-        "The step was not taken. Lower the learning rate, or look at these rows."
+    return NonFiniteError(
+        f"step {state.step + 1}: the loss must be finite",
+        but=f"it is not on {rows}{first}",
+        fix="The step was not taken. Lower the learning rate, or look at these rows.",
     )
 
 
-def _bad_gradient(job: Job, state: TrainState) -> str:
+def _non_finite_gradient(setup: TrainSetup, state: TrainState) -> NonFiniteError:
     name = next(
         name
-        for name, p in job.model.named_parameters()
-        # By its norm, as in the loop: of a sharded gradient, the norm alone is everybody's.
+        for name, p in setup.model.named_parameters()
+        # By its norm, as in the loop: of a sharded gradient, only the norm is the same everywhere.
         if p.grad is not None and not math.isfinite(float(grad_norm([p.grad])))
     )
-    where = job.data.describe(state.epoch, state.step_in_epoch)
-    return (
-        f"The gradient must be finite, however: that of {name!r} is not at step "
-        f"{state.step + 1}, on {where}. The step was not taken. Lower the learning rate, "
-        "or look for a division by zero or a square root of zero in the model or loss."
+    rows = setup.data.describe(state.epoch, state.step_in_epoch)
+    return NonFiniteError(
+        f"step {state.step + 1}: the gradient must be finite",
+        but=f"the gradient of {name!r} is not on {rows}",
+        fix="The step was not taken. Lower the learning rate, or look for a division by zero or a "
+        "square root of zero in the model or loss.",
     )

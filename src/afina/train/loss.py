@@ -1,9 +1,9 @@
 """Losses as sums and weights, so that the parts of a batch add up to the batch.
 
 A mean hides how many targets it was taken over: the mean of two halves' means is not the mean of
-the whole when the halves differ in rows, weights or ignored targets. So every loss is brought to
-the form `(output, target) -> (values, weights)`: one value per target (class weights included) and
-what that target counts in the denominator. The loss of a window is `sum(w * values) / sum(w * weights)`
+the whole when the halves differ in rows, weights or ignored targets. So every loss takes the form
+`(output, target) -> (values, weights)`: a value for each target (class weights included), and the
+target's weight in the denominator. The loss of a window is `sum(w * values) / sum(w * weights)`
 with row weights `w`, over all of its micro-batches.
 """
 
@@ -24,10 +24,10 @@ class WeightedLoss:
     """A loss in a form whose parts add up.
 
     Args:
-        values: `(output, target) -> (values, weights)`: one value per target, and what each
-            counts in the denominator (none: 1 each).
-        mean: `(output, target) -> (mean, weight)`, the same numbers from torch's fused kernel,
-            for a window that is one micro-batch without row weights; none where there is none.
+        values: `(output, target) -> (values, weights)`: one value per target, and its weight in
+            the denominator. Weights of None: 1 each.
+        mean: `(output, target) -> (mean, weight)`, the same numbers from torch's fused kernel, for
+            a window that is one micro-batch without row weights. None: there is no such kernel.
     """
 
     values: Callable[[Any, Any], tuple[Tensor, Tensor | None]]
@@ -36,7 +36,7 @@ class WeightedLoss:
 
 Loss: TypeAlias = Callable[[Any, Any], Any] | WeightedLoss
 
-# Losses whose `reduction="mean"` is the plain mean over all elements.
+# Losses whose `reduction="mean"` is the unweighted mean over all elements.
 _ELEMENTWISE = (
     nn.MSELoss,
     nn.L1Loss,
@@ -64,17 +64,17 @@ _FUNCTIONS: dict[Callable[..., Any], Callable[[], nn.Module]] = {
 def make_weighted_loss(
     loss: Loss, loss_weight: Callable[[Any, Any], float] | None = None
 ) -> WeightedLoss:
-    """Bring a loss to values and weights per target.
+    """Turn a loss into one that returns values and weights per target.
 
     Args:
         loss: a torch loss module (any reduction but "sum"), the torch function of the same name,
-            a `WeightedLoss`, or a callable `(output, target)` that returns one value per row or per target, shape
-            `(rows, ...)`, or a pair of such values and their weights.
-        loss_weight: for a callable that returns one number for all rows (a mean): the weight
-            that number stands for, such as the number of targets it was taken over.
+            a `WeightedLoss`, or a callable `(output, target)` that returns one value per row or
+            per target, shape `(rows, ...)`, or a pair of such values and their weights.
+        loss_weight: for a callable that returns one mean for all rows: `(output, target)` to the
+            weight of that mean, such as the number of targets it was taken over.
 
     Raises:
-        ConfigError: a loss whose sum cannot be told from its mean.
+        ConfigError: the sum of the loss cannot be computed from what it returns.
 
     Example:
         >>> loss = make_weighted_loss(nn.CrossEntropyLoss())
@@ -88,8 +88,9 @@ def make_weighted_loss(
         loss = _FUNCTIONS[loss]()
     if isinstance(loss, nn.Module) and getattr(loss, "reduction", "") == "sum":
         raise ConfigError(
-            f"The loss must be a mean, however: {type(loss).__name__}(reduction='sum'), whose "
-            "size grows with the batch. Use reduction='mean' and scale the learning rate."
+            "the loss must be a mean, as a sum grows with the batch",
+            got=f"{type(loss).__name__}(reduction='sum')",
+            fix="Use reduction='mean' and scale the learning rate.",
         )
     if isinstance(loss, nn.CrossEntropyLoss | nn.NLLLoss):
         return _class_loss(loss)
@@ -97,13 +98,13 @@ def make_weighted_loss(
         return _elementwise_loss(loss)
     if loss_weight is not None:
         return _stated_loss(loss, loss_weight)
-    return _own_loss(loss)
+    return _custom_loss(loss)
 
 
 def weighted_sum(
     values: Tensor, weights: Tensor | None, row_weights: Tensor | None
 ) -> tuple[Tensor, Tensor | float]:
-    """Sum values and weights over all targets, each times its row's weight.
+    """Sum values and weights over all targets, each multiplied by its row's weight.
 
     Shape:
         values (rows, ...), weights like values, row_weights (rows,) -> scalar, scalar
@@ -118,7 +119,6 @@ def weighted_sum(
 
 
 def _class_loss(loss: nn.CrossEntropyLoss | nn.NLLLoss) -> WeightedLoss:
-    ignore = loss.ignore_index
     each_loss, mean_loss = copy.copy(loss), copy.copy(loss)
     each_loss.reduction, mean_loss.reduction = "none", "mean"
 
@@ -126,7 +126,7 @@ def _class_loss(loss: nn.CrossEntropyLoss | nn.NLLLoss) -> WeightedLoss:
         each = each_loss(output, target)
         if target.is_floating_point():  # class probabilities: torch's mean is over rows
             return each, None
-        counts = target != ignore
+        counts = target != loss.ignore_index
         if loss.weight is None:
             return each, counts.to(each.dtype)
         return each, loss.weight[target.clamp(0, len(loss.weight) - 1)] * counts
@@ -135,7 +135,7 @@ def _class_loss(loss: nn.CrossEntropyLoss | nn.NLLLoss) -> WeightedLoss:
         value = mean_loss(output, target)
         if target.is_floating_point():
             return value, float(target.numel() / target.shape[1])
-        return value, float((target != ignore).sum())  # sync: .item()
+        return value, float((target != loss.ignore_index).sum())  # sync: .item()
 
     return WeightedLoss(values, mean if loss.weight is None else None)
 
@@ -147,9 +147,9 @@ def _elementwise_loss(loss: nn.modules.loss._Loss) -> WeightedLoss:
     def check(output: Tensor, target: Tensor) -> None:
         if output.shape != target.shape:
             raise ConfigError(
-                f"{type(loss).__name__} needs outputs and targets of one shape, however: "
-                f"{tuple(output.shape)} and {tuple(target.shape)}. "
-                "Reshape one of them; broadcasting would compare every row with every other."
+                f"{type(loss).__name__} needs outputs and targets of the same shape",
+                got=f"{tuple(output.shape)} and {tuple(target.shape)}",
+                fix="Reshape one of them; broadcasting would compare every row with every other.",
             )
 
     def values(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -174,18 +174,18 @@ def _stated_loss(
     return WeightedLoss(values)
 
 
-def _own_loss(loss: Callable[[Any, Any], Any]) -> WeightedLoss:
-    name = getattr(loss, "__name__", type(loss).__name__)
-
-    def own_values(output: Any, target: Any) -> tuple[Tensor, Tensor | None]:
+def _custom_loss(loss: Callable[[Any, Any], Any]) -> WeightedLoss:
+    def custom_values(output: Any, target: Any) -> tuple[Tensor, Tensor | None]:
         result = loss(output, target)
         values, weights = result if isinstance(result, tuple) else (result, None)
         if values.ndim == 0:
+            name = getattr(loss, "__name__", type(loss).__name__)
             raise ConfigError(
-                f"A loss must give one value per row, however: {name} gave one number, which hides "
-                "how many targets it was taken over. Return the values before the mean, "
-                "or pass loss_weight=lambda output, target: len(target)."
+                "a loss must return one value per row or target",
+                but=f"{name} returned one number, which hides how many targets it was taken over",
+                fix="Return the values before the mean, or pass "
+                "loss_weight=lambda output, target: len(target).",
             )
         return values, weights
 
-    return WeightedLoss(own_values)
+    return WeightedLoss(custom_values)

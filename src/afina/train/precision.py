@@ -1,4 +1,4 @@
-"""Half precision: where it is used, and the scale that keeps small fp16 gradients from vanishing."""
+"""Half precision: autocast, and the loss scale that keeps small fp16 gradients from vanishing."""
 
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
@@ -19,29 +19,30 @@ GROW_AFTER = 2000
 
 
 def with_autocast(forward: Forward, precision: Precision, device: torch.device) -> Forward:
-    """Run a forward under autocast; its floating outputs come back in float32, for the loss.
+    """Run a forward under autocast, and convert its floating-point outputs to float32 for the loss.
 
     Args:
-        precision: `float32` leaves the forward as it is.
+        precision: `float32` leaves the forward unchanged.
 
     Raises:
-        ConfigError: the device has no such arithmetic.
+        ConfigError: the device has no autocast.
     """
     if precision == "float32":
         return forward
     dtype = torch.bfloat16 if precision == "bf16" else torch.float16
     if not torch.amp.autocast_mode.is_autocast_available(device.type):
         raise ConfigError(
-            f"precision={precision!r} needs a device with autocast, however: {device.type}. "
-            'Use precision="float32".'
+            f"precision={precision!r} needs a device with autocast",
+            got=device.type,
+            fix='Use precision="float32".',
         )
 
-    def half(x: Any) -> Any:
+    def half_forward(x: Any) -> Any:
         with torch.autocast(device.type, dtype=dtype):
             output = forward(x)
         return map_tensors(_as_float32, output)
 
-    return half
+    return half_forward
 
 
 def next_scale(scale: float, n_good: int) -> tuple[float, int]:

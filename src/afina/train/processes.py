@@ -1,7 +1,8 @@
-"""Several processes that train one model, as `torchrun` starts them.
+"""Several processes that train one model, started by `torchrun`.
 
-Every rank holds the whole model, takes its share of each window's rows, and meets the others once,
-at the window's end. Nothing is pickled: tensors travel as they are, everything else as JSON.
+Every process holds the whole model, takes its share of each window's rows, and exchanges data with
+the others once, at the window's end. Nothing is pickled: tensors are sent as they are, everything
+else as JSON.
 """
 
 import importlib
@@ -23,17 +24,17 @@ from afina.errors import AfinaError, PeerError
 T = TypeVar("T")
 CPU = torch.device("cpu")
 LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-"""What torchrun (or any other launcher) puts into the environment of each process."""
+"""The variables that torchrun (or another launcher) sets in the environment of each process."""
 
 
 @dataclass(frozen=True)
 class Processes:
-    """The processes of one run, seen from one of them; alone, nothing here does anything.
+    """The processes of one run, seen from one of them. With one process, nothing is exchanged.
 
     Args:
-        rank: this process's number, from 0. Rank 0 writes, tells and decides.
+        rank: this process's number, from 0. Process 0 writes files, runs observers and decides.
         n_processes: how many there are.
-        device: where exchanged numbers must lie: with nccl, this rank's own GPU.
+        device: the device for exchanged tensors: with nccl, this process's own GPU.
     """
 
     rank: int = 0
@@ -42,7 +43,7 @@ class Processes:
 
     @property
     def alone(self) -> bool:
-        """Tell whether there is nobody to exchange anything with."""
+        """Tell whether there is only one process."""
         return self.n_processes == 1
 
     @property
@@ -51,10 +52,10 @@ class Processes:
         return self.rank == 0
 
     def agree(self, flags: Sequence[int]) -> list[int]:
-        """Return the highest of all ranks' flags, place by place, so that all do the same.
+        """Return the highest of all processes' flags, one by one, so that all do the same.
 
         Args:
-            flags: whole numbers, such as whether to stop; equally many on every rank.
+            flags: whole numbers, such as whether to stop; the same number in every process.
         """
         if self.alone or not flags:
             return list(flags)
@@ -64,7 +65,7 @@ class Processes:
         return agreed
 
     def broadcast_(self, tensors: Sequence[Tensor]) -> None:
-        """Overwrite tensors by rank 0's, in place; shapes and types must be the same."""
+        """Overwrite tensors with those of process 0, in place; shapes and types must be the same."""
         if self.alone:
             return
         sent = [tensor.detach().to(self.device).contiguous() for tensor in tensors]
@@ -73,13 +74,13 @@ class Processes:
         if not self.first:
             with torch.no_grad():
                 for tensor, part in zip(tensors, sent, strict=True):
-                    tensor.copy_(part)  # nothing moves where `part` is the tensor itself
+                    tensor.copy_(part)  # does nothing where `part` is the tensor itself
 
     def broadcast_json(self, value: Any) -> Any:
-        """Return rank 0's value on every rank; floats come over bit for bit.
+        """Return process 0's value in every process; floats survive bit for bit.
 
         Args:
-            value: anything that JSON can hold; looked at on rank 0 only.
+            value: anything that JSON can hold; only that of process 0 is read.
         """
         if self.alone:
             return value
@@ -98,16 +99,13 @@ ALONE = Processes()
 
 
 def only_first(processes: Processes, work: Callable[[], T]) -> T | None:
-    """Let rank 0 alone do something, and the others wait; if it fails, all fail.
-
-    Args:
-        work: run on rank 0.
+    """Run `work` in process 0 only, while the others wait; if it fails, all fail.
 
     Returns:
-        What `work` gave, on rank 0; none elsewhere.
+        The result in process 0, None elsewhere.
 
     Raises:
-        AfinaError: what `work` raised; a PeerError with its message elsewhere.
+        AfinaError: the error of `work`; in the other processes, a PeerError with its message.
     """
     if processes.alone:
         return work()
@@ -121,16 +119,16 @@ def only_first(processes: Processes, work: Callable[[], T]) -> T | None:
     if error is not None:
         raise error
     if message is not None:
-        raise PeerError(f"Process 0 must be able to go on, however: {message}", relayed=True)
+        raise PeerError(f"process 0 stopped the run: {message}", relayed=True)
     return result
 
 
 def all_together(processes: Processes, work: Callable[[], T]) -> T:
-    """Let every rank do something on its own; if it fails on one, all fail.
+    """Run `work` in every process; if it fails in one, all fail.
 
     Raises:
-        AfinaError: what `work` raised here; a PeerError where it failed elsewhere, and where
-            rank 0 has failed too, which then tells it for all.
+        AfinaError: the error of `work` in this process. A PeerError if `work` failed elsewhere, or
+            also in process 0, which then reports it for all.
     """
     if processes.alone:
         return work()
@@ -144,8 +142,7 @@ def all_together(processes: Processes, work: Callable[[], T]) -> T:
     )
     if of_any and (error is None or (of_first and not processes.first)):
         raise PeerError(
-            "All processes must be able to go on, however: another one is not, and says why.",
-            relayed=True,
+            "another process stopped the run", fix="See its message.", relayed=True
         ) from error
     if error is not None:
         raise error
@@ -153,14 +150,14 @@ def all_together(processes: Processes, work: Callable[[], T]) -> T:
 
 
 def share(n_rows: int, rank: int, n_processes: int, *, least: int = 1) -> range:
-    """Return the rows of a window that one rank takes: even, contiguous, possibly none.
+    """Return the rows of a window that one process takes: an even, contiguous share, maybe empty.
 
     Args:
         n_rows: rows of the window.
-        rank: whose share.
-        n_processes: among how many.
-        least: rows that a share must have unless it has none (2 for batch normalization, which
-            cannot train on one); where rows are few, the last ranks have none.
+        rank: number of the process.
+        n_processes: how many processes share the rows.
+        least: fewest rows in a share that has any (2 for batch normalization, which cannot train
+            on one). If there are too few rows, the last processes have none.
 
     Example:
         >>> [share(7, rank, 3) for rank in range(3)]
@@ -178,13 +175,13 @@ def share(n_rows: int, rank: int, n_processes: int, *, least: int = 1) -> range:
 
 @contextmanager
 def current_processes(device: torch.device = CPU) -> Iterator[Processes]:
-    """Join the processes that this one was started with; leave them at the end.
+    """Join the processes that were started together with this one; leave them at the end.
 
-    A group that is there already is used and left open. Where none is, and the environment is a
-    launcher's, one is opened: gloo on the CPU, nccl on GPUs.
+    An open process group is used and left open. If there is none, and a launcher has set the
+    environment, one is opened: gloo on the CPU, nccl on GPUs.
 
     Args:
-        device: where the model is; `cuda` without a number becomes this rank's GPU.
+        device: the model's device; `cuda` without a number becomes this process's GPU.
 
     Raises:
         PeerError: the others cannot be reached.
@@ -204,7 +201,7 @@ def current_processes(device: torch.device = CPU) -> Iterator[Processes]:
     try:
         yield Processes(dist.get_rank(), dist.get_world_size(), device)
     except PeerError:
-        if device.type == "cpu":  # nccl would wait for those that are gone
+        if device.type == "cpu":  # nccl would wait for the lost processes
             dist.destroy_process_group()
         raise
     except BaseException:
@@ -214,28 +211,28 @@ def current_processes(device: torch.device = CPU) -> Iterator[Processes]:
 
 
 def _open_group(device: torch.device) -> None:
-    # The first optimizer imports this. Imported while a group is open, it holds the group beyond
-    # its end, and gloo's threads then may abort the process at Python's own end.
+    # The first optimizer imports this. If that happened while a group is open, it would keep the
+    # group alive, and gloo's threads could then abort the process when Python exits.
     importlib.import_module("torch._dynamo")
     store, rank, n_processes = next(rendezvous("env://"))
-    # The launcher's store outlives a group: a second one would find the addresses of the first.
+    # The launcher's store outlives a group: a second group would read the addresses of the first.
     number = store.add(f"afina/opened by {rank}", 1)
-    at = PrefixStore(f"afina/{number}", store)
+    own_store = PrefixStore(f"afina/{number}", store)
     if device.type == "cuda":
         torch.cuda.set_device(device)
         dist.init_process_group(
-            "nccl", store=at, rank=rank, world_size=n_processes, device_id=device
+            "nccl", store=own_store, rank=rank, world_size=n_processes, device_id=device
         )
     else:
-        dist.init_process_group("gloo", store=at, rank=rank, world_size=n_processes)
+        dist.init_process_group("gloo", store=own_store, rank=rank, world_size=n_processes)
 
 
 def own_device(device: torch.device, environ: Mapping[str, str]) -> torch.device:
-    """Return a rank its own GPU where `device` says `cuda` without a number.
+    """Return this process's own GPU if `device` is `cuda` without a number, else `device`.
 
     Args:
-        device: as asked for.
-        environ: holds LOCAL_RANK, this process's number on its machine.
+        device: the model's device.
+        environ: has LOCAL_RANK, this process's number on its machine.
     """
     if str(device) != "cuda":
         return device
@@ -245,13 +242,13 @@ def own_device(device: torch.device, environ: Mapping[str, str]) -> torch.device
 
 @contextmanager
 def naming_lost_peers(advice: str = "") -> Iterator[None]:
-    """Turn what gloo and nccl raise when another process is gone into an error with a name.
+    """Raise a PeerError in place of what gloo and nccl raise when another process is gone.
 
     Args:
-        advice: what to do, such as how to go on with the run.
+        advice: what to do, such as how to resume the run.
 
     Raises:
-        PeerError: another process ended, or does not answer.
+        PeerError: another process ended, or does not respond.
     """
     try:
         yield
@@ -259,11 +256,10 @@ def naming_lost_peers(advice: str = "") -> Iterator[None]:
         if not _is_lost_peer(error):
             raise
         raise PeerError(
-            "All processes of a run must stay until its end, however: another one ended or does "
-            f"not answer. {advice}".strip()
+            "another process of the run ended or does not respond", fix=advice or None
         ) from error
 
 
 def _is_lost_peer(error: RuntimeError) -> bool:
-    text = str(error)  # gloo has no class of its own; its messages name its source files
+    text = str(error)  # gloo has no error class; its messages name its source files
     return isinstance(error, dist.DistError) or "gloo" in text or "closed by peer" in text

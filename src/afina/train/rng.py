@@ -1,7 +1,7 @@
 """Randomness as a function of (seed, purpose, index). The only file that touches global RNGs.
 
-Every stream is seeded anew from what it is for, so that a resumed run, a repeated window and a
-validation in between are exact by construction: nobody has to restore a generator's state.
+Every stream is seeded from its purpose when it begins, so that a resumed run, a repeated window and
+a validation in between are exact by construction: no generator's state has to be restored.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ def make_generator(seed: int, purpose: str, index: int = 0) -> torch.Generator:
 
 
 def reseed_torch(seed: int, purpose: str, index: int) -> None:
-    """Reseed torch's global generators, which dropout and the like draw from."""
+    """Reseed torch's global generators, from which dropout draws, among others."""
     value = stream_seed(seed, purpose, index)
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.manual_seed(value)
@@ -46,7 +46,7 @@ def reseed_torch(seed: int, purpose: str, index: int) -> None:
 
 
 def reseed_everything(seed: int, purpose: str, index: int) -> None:
-    """Reseed torch, numpy and `random`, for data sets whose items draw from any of them."""
+    """Reseed torch, numpy and `random`: the items of a data set may draw from any of them."""
     reseed_torch(seed, purpose, index)
     value = stream_seed(seed, purpose, index)
     random.seed(value)
@@ -55,7 +55,7 @@ def reseed_everything(seed: int, purpose: str, index: int) -> None:
 
 @contextmanager
 def isolated() -> Iterator[None]:
-    """Return the caller's global generators back as they were."""
+    """Restore the state of all global generators afterwards."""
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - as above
     cpu = torch.get_rng_state()
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
@@ -71,10 +71,10 @@ def isolated() -> Iterator[None]:
 
 @contextmanager
 def deterministic() -> Iterator[None]:
-    """Use torch's deterministic kernels inside, and what was set before afterwards.
+    """Use torch's deterministic kernels inside, and restore the setting afterwards.
 
-    Operations that have none only warn: a run that cannot be repeated is better than no run,
-    and the warning names the operation.
+    Operations without one only warn: a run that cannot be repeated is better than no run, and the
+    warning names the operation.
     """
     before = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()

@@ -1,7 +1,7 @@
-"""What a model or an optimizer held, put back: a failed attempt or a trial leaves no trace."""
+"""Take a snapshot of a model or optimizer and restore it: a failed attempt leaves no trace."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -10,10 +10,10 @@ from torch.optim import Optimizer
 
 
 class Buffers:
-    """The buffers of a module as they are now, such as running statistics.
+    """The values that a module's buffers have now, such as running statistics.
 
     Args:
-        module: whose buffers, those of its submodules included.
+        module: the buffers of its submodules are included.
 
     Example:
         >>> norm = nn.BatchNorm1d(2)
@@ -26,18 +26,44 @@ class Buffers:
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
-        self.values: list[Tensor] = [buffer.detach().clone() for buffer in module.buffers()]
+        self.values: dict[str, Tensor] = {
+            name: buffer.detach().clone() for name, buffer in module.named_buffers()
+        }
 
     @torch.no_grad()
     def restore(self) -> None:
-        """Put the values back into the same tensors."""
-        for buffer, value in zip(self.module.buffers(), self.values, strict=True):
-            buffer.copy_(value)
+        """Copy the values back into the buffers; those registered since then stay as they are."""
+        for name, buffer in self.module.named_buffers():
+            if name in self.values:
+                buffer.copy_(self.values[name])
+
+
+class ModuleState:
+    """All that modules have now besides parameters: the values of buffers, and attributes.
+
+    Args:
+        modules: their submodules are included.
+    """
+
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        parts = [part for module in modules for part in module.modules()]
+        self.attributes = [(part, dict(vars(part)), dict(part._buffers)) for part in parts]  # noqa: SLF001
+        self.buffers = [Buffers(module) for module in modules]
+
+    def restore(self) -> None:
+        """Restore every module's attributes, and the values of its buffers."""
+        for part, attributes, buffers in self.attributes:
+            vars(part).clear()
+            vars(part).update(attributes)
+            part._buffers.clear()  # noqa: SLF001 - a tensor that replaced a buffer goes
+            part._buffers.update(buffers)  # noqa: SLF001
+        for values in self.buffers:
+            values.restore()
 
 
 @contextmanager
 def kept_buffers(module: nn.Module) -> Iterator[None]:
-    """Put the module's buffers back afterwards, whatever a forward does to them inside."""
+    """Restore the module's buffers afterwards, whatever a forward does to them inside."""
     before = Buffers(module)
     try:
         yield
@@ -47,7 +73,7 @@ def kept_buffers(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def kept_weights(model: nn.Module) -> Iterator[None]:
-    """Put parameters and buffers back afterwards, into the same tensors, and drop gradients."""
+    """Restore parameters and buffers afterwards, in the same tensors, and drop gradients."""
     before = [p.detach().clone() for p in model.parameters()]
     try:
         with kept_buffers(model):
@@ -61,7 +87,7 @@ def kept_weights(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def kept_optimizer(optimizer: Optimizer) -> Iterator[None]:
-    """Put an optimizer's moments and settings back afterwards."""
+    """Restore an optimizer's moments and settings afterwards."""
     before = copy.deepcopy(optimizer.state_dict())
     try:
         yield

@@ -1,7 +1,7 @@
-"""What a resume needs and cannot compute again from the settings and the step number.
+"""The state of a run: all that a resume cannot compute from the settings and the step number.
 
 Learning rate, order of rows and random numbers are functions of (settings, step), so they are not
-here. The optimizer's and the model's tensors are read from them when a checkpoint is written.
+here. The tensors of model and optimizer are read from these when a checkpoint is written.
 """
 
 from collections.abc import Mapping
@@ -21,20 +21,20 @@ Weights = dict[str, Tensor]
 
 @dataclass
 class TrainState:
-    """Where a run is.
+    """How far a run has come.
 
     Args:
-        stopping: what is best so far.
+        stopping: the best evaluation so far, and how long ago it was.
         step: optimizer steps taken.
-        epoch: whole epochs finished.
-        step_in_epoch: steps taken in the epoch that is going on.
-        epoch_loss: sum of that epoch's losses times their weights.
-        epoch_weight: sum of those weights.
-        microbatch_size: most rows per forward; found by halving where that was asked for.
-        loss_scale: factor of the loss in fp16; none in other precisions.
+        epoch: epochs finished.
+        step_in_epoch: steps taken in the current epoch.
+        epoch_loss: sum of the current epoch's losses times their weights.
+        epoch_weight: sum of these weights.
+        microbatch_size: most rows per forward; `"auto"` halves it when memory runs out.
+        loss_scale: factor of the loss in fp16; None in other precisions.
         n_unscaled: steps since the scale last changed.
         best_weights: the model's state when the monitored metric was best.
-        average: the running average of the weights, where one was asked for.
+        average: the running average of the weights; None without averaging.
         stop: set when training has ended.
     """
 
@@ -52,11 +52,11 @@ class TrainState:
     stop: StopEvent | None = None
 
     def averaged(self, model: nn.Module) -> AbstractContextManager[None]:
-        """Put the average in the model's place inside, where there is one."""
+        """Swap the average of the weights into the model inside, if there is one."""
         return nullcontext() if self.average is None else self.average.swapped_in(model)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything but the weights, ready for JSON (floats come back bit for bit)."""
+        """Return everything but the weights, ready for JSON (floats survive it bit for bit)."""
         return {
             "step": self.step,
             "epoch": self.epoch,
@@ -72,21 +72,22 @@ class TrainState:
         }
 
     def restore(self, d: Mapping[str, Any], trees: Mapping[str, Any]) -> None:
-        """Go to where `to_dict` was called.
+        """Restore the state in which `to_dict` was called.
 
         Args:
-            d: what it gave.
-            trees: the states beside it; `best` and `average` where there are such.
+            d: what `to_dict` returned.
+            trees: weights by name: `best` and `average`, if there are any.
 
         Raises:
-            CheckpointError: `to_dict` did not give this.
+            CheckpointError: `d` is not from `to_dict`.
         """
         try:
             self._restore(d, trees)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(
-                "A checkpoint must hold the state of a run, however: going back to it failed with "
-                f"{error!r:.200}. Use another checkpoint."
+                "a checkpoint must hold the state of a run",
+                but=f"restoring it failed with {error!r:.200}",
+                fix="Use another checkpoint.",
             ) from error
 
     def _restore(self, d: Mapping[str, Any], trees: Mapping[str, Any]) -> None:

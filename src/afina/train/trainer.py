@@ -18,7 +18,7 @@ from afina.train.evaluate import Scores, evaluate_batches, predict_batches
 from afina.train.events import Event, Observer, StopEvent
 from afina.train.gradient_plan import BatchNorm, Sharding, plan_gradient, spread
 from afina.train.grokking import SignReader, make_sign_reader
-from afina.train.loop import Job, Limits, train
+from afina.train.loop import Limits, TrainSetup, train
 from afina.train.loss import Loss, WeightedLoss, make_weighted_loss
 from afina.train.lr_range import LrRange, run_range
 from afina.train.precision import Precision
@@ -339,9 +339,9 @@ class Trainer:
         optimizer: Optimizer,
         stack: ExitStack,
         processes: Processes = ALONE,
-    ) -> Job:
+    ) -> TrainSetup:
         """Say what is trained and how; nobody looks on yet. The optimizer must be fresh."""
-        return Job(
+        return TrainSetup(
             model=self.model,
             gradient=plan_gradient(
                 self.model,
@@ -369,7 +369,7 @@ class Trainer:
             l2_params=decayed_parameters(self.model) if self.l2 else (),
         )
 
-    def _sign_reader(self, job: Job, val: Any) -> SignReader | None:
+    def _sign_reader(self, job: TrainSetup, val: Any) -> SignReader | None:
         if self.patience_extends_while is None:
             return None
         return make_sign_reader(

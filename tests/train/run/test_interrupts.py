@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM, sent to this very process or to a child."""
+"""SIGINT and SIGTERM, sent to this process or to a child."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from afina.train.run.interrupts import stop_requests
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_is_a_request(signum: int) -> None:
-    """The first signal is noted, and the handlers that were there come back afterwards."""
+    """The first signal is recorded, and the former handlers are restored afterwards."""
     before = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
     with stop_requests(active=True) as request:
         assert request.signum is None

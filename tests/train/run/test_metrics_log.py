@@ -52,7 +52,7 @@ def test_one_line_a_record_and_nan_is_null(tmp_path: Path) -> None:
 
 
 def test_a_resume_goes_back_to_the_checkpoint(tmp_path: Path) -> None:
-    """What was written after the checkpoint is cut off, half a line included."""
+    """Lines written after the checkpoint are removed, including a partial line."""
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b'{"a": 1}\n{"b": 2}\n{"c"')
     log = MetricsLog(path, every=1, size=9)
@@ -64,18 +64,18 @@ def test_a_resume_goes_back_to_the_checkpoint(tmp_path: Path) -> None:
 
 
 def test_fewer_bytes_than_the_checkpoint_counts_are_an_error(tmp_path: Path) -> None:
-    """A log that was cut short is refused, and not filled up with zeros."""
+    """A log that was cut short is refused, not filled with zeros."""
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b'{"a": 1}\n')
 
-    with pytest.raises(CheckpointError, match=r"must have the 10 bytes .* it has 9"):
+    with pytest.raises(CheckpointError, match=r"must have at least the 10 bytes .* it has 9"):
         MetricsLog(path, every=1, size=10)
     assert path.read_bytes() == b'{"a": 1}\n'
 
 
 @pytest.fixture
 def full_disk() -> Iterator[None]:
-    """Let no file of this process grow beyond 4 KiB: a write then fails with EFBIG."""
+    """Let no file of this process grow beyond 4 KiB; larger writes fail with EFBIG."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
     try:
@@ -95,7 +95,7 @@ def fill(log: MetricsLog) -> None:
 def test_a_full_disk_is_an_error_wherever_it_shows(
     tmp_path: Path, ask: Callable[[MetricsLog], object]
 ) -> None:
-    """What cannot be written is a StorageError with path and code: at a record, flush or end."""
+    """A failed write is a StorageError with path and code: at a record, a flush or the end."""
     log = MetricsLog(tmp_path / "metrics.jsonl", every=1, size=0)
     for step in range(80):  # more than 4 KiB, less than a file's buffer
         log.write(EpochEvent(step, 1, 0.5))

@@ -4,11 +4,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from afina.train.window.joint_norm import JointNorm, Shared, update_running, window_statistics
+from afina.train.window.joint_norm import (
+    JointNorm,
+    JointNormInputs,
+    update_running,
+    window_statistics,
+)
 
 
 class Kept(list):
-    """Inputs that stay for a second backward pass."""
+    """Inputs that are kept for a second backward pass."""
 
     def clear(self) -> None:
         pass
@@ -17,7 +22,7 @@ class Kept(list):
 def normalize(module: nn.Module, weight: Tensor, bias: Tensor, *inputs: Tensor) -> list[Tensor]:
     """Normalize micro-batches jointly; keep their inputs as they are."""
     statistics = window_statistics(module, list(inputs), None)
-    shared = Shared(statistics, None, weight, lambda x: x)
+    shared = JointNormInputs(statistics, None, weight, lambda x: x)
     shared.slots = Kept(x.detach() for x in inputs)
     _, *outputs = JointNorm.apply(shared, torch.empty(0), weight, bias, *inputs)
     return outputs
@@ -39,7 +44,7 @@ def test_gradient_against_finite_differences(shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 def test_memory_format_stays(memory_format: torch.memory_format) -> None:
-    """Outputs lie in memory as inputs do."""
+    """Outputs have the memory layout of the inputs."""
     x = torch.randn(2, 3, 4, 5).contiguous(memory_format=memory_format)
     (y,) = normalize(nn.BatchNorm2d(3), torch.ones(3), torch.zeros(3), x)
 
@@ -72,7 +77,7 @@ def test_a_large_mean_costs_no_digits() -> None:
 
 @pytest.mark.parametrize("momentum", [0.1, 0.7, None])
 def test_running_statistics_are_torchs(momentum: float | None) -> None:
-    """Three windows move the running pair and the count as torch's own forward does."""
+    """Three windows update the running pair and the count as torch's own forward does."""
     torch.manual_seed(0)
     ours, theirs = (nn.BatchNorm1d(3, momentum=momentum).double() for _ in range(2))
     for _ in range(3):

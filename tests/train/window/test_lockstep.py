@@ -37,7 +37,7 @@ def test_order_is_fixed() -> None:
 
 
 def test_begin_turn() -> None:
-    """Whenever a call starts or goes on, its number is told."""
+    """Whenever a call starts or continues, its number is passed on."""
     turns: list[int] = []
     steps = Lockstep([lambda: steps.meet("a", 1, total) for _ in range(2)], turns.append)
     steps.run()
@@ -55,7 +55,7 @@ def test_no_meeting(n_calls: int) -> None:
 @pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt, MemoryError])
 @pytest.mark.parametrize("after", [False, True])
 def test_the_error_comes_out_and_all_threads_end(failing: int, kind: type, after: bool) -> None:
-    """The very error that a call raised is raised; the other calls unwind, and no thread stays."""
+    """The error of a call is raised itself; the other calls unwind, and no thread remains."""
     unwound: list[int] = []
     error = kind("this one")
     n_threads = threading.active_count()
@@ -80,7 +80,7 @@ def test_the_error_comes_out_and_all_threads_end(failing: int, kind: type, after
 
 
 def test_an_error_in_the_join_comes_out() -> None:
-    """What joining raises is raised too."""
+    """An error in the join is raised, too."""
 
     def join(parts: list[int]) -> list[int]:
         raise ArithmeticError("in the join")
@@ -92,7 +92,7 @@ def test_an_error_in_the_join_comes_out() -> None:
 
 @pytest.mark.parametrize("places", [["a", "b"], ["a", None], [None, "a"]])
 def test_different_places_are_refused(places: list) -> None:
-    """Calls that come to different meetings, or to none, are refused; both places are named."""
+    """Calls that come to different meetings, or to none, are an error that names both places."""
 
     def call(place: str | None) -> None:
         if place is not None:

@@ -1,4 +1,4 @@
-"""Memory: what is alive while a window's gradient is made, and that nothing stays behind."""
+"""Memory: the activations alive while a window's gradient is computed, and none afterwards."""
 
 import gc
 import weakref
@@ -87,7 +87,7 @@ def windowed(n_groups: int) -> Callable:
 
 
 def test_a_fraction_of_the_large_batch_is_alive() -> None:
-    """With 6 groups under 0.25 times, with 12 under 0.15 times the large batch's activations."""
+    """The peak is under 0.25 of the large batch's activations with 6 groups, under 0.15 with 12."""
     whole = peak(large, 1)
 
     assert peak(windowed(6), 8) < 0.25 * whole

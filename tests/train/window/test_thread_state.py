@@ -1,10 +1,10 @@
-"""What one thread runs under is taken along to another."""
+"""The settings of one thread apply in another."""
 
 import threading
 
 import torch
 
-from afina.train.window.thread_state import current_conditions
+from afina.train.window.thread_state import current_thread_state
 
 
 def test_conditions_come_along() -> None:
@@ -24,7 +24,7 @@ def test_conditions_come_along() -> None:
             look("with")
 
     with torch.autocast("cpu", torch.bfloat16), torch.device("meta"):
-        conditions = current_conditions()
+        conditions = current_thread_state()
         for target in (lambda: look("without"), look_with):
             thread = threading.Thread(target=target)
             thread.start()

@@ -1,3 +1,3 @@
-"""One run in several processes: sums over all ranks, sharded parameters."""
+"""One run in several processes: sums over all of them, sharded parameters."""
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""One sum for all ranks: gradients at the window's end, and buffers that a forward pass moves."""
+"""Sums over all processes: gradients at a window's end, and buffers that forward passes change."""
 
 import itertools
 from collections.abc import Sequence
@@ -20,21 +20,21 @@ def sum_gradients(
     sum_of_weights: float,
     flags: Sequence[int] = (),
 ) -> tuple[float, float, list[int]]:
-    """Replace each rank's gradient of its sum of losses by the sum over all ranks.
+    """Replace each process's gradient of its sum of losses by the sum over all processes.
 
-    A parameter without a gradient on this rank counts as zeros if it has one elsewhere, and stays
-    without one if it has none anywhere. All ranks end with the same bits. The mean is the
-    caller's: one division by the whole weight, never a mean of the ranks' means.
+    A parameter without a gradient in this process counts as zeros if it has one elsewhere, and
+    stays without one if it has none anywhere. All processes end with the same bits. Taking the
+    mean is left to the caller: one division by the total weight, never a mean of means.
 
     Args:
-        processes: who takes part.
-        params: the same ones in the same order on every rank.
-        sum_of_losses: this rank's losses times their weights.
-        sum_of_weights: this rank's weights.
-        flags: raised for all if one rank raises them, on the same occasion.
+        processes: the processes that take part.
+        params: the same ones in the same order in every process.
+        sum_of_losses: this process's losses times their weights.
+        sum_of_weights: this process's weights.
+        flags: whole numbers sent along; a flag is 1 for all if any process raises it.
 
     Returns:
-        The two sums over all ranks, added in float64, and the flags.
+        The two sums over all processes, added in float64, and the flags.
 
     Raises:
         ConfigError: a gradient is sparse.
@@ -43,8 +43,9 @@ def sum_gradients(
         return sum_of_losses, sum_of_weights, list(flags)
     if any(p.grad is not None and p.grad.layout is not torch.strided for p in params):
         raise ConfigError(
-            "Gradients must be dense with several processes, however: one is sparse. "
-            "Use sparse=False in nn.Embedding."
+            "gradients must be dense with several processes",
+            but="one is sparse",
+            fix="Use sparse=False in nn.Embedding.",
         )
     present = [float(p.grad is not None) for p in params]
     # Beside the gradients, not in them: float32 holds whole weights only up to 2**24.
@@ -55,22 +56,22 @@ def sum_gradients(
     )
     pending = [dist.all_reduce(head, async_op=True)]
     flats = []
-    for alike in _by_kind(params):
-        flat = torch.cat([_flat_gradient(p) for p in alike])
+    for group in _by_kind(params):
+        flat = torch.cat([_flat_gradient(p) for p in group])
         pending.append(dist.all_reduce(flat, async_op=True))
-        flats.append((alike, flat))
+        flats.append((group, flat))
     for work in pending:
         work.wait()
     losses, weights, *counts = head.tolist()  # sync: .tolist()
     raised = [int(count > 0) for count in counts[len(params) :]]
     anywhere = {id(p) for p, count in zip(params, counts, strict=False) if count}
-    for alike, flat in flats:
-        _give_back([p.numel() for p in alike], alike, flat, anywhere)
+    for group, flat in flats:
+        _copy_back(group, flat, anywhere)
     return losses, weights, raised
 
 
 def sum_tensor(processes: Processes, tensor: Tensor) -> Tensor:
-    """Sum a tensor over all ranks; every rank gets the same bits.
+    """Sum a tensor over all processes; all get the same bits.
 
     Shape:
         (*) -> (*)
@@ -84,13 +85,13 @@ def sum_tensor(processes: Processes, tensor: Tensor) -> Tensor:
 class MovingBuffers:
     """Buffers that forward passes change, such as batch normalization's running statistics.
 
-    Each rank sees its own rows, so each would end with statistics of its own. After a step, those
-    that moved on any rank become the mean over the ranks, by their rows; whole numbers (counts of
-    batches) become rank 0's. Those that stand still are never touched.
+    Each process sees different rows, so each would end with different statistics. After a step, a
+    buffer that changed in any process becomes the mean over the processes, weighted by their rows;
+    whole numbers (counts of batches) become those of process 0. Unchanged buffers are not touched.
 
     Args:
-        model: whose buffers; the same on every rank now.
-        processes: who takes part.
+        model: has the buffers; they must be the same in every process now.
+        processes: the processes that take part.
     """
 
     def __init__(self, model: nn.Module, processes: Processes) -> None:
@@ -99,18 +100,18 @@ class MovingBuffers:
         self.before = [buffer.clone() for buffer in self.buffers]
 
     def moved(self) -> list[int]:
-        """Say of each buffer whether it has moved on this rank; to be agreed on by all."""
+        """Tell for each buffer whether it has changed in this process; the processes must then agree."""
         # By value: torch's batch normalization leaves the version counter as it was.
         pairs = zip(self.buffers, self.before, strict=True)
         return [int(not torch.equal(now, before)) for now, before in pairs]
 
     @torch.no_grad()
     def average(self, moved: Sequence[int], n_rows: int) -> None:
-        """Make those buffers the same on every rank.
+        """Make the changed buffers the same in every process.
 
         Args:
-            moved: which ones moved on any rank.
-            n_rows: rows that this rank saw since the last time; 0 leaves it out of the mean.
+            moved: for each buffer, whether it changed in any process.
+            n_rows: rows that this process saw since the last time; 0 leaves it out of the mean.
         """
         chosen = [i for i, flag in enumerate(moved) if flag]
         if not chosen:
@@ -137,12 +138,12 @@ def over_processes(
     sharded: bool = False,
     halve: bool = False,
 ) -> SumGradient:
-    """Make a window's gradient of the parts that each rank makes: nothing is exchanged before.
+    """Make a method that sums the gradients of all processes at the window's end.
 
     Args:
-        sum_gradient: makes this rank's part.
+        sum_gradient: computes this process's gradient.
         sharded: the backward passes have summed the gradients already.
-        halve: memory may not suffice on one rank; all then raise MemoryError together.
+        halve: if one process runs out of memory, all raise MemoryError together.
     """
     params = [] if sharded else [p for p in model.parameters() if p.requires_grad]
     buffers = MovingBuffers(model, processes)
@@ -168,22 +169,21 @@ def over_processes(
 
 
 def _by_kind(params: Sequence[nn.Parameter]) -> list[list[nn.Parameter]]:
-    """Put parameters of one type and place together, in an order that all ranks share."""
+    """Group parameters by type and device, in the same order in every process."""
 
     def kind(p: nn.Parameter) -> tuple[str, str]:
         return str(p.dtype), str(p.device)
 
-    return [list(alike) for _, alike in itertools.groupby(sorted(params, key=kind), key=kind)]
+    return [list(group) for _, group in itertools.groupby(sorted(params, key=kind), key=kind)]
 
 
 def _flat_gradient(p: nn.Parameter) -> Tensor:
     return p.new_zeros(p.numel()) if p.grad is None else p.grad.reshape(-1)
 
 
-def _give_back(
-    sizes: list[int], params: list[nn.Parameter], flat: Tensor, anywhere: set[int]
-) -> None:
-    """Copy sums into the gradients; the copy keeps each one's memory layout."""
+def _copy_back(params: list[nn.Parameter], flat: Tensor, anywhere: set[int]) -> None:
+    """Copy sums into the gradients, each of which keeps its memory layout."""
+    sizes = [p.numel() for p in params]
     grads, sums = [], []
     for p, part in zip(params, flat.split(sizes), strict=True):  # type: ignore[no-untyped-call]
         if id(p) in anywhere:

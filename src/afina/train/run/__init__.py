@@ -1,3 +1,3 @@
-"""What a run writes to disk and reads back: checkpoints, metrics.jsonl, where to resume."""
+"""The files of a run, written and read back: checkpoints, metrics.jsonl, the point of resume."""
 
 __all__: list[str] = []

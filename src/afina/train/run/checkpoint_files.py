@@ -1,4 +1,4 @@
-"""The files of a checkpoint, copied out of a run that goes on."""
+"""The files of a checkpoint, copied from a run that continues meanwhile."""
 
 import json
 from collections.abc import Mapping
@@ -12,17 +12,21 @@ STATE = "state.json"
 
 
 class PackedTrees:
-    """The files of a checkpoint, in memory that is kept from one to the next."""
+    """Pack the files of checkpoints, one after another, into the same memory."""
 
     def __init__(self) -> None:
         self._memory: dict[str, Memory] = {}
         self._best: tuple[Any, memoryview, Any] | None = None
 
     def pack(self, trees: Mapping[str, Any], head: dict[str, Any]) -> Files:
-        """Copy every tree; give the content of each file.
+        """Copy every tree; return the content of each file by its name.
+
+        Args:
+            trees: nests of tensors by name.
+            head: values for `state.json` beside the form of the trees.
 
         Raises:
-            CheckpointError: a tree, or `head`, holds what cannot be stored.
+            CheckpointError: a tree or `head` holds something that cannot be stored.
         """
         from afina.records.state_json import (  # noqa: PLC0415 - pydantic takes a fifth of a second
             CheckpointState,
@@ -33,11 +37,12 @@ class PackedTrees:
         for name, tree in trees.items():
             files[f"{name}.safetensors"], forms[name] = self._pack(name, tree)
         text = json.dumps(vars(CheckpointState(**head, trees=forms))).encode()
-        large = why_too_large(text)
-        if large is not None:
+        too_large = why_too_large(text)
+        if too_large is not None:
             raise CheckpointError(
-                "What is beside the tensors of a checkpoint must be small enough to be read back, "
-                f"however: {large}. Keep long lists, such as a position in the data, in tensors."
+                "a checkpoint's state.json must be small enough to be read back",
+                but=too_large,
+                fix="Keep long lists, such as a position in the data, in tensors.",
             )
         files[STATE] = text
         return files

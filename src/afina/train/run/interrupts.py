@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first asks to stop after the step, the second leaves at once."""
+"""SIGINT and SIGTERM: the first stops the run after the step, the second stops it at once."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
-    """Holds the signal that asked for a stop, if any."""
+    """The signal that asked to stop, if any."""
 
     signum: int | None = None
 
@@ -35,11 +35,11 @@ class StopRequest:
 
 @contextmanager
 def stop_requests(*, active: bool) -> Iterator[StopRequest]:
-    """Turn signals into a request that the loop looks at between steps.
+    """Turn signals into a request that the loop reads between steps.
 
     Args:
         active: whether there is something to save; if not, signals keep their usual effect.
-            They also do outside the main thread, where Python allows no handlers.
+            They also keep it outside the main thread, where Python allows no handlers.
     """
     request = StopRequest()
     if not active or threading.current_thread() is not threading.main_thread():

@@ -1,4 +1,4 @@
-"""metrics.jsonl: one line a step or evaluation, the same bytes whenever the run is the same run."""
+"""metrics.jsonl: one line a step or evaluation; the same run always writes the same bytes."""
 
 import errno
 import json
@@ -12,28 +12,29 @@ from afina.train.events import EpochEvent, EvalEvent, Event, StepEvent, StopEven
 
 
 class MetricsLog:
-    """Append records to `metrics.jsonl`; go back to where a checkpoint left it.
+    """Append records to `metrics.jsonl`, from where a checkpoint left it.
 
-    There are no clock times in it, so that a resumed run's log equals the uninterrupted run's.
+    It holds no clock times, so that a resumed run's log equals that of the uninterrupted run.
 
     Args:
         path: the file.
-        every: of how many steps one is written.
-        size: bytes to keep of what is there: 0 for a new run, a checkpoint's figure at resume.
+        every: one of this many steps is written.
+        size: bytes of the file to keep: 0 for a new run, the checkpoint's figure at resume.
 
     Raises:
         StorageError: from any method: the disk is full, or fails.
-        CheckpointError: there are fewer bytes than `size`.
+        CheckpointError: the file has fewer bytes than `size`.
     """
 
     def __init__(self, path: Path, *, every: int, size: int) -> None:
         self.every = every
         self.path = path
-        found = path.stat().st_size if path.exists() else 0
-        if found < size:  # a truncate would put zeros in the place of what is lost
+        n_bytes = path.stat().st_size if path.exists() else 0
+        if n_bytes < size:  # truncating would fill the missing bytes with zeros
             raise CheckpointError(
-                f"{path} must have the {size:,} bytes that the checkpoint counts, however: it has "
-                f"{found:,}. Copy it again from where it is whole, or start a new run."
+                f"{path} must have at least the {size:,} bytes that the checkpoint counts",
+                but=f"it has {n_bytes:,}",
+                fix="Copy it again from a complete one, or start a new run.",
             )
         try:
             self.file = path.open("ab")
@@ -43,7 +44,7 @@ class MetricsLog:
             raise self._failed(reason) from reason
 
     def write(self, event: Event) -> None:
-        """Write a record, if it is of a kind that is logged."""
+        """Write an event, if it is of a kind that is logged."""
         if isinstance(event, StepEvent):
             if event.step % self.every == 0 or event.step == 1:
                 self._line(
@@ -65,7 +66,7 @@ class MetricsLog:
             self._line(kind="stop", **event._asdict())
 
     def flush(self) -> int:
-        """Hand what was written to the system; give the file's size in bytes."""
+        """Hand what was written to the operating system; return the file's size in bytes."""
         try:
             self.file.flush()
         except OSError as reason:
@@ -85,9 +86,11 @@ class MetricsLog:
 
     def _failed(self, reason: OSError) -> StorageError:
         error = StorageError(
-            f"{self.path} must be writable, however: {reason.strerror or reason} "
-            f"({errno.errorcode.get(reason.errno or 0, 'no code')}). Make room, or choose another "
-            "folder; the run can be resumed from its last checkpoint."
+            f"{self.path} must be writable",
+            got=f"{reason.strerror or reason} "
+            f"({errno.errorcode.get(reason.errno or 0, 'no code')})",
+            fix="Make room, or choose another folder; the run can be resumed from its last "
+            "checkpoint.",
         )
         error.errno = reason.errno
         return error

@@ -1,4 +1,4 @@
-"""All tensors of a run: out of model, optimizer and state for a checkpoint, and back in."""
+"""All tensors of a run: collected from model, optimizer and state, and loaded back."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,11 +17,11 @@ def all_tensors(
     sharded: bool = False,
     keep: bool = True,
 ) -> dict[str, Any]:
-    """Return every tensor that a resume needs, whole, as nested states by name.
+    """Return every tensor that a resume needs, unsharded, as nested states by name.
 
     Args:
-        sharded: the model is spread over processes; all of them must call this together.
-        keep: whether this process wants the result.
+        sharded: the model is sharded; all processes must call this together.
+        keep: whether this process needs the result.
     """
     trees: dict[str, Any] = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
     if state.best_weights is not None:
@@ -38,10 +38,10 @@ def all_tensors(
 def load_tensors(
     model: nn.Module, optimizer: Optimizer, trees: Mapping[str, Any], *, sharded: bool = False
 ) -> Mapping[str, Any]:
-    """Load into model and optimizer what `all_tensors` gave.
+    """Load the result of `all_tensors` into model and optimizer.
 
     Returns:
-        The other states, in the form that the model's own now has.
+        The other states, sharded if the model is.
     """
     if not sharded:
         model.load_state_dict(trees["model"])
@@ -56,7 +56,7 @@ def load_tensors(
 
 
 def end_on_best(model: nn.Module, state: TrainState) -> None:
-    """Leave the best weights in the model; without validation rows the average, or the last."""
+    """Leave the best weights in the model; without validation rows, the average or the last."""
     best = state.best_weights
     if best is None and state.average is not None:
         with state.averaged(model):

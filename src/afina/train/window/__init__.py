@@ -1,3 +1,3 @@
-"""Batch normalization over all rows of a step, however small its micro-batches."""
+"""Batch normalization over all rows of a step, whatever the size of its micro-batches."""
 
 __all__: list[str] = []

@@ -1,7 +1,7 @@
-"""Batch normalization of several micro-batches by the statistics that they share.
+"""Batch normalization of several micro-batches with shared statistics.
 
-One node of the autograd graph takes all micro-batches' inputs to all their outputs, so that an
-ordinary backward pass takes the gradient through the shared statistics.
+One node of the autograd graph maps the inputs of all micro-batches to all outputs, so that an
+ordinary backward pass includes the gradient through the shared statistics.
 """
 
 from collections.abc import Callable
@@ -9,21 +9,22 @@ from dataclasses import dataclass
 from typing import Any, overload
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-BatchNorm = nn.modules.batchnorm._BatchNorm  # noqa: SLF001 - the class all of them share
+from afina.train.train_mode import AnyBatchNorm
+
 SumOverProcesses = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """What a batch normalization saw of a whole window.
+    """Statistics of a batch normalization's inputs over a whole window.
 
     Args:
-        mean: of each channel.
-        var: the biased variance of each channel.
-        count: values a channel, over all processes.
+        mean: mean of each channel.
+        var: biased variance of each channel.
+        count: values per channel, over all processes.
         eps: added to the variance before the square root.
     """
 
@@ -33,20 +34,20 @@ class Statistics:
     eps: float
 
     def normalize(self, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
-        """Center and scale each channel, by torch's fused kernel for known statistics."""
+        """Center and scale each channel with torch's fused kernel for known statistics."""
         weight, bias = _widened(weight), _widened(bias)
         # Arguments: running pair, training, momentum, eps, cudnn.
         return torch.batch_norm(x, weight, bias, self.mean, self.var, False, 0.0, self.eps, False)
 
 
-class Shared:
-    """What the joint node of one batch normalization needs for its backward pass.
+class JointNormInputs:
+    """All that the backward pass of one batch normalization's joint node needs.
 
     Args:
-        statistics: of the window.
-        total: sums a tensor over all processes; none: there is one.
+        statistics: the window's.
+        total: sums a tensor over all processes. None: there is only one.
         weight: scale of each channel.
-        recall: gives back an input that was let go, from the slot that stands for it.
+        recall: returns the input of a slot, computed again if it was released.
     """
 
     def __init__(
@@ -66,15 +67,15 @@ class Shared:
 class JointNorm(torch.autograd.Function):
     """Normalize the inputs of all micro-batches.
 
-    Takes `shared, ticket, weight, bias, x_1 .. x_M` to `ticket, y_1 .. y_M`. The ticket is an
-    empty tensor that goes from each batch normalization to the next: the backward passes are
-    run in exactly the reverse order, the same one in every process.
+    Maps `shared, ticket, weight, bias, x_1 .. x_M` to `ticket, y_1 .. y_M`. The ticket is an empty
+    tensor that each batch normalization hands to the next, so that their backward passes run in
+    exactly the reverse order, which is the same in every process.
     """
 
     @staticmethod
     def forward(
         ctx: Any,
-        shared: Shared,
+        shared: JointNormInputs,
         ticket: Tensor,
         weight: Tensor | None,
         bias: Tensor | None,
@@ -89,10 +90,10 @@ class JointNorm(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, _ticket: Tensor | None, *grads: Tensor | None) -> tuple[Any, ...]:
-        """Take the outputs' gradients to the inputs', which are called back for it."""
-        if all(grad is None for grad in grads):  # nothing of the loss comes from here
+        """Compute the gradients of the inputs, which are recalled for it, from those of the outputs."""
+        if all(grad is None for grad in grads):  # the loss does not depend on the outputs
             return (None,) * (4 + len(grads))
-        shared: Shared = ctx.shared
+        shared: JointNormInputs = ctx.shared
         inputs = [shared.recall(slot) for slot in shared.slots]
         shared.slots.clear()
         dys = [
@@ -100,21 +101,21 @@ class JointNorm(torch.autograd.Function):
             for x, grad in zip(inputs, grads, strict=True)
         ]
         dxs, dweight, dbias = joint_backward(shared, inputs, dys)
-        _, _, wants_weight, wants_bias, *wants = ctx.needs_input_grad
+        _, _, weight_needs_grad, bias_needs_grad, *need_grad = ctx.needs_input_grad
         return (
             None,
             None,
-            dweight if wants_weight else None,
-            dbias if wants_bias else None,
-            *(dx if wanted else None for dx, wanted in zip(dxs, wants, strict=True)),
+            dweight if weight_needs_grad else None,
+            dbias if bias_needs_grad else None,
+            *(dx if needed else None for dx, needed in zip(dxs, need_grad, strict=True)),
         )
 
 
 class KnownNorm(torch.autograd.Function):
-    """Normalize one micro-batch again, by statistics that are known, for its value alone.
+    """Normalize one micro-batch again, with known statistics, for the values only.
 
-    Takes `statistics, anchor, weight, bias, x` to `y`, which needs a gradient where the anchor does:
-    then what comes after keeps the same tensors for its backward pass as it did the first time.
+    Maps `statistics, anchor, weight, bias, x` to `y`, which needs a gradient if the anchor does: the
+    layers after it then save the same tensors for their backward pass as the first time.
     """
 
     @staticmethod
@@ -132,7 +133,7 @@ class KnownNorm(torch.autograd.Function):
 
 @torch.no_grad()
 def window_statistics(
-    module: BatchNorm, inputs: list[Tensor], total: SumOverProcesses | None
+    module: AnyBatchNorm, inputs: list[Tensor], total: SumOverProcesses | None
 ) -> Statistics:
     """Compute mean and biased variance of each channel over all micro-batches, in two passes.
 
@@ -140,12 +141,12 @@ def window_statistics(
         each input (rows, channels, ...) -> (channels,) and (channels,)
 
     Args:
-        module: whose statistics these are.
-        inputs: what each micro-batch brings.
-        total: sums a tensor over all processes; none: there is one.
+        module: the batch normalization.
+        inputs: its input in each micro-batch.
+        total: sums a tensor over all processes. None: there is only one.
 
     Raises:
-        ValueError: one value a channel in the whole window.
+        ValueError: the whole window has only one value per channel.
     """
     others = [d for d in range(inputs[0].ndim) if d != 1]
     shape = [1, -1] + [1] * len(others[1:])  # (channels,) -> (1, channels, 1, ...)
@@ -153,13 +154,13 @@ def window_statistics(
     n = sum(x.numel() // max(x.shape[1], 1) for x in inputs)
     sums = torch.stack([x.sum(others) for x in wide]).sum(0)
     if total is not None:
-        # The count goes with the sums, in float64, which holds it exactly.
-        both = total(torch.cat([sums.double(), sums.new_tensor([n], dtype=torch.float64)]))
-        sums, n = both[:-1].to(sums.dtype), int(both[-1])  # sync: int()
+        # The count is sent along with the sums, in float64, which holds it exactly.
+        totals = total(torch.cat([sums.double(), sums.new_tensor([n], dtype=torch.float64)]))
+        sums, n = totals[:-1].to(sums.dtype), int(totals[-1])  # sync: int()
     if n <= 1:
         raise ValueError(
-            "A batch normalization must see two values a channel to train, however: "
-            f"{tuple(inputs[0].shape)} is all of the window. Use larger batches."
+            "a batch normalization must have at least two values per channel to train; got "
+            f"a window of shape {tuple(inputs[0].shape)}. Use larger batches."
         )
     mean = sums / n
     squares = torch.stack([(x - mean.view(shape)).square_().sum(others) for x in wide]).sum(0)
@@ -167,8 +168,8 @@ def window_statistics(
 
 
 @torch.no_grad()
-def update_running(module: BatchNorm, statistics: Statistics) -> None:
-    """Move the running mean and variance once, as one forward pass over the whole window does."""
+def update_running(module: AnyBatchNorm, statistics: Statistics) -> None:
+    """Update the running mean and variance once, as one forward pass over the whole window does."""
     if not (module.training and module.track_running_stats):
         return
     share = 0.0 if module.momentum is None else module.momentum
@@ -184,7 +185,7 @@ def update_running(module: BatchNorm, statistics: Statistics) -> None:
 
 
 def joint_backward(
-    shared: Shared, inputs: list[Tensor], dys: list[Tensor]
+    shared: JointNormInputs, inputs: list[Tensor], dys: list[Tensor]
 ) -> tuple[list[Tensor], Tensor, Tensor]:
     """Compute the gradients of `JointNorm`: of each input, of the scale and of the shift.
 
@@ -192,14 +193,14 @@ def joint_backward(
     dx = weight / std * (dy - sum(dy) / N - x_norm * sum(dy * x_norm) / N).
 
     Args:
-        shared: what the forward left.
-        inputs: taken out of this list one by one, so that their memory is free for the result.
+        shared: from the forward.
+        inputs: they are removed from this list one by one, so that the result can use their memory.
         dys: gradient of each output.
 
     Source: Ioffe & Szegedy 2015, arXiv:1502.03167, section 3.
     """
     stat = shared.statistics
-    # torch's kernel for constant statistics gives sum(dy * x_norm) and sum(dy), and no gradient.
+    # torch's kernel for constant statistics returns sum(dy * x_norm) and sum(dy), and no gradient.
     parts = [
         torch.ops.aten.native_batch_norm_backward(
             *(dy, x, shared.weight, stat.mean, stat.var, None, None, False, stat.eps),
@@ -229,7 +230,7 @@ def _widened(x: Tensor) -> Tensor: ...
 @overload
 def _widened(x: None) -> None: ...
 def _widened(x: Tensor | None) -> Tensor | None:
-    """Bring half precision to float32, in which sums are taken; leave any other type alone."""
+    """Convert half precision to float32, in which sums are taken; leave other types unchanged."""
     if x is None:
         return None
     return x.detach().float() if x.dtype in (torch.bfloat16, torch.float16) else x.detach()

@@ -1,7 +1,7 @@
-"""Calls that run in turns, each to the next meeting, where all arrive before any goes on.
+"""Calls that take turns, each as far as the next meeting, where all arrive before any continues.
 
-A forward pass of any module is stopped in its middle by running it on a thread of its own. Only one
-of the threads runs at a time, and their order is fixed, so that nothing depends on the scheduler.
+The forward pass of any module can be paused halfway by running it in its own thread. Only one of
+the threads runs at a time, and their order is fixed, so that nothing depends on the scheduler.
 """
 
 import contextvars
@@ -16,11 +16,11 @@ END = "its end"
 
 
 class Lockstep(Generic[T]):
-    """Run calls in turns; at a meeting, the last to arrive joins what all have brought.
+    """Run calls by turns; at a meeting, the last to arrive joins the parts that all have brought.
 
     Args:
-        calls: what to run.
-        begin_turn: called with a call's number, on its thread, whenever it starts or goes on.
+        calls: the functions to run.
+        begin_turn: called with a call's number, in its thread, whenever it starts or continues.
 
     Example:
         >>> add = lambda parts: [sum(parts)] * len(parts)
@@ -44,11 +44,11 @@ class Lockstep(Generic[T]):
         self._over = threading.Lock()
 
     def run(self) -> list[T]:
-        """Run all calls; give their results in order.
+        """Run all calls; return their results in order.
 
         Raises:
-            ConfigError: two calls met at different places.
-            BaseException: what the first call that failed raised; every thread has ended by then.
+            ConfigError: two calls came to different meetings.
+            BaseException: the error of the first call that failed, after every thread has ended.
         """
         for lock in (*self._batons, self._over):
             lock.acquire()
@@ -65,7 +65,7 @@ class Lockstep(Generic[T]):
             self._over.acquire()  # an interrupt is raised here, in the caller's thread
         finally:
             self._stopped = True
-            # First the one that runs, which stops at its next meeting; then those that wait.
+            # First the running thread, which stops at its next meeting; then the waiting ones.
             for number in sorted(range(len(threads)), key=lambda i: i != self._turn):
                 if threads[number].ident is not None:
                     if self._batons[number].locked():
@@ -76,16 +76,16 @@ class Lockstep(Generic[T]):
             try:
                 raise error
             finally:
-                del error  # its traceback leads here: a circle would keep all tensors in memory
+                del error  # its traceback leads here: a cycle would keep all tensors in memory
         return [self._results[number] for number in range(len(self._calls))]
 
     def meet(self, place: str, part: Any, join: Callable[[list[Any]], Sequence[Any]]) -> Any:
-        """Wait until every call has come here; give this call's share of what was joined.
+        """Wait until every call has arrived; return this call's share of the joined parts.
 
         Args:
-            place: where this is; the same for all calls.
-            part: what this call brings.
-            join: all parts, in order, to all shares; run by the last call.
+            place: name of the meeting; the same for all calls.
+            part: the part that this call brings.
+            join: maps all parts, in order, to all shares; the last call runs it.
         """
         number = self._turn
         self._arrive(place)
@@ -108,23 +108,24 @@ class Lockstep(Generic[T]):
             self._results[number] = result
         except _Stopped:
             return
-        except BaseException as error:  # noqa: BLE001 - it is raised again in the caller's thread
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             if self._error is None:
                 self._error = error
             self._stopped = True
         self._pass_on()
 
     def _arrive(self, place: str) -> None:
-        """Check that a call comes to where the calls before it are."""
+        """Raise unless a call arrives at the same place as the calls before it."""
         if self._stopped:
             raise _Stopped
         if self._turn == 0:
             self._place = place
         elif place != self._place:
             raise ConfigError(
-                "Every micro-batch must pass the same batch normalizations in the same order, "
-                f"however: micro-batch 1 came to {self._place} when micro-batch "
-                f'{self._turn + 1} came to {place}. Use batchnorm="microbatch".'
+                "every micro-batch must pass the same batch normalizations in the same order",
+                but=f"micro-batch 1 came to {self._place} when micro-batch {self._turn + 1} came "
+                f"to {place}",
+                fix='Use batchnorm="microbatch".',
             )
 
     def _pass_on(self) -> None:
@@ -144,4 +145,4 @@ class Lockstep(Generic[T]):
 
 
 class _Stopped(BaseException):
-    """Ends a call because another one failed."""
+    """Ends a call after another one failed."""

@@ -1,8 +1,8 @@
-"""Batch normalization over all rows of a step, however small its micro-batches are.
+"""Batch normalization over all rows of a step, whatever the size of its micro-batches.
 
 The forwards of a window's micro-batches run in lockstep and meet at every batch normalization, where
-statistics of the whole window are taken. What autograd saves is let go and computed again in groups
-while the gradient goes backward. See docs/design/window_norm.md.
+statistics of the whole window are computed. Most tensors that autograd saves are released, and are
+computed again in groups during the backward pass. See docs/design/window_norm.md.
 """
 
 import contextlib
@@ -17,35 +17,36 @@ from afina.train.gradient import accumulate, sum_of_batch
 from afina.train.loss import WeightedLoss
 from afina.train.precision import Forward
 from afina.train.snapshots import Buffers
-from afina.train.window.checks import FunctionWatch, check_window_norm, uses_batch
-from afina.train.window.joint_norm import BatchNorm, SumOverProcesses
+from afina.train.train_mode import AnyBatchNorm
+from afina.train.window.joint_norm import SumOverProcesses
 from afina.train.window.passes import WindowPass
+from afina.train.window.unsupported import FunctionWatch, check_window_norm, uses_batch
 
 N_GROUPS = 6
-"""A sixth of what the large batch keeps for its backward pass is in memory at a time."""
+"""A sixth of the tensors that the large batch saves for its backward pass is in memory at a time."""
 
 KEEP_BYTES = 16 * 2**20
-"""What is smaller than this is kept: letting it go would save no memory worth the time."""
+"""Up to this, saved tensors are kept: releasing them would save too little memory for the time."""
 
 
 class WindowNorm:
-    """Make a window's gradient with batch normalization over all of its micro-batches.
+    """Compute a window's gradient with batch normalization over all of its micro-batches.
 
     Outputs, loss, gradients and running statistics are those of the window as one batch. Random
     numbers are a function of torch's generator, the micro-batch and the place in the forward.
 
     Args:
-        model: must not be changed in between, but for its weights, buffers and modes.
+        model: only its weights, buffers and modes may change between windows.
         loss: in the form whose parts add up.
-        forward: from a micro-batch's inputs to outputs.
-        n_groups: about the n-th part of the saved tensors is in memory at a time; more groups
-            take less memory and more time, (3 + (n - 1) / 2) / 3 times the large batch's.
-        keep_bytes: bytes of saved tensors that may be in memory in any case.
+        forward: maps a micro-batch's inputs to outputs.
+        n_groups: about one n-th of the saved tensors is in memory at a time; more groups take less
+            memory and more time, (3 + (n - 1) / 2) / 3 times that of the large batch.
+        keep_bytes: bytes of saved tensors that may always be in memory.
         sum_over_processes: sums a tensor over all processes, which then share statistics; every
-            process must have at least one micro-batch. None: there is one process.
+            process must have at least one micro-batch. None: there is only one process.
 
     Raises:
-        ConfigError: the model has a module that cannot do this; the message names it.
+        ConfigError: a module of the model does not support this; the message names it.
     """
 
     def __init__(
@@ -59,7 +60,11 @@ class WindowNorm:
         sum_over_processes: SumOverProcesses | None = None,
     ) -> None:
         if n_groups < 1:
-            raise ConfigError(f"n_groups must be at least 1, however: {n_groups=}.")
+            raise ConfigError(
+                "n_groups must be at least 1",
+                got=str(n_groups),
+                fix="Leave it out for the default.",
+            )
         check_window_norm(model)
         self.model = model
         self.loss = loss
@@ -73,7 +78,7 @@ class WindowNorm:
     def sum_gradient(self, parts: Sequence[Batch], scale: float = 1.0) -> tuple[float, float]:
         """Leave the gradient of scale times the window's sum of losses in `.grad`.
 
-        Where it fails, buffers and gradients are as they were before.
+        After an error, buffers and gradients are as they were before.
 
         Args:
             parts: the micro-batches.
@@ -83,12 +88,11 @@ class WindowNorm:
             The sum of the weighted losses, and the sum of their weights.
 
         Raises:
-            ConfigError: the forward does what cannot be done in parts, or run again.
+            ConfigError: the forward does something that cannot be done in parts, or repeated.
         """
-        alone = self.sum_over_processes is None
-        if len(parts) == 1 and alone:
+        if len(parts) == 1 and self.sum_over_processes is None:
             return accumulate(self.loss, self.forward)(parts, scale)
-        norms = [m for m in self._names if isinstance(m, BatchNorm) and uses_batch(m)]
+        norms = [m for m in self._names if isinstance(m, AnyBatchNorm) and uses_batch(m)]
         watch = contextlib.nullcontext if self._watched else partial(FunctionWatch, self._names)
         buffers = Buffers(self.model)
         without = [p for p in self.model.parameters() if p.grad is None]

@@ -1,4 +1,4 @@
-"""One window's forwards in lockstep, and its backward with replays."""
+"""The forwards of one window in lockstep, and its backward with replays."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -10,22 +10,22 @@ import torch
 from torch import Tensor, nn
 
 from afina.errors import ConfigError
-from afina.train.batches import Batch, map_tensors
+from afina.train.batches import Batch, list_tensors
 from afina.train.rng import isolated, reseed_everything
-from afina.train.window.checks import uses_batch
+from afina.train.train_mode import AnyBatchNorm
 from afina.train.window.joint_norm import (
-    BatchNorm,
     JointNorm,
+    JointNormInputs,
     KnownNorm,
-    Shared,
     Statistics,
     SumOverProcesses,
     update_running,
     window_statistics,
 )
 from afina.train.window.lockstep import Lockstep
-from afina.train.window.replay import SavedTensors, not_the_same
-from afina.train.window.thread_state import current_conditions
+from afina.train.window.replay import SavedTensors, replay_differs
+from afina.train.window.thread_state import current_thread_state
+from afina.train.window.unsupported import uses_batch
 
 SumOfBatch = Callable[[Batch], tuple[Tensor, Tensor | float]]
 Steps = Lockstep[tuple[Tensor, Tensor | float]]
@@ -33,7 +33,7 @@ Steps = Lockstep[tuple[Tensor, Tensor | float]]
 
 @dataclass
 class _Meeting:
-    """What was found at one batch normalization of the forward, for when it is run again."""
+    """What a replay needs to know of one batch normalization in the first forward."""
 
     statistics: Statistics
     needs_grad: bool
@@ -44,13 +44,13 @@ class WindowPass:
     """The forwards and the backward of one window; to be used once.
 
     Args:
-        model: whose batch normalizations share statistics.
-        step: from a micro-batch to the sums of its losses and weights.
+        model: its batch normalizations share statistics.
+        step: maps a micro-batch to the sums of its losses and weights.
         parts: the micro-batches.
-        watch: makes the context in which each forward runs the first time.
-        n_groups: about the n-th part of the saved tensors is in memory at a time,
-        keep_bytes: but at least so many bytes.
-        sum_over_processes: sums a tensor over all processes; none: there is one.
+        watch: makes the context for each first forward.
+        n_groups: about one n-th of the saved tensors is in memory at a time.
+        keep_bytes: bytes of saved tensors that may always be in memory.
+        sum_over_processes: sums a tensor over all processes. None: there is only one.
     """
 
     def __init__(
@@ -68,10 +68,10 @@ class WindowPass:
         self._parts = parts
         self._watch = watch
         self._total = sum_over_processes
-        self._names = {m: n for n, m in model.named_modules() if isinstance(m, BatchNorm)}
+        self._names = {m: n for n, m in model.named_modules() if isinstance(m, AnyBatchNorm)}
         self._seed = int(torch.randint(2**62, (), device="cpu"))
-        self._conditions = current_conditions()
-        self._inputs = _tensors_of(parts)
+        self._thread_state = current_thread_state()
+        self._inputs = list_tensors(parts)
         fixed = [*model.parameters(), *self._inputs]
         self._saved = SavedTensors(len(parts), n_groups, keep_bytes, fixed, self._run_again)
         self._lockstep: Steps | None = None
@@ -83,11 +83,11 @@ class WindowPass:
         self._worst: Tensor | None = None
 
     def gradient(self, scale: float, *, rehearsed: bool) -> tuple[float, float]:
-        """Leave the gradient of scale times the sum of losses in `.grad`; give both sums.
+        """Leave the gradient of scale times the sum of losses in `.grad`; return both sums.
 
         Args:
             scale: factor of the gradient.
-            rehearsed: it is known already that the forward does the same when it is run again.
+            rehearsed: an earlier window has shown that the forward can be run again.
         """
         try:
             with isolated(), self._intercepted():
@@ -95,12 +95,12 @@ class WindowPass:
                 if not rehearsed:
                     self._rehearse(totals[0])
                 total = torch.stack(totals).sum()
-                # The last ticket is no part of the loss: it starts the chain of normalizations.
+                # The last ticket is not part of the loss: it starts the chain of normalizations.
                 ends = [total * scale, *([] if self._ticket.is_leaf else [self._ticket])]
                 starts = [None, torch.zeros_like(self._ticket)][: len(ends)]
                 torch.autograd.backward(ends, starts)
         finally:
-            self._ticket = torch.empty(0)  # nothing but this holds a failed window's graph
+            self._ticket = torch.empty(0)  # it alone would keep a failed window's graph
         self._check_replays()
         return total.item(), sum(map(float, weights))  # sync: .item()
 
@@ -114,20 +114,21 @@ class WindowPass:
             self._lockstep = None
         if versions != [tensor._version for tensor in self._inputs]:  # noqa: SLF001 - as above
             raise ConfigError(
-                'With batchnorm="window" a forward must leave its inputs as they are, to be run '
-                "again, however: it changes them in place. Let it work on a copy: x = x.clone()."
+                'with batchnorm="window", a forward must not change its inputs',
+                but="it changes them in place, and could not be run again",
+                fix="Let it work on a copy: x = x.clone().",
             )
         self._saved.end_recording()
         self._others = [
             (buffer, buffer._version, buffer.detach().clone())  # noqa: SLF001 - as above
             for module in self._model.modules()
-            if not isinstance(module, BatchNorm)
+            if not isinstance(module, AnyBatchNorm)
             for buffer in module.buffers(recurse=False)
         ]
         return [total for total, _ in sums], [weight for _, weight in sums]
 
     def _rehearse(self, total: Tensor) -> None:
-        """Run the first forward again, to its end, and see if the loss is the same."""
+        """Run the first forward again, to its end, and raise unless the loss is the same."""
         self._saved.rehearse(0)
         if self._last_total is not None:
             self._compare(total.detach().view(1), self._last_total.view(1))
@@ -144,7 +145,7 @@ class WindowPass:
         self._n_met[number] = 0
         self._reseed(number)
         hooks = torch.autograd.graph.saved_tensors_hooks(self._saved.pack, self._saved.unpack)
-        with self._conditions.restored(), hooks:
+        with self._thread_state.restored(), hooks:
             return self._step(self._parts[number])
 
     @torch.no_grad()
@@ -160,7 +161,7 @@ class WindowPass:
 
     @contextmanager
     def _intercepted(self) -> Iterator[None]:
-        """Let every batch normalization of the model come here, inside."""
+        """Replace the forward of every batch normalization of the model, inside."""
         try:
             for module in self._names:
                 vars(module)["forward"] = partial(self._normalize, module)
@@ -169,7 +170,7 @@ class WindowPass:
             for module in self._names:
                 vars(module).pop("forward", None)
 
-    def _normalize(self, module: BatchNorm, x: Tensor) -> Tensor:
+    def _normalize(self, module: AnyBatchNorm, x: Tensor) -> Tensor:
         if not uses_batch(module):
             y: Tensor = type(module).forward(module, x)
             return y
@@ -180,29 +181,28 @@ class WindowPass:
         elif self._lockstep is not None:
             y = self._normalize_first(self._lockstep, module, x)
         else:
-            raise self._out_of_turn(module)
+            raise self._not_in_forward(module)
         self._n_met[number] += 1
         self._reseed(number)
         return y
 
-    def _normalize_first(self, lockstep: Steps, module: BatchNorm, x: Tensor) -> Tensor:
+    def _normalize_first(self, lockstep: Steps, module: AnyBatchNorm, x: Tensor) -> Tensor:
         hooks = torch._C._autograd._top_saved_tensors_default_hooks(True)  # noqa: SLF001
         if torch.is_grad_enabled() and hooks[0] != self._saved.pack:
-            raise self._out_of_turn(module)
-        brought = (x, module.weight, module.bias)
-        place = repr(self._names[module])
+            raise self._not_in_forward(module)
+        part = (x, module.weight, module.bias)
         y: Tensor
-        y, shared = lockstep.meet(place, brought, partial(self._join, module))
+        y, shared = lockstep.meet(repr(self._names[module]), part, partial(self._join, module))
         if y.requires_grad:
             shared.slots.append(self._saved.pack(x))
         return y
 
-    def _join(self, module: BatchNorm, parts: list[Any]) -> list[tuple[Tensor, Shared]]:
+    def _join(self, module: AnyBatchNorm, parts: list[Any]) -> list[tuple[Tensor, JointNormInputs]]:
         inputs = [x for x, _, _ in parts]
         _, weight, bias = parts[0]
         statistics = window_statistics(module, inputs, self._total)
         update_running(module, statistics)
-        shared = Shared(statistics, self._total, weight, self._saved.unpack)
+        shared = JointNormInputs(statistics, self._total, weight, self._saved.unpack)
         needs_grad = torch.is_grad_enabled() and any(
             tensor is not None and tensor.requires_grad for tensor in (weight, bias, *inputs)
         )
@@ -215,10 +215,10 @@ class WindowPass:
             outputs = [statistics.normalize(x, weight, bias) for x in inputs]
         return [(y, shared) for y in outputs]
 
-    def _normalize_again(self, module: BatchNorm, x: Tensor) -> Tensor:
+    def _normalize_again(self, module: AnyBatchNorm, x: Tensor) -> Tensor:
         number = self._saved.part
         if self._n_met[number] >= len(self._meetings):
-            raise not_the_same(f"it comes once more to {self._names[module]!r}")
+            raise replay_differs(f"it calls {self._names[module]!r} once more")
         meeting = self._meetings[self._n_met[number]]
         self._compare(meeting.samples[number], _sample(x))
         anchor = torch.empty(0, requires_grad=meeting.needs_grad)
@@ -231,29 +231,30 @@ class WindowPass:
 
     @torch.no_grad()
     def _compare(self, before: Tensor, now: Tensor) -> None:
-        """Note how far a replay is from the first forward, without waiting for the device."""
+        """Record how far a replay is from the first forward, without waiting for the device."""
         if before.shape != now.shape:
-            raise not_the_same(
-                f"a batch of {tuple(now.shape)} comes where {tuple(before.shape)} did"
+            raise replay_differs(
+                f"an input has the shape {tuple(now.shape)} where it had {tuple(before.shape)}"
             )
         if not before.numel():
             return
         largest = before.abs().max() + torch.finfo(before.dtype).tiny
         off = (before - now).abs().max() / largest / torch.finfo(before.dtype).eps ** 0.5
-        off = off.float()  # on the device of the first one, where the model spans several
+        off = off.float()  # all on the first one's device, if the model spans several
         self._worst = (
             off if self._worst is None else self._worst.maximum(off.to(self._worst.device))
         )
 
     def _check_replays(self) -> None:
         if self._worst is not None and float(self._worst) > 1.0:  # sync: float()
-            raise not_the_same("it makes other values")
+            raise replay_differs("it computes other values")
 
-    def _out_of_turn(self, module: BatchNorm) -> ConfigError:
+    def _not_in_forward(self, module: AnyBatchNorm) -> ConfigError:
         return ConfigError(
-            'With batchnorm="window" a batch normalization must run in the forward itself, '
-            f"however: {self._names[module]!r} runs in torch.utils.checkpoint or under hooks for "
-            "saved tensors. Take these away: memory is saved here too."
+            'with batchnorm="window", a batch normalization must run in the forward itself',
+            but=f"{self._names[module]!r} runs in torch.utils.checkpoint or under hooks for saved "
+            "tensors",
+            fix='Remove these: batchnorm="window" saves memory too.',
         )
 
     def _reseed(self, number: int) -> None:
@@ -261,20 +262,8 @@ class WindowPass:
 
 
 def _sample(x: Tensor) -> Tensor:
-    """Copy a few values of up to nine rows, for comparison."""
+    """Copy a few values of up to nine rows, to compare them later."""
     rows = x.detach()[:: max(1, len(x) // 8), :32]
     while rows.ndim > 2:
         rows = rows[..., 0]
     return rows.clone()
-
-
-def _tensors_of(parts: Sequence[Batch]) -> list[Tensor]:
-    found: list[Tensor] = []
-
-    def collect(tensor: Tensor) -> Tensor:
-        found.append(tensor)
-        return tensor
-
-    for part in parts:
-        map_tensors(collect, part)
-    return found

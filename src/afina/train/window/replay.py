@@ -1,9 +1,9 @@
-"""What the backward pass needs of several forward passes, let go and computed again in groups.
+"""Tensors saved for the backward pass of several forwards: released, and computed again in groups.
 
-Autograd is given a slot for every tensor that it saves. Only the newest slots keep their tensor: the
-backward pass wants those first. The others are filled again, a group at a time, by running a
-micro-batch's forward again up to the last tensor of the group. A slot's tensor dies with the slot,
-and that with the node of the graph it belongs to: exactly when autograd would let it go.
+Autograd gets a slot for every tensor that it saves. Only the newest slots keep their tensor: the
+backward pass needs those first. The others are filled again, a group at a time, by running a
+micro-batch's forward again up to the last tensor of the group. A slot's tensor is freed with the
+slot, and the slot with the graph node that owns it: exactly when autograd would free the tensor.
 """
 
 import weakref
@@ -21,9 +21,10 @@ class Slot:
     """The place of a tensor that the backward pass will ask for.
 
     Args:
-        part: whose forward saved it.
+        part: number of the forward that saved it.
         index: how many tensors that forward had saved before.
-        tensor: what was saved.
+        tensor: the saved tensor.
+        fixed: whether it stays in memory anyway.
     """
 
     __slots__ = ("__weakref__", "fixed", "group", "index", "kind", "part", "tensor", "version")
@@ -37,7 +38,7 @@ class Slot:
         self.fill(tensor)
 
     def fill(self, tensor: Tensor) -> None:
-        """Keep a tensor; a detached one, because an output would keep its own node alive."""
+        """Keep the tensor, detached: an output would keep its own node alive."""
         self.tensor: Tensor | None = tensor.detach()
         self.version = tensor._version  # noqa: SLF001 - as autograd itself does
 
@@ -49,10 +50,10 @@ class SavedTensors:
 
     Args:
         n_parts: number of forwards.
-        n_groups: about the n-th part of all bytes is kept at a time,
-        keep_bytes: but at least so many.
+        n_groups: about one n-th of all bytes is kept at a time.
+        keep_bytes: bytes that may always be kept.
         fixed: tensors that stay in memory anyway, such as parameters and inputs.
-        run_again: a method that runs a forward again, with `pack` and `unpack` in place.
+        run_again: a bound method that runs a forward again, with `pack` and `unpack` as hooks.
     """
 
     def __init__(
@@ -63,27 +64,29 @@ class SavedTensors:
         fixed: Iterable[Tensor],
         run_again: Callable[[int], None],
     ) -> None:
-        self.part = 0  # whose forward runs
+        self.part = 0  # number of the forward that runs
         self._n_groups = n_groups
         self._keep_bytes = keep_bytes
         self._fixed = {_memory(tensor) for tensor in fixed} - {None}
-        self._run_again = weakref.WeakMethod(run_again)  # a circle would outlive the window
+        self._run_again = weakref.WeakMethod(
+            run_again
+        )  # a reference cycle would outlive the window
         self._slots: list[list[weakref.ref[Slot]]] = [[] for _ in range(n_parts)]
         self._newest: deque[tuple[weakref.ref[Slot], int]] = deque()
         self._newest_bytes = self._all_bytes = 0
-        self._wanted: dict[int, Slot] | None = None  # in a replay: what is to be filled
+        self._to_fill: dict[int, Slot] | None = None  # in a replay: slots by their index
         self._position = 0
         self._recorded = False
 
     @property
     def replaying(self) -> bool:
-        """Tell a forward that is run again from the first one."""
-        return self._wanted is not None
+        """Tell whether a forward is being run again."""
+        return self._to_fill is not None
 
     def pack(self, tensor: Tensor) -> Slot | None:
-        """Return autograd a slot for a tensor; in a replay, fill the slot if it is wanted."""
-        if self._wanted is not None:
-            self._collect(tensor, self._wanted)
+        """Return a slot for a tensor that autograd saves; in a replay, fill its slot if needed."""
+        if self._to_fill is not None:
+            self._collect(tensor, self._to_fill)
             return None
         slots = self._slots[self.part]
         slot = Slot(self.part, len(slots), tensor, fixed=_memory(tensor) in self._fixed)
@@ -93,44 +96,45 @@ class SavedTensors:
         return slot
 
     def unpack(self, slot: Slot) -> Tensor:
-        """Return autograd its tensor, computed again if it was let go.
+        """Return the tensor of a slot, computed again if it was released.
 
         Raises:
-            ConfigError: the forward that is run again does something else; or the first forwards
-                have not ended yet.
+            ConfigError: a forward that is run again differs from the first time, or the first
+                forwards have not ended yet.
             RuntimeError: the tensor was changed in place since it was saved.
         """
         if not self._recorded:
             raise ConfigError(
-                'With batchnorm="window" the model must not differentiate in its forward, '
-                'however: it does. Use batchnorm="microbatch".'
+                'with batchnorm="window", the model must not compute gradients in its forward',
+                but="it does",
+                fix='Use batchnorm="microbatch".',
             )
         if slot.tensor is None:
             self._refill(slot)
         tensor = slot.tensor
         if tensor is None:
-            raise not_the_same("it ends before it has made all of its tensors")
+            raise replay_differs("it ends before it has computed all of its tensors")
         if tensor._version != slot.version:  # noqa: SLF001 - as autograd itself does
             raise RuntimeError(
-                "A tensor that the backward pass needs must not be changed in place, however: one "
-                f"of shape {tuple(tensor.shape)} was. Use an operation that makes a new tensor."
+                "a tensor that the backward pass needs must not be changed in place, but one of "
+                f"shape {tuple(tensor.shape)} was. Use an operation that returns a new tensor."
             )
         return tensor
 
     def end_recording(self) -> None:
-        """Divide what was let go into groups of about equal bytes, part by part."""
+        """Divide the released tensors of each forward into groups of about equal bytes."""
         self._recorded = True
         self._newest.clear()
         for slots in self._slots:
-            gone = [slot for slot in _alive(slots) if slot.tensor is None]
-            n_bytes = [slot.kind[2] for slot in gone]
+            released = [slot for slot in _alive(slots) if slot.tensor is None]
+            n_bytes = [slot.kind[2] for slot in released]
             before, whole = 0, max(sum(n_bytes), 1)
-            for slot, size in zip(gone, n_bytes, strict=True):
+            for slot, size in zip(released, n_bytes, strict=True):
                 slot.group = before * max(self._n_groups - 1, 1) // whole
                 before += size
 
     def rehearse(self, part: int) -> None:
-        """Run a forward again without need, to see whether it can be."""
+        """Run a forward again, only to see whether that works."""
         self._run_through(part, {})
 
     def _keep_newest(self, slot: Slot, n_bytes: int) -> None:
@@ -141,50 +145,51 @@ class SavedTensors:
         while self._newest_bytes > most:
             oldest, size = self._newest.popleft()
             self._newest_bytes -= size
-            if (gone := oldest()) is not None:
-                gone.tensor = None
+            if (slot_to_release := oldest()) is not None:
+                slot_to_release.tensor = None
 
     def _refill(self, slot: Slot) -> None:
-        wanted = {
+        group = {
             other.index: other
             for other in _alive(self._slots[slot.part])
             if other.tensor is None and other.group == slot.group
         }
-        self._run_through(slot.part, wanted)
+        self._run_through(slot.part, group)
 
-    def _run_through(self, part: int, wanted: dict[int, Slot]) -> None:
-        self._wanted, self._position = wanted, 0
+    def _run_through(self, part: int, to_fill: dict[int, Slot]) -> None:
+        self._to_fill, self._position = to_fill, 0
         run_again = self._run_again()
         if run_again is None:
-            raise RuntimeError("The backward pass must run while its window exists.")
+            raise RuntimeError("the backward pass must run while its window exists")
         try:
             run_again(part)
         except _Enough:
             pass
         finally:
-            self._wanted = None
+            self._to_fill = None
 
-    def _collect(self, tensor: Tensor, wanted: dict[int, Slot]) -> None:
-        slot = wanted.pop(self._position, None)
+    def _collect(self, tensor: Tensor, to_fill: dict[int, Slot]) -> None:
+        slot = to_fill.pop(self._position, None)
         self._position += 1
         if slot is not None:
             if slot.kind != _kind(tensor):
-                raise not_the_same(f"it makes {_kind(tensor)} where it made {slot.kind}")
+                raise replay_differs(f"it computes {_kind(tensor)} where it computed {slot.kind}")
             slot.fill(tensor)
-            if not wanted:
+            if not to_fill:
                 raise _Enough
 
 
 class _Enough(BaseException):
-    """Ends a replay that has made what is wanted."""
+    """Ends a replay that has filled all slots."""
 
 
-def not_the_same(what: str) -> ConfigError:
-    """Make the error for a forward that does something else when it is run again."""
+def replay_differs(difference: str) -> ConfigError:
+    """Make the error for a forward that differs when it is run again."""
     return ConfigError(
-        'With batchnorm="window" the forward must do the same when it is run again, however: '
-        f"{what}. Take random numbers from the global generators and keep nothing from call to "
-        'call, or use batchnorm="microbatch".'
+        'with batchnorm="window", the forward must do the same when it is run again',
+        but=difference,
+        fix="Take random numbers from the global generators and keep nothing from call to call, "
+        'or use batchnorm="microbatch".',
     )
 
 
@@ -194,7 +199,7 @@ def _kind(tensor: Tensor) -> tuple[tuple[int, ...], torch.dtype, int]:
 
 
 def _memory(tensor: Tensor) -> Any:
-    """Return the address of the memory that a tensor looks at; none where it has no single one."""
+    """Return the address of a tensor's memory; None if it has no single one."""
     if tensor.layout is not torch.strided or not tensor.untyped_storage().nbytes():
         return None
     return tensor.untyped_storage().data_ptr()

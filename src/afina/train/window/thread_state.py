@@ -1,4 +1,4 @@
-"""The settings that torch keeps for each thread, taken along to another one."""
+"""The settings that torch keeps for each thread, copied to another thread."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -8,14 +8,14 @@ import torch
 
 
 @dataclass(frozen=True)
-class Conditions:
-    """What the code of one thread runs under.
+class ThreadState:
+    """The settings of torch that apply to one thread.
 
     Args:
         n_threads: threads that an operation on the CPU may use.
-        autocasts: device type and precision of each autocast that is on.
-        device: where new tensors are made.
-        stream: the CUDA stream; none where CUDA is not used.
+        autocasts: device type and precision of each active autocast.
+        device: device of new tensors.
+        stream: the CUDA stream; None if CUDA is not used.
     """
 
     n_threads: int
@@ -25,7 +25,7 @@ class Conditions:
 
     @contextmanager
     def restored(self) -> Iterator[None]:
-        """Run under these conditions inside, with gradients; call it in the other thread."""
+        """Apply these settings inside, with gradients on; call it in the other thread."""
         if torch.get_num_threads() != self.n_threads:
             torch.set_num_threads(self.n_threads)
         with ExitStack() as stack:
@@ -39,10 +39,10 @@ class Conditions:
             yield
 
 
-def current_conditions() -> Conditions:
-    """Take down what this thread runs under."""
+def current_thread_state() -> ThreadState:
+    """Return the settings of this thread."""
     types = ("cpu", "cuda") if torch.cuda.is_initialized() else ("cpu",)  # type: ignore[no-untyped-call]
-    return Conditions(
+    return ThreadState(
         torch.get_num_threads(),
         tuple((t, torch.get_autocast_dtype(t)) for t in types if torch.is_autocast_enabled(t)),
         torch.get_default_device(),

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-# A second process goes on with the run, and says what an audit hook saw of pickle.
+# A second process resumes the run, and reports what an audit hook saw of pickle.
 RESUME = """
 import json, sys
 import torch

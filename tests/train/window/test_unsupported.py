@@ -1,4 +1,4 @@
-"""What batch normalization over a window cannot do is refused by name, and nothing moves."""
+"""Models that batch normalization over a window does not support are refused by name."""
 
 import warnings
 
@@ -11,8 +11,8 @@ from torch.utils.checkpoint import checkpoint
 from afina.errors import ConfigError
 from afina.train.batches import Batch
 from afina.train.loss import make_weighted_loss
-from afina.train.window.checks import check_window_norm
 from afina.train.window.norm import WindowNorm
+from afina.train.window.unsupported import check_window_norm
 
 LOSS = make_weighted_loss(nn.MSELoss())
 
@@ -71,16 +71,16 @@ REFUSED = {
 
 @pytest.mark.parametrize("kind", REFUSED)
 def test_modules_are_refused_by_name(kind: str) -> None:
-    """Modules that cannot be stopped, run again or shared are named before anything runs."""
+    """Modules that cannot be paused, run again or shared are named before anything runs."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         module = REFUSED[kind]()
-    with pytest.raises(ConfigError, match=r"however: 'inner\.1"):
+    with pytest.raises(ConfigError, match=r"but 'inner\.1"):
         check_window_norm(nn.ModuleDict({"inner": nn.Sequential(nn.Linear(3, 3), module)}))
 
 
 def test_ordinary_modules_pass() -> None:
-    """Normalizations of torch, frozen ones, subclasses with another check, and instance norms."""
+    """Torch's normalizations pass, also frozen, with another input check, and over instances."""
 
     class AnyShape(nn.BatchNorm1d):
         def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002 - torch's name
@@ -118,15 +118,15 @@ def own_generator(net: Calling, x: Tensor) -> Tensor:
         (lambda net, x: net.other(x) if len(x) == 4 else x, "same batch normalizations"),
         (lambda net, x: net.norm(x) if len(x) == 4 else net.other(x), "came to 'other'"),
         (lambda net, x: checkpoint(net.other, x, use_reentrant=False), "'other' runs in"),
-        (differentiating, "must not differentiate in its forward"),
+        (differentiating, "must not compute gradients in its forward"),
         (lambda net, x: net.other(own_generator(net, x)), "do the same when it is run again"),
-        (own_generator, "it makes other values"),
+        (own_generator, "it computes other values"),
         (lambda net, x: x.tanh() if net.n_calls > 3 else x * x, "do the same when it is run again"),
-        (lambda net, x: net.norm(x) if net.n_calls > 3 else x, "it comes once more to 'norm'"),
+        (lambda net, x: net.norm(x) if net.n_calls > 3 else x, "it calls 'norm' once more"),
     ],
 )
 def test_forwards_are_refused_and_nothing_moves(function, words: str) -> None:
-    """What only a run can tell is refused in the first window; all is as it was before."""
+    """Faults that only a run can show are refused in the first window; nothing has changed."""
     net = Calling(function, nn.BatchNorm1d(3))
     net.other = nn.BatchNorm1d(3)
     net.generator = torch.Generator().manual_seed(0)
@@ -145,12 +145,12 @@ def test_functional_normalization_alone_is_refused() -> None:
     """A model whose only normalization is a function is refused too, and the module named."""
     model = nn.Sequential(nn.Linear(3, 3), Calling(functional_norm))
 
-    with pytest.raises(ConfigError, match=r"however: '1' \(Calling\) calls batch_norm"):
+    with pytest.raises(ConfigError, match=r"but '1' \(Calling\) calls batch_norm"):
         WindowNorm(model, LOSS, model).sum_gradient(parts())
 
 
 def test_functional_normalization_by_known_statistics_passes() -> None:
-    """Normalizing by running statistics looks at no other row, and is allowed."""
+    """Normalizing by running statistics uses no other row, and is allowed."""
 
     def known(_, x: Tensor) -> Tensor:
         return F.batch_norm(x, torch.zeros(3), torch.ones(3))
@@ -173,7 +173,7 @@ def test_inputs_changed_in_place_are_refused() -> None:
 
     net = Overwriting()
 
-    with pytest.raises(ConfigError, match="leave its inputs as they are"):
+    with pytest.raises(ConfigError, match="must not change its inputs"):
         WindowNorm(net, LOSS, net).sum_gradient(parts())
 
 
@@ -184,7 +184,7 @@ def test_one_value_a_channel_is_refused() -> None:
     ones = [Batch(row.x[i : i + 1], row.y[i : i + 1]) for i in range(2)]
     WindowNorm(net, LOSS, net).sum_gradient(ones)
 
-    with pytest.raises(ValueError, match="two values a channel"):
+    with pytest.raises(ValueError, match="two values per channel"):
         WindowNorm(net, LOSS, net, sum_over_processes=lambda t: t).sum_gradient(ones[:1])
 
 

@@ -1,4 +1,4 @@
-"""What several processes exchange; most of it is checked in one launched program a count."""
+"""Data exchanged by processes; most checks run in one program for each number of processes."""
 
 import json
 import os
@@ -26,7 +26,7 @@ CHECKS = re.findall(r"^def (check_\w+)", PROGRAM.read_text(encoding="utf-8"), re
 
 
 def launched(n_processes: int) -> dict[str, dict[str, str]]:
-    """Run every check in so many processes; give what went wrong, by rank and check."""
+    """Run every check in a number of processes; return what went wrong, by rank and check."""
     with TemporaryDirectory() as folder:
         torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
         run = subprocess.run(
@@ -44,7 +44,7 @@ def launched(n_processes: int) -> dict[str, dict[str, str]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("n_processes", [2, 3])
 def test_several_processes(n_processes: int) -> None:
-    """Each check of `process_checks.py` holds on every rank; its docstring is the sentence."""
+    """Each check of `process_checks.py` passes in every process; its docstring says what it proves."""
     ranks = launched(n_processes)
     ranks[str(n_processes - 1)]["check_lost_peer"] = ""  # it was killed by then
     failed = {name: why for found in ranks.values() for name, why in found.items() if why}
@@ -55,7 +55,7 @@ def test_several_processes(n_processes: int) -> None:
 
 @given(st.integers(0, 50), st.integers(1, 9), st.integers(1, 3))
 def test_shares(n_rows: int, n_processes: int, least: int) -> None:
-    """Shares are the rows, in order, each once; even; and none is too small for the model."""
+    """Shares are even, hold each row once and in order, and none is too small for the model."""
     shares = [share(n_rows, rank, n_processes, least=least) for rank in range(n_processes)]
     sizes = [len(part) for part in shares if part]
 
@@ -66,7 +66,7 @@ def test_shares(n_rows: int, n_processes: int, least: int) -> None:
 
 
 def test_one_process_exchanges_nothing() -> None:
-    """Alone, everything is what it was, and no group is opened."""
+    """With one process nothing changes, and no group is opened."""
     p = nn.Parameter(torch.ones(2))
     p.grad = gradient = torch.ones(2)
     with current_processes() as processes:
@@ -82,7 +82,7 @@ def test_one_process_exchanges_nothing() -> None:
 
 @pytest.mark.parametrize("missing", ["RANK", "MASTER_PORT", ""])
 def test_no_launcher(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An environment that lacks a part of a launcher's, or names one process, is nobody's."""
+    """An incomplete launcher's environment, or one for a single process, opens no group."""
     values = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}
     if not missing:
         values["WORLD_SIZE"] = "1"
@@ -95,13 +95,13 @@ def test_no_launcher(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("device", ["cpu", "cuda:3"])
 def test_a_named_device_stays(device: str) -> None:
-    """Only `cuda` without a number becomes the rank's own GPU."""
+    """Only `cuda` without a number becomes the process's own GPU."""
     assert own_device(torch.device(device), {"LOCAL_RANK": "1"}) == torch.device(device)
     assert own_device(torch.device("cuda"), {}) == torch.device("cuda:0")
 
 
 def test_other_errors_pass() -> None:
-    """An error of the model's own is not taken for a lost process."""
+    """An error of the model itself is not taken for a lost process."""
     with pytest.raises(RuntimeError, match="shapes") as caught, naming_lost_peers(""):
         raise RuntimeError("shapes differ")
     assert not isinstance(caught.value, PeerError)
@@ -117,7 +117,7 @@ def test_sparse_gradients_are_refused() -> None:
 
 
 def test_sharding_is_refused() -> None:
-    """Sharding needs several processes, and parameters that can be cut."""
+    """Sharding needs several processes, and parameters that have a dimension."""
     with pytest.raises(ConfigError, match="torchrun"):
         shard_model(nn.Linear(2, 2), ALONE)
     model = nn.Linear(2, 2)
@@ -139,13 +139,13 @@ def test_sharding_is_refused() -> None:
     ],
 )
 def test_what_sharding_cannot_do_is_named(setting: dict[str, Any]) -> None:
-    """What would be wrong or slow with shards is refused before anything is done."""
+    """Settings that are wrong or slow with shards are refused before anything runs."""
     with pytest.raises(ConfigError, match="sharding"):
         Trainer(nn.Linear(1, 1), loss=nn.MSELoss(), sharding="fsdp2", **setting)
 
 
 def test_sharding_alone_is_refused() -> None:
-    """One process cannot spread a model over others; the model stays as it was."""
+    """One process cannot shard a model; the model stays unchanged."""
     model = nn.Linear(1, 1)
     trainer = Trainer(model, loss=nn.MSELoss(), sharding="fsdp2")
     with pytest.raises(ConfigError, match="torchrun"):
@@ -154,7 +154,7 @@ def test_sharding_alone_is_refused() -> None:
 
 
 def test_a_whole_model_stays() -> None:
-    """What is not sharded passes through whatever is meant for shards."""
+    """The functions for shards leave unsharded models and tensors unchanged."""
     model = nn.Linear(2, 2)
     sync_gradients(model, last=False)
     state = whole({"a": [model.weight], "b": (1,)})

@@ -43,7 +43,7 @@ def make_model(dropout: float = 0.0, *, norm: bool = False) -> nn.Module:
 
 
 def with_ignored(y: Tensor) -> Tensor:
-    """Let most rows of some windows have no target, as tokens of a padded sequence."""
+    """Let most rows of some windows have no target, like the tokens of a padded sequence."""
     return torch.where(torch.arange(len(y)) % 7 < 4, -100, y)
 
 
@@ -113,7 +113,7 @@ def signalled(step: int, *, last: int, signum: int) -> float:
 
 
 def run(folder: Path, last: int, signum: int) -> None:
-    """Train in a run folder, going on where it was."""
+    """Train in a run folder, from its last checkpoint on."""
     x, y, w = make_rows()
     model = make_model(0.1, norm=True)
     trainer = Trainer(

@@ -40,7 +40,7 @@ from afina.train.processes import (
 
 
 class Net(nn.Module):
-    """Has a parameter that only rank 0 uses, one that nobody uses, and one of another type."""
+    """Has a parameter that only process 0 uses, one that none uses, and one of another type."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ def make_rows(n: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def check_gradients(processes: Processes) -> None:
-    """The summed gradient is one process's; uneven weights; bit-equal on all ranks."""
+    """With uneven weights, the summed gradient is that of one process, bit-equal in all of them."""
     n = processes.n_processes
     x, y, w = make_rows(11)
     net, reference = make_net(), make_net()
@@ -101,7 +101,7 @@ def check_gradients(processes: Processes) -> None:
 
 
 def check_fault_mean_of_rank_means(processes: Processes) -> None:
-    """Seeded fault: DDP's mean of the ranks' means is not the window's mean, and is seen."""
+    """Seeded fault: DDP's mean of the processes' means is not the window's mean."""
     x, y, w = make_rows(11)
     net, reference = make_net(), make_net()
     rows = share(11, processes.rank, processes.n_processes)
@@ -125,7 +125,7 @@ def check_memory_layout(processes: Processes) -> None:
 
 
 def check_sums_are_exact(processes: Processes) -> None:
-    """Weights beyond 2**24, where float32 leaves out numbers, are summed exactly."""
+    """Weights beyond 2**24, where float32 skips integers, are summed exactly."""
     p = nn.Parameter(torch.ones(1))
     p.grad = torch.ones(1)
     _, weights, _ = sum_gradients(processes, [p], 0.0, 2.0**24 + 1)
@@ -134,14 +134,14 @@ def check_sums_are_exact(processes: Processes) -> None:
 
 
 def check_agree(processes: Processes) -> None:
-    """A flag raised on one rank is raised on all, and only that one."""
+    """A flag raised in one process is raised in all, and no other flag is."""
     last = processes.rank == processes.n_processes - 1
     assert processes.agree([0, int(last), 15 * processes.first]) == [0, 1, 15]
     assert processes.agree([]) == []
 
 
 def check_broadcast(processes: Processes) -> None:
-    """Tensors of any type and layout, and JSON with any float, become rank 0's."""
+    """Tensors of any type and layout, and JSON with any float, become those of process 0."""
     r = processes.rank
     tensors = [
         torch.full((3, 2), float(r)).t(),
@@ -159,7 +159,7 @@ def check_broadcast(processes: Processes) -> None:
 
 
 def check_buffers(processes: Processes) -> None:
-    """Statistics become the mean by rows of those ranks that saw some; others stay, bit for bit."""
+    """Statistics become the mean over processes weighted by rows; other buffers stay, bit for bit."""
     n = processes.n_processes
     norm = nn.Sequential(nn.BatchNorm1d(2), Net())
     buffers = MovingBuffers(norm, processes)
@@ -223,7 +223,7 @@ def make_adamw(model: nn.Module) -> torch.optim.Optimizer:
 
 
 def check_sharded_is_plain(processes: Processes) -> None:
-    """Sharded steps with AdamW and clipping are one process's; the model comes back whole."""
+    """Sharded steps with AdamW and clipping equal those of one process; the model ends unsharded."""
     model, plain = make_plain(), make_plain()
     opt = make_adamw(plain)
     plain_steps(plain, opt)
@@ -242,7 +242,7 @@ def check_sharded_is_plain(processes: Processes) -> None:
 
 
 def check_sharded_resumes(processes: Processes) -> None:
-    """From the whole state, shards go on bit for bit, and one process can go on too."""
+    """From an unsharded state, shards continue bit for bit, and one process can continue too."""
     model = make_plain()
     with sharded_copy(model, processes) as sharded:
         opt = make_adamw(sharded)
@@ -267,7 +267,7 @@ def check_sharded_resumes(processes: Processes) -> None:
 
 
 def check_sharded_error(processes: Processes) -> None:
-    """After an error the model's parameters are NaN: nobody takes them for trained ones."""
+    """After an error the model's parameters are NaN, so that nobody mistakes them for trained ones."""
     model = make_plain()
     with suppress(ZeroDivisionError), sharded_copy(model, processes):
         raise ZeroDivisionError
@@ -288,7 +288,7 @@ def fail() -> None:
 
 
 def check_only_first(processes: Processes) -> None:
-    """What rank 0 does alone, the others wait for; its error ends all, and is told once."""
+    """The others wait for process 0; its error ends all processes, and is reported once."""
     assert only_first(processes, lambda: "done") == ("done" if processes.first else None)
     error = raised(lambda: only_first(processes, fail))
     assert isinstance(error, StorageError if processes.first else PeerError)
@@ -297,7 +297,7 @@ def check_only_first(processes: Processes) -> None:
 
 
 def check_all_together(processes: Processes) -> None:
-    """Where one rank fails, all fail; rank 0 tells what all failed by, and others their own."""
+    """If one process fails, all fail; process 0 reports an error that all have, else each its own."""
     assert all_together(processes, lambda: processes.rank) == processes.rank
     last = processes.rank == processes.n_processes - 1
     own = raised(lambda: all_together(processes, fail if last else lambda: None))
@@ -307,7 +307,7 @@ def check_all_together(processes: Processes) -> None:
 
 
 def check_started_alike(processes: Processes) -> None:
-    """Processes that were told different things end with an error, and do not wait forever."""
+    """Processes with different settings end with an error, and do not wait forever."""
     given = {"batchnorm": "microbatch", "microbatch_size": None}
     settings.check_processes(given, None, processes, kept={"lr": 0.1, "n": None})
     kept = {"lr": 0.1 * processes.rank, "n": None}
@@ -321,9 +321,9 @@ def check_started_alike(processes: Processes) -> None:
 
 
 def check_lost_peer(processes: Processes) -> None:
-    """A killed process is named as such to those that are left, with the advice given."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun's, to those that are left
-    processes.agree([0])  # nobody is killed before all are deaf to it
+    """The remaining processes report that one is lost, with the advice."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun sends it to the others
+    processes.agree([0])  # none is killed before all ignore it
     if processes.rank == processes.n_processes - 1:
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(0.2)  # so that it is mostly gone already; it need not be
@@ -332,7 +332,7 @@ def check_lost_peer(processes: Processes) -> None:
             for _ in range(3):
                 processes.agree([1])
     except PeerError as error:
-        assert "another one ended" in str(error)
+        assert "another process of the run ended" in str(error)
         assert str(error).endswith("Resume it.")
     else:
         raise AssertionError("nothing was raised")
@@ -347,7 +347,7 @@ def main(folder: Path) -> None:
     torch.set_num_threads(1)
     with current_processes() as processes:
         assert dist.get_backend() == "gloo"
-        # The seeded fault of all checks: anything pickled on its way to another rank fails here.
+        # The seeded fault of all checks: anything pickled on its way to another process fails here.
         dist.distributed_c10d._pickler = dist.distributed_c10d._unpickler = None
         with current_processes() as inner:  # uses the group that is there, and leaves it open
             assert inner == processes

@@ -1,0 +1,25 @@
+"""Eval mode for a while: afterwards each module is back in its own mode."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+
+@contextmanager
+def eval_mode(model: nn.Module) -> Iterator[None]:
+    """Put every module in eval mode inside; restore each module's own mode afterwards."""
+    with restored_modes(model):
+        model.eval()
+        yield
+
+
+@contextmanager
+def restored_modes(model: nn.Module) -> Iterator[None]:
+    """Restore each module's own mode afterwards, whatever is set inside."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
