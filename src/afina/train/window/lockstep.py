@@ -13,6 +13,7 @@ from afina.errors import ConfigError
 
 T = TypeVar("T")
 END = "its end"
+_LOOK_EVERY_S = 0.5
 
 
 class Lockstep(Generic[T]):
@@ -62,7 +63,10 @@ class Lockstep(Generic[T]):
             for thread in threads:
                 thread.start()
             self._batons[0].release()
-            self._over.acquire()  # an interrupt is raised here, in the caller's thread
+            # An interrupt is raised here, in the caller's thread. One that comes just before the
+            # lock blocks would wake nobody: the wait is renewed, so that Python can look.
+            while not self._over.acquire(timeout=_LOOK_EVERY_S):
+                pass
         finally:
             self._stopped = True
             # First the running thread, which stops at its next meeting; then the waiting ones.
