@@ -223,13 +223,13 @@ def nothing_weighs_but_one_class(columns: dict[str, Any]) -> None:
 
 
 REFUSED = {
-    "constant labels": ("kind", constant("a"), "must have two classes or more"),
+    "constant labels": ("kind", constant("a"), "must have at least two classes"),
     "constant numbers": ("price", constant(2.5), "must vary"),
-    "one class weighs": ("kind", nothing_weighs_but_one_class, "must have two classes or more"),
+    "one class weighs": ("kind", nothing_weighs_but_one_class, "must have at least two classes"),
     "no feature": ("kind", no_feature, "must have a column to learn from"),
     "no weight": ("kind", weights("0"), "must be above 0 in at least one row"),
     "weight below 0": ("price", weights("1", "2", "-1"), "row 3 has -1"),
-    "one group": ("price", one_group, "a split needs two groups or more"),
+    "one group": ("price", one_group, "a split needs at least two groups"),
     "constant among the training rows": ("kind", two_groups, "among the training rows"),
     "infinite number": ("price", infinite, "row 6"),
 }
@@ -282,7 +282,7 @@ def test_a_class_of_one_row_is_a_class_where_classes_were_asked_for(tables, tmp_
 
     assert "rare" in model.classes_
     assert outcome_of(tmp_path / "frame", model.notes_, "X") == by_file
-    with pytest.raises(SchemaError, match="two rows or more of each class"):
+    with pytest.raises(SchemaError, match="at least two rows of each class"):
         fit_table(
             path,
             target="y",
