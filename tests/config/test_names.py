@@ -3,7 +3,7 @@
 from dataclasses import fields
 
 from afina.config import Config
-from afina.config.names import describe_allowed, describe_settings, suggest
+from afina.config.names import by_attribute, describe_place, places, suggest, to_sections
 
 
 def test_names_are_unique_over_sections() -> None:
@@ -15,13 +15,22 @@ def test_names_are_unique_over_sections() -> None:
 
 def test_every_setting_is_described() -> None:
     """Every setting has a sentence and says what it allows."""
-    for section, keys in describe_settings().items():
-        for key, setting in keys.items():
-            assert str(setting["description"]).endswith("."), key
-            assert describe_allowed(section, key)
+    for section, keys in places().items():
+        for key, place in keys.items():
+            assert place.declared.doc.endswith("."), key
+            assert describe_place(section, key)
+
+
+def test_sections_hold_every_setting() -> None:
+    """Sorted into sections and back, all settings of a fit are there."""
+    values = by_attribute(to_sections(Config()))
+
+    for attribute, keys in values.items():
+        for key, value in keys.items():
+            assert getattr(getattr(Config(), attribute), key) == value
 
 
 def test_suggestions() -> None:
     """A near miss is named; a far one gets the list."""
-    assert suggest("drop_out") == " Did you mean model.dropout?"
-    assert suggest("xyzzy", "stop").startswith(" Section [stop] has: patience")
+    assert suggest("drop_out") == "Did you mean model.dropout?"
+    assert suggest("xyzzy", "stop").startswith("Section [stop] has: patience")

@@ -1,7 +1,7 @@
 """Settings to and from TOML."""
 
 import contextlib
-from dataclasses import fields
+import json
 from pathlib import Path
 
 import pytest
@@ -9,17 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afina.config import (
-    CheckpointConfig,
+    CheckpointPlan,
     Config,
-    ModelConfig,
-    PreprocessConfig,
-    StopConfig,
-    TableConfig,
-    TrainConfig,
+    ModelSettings,
+    PreprocessSettings,
+    StopSettings,
+    TableSettings,
+    TrainSettings,
     apply_settings,
     read_config,
     to_toml,
 )
+from afina.config.names import places
 from afina.errors import ConfigError
 
 # Any text that UTF-8 can hold; a lone surrogate cannot stand in a file.
@@ -30,7 +31,7 @@ kinds = st.sampled_from(["numeric", "categorical", "boolean", "datetime", "text"
 configs = st.builds(
     Config,
     table=st.builds(
-        TableConfig,
+        TableSettings,
         kinds=st.dictionaries(words, kinds, max_size=3),
         missing_values=st.lists(words, max_size=3).map(tuple),
         delimiter=st.none() | words,
@@ -39,22 +40,24 @@ configs = st.builds(
         weight=st.none() | words,
     ),
     preprocess=st.builds(
-        PreprocessConfig,
-        scaling=st.sampled_from(["none", "robust", "batchnorm"]),
+        PreprocessSettings,
+        scaling=st.sampled_from([None, "robust", "batchnorm"]),
         encodings=st.dictionaries(words, st.sampled_from(["onehot", "embedding"]), max_size=3),
     ),
-    model=st.builds(ModelConfig, residual=st.booleans(), norm_eps=positive),
+    model=st.builds(ModelSettings, residual=st.booleans(), norm_eps=positive),
     train=st.builds(
-        TrainConfig,
+        TrainSettings,
         seed=st.integers(0, 2**63 - 1),
         batch_size=st.just("auto") | st.integers(1, 10**9),
         microbatch_size=st.none() | st.integers(1, 10**9),
         lr=positive,
+        schedule=st.sampled_from(["constant", "onecycle", "coslog4"]),
+        bias_lr_factor=positive,
         max_grad_norm=st.none() | positive,
     ),
-    stop=st.builds(StopConfig, patience=st.none() | st.integers(1, 99), monitor=words),
+    stop=st.builds(StopSettings, patience=st.none() | st.integers(1, 99), monitor=words),
     checkpoint=st.builds(
-        CheckpointConfig,
+        CheckpointPlan,
         every_steps=st.none() | st.integers(1, 99),
         every_minutes=st.none() | st.floats(0, 1e300),
     ),
@@ -72,12 +75,13 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, config: Config) ->
 
 def test_every_setting_is_written() -> None:
     """The text names every setting, also those that are not set."""
-    text = to_toml(Config(table=TableConfig(kinds={"a": "text"})))
+    text = to_toml(Config(table=TableSettings(kinds={"a": "text"})))
 
-    for section in fields(Config):
-        for field in fields(section.type):  # type: ignore[arg-type]
-            if field.name != "encodings":  # an empty table of columns is left out
-                assert field.name in text
+    for section, keys in places().items():
+        assert f"[{section}]" in text
+        for key in keys:
+            if key != "encodings":  # an empty table of columns is left out
+                assert key in text
 
 
 def test_left_out_settings_keep_their_default(tmp_path: Path) -> None:
@@ -85,7 +89,7 @@ def test_left_out_settings_keep_their_default(tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
     path.write_text("[train]\nlr = 1\n")
 
-    assert Config(train=TrainConfig(lr=1.0)) == read_config(path)
+    assert Config(train=TrainSettings(lr=1.0)) == read_config(path)
 
 
 def test_byte_order_mark(tmp_path: Path) -> None:
@@ -107,17 +111,17 @@ def test_byte_order_mark(tmp_path: Path) -> None:
         ("[train]\ndropout = 0.5\n", ["train.dropout", "Did you mean model.dropout?"]),
         ("lr = 1\n", ["[lr]", "Did you mean train.lr?"]),
         ("train = 1\n", ["section", "train = 1"]),
-        ("[train]\nlr = 0\n", ["train.lr must be a number, above 0", ": 0."]),
+        ("[train]\nlr = 0\n", ["train.lr must be a number, above 0", "got 0."]),
         ("[train]\nlr = nan\n", ["train.lr must be a number, above 0", "NaN"]),
         ("[train]\nlr = '1'\n", ["train.lr must be a number", '"1"']),
         ("[train]\nmax_epochs = 2.0\n", ["train.max_epochs must be a whole number", "2.0"]),
         ("[train]\nmax_epochs = true\n", ["train.max_epochs must be a whole number", "true"]),
         ("[train]\nlr = 'none'\n", ["train.lr must be a number", '"none"']),
         ("[model]\nnorm = 'bach'\n", ["model.norm must be one of", '"batch"', '"bach"']),
-        ("[model]\nresidual = 1\n", ["model.residual must be true or false", ": 1."]),
+        ("[model]\nresidual = 1\n", ["model.residual must be true or false", "got 1."]),
         ("[table.kinds]\nzip = 'code'\n", ["table.kinds.zip must be one of", '"code"']),
         ("[table]\nmissing_values = 'NA'\n", ["table.missing_values must be a list", '"NA"']),
-        ("[checkpoint]\nevery_steps = 0\n", ["at least 1", '"none"', ": 0."]),
+        ("[checkpoint]\nevery_steps = 0\n", ["at least 1", '"none"', "got 0."]),
         ("[train]\nlr = 2020-01-01\n", ["train.lr must be a number", "2020-01-01"]),
     ],
 )
@@ -163,7 +167,12 @@ def test_unreadable_files(tmp_path: Path, name: str, content: bytes | None, word
         ("train.batch_size=64", "train", "batch_size", 64),
         ("train.batch_size=auto", "train", "batch_size", "auto"),
         ("stop.patience=none", "stop", "patience", None),
-        ("preprocess.scaling=none", "preprocess", "scaling", "none"),
+        ("preprocess.scaling=none", "preprocess", "scaling", None),
+        ("train.schedule=cosine", "train", "schedule", "cosine"),
+        ("experimental.schedule=coslog4", "train", "schedule", "coslog4"),
+        ("experimental.sharding=fsdp2", "train", "sharding", "fsdp2"),
+        ("experimental.bias_lr_factor=0.5", "train", "bias_lr_factor", 0.5),
+        ("experimental.frequency_sigma=1", "model", "frequency_sigma", 1.0),
         ("table.group=none", "table", "group", None),
         ('table.group="none"', "table", "group", "none"),
         ("table.group=2024", "table", "group", "2024"),
@@ -183,26 +192,73 @@ def test_settings(setting: str, section: str, key: str, expected: object) -> Non
     assert expected == getattr(getattr(config, section), key)
 
 
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("train", "bias_lr_factor", 0.5),
+        ("train", "sharding", "fsdp2"),
+        ("train", "schedule", "coslog4"),
+        ("model", "frequency_sigma", 0.5),
+        ("model", "member_start", "signs"),
+    ],
+)
+def test_what_moved_says_where_it_is_now(
+    tmp_path: Path, section: str, key: str, value: object
+) -> None:
+    """A setting that moved is refused with its new name, and read where a run wrote it before."""
+    path = tmp_path / "a.toml"
+    path.write_text(f"[{section}]\n{key} = {json.dumps(value)}\n")
+    with pytest.raises(
+        ConfigError, match=rf"a.toml: {section}\.{key}.* is experimental\.{key} now"
+    ):
+        read_config(path)
+    with pytest.raises(ConfigError, match=rf"{section}\.{key}.* is experimental\.{key} now"):
+        apply_settings(Config(), [f"{section}.{key}={value}"])
+
+    assert getattr(getattr(read_config(path, former=True), section), key) == value
+
+
+def test_a_file_of_before_is_read(tmp_path: Path) -> None:
+    """What a run wrote when none was a word is read as None."""
+    path = tmp_path / "config.toml"
+    path.write_text(
+        '[preprocess]\nscaling = "none"\n[model]\nnorm = "none"\nnumeric_embedding = "none"\n'
+        '[train]\nsharding = "none"\naveraging = "none"\nschedule = "cosine"\n'
+    )
+    config = read_config(path, former=True)
+
+    assert (config.preprocess.scaling, config.model.norm, config.train.averaging) == (None,) * 3
+    assert (config.train.sharding, config.train.schedule) == (None, "cosine")
+
+
+def test_one_schedule_replaces_the_other() -> None:
+    """The last of the two places of the schedule wins."""
+    config = apply_settings(Config(), ["experimental.schedule=coslog4", "train.schedule=cosine"])
+
+    assert config.train.schedule == "cosine"
+    assert apply_settings(config, ["experimental.schedule=flat_cos"]).train.schedule == "flat_cos"
+
+
 def test_later_setting_wins() -> None:
     """Of two values for one setting the later one stands; the others are left alone."""
-    start = Config(train=TrainConfig(lr=0.5, seed=3))
+    start = Config(train=TrainSettings(lr=0.5, seed=3))
 
     config = apply_settings(start, ["train.lr=1", "train.lr=2"])
 
-    assert Config(train=TrainConfig(lr=2.0, seed=3)) == config
+    assert Config(train=TrainSettings(lr=2.0, seed=3)) == config
 
 
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ("lr=1", "section.key=value, however: 'lr=1'. Did you mean train.lr?"),
+        ("lr=1", "section.key=value; got 'lr=1'. Did you mean train.lr?"),
         ("train.lr", "section.key=value"),
         ("trian.lr=1", "trian.lr. Did you mean train.lr?"),
         ("train.xyzzy=1", r"train.xyzzy. Section \[train\] has: seed, "),
         ("xyzzy.q=1", "The sections are: table, "),
-        ("train.lr.x=1", "train.lr has no parts"),
+        ("train.lr.x=1", "train.lr must be set as a whole; got the part"),
         ("train.lr=none", "train.lr must be a number, above 0"),
-        ("train.seed=-1", r"at least 0 and below 2\^63, however: -1"),
+        ("train.seed=-1", r"at least 0 and below 2\^63; got -1"),
     ],
 )
 def test_wrong_settings(setting: str, words: str) -> None:

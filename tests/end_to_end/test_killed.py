@@ -17,8 +17,8 @@ SETTINGS = [
 RICH = [
     "--set", "model.numeric_embedding=piecewise", "--set", "model.members=4",
     "--set", "model.members_differ=layers", "--set", "model.feature_scale=true",
-    "--set", "model.parametric_activation=true", "--set", "train.scale_lr_factor=6",
-    "--set", "train.schedule=coslog4",
+    "--set", "model.parametric_activation=true", "--set", "experimental.scale_lr_factor=6",
+    "--set", "experimental.schedule=coslog4",
 ]  # fmt: skip
 # The command line, told to send itself a signal at a step, or while a checkpoint's file is written.
 PROGRAM = """

@@ -18,45 +18,9 @@ OURS = {
     if isinstance(value, type) and issubclass(value, errors.AfinaError)
 }
 # Files with errors that do not name their remedy as `fix=` yet. Only shorten the list.
-NOT_YET: set[str] = {
-    "config/presets.py",
-    "config/settle.py",
-    "config/toml.py",
-    "tabular/estimators/arguments.py",
-    "tabular/prediction/artifact.py",
-    "tabular/prediction/model_record.py",
-    "tabular/training/network_spec.py",
-    "train/run/checkpoint.py",
-    "train/run/resume_point.py",
-    "train/settings.py",
-    "train/stopping.py",
-    "train/trainer.py",
-}
+NOT_YET: set[str] = set()
 # Files with messages that still read "must ..., however: ...". Only shorten the list.
-HOWEVER: set[str] = {
-    "config/presets.py",
-    "config/settle.py",
-    "config/toml.py",
-    "models/ensemble.py",
-    "models/input.py",
-    "models/members.py",
-    "models/mlp.py",
-    "models/network.py",
-    "models/numbers.py",
-    "optim/averaging.py",
-    "optim/groups.py",
-    "optim/optimizers.py",
-    "optim/schedule.py",
-    "optim/shampoo.py",
-    "tabular/prediction/artifact.py",
-    "tabular/prediction/model_record.py",
-    "tabular/training/network_spec.py",
-    "train/run/checkpoint.py",
-    "train/run/resume_point.py",
-    "train/settings.py",
-    "train/stopping.py",
-    "train/trainer.py",
-}
+HOWEVER: set[str] = set()
 
 
 @dataclass(frozen=True)

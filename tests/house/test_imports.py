@@ -59,6 +59,11 @@ def test_records_need_pydantic_alone(name: str) -> None:
     assert loaded(f"import afina.records.{name}") == ["pydantic"]
 
 
+def test_reading_settings_does_not_wait_for_torch() -> None:
+    """Settings are declared beside the code that uses them, and are read without it."""
+    assert "torch" not in loaded("from afina.config import preset_config; preset_config('best')")
+
+
 def test_a_heavy_import_is_seen() -> None:
     """An import of numpy in the wrong place is found."""
     assert loaded("import numpy") == ["numpy"]

@@ -13,7 +13,8 @@ def imported_names(tree: ast.Module) -> set[str]:
     names: set[str] = set()
     lazy = [part for node in tree.body if isinstance(node, ast.If) for part in node.body]
     for node in [*tree.body, *lazy]:  # names under TYPE_CHECKING are imported on first use
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("afina"):
+        module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
+        if module.startswith("afina.") and module != "afina.lazy":
             names |= {alias.asname or alias.name for alias in node.names}
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             names.add(node.name)
@@ -32,6 +33,16 @@ def test_all_is_what_is_public(source_files: "list[SourceFile]") -> None:
 
         assert package.__doc__, file.name
         assert sorted(imported_names(file.tree)) == sorted(package.__all__), file.name
+
+
+def test_every_name_can_be_imported(source_files: "list[SourceFile]") -> None:
+    """Every name of a package that imports on first use is found in its module."""
+    for file in source_files:
+        folder, _, name = file.name.rpartition("/")
+        if name == "__init__.py" and folder:
+            package = importlib.import_module(f"afina.{folder.replace('/', '.')}")
+            assert all(hasattr(package, public) for public in package.__all__), file.name
+            assert not hasattr(package, "no_such_name")
 
 
 def test_root() -> None:

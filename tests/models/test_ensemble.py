@@ -7,7 +7,8 @@ from hypothesis import given
 from torch import Tensor, nn
 from torch.nn import functional
 
-from afina.models import Ensemble, MemberPlan, TabularNet, make_network
+from afina.models import Ensemble, ModelSettings, NetworkShape, TabularNet, make_network
+from afina.preprocess import PreprocessSettings
 
 CLOSE = {"rtol": 1e-12, "atol": 1e-12}
 
@@ -99,7 +100,7 @@ def test_inputs_of_its_own_are_seen_by_one_member(
 
 def test_inputs_that_are_not_there_are_refused() -> None:
     """There cannot be more inputs of the members' own than inputs."""
-    with pytest.raises(ValueError, match="k \\* d_own must be some of d_in"):
+    with pytest.raises(ValueError, match="k \\* d_own must be at most d_in"):
         Ensemble(5, 1, widths=[], k=3, d_own=2, probabilities=False)
 
 
@@ -199,26 +200,27 @@ def test_half_precision_answers_too(d_out: int, training: bool) -> None:
     assert (found - wanted).abs().mean() < 0.02 * wanted.abs().mean()
 
 
-def make(plan: MemberPlan, generator: torch.Generator, **options: object) -> TabularNet:
+def make(generator: torch.Generator, *, folds: int = 3, **settings: object) -> TabularNet:
+    plain = {"n_blocks": 2, "d_block": 16, "dropout": 0.0, "linear_skip": False, "init": "auto"}
     return make_network(
-        n_num=3,
-        cat_encodings=[("onehot", 5, True), ("embedding", 40, True)],
-        d_out=2,
-        n_blocks=2,
-        d_block=16,
-        members=plan,
+        NetworkShape(
+            n_num=3,
+            encodings=("onehot", "embedding"),
+            has_missing=(True, True),
+            d_out=2,
+            folds=folds,
+        ),
+        (5, 40),
+        model=ModelSettings(**plain | settings),
+        preprocess=PreprocessSettings(unknown_rate=0.0),
         generator=generator,
-        **options,
     )
-
-
-PLAN = MemberPlan(n_members=6, differ="weights", probabilities=True, n_folds=3)
 
 
 @pytest.mark.parametrize("init", ["auto", "torch", "kaiming_normal"])
 def test_weights_are_a_function_of_the_seed(init: str) -> None:
     """The same seed gives the same network, another one another, and members start apart."""
-    nets = [make(PLAN, torch.Generator().manual_seed(s), init=init) for s in (1, 1, 2)]
+    nets = [make(torch.Generator().manual_seed(s), init=init) for s in (1, 1, 2)]
     states = [net.state_dict() for net in nets]
     x = torch.randn(4, 3), torch.randint(0, 6, (4, 2))
 
@@ -231,7 +233,7 @@ def test_weights_are_a_function_of_the_seed(init: str) -> None:
 
 def test_a_network_for_tables_takes_folds(generator: torch.Generator) -> None:
     """Numbers, categories and folds go through the input layer to the members; all of it learns."""
-    net = make(PLAN, generator)
+    net = make(generator)
     x_num = torch.randn(99, 3, generator=generator)
     x_cat = torch.randint(0, 7, (99, 2), generator=generator)
     folds = torch.arange(99) % 3
@@ -249,20 +251,21 @@ def test_a_network_for_tables_takes_folds(generator: torch.Generator) -> None:
 
 def test_what_is_saved_is_weights(generator: torch.Generator) -> None:
     """Which member leaves what out is a function of the sizes, and not among the saved tensors."""
-    names = {name for name in make(PLAN, generator).state_dict() if name.startswith("body.")}
+    names = {name for name in make(generator).state_dict() if name.startswith("body.")}
 
     layers = ("hidden.0", "hidden.1", "heads")
     assert names == {f"body.{layer}.{leaf}" for layer in layers for leaf in ("weight", "bias")}
-    assert "k=6, n_folds=3" in str(make(PLAN, generator))
+    assert "k=6, n_folds=3" in str(make(generator))
 
 
 @pytest.mark.parametrize(
-    "options", [{"norm": "layer"}, {"norm": "batch"}, {"residual": True}, {"parametric": True}]
+    "options",
+    [{"norm": "layer"}, {"norm": "batch"}, {"residual": True}, {"parametric_activation": True}],
 )
 def test_blocks_are_plain(options: dict[str, object], generator: torch.Generator) -> None:
     """Norms, residual blocks and parametric activations are refused by name."""
-    with pytest.raises(ValueError, match=f"plain blocks, however: .*{next(iter(options))}="):
-        make(PLAN, generator, **options)
+    with pytest.raises(ValueError, match=f"plain blocks; got .*{next(iter(options))}="):
+        make(generator, **options)
 
 
 @pytest.mark.parametrize(
@@ -273,7 +276,7 @@ def test_blocks_are_plain(options: dict[str, object], generator: torch.Generator
         (lambda: wild(k=6, n_folds=4), "k=6, n_folds=4"),
         (lambda: wild(k=2, n_folds=4), "k=2, n_folds=4"),
         (
-            lambda: MemberPlan(n_members=4, differ="input", n_folds=2),
+            lambda: make(torch.Generator(), members=4, members_differ="input", folds=2),
             "members of their own weights",
         ),
     ],

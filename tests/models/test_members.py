@@ -5,11 +5,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from afina.models import EmbeddedNumbers, MemberPlan, Members, TabularNet, make_members
+from afina.models import Members, ModelSettings, NetworkShape, TabularNet, make_members
 from afina.models import make_network as make_net
 from afina.nn import MemberLinear, ParametricActivation, QuickDropout
+from afina.preprocess import PreprocessSettings
 
 DIFFER = ["input", "linear", "block", "layers"]
+
+
+def make(d_in: int, d_out: int, differ: str, members: int, **settings: object) -> Members:
+    """Build members without dropout that start as signs, unless something else is asked for."""
+    plain = {"dropout": 0.0, "member_start": "signs"}
+    return make_members(
+        d_in, d_out, ModelSettings(members=members, members_differ=differ, **plain | settings)
+    )
 
 
 def wild(module: nn.Module, seed: int = 0) -> nn.Module:
@@ -55,16 +64,17 @@ def member_alone(net: Members, x: Tensor, j: int) -> Tensor:
 @pytest.mark.parametrize("n_blocks", [0, 1, 3])
 def test_members_are_networks(differ: str, d_out: int, residual: bool, n_blocks: int) -> None:
     """Each member's outputs are those of a plain network, and eval is their mean, to 1e-12."""
-    net = make_members(
+    net = make(
         4,
         d_out,
-        plan=MemberPlan(n_members=3, differ=differ, probabilities=d_out > 1),
+        differ,
+        3,
         n_blocks=n_blocks,
         d_block=5,
         activation="mish",
         norm="layer",
         residual=residual,
-        parametric=True,
+        parametric_activation=True,
     )
     wild(net)
     x = torch.randn(7, 4, dtype=torch.float64)
@@ -78,11 +88,10 @@ def test_members_are_networks(differ: str, d_out: int, residual: bool, n_blocks:
 
 
 @pytest.mark.parametrize("differ", DIFFER)
-@pytest.mark.parametrize("norm", ["none", "batch", "layer"])
+@pytest.mark.parametrize("norm", [None, "batch", "layer"])
 def test_a_row_alone_equals_the_row_in_a_batch(differ: str, norm: str) -> None:
     """In evaluation a row's output does not depend on its neighbors."""
-    plan = MemberPlan(n_members=4, differ=differ, probabilities=True)
-    net = make_members(3, 2, plan=plan, n_blocks=2, d_block=6, norm=norm, dropout=0.3).double()
+    net = make(3, 2, differ, 4, n_blocks=2, d_block=6, norm=norm, dropout=0.3).double()
     x = torch.randn(20, 3, dtype=torch.float64)
     net(x)
     net.eval()
@@ -93,8 +102,7 @@ def test_a_row_alone_equals_the_row_in_a_batch(differ: str, norm: str) -> None:
 @pytest.mark.parametrize("differ", DIFFER)
 def test_members_drop_units_of_their_own(differ: str) -> None:
     """Dropout is drawn for each member, also behind a shared block; members of one row differ."""
-    plan = MemberPlan(n_members=30, differ=differ)
-    net = make_members(3, 1, plan=plan, n_blocks=1, d_block=64, dropout=0.5)
+    net = make(3, 1, differ, 30, n_blocks=1, d_block=64, dropout=0.5)
     with torch.no_grad():  # but for dropout the members are now one and the same
         net.part.scale.fill_(1.0)
         net.heads.weight.copy_(net.heads.weight[:1].expand_as(net.heads.weight))
@@ -113,8 +121,7 @@ def note_rows(seen: list[int], _layer: nn.Module, inputs: tuple[Tensor], _out: T
 def test_a_shared_block_runs_on_the_rows_alone() -> None:
     """What is shared before the parting sees n rows and not n * k."""
     for differ, wanted in (("linear", [6, 24]), ("block", [6, 24]), ("input", [24, 24])):
-        plan = MemberPlan(n_members=4, differ=differ)
-        net = make_members(3, 1, plan=plan, n_blocks=2, d_block=8)
+        net = make(3, 1, differ, 4, n_blocks=2, d_block=8)
         seen: list[int] = []
         for part in net.modules():
             if isinstance(part, nn.Linear):
@@ -123,19 +130,34 @@ def test_a_shared_block_runs_on_the_rows_alone() -> None:
         assert seen == wanted
 
 
-def full_net(differ: str, generator: torch.Generator, **others: object) -> TabularNet:
+def full_net(
+    differ: str, generator: torch.Generator, *, unknown_rate: float = 0.0, **others: object
+) -> TabularNet:
+    settings = {
+        "n_blocks": 2,
+        "d_block": 16,
+        "dropout": 0.0,
+        "d_numeric": 4,
+        "feature_scale": True,
+        "parametric_activation": True,
+        "members": 5,
+        "members_differ": differ,
+        "member_start": "normal",
+        "init": "auto",
+    }
     return make_net(
-        n_num=3,
-        cat_encodings=[("onehot", 5, True), ("ordinal", 4, False), ("embedding", 40, True)],
-        embedded=EmbeddedNumbers(kind="piecewise", columns=(0, 2), n_bins=(2, 3), d_embedding=4),
-        d_out=2,
-        n_blocks=2,
-        d_block=16,
-        scales=True,
-        parametric=True,
-        members=MemberPlan(n_members=5, differ=differ, start="normal", probabilities=True),
+        NetworkShape(
+            n_num=3,
+            encodings=("onehot", "ordinal", "embedding"),
+            has_missing=(True, False, True),
+            embedded=(0, 2),
+            n_bins=(2, 3),
+            d_out=2,
+        ),
+        (5, 4, 40),
+        model=ModelSettings(**settings | others),
+        preprocess=PreprocessSettings(unknown_rate=unknown_rate),
         generator=generator,
-        **others,
     )
 
 
@@ -185,14 +207,22 @@ def test_chunks_are_the_columns(generator: torch.Generator) -> None:
 
 def test_edges_need_embedded_numbers(generator: torch.Generator) -> None:
     """A network without embedded numbers takes no edges."""
-    net = make_net(n_num=2, d_out=1, n_blocks=0, generator=generator)
+    net = make_net(
+        NetworkShape(n_num=2),
+        model=ModelSettings(members=1, n_blocks=0, dropout=0.0),
+        preprocess=PreprocessSettings(),
+        generator=generator,
+    )
 
     with pytest.raises(TypeError, match="Edges are for embedded numbers"):
         net.set_edges_([])
 
 
-@pytest.mark.parametrize("arguments", [{"n_members": 0}, {"n_members": 2, "differ": "output"}])
-def test_what_cannot_be_is_refused(arguments: dict[str, object]) -> None:
-    """A plan that cannot be is named."""
-    with pytest.raises(ValueError, match="however"):
-        MemberPlan(**arguments)
+@pytest.mark.parametrize(
+    "settings", [{"members_differ": "weights"}, {"member_start": "auto"}], ids=str
+)
+def test_what_cannot_be_is_refused(settings: dict[str, object]) -> None:
+    """Members that share no weights, and a start that is not settled, are named."""
+    plain = {"members_differ": "input", "member_start": "signs", "dropout": 0.0}
+    with pytest.raises(ValueError, match="Members must share weights, and start as settled; got"):
+        make_members(3, 1, ModelSettings(**plain | settings))

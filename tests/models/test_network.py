@@ -4,11 +4,35 @@ import pytest
 import torch
 from torch import Tensor
 
-from afina.models import TabularNet, make_network
+from afina.models import ModelSettings, NetworkShape, TabularNet
+from afina.models import make_network as make_net
 from afina.nn import Scheme
 from afina.optim import decay_groups
+from afina.preprocess import PreprocessSettings
 
 ENCODINGS = [("onehot", 5, True), ("ordinal", 4, False), ("embedding", 40, True)]
+
+
+def make_network(
+    n_num: int,
+    cat_encodings: list[tuple[str, int, bool]],
+    d_out: int,
+    generator: torch.Generator,
+    *,
+    unknown_rate: float = 0.0,
+    scaling: str | None = None,
+    **settings: object,
+) -> TabularNet:
+    """Build a plain network of one member, unless something else is asked for."""
+    encodings, levels, missing = zip(*cat_encodings, strict=True) if cat_encodings else ((),) * 3
+    plain = {"members": 1, "n_blocks": 3, "d_block": 256, "dropout": 0.0, "init": "auto"}
+    return make_net(
+        NetworkShape(n_num=n_num, encodings=encodings, has_missing=missing, d_out=d_out),
+        levels,
+        model=ModelSettings(**plain | {"numeric_embedding": None} | settings),
+        preprocess=PreprocessSettings(unknown_rate=unknown_rate, scaling=scaling),
+        generator=generator,
+    )
 
 
 def inputs(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -75,7 +99,7 @@ def test_another_seed_gives_another_net() -> None:
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh", "silu"])
-@pytest.mark.parametrize("norm", ["none", "batch", "layer", "rms"])
+@pytest.mark.parametrize("norm", [None, "batch", "layer", "rms"])
 @pytest.mark.parametrize("residual", [False, True])
 def test_outputs_start_near_zero(
     activation: str, norm: str, residual: bool, generator: torch.Generator
@@ -120,7 +144,7 @@ def test_every_trainable_parameter_gets_a_gradient(generator: torch.Generator) -
         d_block=8,
         norm="layer",
         residual=True,
-        normalize=True,
+        scaling="batchnorm",
         generator=generator,
     )
     net(*inputs(64, generator)).square().sum().backward()
@@ -136,7 +160,7 @@ def test_only_matrices_decay(generator: torch.Generator) -> None:
         d_out=2,
         n_blocks=1,
         norm="batch",
-        normalize=True,
+        scaling="batchnorm",
         generator=generator,
     )
 
@@ -149,7 +173,7 @@ def test_only_matrices_decay(generator: torch.Generator) -> None:
 
 def test_a_row_alone_equals_the_row_in_a_batch(generator: torch.Generator) -> None:
     """In evaluation a row's output does not depend on its neighbors, with any norm, to 1e-12."""
-    for norm in ("none", "batch", "layer", "rms"):
+    for norm in (None, "batch", "layer", "rms"):
         net = make_network(
             n_num=3, cat_encodings=ENCODINGS, d_out=2, norm=norm, generator=generator
         ).double()
@@ -164,7 +188,9 @@ def test_a_row_alone_equals_the_row_in_a_batch(generator: torch.Generator) -> No
 def test_trivial_inits_reach_the_weights(generator: torch.Generator) -> None:
     """Zeros, ones and a constant can be asked for, and are what the weights then are."""
     for init, value in (("zeros", 0.0), ("ones", 1.0), ("constant", 0.2)):
-        net = make_network(n_num=3, d_out=2, init=init, init_constant=0.2, generator=generator)
+        net = make_network(
+            n_num=3, cat_encodings=[], d_out=2, init=init, init_constant=0.2, generator=generator
+        )
         weights = [one.parameter for one in decay_groups(net) if one.decays]
         assert all(p.unique().tolist() == [torch.tensor(value).item()] for p in weights)
 

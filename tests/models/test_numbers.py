@@ -35,7 +35,7 @@ def test_columns_that_are_not_there_are_refused(columns: tuple[int, ...]) -> Non
 
 def test_bins_must_be_one_a_column() -> None:
     """A count of bins that does not fit is named; waves have no edges."""
-    with pytest.raises(ValueError, match="n_bins must be one an embedded column"):
+    with pytest.raises(ValueError, match="n_bins must have one number for each embedded column"):
         Numbers(2, EmbeddedNumbers(kind="piecewise", columns=(0,)))
     with pytest.raises(TypeError, match="Edges are for piecewise-linear"):
         Numbers(2, EmbeddedNumbers(kind="periodic", columns=(0,))).set_edges_([])

@@ -118,8 +118,8 @@ def test_unknown_is_trained() -> None:
     """With hidden codes, unknown gets gradient from rows of known categories; without, none."""
     x = codes(*[[2]] * 5000)
     torch.manual_seed(0)
-    shown, hidden = (CategoryEmbedding([3], [False], 2) for _ in range(2))
-    shown(x).sum().backward()
+    shown, hidden = CategoryEmbedding([3], [False], 2), CategoryEmbedding([3], [False], 2)
+    shown(hide_codes(x, 0.0, training=True)).sum().backward()
     hidden(hide_codes(x, 0.1, training=True)).sum().backward()
 
     assert shown.unknown.grad is not None

@@ -145,7 +145,7 @@ def test_order_stands_in_where_tracing_fails() -> None:
 
 
 @pytest.mark.parametrize("place", ["pre", "post", "after"])
-@pytest.mark.parametrize("norm", ["none", "batch", "layer", "rms"])
+@pytest.mark.parametrize("norm", [None, "batch", "layer", "rms"])
 def test_blocks_are_traced(place: str, norm: str) -> None:
     """In afina's own blocks the activation is found wherever the norm stands."""
     net = nn.Sequential(
@@ -160,7 +160,7 @@ def test_blocks_are_traced(place: str, norm: str) -> None:
 @pytest.mark.parametrize(
     ("norm", "place", "end"),
     [
-        ("none", "post", "linear"),
+        (None, "post", "linear"),
         ("layer", "pre", "linear"),
         ("batch", "post", "norm"),
         ("rms", "after", "norm"),

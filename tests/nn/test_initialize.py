@@ -27,7 +27,7 @@ def deep_mlp(
     *,
     d_in: int = 64,
     d_block: int = 128,
-    norm: str = "none",
+    norm: str | None = None,
     norm_place: str = "post",
     residual: bool = False,
 ) -> nn.Sequential:
@@ -79,7 +79,7 @@ def test_torchs_default_collapses(activation: str, generator: torch.Generator) -
 
 @pytest.mark.parametrize("activation", ["relu", "gelu", "tanh"])
 @pytest.mark.parametrize(
-    ("norm", "place"), [("none", "post"), ("batch", "post"), ("layer", "pre"), ("rms", "after")]
+    ("norm", "place"), [(None, "post"), ("batch", "post"), ("layer", "pre"), ("rms", "after")]
 )
 def test_residual_nets_stay_bounded(
     activation: str, norm: str, place: str, generator: torch.Generator

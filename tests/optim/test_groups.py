@@ -15,7 +15,7 @@ from afina.nn import (
     PiecewiseLinear,
     StackedLinear,
 )
-from afina.optim import decay_groups, decayed_parameters, groups_table, parameter_groups
+from afina.optim import decay_groups, decayed_parameters, parameter_groups
 
 
 class OwnNorm(nn.Module):
@@ -196,23 +196,6 @@ def test_tied_weights_count_once() -> None:
     net[1].weight = net[0].weight
 
     assert [(one.name, one.role) for one in decay_groups(net)] == [("0.weight", "embedding")]
-
-
-def test_the_table_names_every_parameter() -> None:
-    """The printed table has a line a parameter, with shape, module and role."""
-    net = nn.Sequential(CategoryEmbedding([4], [False], 2), nn.LayerNorm(2), nn.Linear(2, 1))
-    lines = [line.split() for line in groups_table(net).splitlines()]
-
-    assert lines == [
-        ["parameter", "shape", "module", "role", "decays"],
-        ["0.weight", "4x2", "CategoryEmbedding", "embedding", "yes"],
-        ["0.unknown", "2", "CategoryEmbedding", "vector", "no"],
-        ["0.missing", "2", "CategoryEmbedding", "vector", "no"],
-        ["1.weight", "2", "LayerNorm", "norm", "no"],
-        ["1.bias", "2", "LayerNorm", "norm", "no"],
-        ["2.weight", "1x2", "Linear", "weight", "yes"],
-        ["2.bias", "1", "Linear", "bias", "no"],
-    ]
 
 
 def test_lazy_parameters_are_named() -> None:

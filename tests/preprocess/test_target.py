@@ -117,7 +117,7 @@ def test_auto_is_for_skewed_targets(rng: np.random.Generator) -> None:
     assert fit_target("auto", doubles(rng.normal(size=900)), None) is None
     assert isinstance(fit_target("auto", doubles(rng.lognormal(size=900)), None), Log)
     assert isinstance(fit_target("auto", -doubles(rng.lognormal(size=900)), None), Log)
-    assert fit_target("none", doubles(rng.lognormal(size=900)), None) is None
+    assert fit_target(None, doubles(rng.lognormal(size=900)), None) is None
     assert fit_target("quantile", doubles([3.0] * 5), None) is None
 
 

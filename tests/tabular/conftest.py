@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from afina.config import Config, ModelConfig, PreprocessConfig, TableConfig, TrainConfig
+from afina.config import Config, ModelSettings, PreprocessSettings, TableSettings, TrainSettings
 from afina.report import page
 
 COLORS = ("red", "green", "blue", "grey", "NA")
@@ -54,10 +54,10 @@ def reorder(columns: dict[str, list[str]], order: np.ndarray) -> dict[str, list[
 def quick_config(**table: object) -> Config:
     """Return settings that train one small network for few epochs, and hold rows out."""
     return Config(
-        table=TableConfig(**{"folds": 1, **table}),
-        preprocess=PreprocessConfig(onehot_max=16),
-        model=ModelConfig(d_block=16, n_blocks=1, members=1, numeric_embedding="none"),
-        train=TrainConfig(max_epochs=4, batch_size=16, lr=0.01),
+        table=TableSettings(**{"folds": 1, **table}),
+        preprocess=PreprocessSettings(onehot_max=16),
+        model=ModelSettings(d_block=16, n_blocks=1, members=1, numeric_embedding=None),
+        train=TrainSettings(max_epochs=4, batch_size=16, lr=0.01),
     )
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 import afina
 from afina import AfinaClassifier, AfinaRegressor
-from afina.config import CheckpointConfig, Config, ModelConfig, StopConfig
+from afina.config import CheckpointPlan, Config, ModelSettings, StopSettings
 from afina.errors import ConfigError
 from afina.table import encode, read_table
 from afina.tabular import fit_table, load, resume_run
@@ -24,7 +24,7 @@ from afina.train import StepEvent
 
 N_FOLDS, N_MEMBERS = 3, 6
 OWN = {"members": N_MEMBERS, "members_differ": "weights"}
-PLAIN = {"norm": "none", "residual": False, "numeric_embedding": "none"}
+PLAIN = {"numeric_embedding": None}
 QUICK = {"d_block": 12, "n_blocks": 2, "max_epochs": 4, "batch_size": 16, "lr": 0.01} | PLAIN
 
 
@@ -32,7 +32,7 @@ def config_of(tables, *, folds: int = N_FOLDS, model: dict | None = None, **tabl
     """Return settings that train a small ensemble for few epochs."""
     quick = tables.config(**{"val_frac": None, "folds": folds} | table)
     options = {"d_block": 12, "n_blocks": 2} | PLAIN | OWN | (model or {})
-    return replace(quick, model=ModelConfig(**options))
+    return replace(quick, model=ModelSettings(**options))
 
 
 def folds_of(run: Path) -> np.ndarray | None:
@@ -47,7 +47,8 @@ def rows_of(run: Path) -> tuple[np.ndarray, np.ndarray | None]:
 
 def spec_of(run: Path) -> dict[str, object]:
     """Read what the network of a run is built from."""
-    return json.loads((run / "model" / "model.json").read_bytes())["network"]
+    content = json.loads((run / "model" / "model.json").read_bytes())
+    return content["model"] | content["learned"]
 
 
 def members_answers(model: Predictor, features) -> np.ndarray:
@@ -278,8 +279,8 @@ def test_fewer_groups_than_folds_are_held_out(tables, tmp_path):
     ("wrong", "words"),
     [
         ({"members": 4}, r"model\.members must be a multiple of table\.folds"),
-        ({"norm": "layer"}, "plain blocks, however: norm=layer"),
-        ({"residual": True}, "plain blocks, however: .*residual=True"),
+        ({"norm": "layer"}, "blocks must be plain; got norm=layer"),
+        ({"residual": True}, "blocks must be plain; got .*residual=true"),
     ],
 )
 def test_what_cannot_be_is_refused(tables, prices_csv, rng, tmp_path, wrong, words):
@@ -366,8 +367,8 @@ def test_a_killed_run_ends_as_the_uninterrupted_one(tables, kinds_csv, tmp_path,
     config = replace(
         config,
         train=replace(config.train, averaging=averaging),
-        stop=StopConfig(patience=2),
-        checkpoint=CheckpointConfig(every_steps=2, every_minutes=None),
+        stop=StopSettings(patience=2),
+        checkpoint=CheckpointPlan(every_steps=2, every_minutes=None),
     )
     options = {"target": "kind", "config": config}
     whole = fit_table(kinds_csv, **options, out=tmp_path / "whole").run
@@ -387,7 +388,7 @@ def test_other_folds_are_refused_on_resuming(tables, kinds_csv, tmp_path):
         if isinstance(event, StepEvent) and event.step == 5:
             raise Killed
 
-    config = replace(config_of(tables), checkpoint=CheckpointConfig(every_steps=2))
+    config = replace(config_of(tables), checkpoint=CheckpointPlan(every_steps=2))
     run = tmp_path / "run"
     with pytest.raises(Killed):
         fit_table(kinds_csv, target="kind", config=config, out=run, listen=listen)

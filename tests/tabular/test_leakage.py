@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from afina.config import Config, PreprocessConfig
+from afina.config import Config, PreprocessSettings
 from afina.tabular import fit_table
 from afina.tabular.prediction.artifact import load
 from afina.tabular.run import train_run
@@ -35,7 +35,7 @@ def statistics(run: Path) -> dict[str, str]:
         for name, tensor in model.state_dict().items()
         if not name.startswith("network.")
     }
-    found["spec"] = repr(model.preprocess.spec()).encode()
+    found["spec"] = repr(model.preprocess.out_names).encode()
     return {name: hashlib.sha256(data).hexdigest() for name, data in found.items()}
 
 
@@ -43,7 +43,7 @@ def config_for(tables, scaling: str) -> Config:
     quick = tables.config()
     return Config(
         table=quick.table,
-        preprocess=PreprocessConfig(scaling=scaling, min_count=1),
+        preprocess=PreprocessSettings(scaling=scaling, min_count=1),
         model=quick.model,
         train=quick.train,
     )

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from afina.config import Config, ModelConfig, PreprocessConfig, TableConfig, TrainConfig
+from afina.config import Config, ModelSettings, PreprocessSettings, TableSettings, TrainSettings
 from afina.models import InputLayer
 from afina.table import CategoryColumn, NumberColumn, NumberFormat, Schema
 from afina.tabular.preparation.rows import Rows
@@ -27,17 +27,17 @@ SCHEMA = Schema(
 def config_of(*, categories: str = "onehot", **train: object) -> Config:
     """Return settings under which members share nothing that learns."""
     return Config(
-        table=TableConfig(folds=N_FOLDS),
-        preprocess=PreprocessConfig(categories=categories, min_count=1),
-        model=ModelConfig(
+        table=TableSettings(folds=N_FOLDS),
+        preprocess=PreprocessSettings(categories=categories, min_count=1),
+        model=ModelSettings(
             d_block=8,
             n_blocks=2,
             dropout=0.0,
-            numeric_embedding="none",
+            numeric_embedding=None,
             members=N_MEMBERS,
             members_differ="weights",
         ),
-        train=TrainConfig(
+        train=TrainSettings(
             **{"max_epochs": 4, "batch_size": 16, "lr": 0.01, "max_grad_norm": None} | train
         ),
     )
@@ -69,7 +69,7 @@ def trained(rows: Rows, config: Config, n_classes: int, *, fault: bool = False) 
     plan = make_plan(rows, None, schema=SCHEMA, n_classes=n_classes, config=config)
     if fault:
         spoil(plan)
-    train_model(plan, config)
+    train_model(plan)
     numbers = [value.flatten(1) for value in plan.built.model.network.body.state_dict().values()]
     assert sum(part.shape[1] for part in numbers) > 100
     return list(torch.cat(numbers, dim=1))

@@ -1,8 +1,10 @@
 """Embedded numbers, members and target transforms in whole fits: the promises of every fit hold."""
 
+import copy
 import hashlib
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +13,12 @@ import torch
 
 from afina.config import apply_settings
 from afina.errors import CheckpointError
+from afina.optim import optimizer_from
 from afina.storage import commit_folder, verify_folder
 from afina.table import read_table
 from afina.tabular import fit_table, load
 from afina.tabular.run.split_file import read_split
-from afina.tabular.training.plan import choose_optimizer
+from afina.tabular.training.plan import has_lr_factors
 
 RICH = [
     "model.members=4",
@@ -27,13 +30,13 @@ RICH = [
     "model.parametric_activation=true",
     "preprocess.embedding_dim=auto",
     "preprocess.onehot_max=3",
-    "train.scale_lr_factor=6",
-    "train.bias_lr_factor=0.1",
+    "experimental.scale_lr_factor=6",
+    "experimental.bias_lr_factor=0.1",
 ]
 SETTINGS = {
-    "input": [*RICH, "train.schedule=coslog4"],
+    "input": [*RICH, "experimental.schedule=coslog4"],
     "linear": [*RICH, "model.members_differ=linear"],
-    "block": [*RICH, "model.members_differ=block", "train.schedule=flat_cos"],
+    "block": [*RICH, "model.members_differ=block", "experimental.schedule=flat_cos"],
     "layers": [*RICH, "model.members_differ=layers", "model.norm=batch", "model.residual=true"],
     "periodic": [*RICH, "model.members=1", "model.numeric_embedding=periodic"],
 }
@@ -114,7 +117,7 @@ def fitted_statistics(run: Path) -> dict[str, bytes]:
         if name not in trained
     }
     content = json.loads((run / "model" / "model.json").read_bytes())
-    return {**found, "network": json.dumps(content["network"]).encode()}
+    return {**found, "learned": json.dumps(content["learned"]).encode()}
 
 
 @pytest.mark.parametrize("fault", [False, True])
@@ -178,7 +181,7 @@ def test_auto_of_an_even_target_is_none(tables, prices_csv, tmp_path):
     run = fit_table(prices_csv, target="price", config=config, out=tmp_path / "run").run
     content = json.loads((run / "model" / "model.json").read_bytes())
 
-    assert content["network"]["target_transform"] == "none"
+    assert content["preprocess"]["target_transform"] is None
 
 
 HOSTILE = {
@@ -187,10 +190,10 @@ HOSTILE = {
     "n_bins": [[], [10**6], [10**6] * 2, [3, 3], [6]],
     "embedded": [[], [0], [0, 0], [99, 100], [10**7, 1]],
     "d_numeric": [10**7, 0, 5],
-    "numeric_embedding": ["none", "periodic", "evil"],
+    "numeric_embedding": [None, "none", "periodic", "evil"],
     "n_target_knots": [1001, -1],
     "target_transform": ["quantile", "log", "evil"],
-    "clips": [True, "yes"],
+    "clip_predictions": [True, "yes"],
     "feature_scale": [False],
     "parametric_activation": [False],
     "embedding_dim": [8, "none", 10**7],
@@ -207,27 +210,23 @@ def test_a_hostile_network_is_refused(tables, kinds_csv, tmp_path):
     content = json.loads(files["model.json"])
     for key, values in HOSTILE.items():
         for number, bad in enumerate(values):
-            changed = {**content, "network": {**content["network"], key: bad}}
+            changed = copy.deepcopy(content)
+            part = next(part for part in ("learned", "model", "preprocess") if key in changed[part])
+            changed[part][key] = bad
             goal = tmp_path / f"{key}-{number}"
             commit_folder(goal, {**files, "model.json": json.dumps(changed).encode()})
             with pytest.raises(CheckpointError):
                 load(goal)
 
 
-def test_models_of_before_still_load(tables, kinds_csv, tmp_path):
-    """A description without the newer arguments is that of a network without the newer parts."""
+def test_a_model_of_an_earlier_format_is_named(tables, kinds_csv, tmp_path):
+    """A model of the format before is refused by its format, with what to do."""
     run = fit_table(kinds_csv, target="kind", config=tables.config(), out=tmp_path / "run").run
     files = verify_folder(run / "model")
-    content = json.loads(files["model.json"])
-    for key in HOSTILE:
-        if key != "embedding_dim":
-            del content["network"][key]
+    content = json.loads(files["model.json"]) | {"format": 1, "network": {}}
     commit_folder(tmp_path / "old", {**files, "model.json": json.dumps(content).encode()})
-    table = read_table(kinds_csv)
-
-    assert np.array_equal(
-        load(run).predict_proba(table), load(tmp_path / "old").predict_proba(table)
-    )
+    with pytest.raises(CheckpointError, match=r"got format 1, of an earlier version.*Fit again"):
+        load(tmp_path / "old")
 
 
 def test_the_learning_rate_can_be_found_with_factors(tables, kinds_csv, tmp_path):
@@ -236,9 +235,9 @@ def test_the_learning_rate_can_be_found_with_factors(tables, kinds_csv, tmp_path
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         done = fit_table(kinds_csv, target="kind", config=config, out=tmp_path / "run")
-    make = choose_optimizer(0.5, config.train)
+    optimizer = optimizer_from(replace(config.train, lr=0.5), torch.nn.Linear(2, 2))
 
     assert done.summary["stop"]["reason"] == "max_epochs"
-    assert make is not None
-    assert choose_optimizer(0.5, tables.config().train) is None
-    assert [group["lr"] for group in make(torch.nn.Linear(2, 2)).param_groups] == [0.5, 0.05]
+    assert has_lr_factors(config.train)
+    assert not has_lr_factors(tables.config().train)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.5, 0.05]

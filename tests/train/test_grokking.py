@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from afina.models import MLP
+from afina.models import MLP, ModelSettings
 from afina.optim import make_optimizer
 from afina.train.grokking import (
     decayed_weights,
@@ -21,7 +21,8 @@ from afina.train.grokking import (
     output_scale,
     weight_norm,
 )
-from afina.train.stopping import Stopping, make_extension
+from afina.train.settings import StopSettings
+from afina.train.stopping import Stopping
 
 
 class OwnNorm(nn.Module):
@@ -111,8 +112,8 @@ def layers(*between: nn.Module) -> nn.Sequential:
         (Residual(last_norm=False), False),
         (Untraceable(nn.Linear(8, 8), nn.LayerNorm(8), nn.Linear(8, 3)), True),
         (Untraceable(nn.LayerNorm(8), nn.Linear(8, 8), nn.Linear(8, 3)), False),
-        (MLP(8, 3, n_blocks=2, d_block=8, norm="layer"), True),
-        (MLP(8, 3, n_blocks=2, d_block=8, norm="none"), False),
+        (MLP(8, 3, ModelSettings(n_blocks=2, d_block=8, norm="layer", dropout=0.0)), True),
+        (MLP(8, 3, ModelSettings(n_blocks=2, d_block=8, norm=None, dropout=0.0)), False),
     ],
     ids=lambda value: value if isinstance(value, bool) else type(value).__name__,
 )
@@ -274,8 +275,8 @@ def train_adder(seed: int, *, random_labels: bool = False, extends: bool = True)
             layer.bias.zero_()
     optimizer = make_optimizer("adamw", net, lr=0.01, weight_decay=0.5, beta2=0.98)
     read = make_sign_reader(net, optimizer, outputs=lambda: net(x[val]))
-    extension = make_extension("grokking" if extends else None, patience=15, budget=50)
-    stopping = Stopping(patience=15, extension=extension)
+    while_ = "grokking" if extends else None
+    stopping = Stopping(StopSettings(patience=15, patience_extends_while=while_))
     step, accuracy = 0, 0.0
     while not stopping.exhausted and accuracy < 0.95:
         for _ in range(10):

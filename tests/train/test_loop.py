@@ -15,6 +15,7 @@ from afina.train.batches import Batch, split_batch
 from afina.train.gradient import GradientMethod, accumulate, fused_mean, mean_gradient
 from afina.train.loop import grad_norm
 from afina.train.loss import make_weighted_loss
+from afina.train.settings import StopSettings
 from afina.train.state import TrainState
 from afina.train.stopping import Stopping
 
@@ -31,7 +32,7 @@ def gradient(model: nn.Module, loss, window: list[Batch]) -> list[Tensor]:
         sum_gradient=accumulate(weighted, model),
         mean_gradient=fused_mean(weighted, model),
     )
-    mean_gradient(plan, window, TrainState(Stopping()))
+    mean_gradient(plan, window, TrainState(Stopping(StopSettings(patience=None))))
     return [p.grad for p in model.parameters()]
 
 

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from afina.errors import ConfigError
-from afina.models import MLP
+from afina.models import MLP, ModelSettings
 from afina.train import Trainer
 from afina.train import recompute as recompute_module
 from afina.train.recompute import cut, recomputed
@@ -28,7 +28,7 @@ def plain_mlp() -> nn.Module:
 
 
 def block_mlp() -> nn.Module:
-    return MLP(8, 3, n_blocks=5, d_block=8, norm="batch", dropout=0.2, residual=True)
+    return MLP(8, 3, ModelSettings(n_blocks=5, d_block=8, norm="batch", dropout=0.2, residual=True))
 
 
 class ConvBlock(nn.Module):
@@ -216,7 +216,11 @@ def peak_bytes(model: nn.Module, x: Tensor) -> int:
             torch.ones(2000, 8),
             0.45,
         ),
-        (MLP(8, 3, n_blocks=16, d_block=8, norm="layer", dropout=0.1), torch.ones(2000, 8), 0.3),
+        (
+            MLP(8, 3, ModelSettings(n_blocks=16, d_block=8, norm="layer", dropout=0.1)),
+            torch.ones(2000, 8),
+            0.3,
+        ),
         (
             nn.Sequential(*[ConvBlock(4) for _ in range(12)]),
             torch.ones(4, 4, 24, 24),

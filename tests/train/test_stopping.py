@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from afina.errors import ConfigError
 from afina.train.grokking import GrokkingSigns
-from afina.train.stopping import Extension, Stopping, make_extension, relative_fall
+from afina.train.settings import StopSettings
+from afina.train.stopping import Stopping, relative_fall
 
 
 def follow(values: list[float], **settings) -> tuple[Stopping, int | None]:
     """Feed values until patience ends; give the state and the evaluation it ended at."""
-    stopping = Stopping(**settings)
+    stopping = Stopping(StopSettings(**settings))
     for number, value in enumerate(values, start=1):
         stopping.update(value, step=number * 10, epoch=number)
         if stopping.exhausted:
@@ -59,7 +60,8 @@ def test_nan_first_is_replaced_by_any_number() -> None:
 def test_state_round_trips() -> None:
     """A state rebuilt from its dict goes on in the same way."""
     stopping, _ = follow([3, 2, 4], patience=3, patience_share=0.5)
-    again = Stopping.from_dict(stopping.to_dict())
+    again = Stopping(stopping.settings)
+    again.restore(stopping.to_dict())
 
     assert again == stopping
 
@@ -74,9 +76,15 @@ def signs(scale: float = 1.0, *, train: float = 1e-3, val: float = 5.0, decays: 
     return GrokkingSigns(train, val, decays, scale)
 
 
+def extended(patience: int, budget: float) -> StopSettings:
+    return StopSettings(
+        patience=patience, patience_extends_while="grokking", patience_budget=budget
+    )
+
+
 def follow_signs(sequence: list[GrokkingSigns], budget: float = 50.0) -> tuple[Stopping, int]:
     """Feed evaluations 100 steps apart until patience ends; give the state and their number."""
-    stopping = Stopping(patience=PATIENCE, extension=Extension(PATIENCE, budget))
+    stopping = Stopping(extended(PATIENCE, budget))
     for number, one in enumerate(sequence, start=1):
         stopping.update(one.val_loss, step=number * 100, epoch=number, signs=one)
         if stopping.exhausted:
@@ -146,7 +154,7 @@ def test_an_improvement_is_no_extension() -> None:
 
 def test_without_signs_patience_is_plain() -> None:
     """An extension that is told nothing extends nothing."""
-    stopping = Stopping(patience=2, extension=Extension(2, 50.0))
+    stopping = Stopping(extended(2, 50.0))
     for epoch in (1, 2, 3):
         stopping.update(1.0, step=epoch, epoch=epoch)
 
@@ -157,12 +165,13 @@ def resumed(
     sequence: list[GrokkingSigns], at: int, *, budget: float = 50.0, forget: str = ""
 ) -> int:
     """Follow a sequence with a save and a resume at some evaluation; say where it ends."""
-    stopping = Stopping(patience=PATIENCE, extension=Extension(PATIENCE, budget))
+    stopping = Stopping(extended(PATIENCE, budget))
     for number, one in enumerate(sequence, start=1):
         if number == at:
             saved = json.loads(json.dumps(stopping.to_dict()))
             saved["extension"].pop(forget, None)
-            stopping = Stopping.from_dict(saved)
+            stopping = Stopping(stopping.settings)
+            stopping.restore(saved)
         stopping.update(one.val_loss, step=number * 100, epoch=number, signs=one)
         if stopping.exhausted:
             return number
@@ -190,33 +199,25 @@ def test_seeded_fault_a_forgotten_field_is_caught(name) -> None:
     assert resumed(sequence, 10, budget=4, forget=name) != 20
 
 
-def test_states_of_before_load() -> None:
-    """A state that was written without an extension loads, and goes on without one."""
-    stopping, _ = follow([3, 2, 4], patience=3)
-    before = stopping.to_dict()
-    del before["extension"]
-
-    assert Stopping.from_dict(before) == stopping
-
-
 @pytest.mark.parametrize(
-    ("wanted", "patience", "budget", "said"),
+    ("changes", "said"),
     [
-        ("luck", 3, 50, "must be 'grokking' or None, however: 'luck'"),
-        ("grokking", None, 50, "needs a patience to extend"),
-        ("grokking", 3, 0.5, "must be at least 1, however: patience_budget=0.5"),
-        ("grokking", 3, math.nan, "must be at least 1"),
+        ({"patience_extends_while": "luck"}, 'must be "grokking", or None; got .*luck'),
+        ({"patience_budget": 0.5}, "must be a number, at least 1; got patience_budget=0.5"),
+        ({"patience_budget": math.nan}, "at least 1"),
+        ({"patience": 0}, "patience must be a whole number, at least 1, or None; got patience=0"),
     ],
 )
-def test_settings_that_cannot_be(wanted, patience, budget, said) -> None:
-    """What cannot be extended is refused by name."""
+def test_settings_that_cannot_be(changes, said) -> None:
+    """What cannot be is refused by name."""
     with pytest.raises(ConfigError, match=said):
-        make_extension(wanted, patience=patience, budget=budget)
+        StopSettings(**changes)
 
 
 def test_nothing_is_extended_unasked() -> None:
-    """Without the setting there is no extension."""
-    assert make_extension(None, patience=3, budget=50) is None
+    """Without the setting there is no extension, and "none" is the same."""
+    assert Stopping(StopSettings()).extension is None
+    assert Stopping(StopSettings(patience_extends_while="none")).extension is None
 
 
 @given(

@@ -309,7 +309,7 @@ def test_a_finished_run_goes_on_when_its_limit_is_raised(tmp_path) -> None:
     ("settings", "message"),
     [
         ({"optimizer": torch.optim.RMSprop}, "the class RMSprop"),
-        ({"data": ((x, y) for x, y in [rows()])}, "generator can be read once"),
+        ({"data": ((x, y) for x, y in [rows()])}, "generator can be read only once"),
         ({"data": [rows()], "batch_size": 7}, "more rows than batch_size=7; got 60 rows"),
         ({"data": (rows()[0].tolist(), rows()[1])}, "tensors, numpy arrays.*; got float"),
         ({"optimizer": lambda m: torch.optim.SGD(m.parameters()), "lr": 1.0}, "Set them there"),
@@ -395,6 +395,56 @@ def test_validation_that_is_no_number_is_said() -> None:
     y[0] = float("nan")
     with pytest.warns(AfinaWarning, match="val/loss is NaN after epoch 1"):
         Trainer(network(), loss=nn.MSELoss(), max_epochs=1).fit(rows(), (x, y))
+
+
+@pytest.mark.parametrize("changed", [{"eval_every": 2}, {"higher_is_better": True}], ids=str)
+def test_what_decides_is_the_same_at_resume(tmp_path, changed) -> None:
+    """A run is not resumed with other evaluations, or in the other direction."""
+    settings = {"loss": nn.MSELoss(), "batch_size": 16, "run_dir": tmp_path / "run"}
+    Trainer(network(), max_epochs=2, **settings).fit(rows(), rows(20, 1))
+    (name,) = changed
+    with pytest.raises(ConfigError, match=rf"{name} was .*, is {changed[name]}\. Set them back"):
+        Trainer(network(), max_epochs=4, **settings, **changed).fit(
+            rows(), rows(20, 1), resume=True
+        )
+
+
+def test_the_word_none_means_none() -> None:
+    """What was a word in files is one for the trainer too, and means None."""
+    words = {"averaging": "none", "sharding": "none", "patience_extends_while": "none"}
+
+    assert equal(final(), final(**words))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"lr": "find"}, "lr must be a number, above 0, or None; got lr='find'"),
+        ({"batch_size": "auto"}, "a whole number, at least 1, or None; got batch_size='auto'"),
+        ({"ema_decay": "auto"}, "at least 0 and below 1; got ema_decay='auto'"),
+        ({"microbatch_size": "all"}, 'at least 1, or "auto", or None; got microbatch_size='),
+        (
+            {"schedule": "linear"},
+            '"constant", "cosine", .*"coslog4", or a function of the step; got',
+        ),
+        ({"optimizer": "lion"}, '"shampoo", or a torch optimizer, or a callable .*; got'),
+        ({"compile": 1}, "compile must be True or False; got compile=1"),
+        ({"precision": "half"}, 'one of "float32", "bf16", "fp16"; got precision='),
+    ],
+)
+def test_messages_say_what_is_allowed(wrong, message) -> None:
+    """A wrong keyword is named, with what it can be and what came."""
+    with pytest.raises(ConfigError, match=message):
+        Trainer(network(), loss=nn.MSELoss(), **wrong)
+
+
+def test_attributes_are_what_was_passed() -> None:
+    """Keywords are attributes, and a changed one counts at the next fit."""
+    trainer = Trainer(network(), loss=nn.MSELoss(), lr=0.5, max_epochs=1)
+    assert (trainer.lr, trainer.weight_decay, trainer.max_epochs) == (0.5, None, 1)
+    trainer.max_epochs = 2
+
+    assert trainer.fit(rows()).stop.epoch == 2
 
 
 @pytest.mark.parametrize(

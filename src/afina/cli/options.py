@@ -109,22 +109,28 @@ def make_config(
     Args:
         file: TOML file.
         settings: lines `section.key=value`.
-        preset: its name; none: the file's, or the default.
+        preset: its name. None: the file's, or the default.
         kinds: lines `COL=KIND`.
-        flags: values by setting, such as `{"train.seed": 3}`; None is left out.
+        flags: values by setting, such as `{"train.seed": 3}`; None: the option was not given.
 
     Raises:
         ConfigError: a setting that does not exist, cannot be, or contradicts another one.
     """
-    from afina.config import apply_settings, preset_config, read_config, settle
+    from afina.config import (
+        apply_settings,
+        change_settings,
+        check_config,
+        preset_config,
+        read_config,
+    )
 
     start = read_config(file, preset) if file else preset_config(preset or "default")
     config = apply_settings(start, settings or [])
     merged = config.table.kinds | dict(map(_split_kind, kinds or []))
-    columns = ", ".join(f"{_toml(column)} = {_toml(kind)}" for column, kind in merged.items())
-    lines = [f"table.kinds={{{columns}}}"]
-    lines += [f"{name}={_toml(value)}" for name, value in flags.items() if value is not None]
-    return settle(apply_settings(config, lines))
+    options = {name: value for name, value in flags.items() if value is not None}
+    config = change_settings(config, {"table.kinds": merged, **options})
+    check_config(config)
+    return config
 
 
 def check_loudness(*, quiet: bool, verbose: bool) -> None:
@@ -144,10 +150,3 @@ def _split_kind(text: str) -> tuple[str, str]:
             fix="Write --kind zip=categorical, for example.",
         )
     return column, kind
-
-
-def _toml(value: float | str) -> str:
-    """Write a value as TOML, quoted where it is text, so that a column named "none" is a name."""
-    import tomli_w
-
-    return tomli_w.dumps({"value": value}).removeprefix("value = ").strip()

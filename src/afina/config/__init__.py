@@ -1,31 +1,35 @@
-"""Settings: one frozen class a section, TOML in and out."""
+"""The settings of a fit: composed of the packages' own, TOML in and out, presets."""
 
+from afina.config.check import check_config
 from afina.config.presets import PRESETS, preset_arguments
-from afina.config.sections import (
-    CheckpointConfig,
-    Config,
-    ModelConfig,
-    PreprocessConfig,
-    StopConfig,
-    TableConfig,
-    TrainConfig,
+from afina.config.sections import Config, TrainSettings
+from afina.config.toml import (
+    apply_settings,
+    change_settings,
+    preset_config,
+    read_config,
+    to_toml,
 )
-from afina.config.settle import settle
-from afina.config.toml import apply_settings, preset_config, read_config, to_toml
+from afina.models.settings import ModelSettings
+from afina.preprocess.settings import PreprocessSettings
+from afina.table.settings import TableSettings
+from afina.train.run.checkpoint_plan import CheckpointPlan
+from afina.train.settings import StopSettings
 
 __all__ = [
     "PRESETS",
-    "CheckpointConfig",
+    "CheckpointPlan",
     "Config",
-    "ModelConfig",
-    "PreprocessConfig",
-    "StopConfig",
-    "TableConfig",
-    "TrainConfig",
+    "ModelSettings",
+    "PreprocessSettings",
+    "StopSettings",
+    "TableSettings",
+    "TrainSettings",
     "apply_settings",
+    "change_settings",
+    "check_config",
     "preset_arguments",
     "preset_config",
     "read_config",
-    "settle",
     "to_toml",
 ]

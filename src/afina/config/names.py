@@ -1,38 +1,94 @@
-"""The names of all settings: what each allows, and which one a misspelled name may mean."""
+"""Where each setting stands in a file, and which one a misspelled name may mean."""
 
-from dataclasses import fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from afina.config.sections import Config
+from afina.declaration import Declaration, declarations, describe_allowed
 
-Described = dict[str, dict[str, dict[str, Any]]]
+EXPERIMENTAL = "experimental"
+
+Sections = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a setting stands.
+
+    Args:
+        attribute: the field of `Config` that holds it.
+        declared: the setting; of one that has experimental choices, the part that stands here.
+    """
+
+    attribute: str
+    declared: Declaration
 
 
 @cache
-def describe_settings() -> Described:
-    """Return the JSON schema of every setting, by section and key, with description and default."""
-    schema = TypeAdapter(Config).json_schema()
-    return {
-        field.name: schema["$defs"][field.type.__name__]["properties"]  # type: ignore[union-attr] # every section is a class
-        for field in fields(Config)
-    }
+def places() -> Mapping[str, Mapping[str, Place]]:
+    """Return every setting of a file, by section and key, in the order they are written."""
+    sections: dict[str, dict[str, Place]] = {field.name: {} for field in fields(Config)}
+    sections[EXPERIMENTAL] = {}
+    for field in fields(Config):
+        for key, declared in declarations(_class_of(field.name)).items():
+            setting = declared.setting
+            if setting.scope == "trainer":
+                continue
+            section = EXPERIMENTAL if setting.experimental else field.name
+            if setting.experimental_choices:
+                sections[EXPERIMENTAL][key] = Place(field.name, _experimental_part(declared))
+                declared = _plain_part(declared)  # noqa: PLW2901 - the rest of it
+            sections[section][key] = Place(field.name, declared)
+    return sections
 
 
-def is_optional(section: str, key: str) -> bool:
-    """Tell whether a setting can be unset."""
-    return "null" in _types(section, key)
+def to_sections(config: Config) -> Sections:
+    """Return the settings as plain values, by section and key."""
+    values: Sections = {section: {} for section in places()}
+    for section, keys in places().items():
+        for key, place in keys.items():
+            value = getattr(getattr(config, place.attribute), key)
+            choices = place.declared.setting.experimental_choices
+            if choices and (value in choices) != (section == EXPERIMENTAL):
+                value = None  # it stands in the other section
+            values[section][key] = value
+    return values
 
 
-def allows_text(section: str, key: str) -> bool:
-    """Tell whether a setting can be any text, so that "none" could be meant literally."""
-    return "string" in _types(section, key)
+def by_attribute(values: Mapping[str, Mapping[str, Any]]) -> Sections:
+    """Sort values by the attribute of `Config` that holds them; undoes `to_sections`."""
+    settings_of: Sections = {field.name: {} for field in fields(Config)}
+    for section, keys in values.items():
+        for key, value in keys.items():
+            place = places()[section][key]
+            if value is not None or not place.declared.setting.experimental_choices:
+                settings_of[place.attribute][key] = value
+    return settings_of
 
 
-def describe_allowed(section: str, key: str, *, part: bool = False) -> str:
+def where_now(section: str, key: str, value: object = None) -> str | None:
+    """Return the full name of a setting that moved to `[experimental]`; None: it did not."""
+    experimental = places()[EXPERIMENTAL].get(key)
+    if experimental is None or experimental.attribute != section:
+        return None
+    choices = experimental.declared.setting.experimental_choices
+    return f"{EXPERIMENTAL}.{key}" if not choices or value in choices else None
+
+
+def section_of(key: str) -> str:
+    """Return the section of a setting by its bare name.
+
+    Example:
+        >>> section_of("lr"), section_of("frequency_sigma")
+        ('train', 'experimental')
+    """
+    return next(section for section, keys in places().items() if key in keys)
+
+
+def describe_place(section: str, key: str, *, part: bool = False) -> str:
     """Say in words what a setting allows.
 
     Args:
@@ -41,22 +97,22 @@ def describe_allowed(section: str, key: str, *, part: bool = False) -> str:
         part: describe one value of a setting that goes by column.
 
     Example:
-        >>> describe_allowed("train", "batch_size")
+        >>> describe_place("train", "batch_size")
         'a whole number, at least 1, or "auto"'
     """
-    schema = describe_settings()[section][key]
-    return _words(schema["additionalProperties"] if part else schema)
+    schema = places()[section][key].declared.schema
+    return describe_allowed(schema["additionalProperties"] if part else schema)
 
 
-def suggest(name: str, section: str = "") -> str:
-    """Return a sentence with the settings that a wrong name may mean, or nothing.
+def suggest(name: str, section: str = "") -> str | None:
+    """Return a sentence with the settings that a wrong name may mean, or with those there are.
 
     Example:
         >>> suggest("lr")
-        ' Did you mean train.lr?'
+        'Did you mean train.lr?'
     """
-    settings = describe_settings()
-    by_key = {key: f"{part}.{key}" for part, keys in settings.items() for key in keys}
+    settings = places()
+    by_key = {key: f"{section_of(key)}.{key}" for keys in settings.values() for key in keys}
     bare = name.rpartition(".")[2].lower()
     near = [by_key[key] for key in get_close_matches(bare, by_key, n=3, cutoff=0.7)]
     if bare in by_key:
@@ -67,59 +123,30 @@ def suggest(name: str, section: str = "") -> str:
         near = [full for key, full in by_key.items() if bare in key.split("_")][:3]
         near = near or [full for full in by_key.values() if _opens_with(full, bare)]
     if near:
-        return f" Did you mean {' or '.join(near)}?"
+        return f"Did you mean {' or '.join(near)}?"
     if section in settings:
-        return f" Section [{section}] has: {', '.join(settings[section])}."
-    return f" The sections are: {', '.join(settings)}."
+        return f"Section [{section}] has: {', '.join(settings[section])}."
+    return f"The sections are: {', '.join(settings)}."
 
 
-def _types(section: str, key: str) -> set[str]:
-    schema = describe_settings()[section][key]
-    parts = schema.get("anyOf", [schema])
-    return {part.get("type", "") for part in parts if not {"enum", "const"} & part.keys()}
+def _class_of(attribute: str) -> type:
+    section_class: type = Config.__annotations__[attribute]
+    return section_class
+
+
+def _plain_part(declared: Declaration) -> Declaration:
+    schema = declared.schema
+    left = [word for word in schema["enum"] if word not in declared.setting.experimental_choices]
+    return replace(declared, schema={**schema, "enum": left})
+
+
+def _experimental_part(declared: Declaration) -> Declaration:
+    choices = list(declared.setting.experimental_choices)
+    schema = {"anyOf": [{"enum": choices, "type": "string"}, {"type": "null"}]}
+    return replace(declared, schema=schema, default=None)
 
 
 def _opens_with(full: str, words: str) -> bool:
     """Tell whether a setting's description begins with these words: "learning_rate" is lr."""
     section, _, key = full.partition(".")
-    description = str(describe_settings()[section][key].get("description", ""))
-    return description.lower().startswith(words.replace("_", " "))
-
-
-def _words(schema: dict[str, Any]) -> str:
-    if "anyOf" in schema:
-        return ", or ".join(_words(part) for part in schema["anyOf"])
-    if "enum" in schema:
-        return "one of " + ", ".join(f'"{value}"' for value in schema["enum"])
-    if "const" in schema:
-        return f'"{schema["const"]}"'
-    match schema.get("type"):
-        case "null":
-            return '"none"'
-        case "boolean":
-            return "true or false"
-        case "array":
-            return 'a list such as ["NA", "?"]'
-        case "object":
-            return f"a table of columns, each {_words(schema['additionalProperties'])}"
-        case "integer":
-            return "a whole number" + _bounds(schema)
-        case "number":
-            return "a number" + _bounds(schema)
-        case _:
-            return "text"
-
-
-def _bounds(schema: dict[str, Any]) -> str:
-    phrases = (
-        ("minimum", "at least"),
-        ("exclusiveMinimum", "above"),
-        ("maximum", "at most"),
-        ("exclusiveMaximum", "below"),
-    )
-    parts = [f"{phrase} {_short(schema[name])}" for name, phrase in phrases if name in schema]
-    return (", " + " and ".join(parts)) if parts else ""
-
-
-def _short(bound: float) -> str:
-    return "2^63" if bound == 2**63 else f"{bound:g}"
+    return places()[section][key].declared.doc.lower().startswith(words.replace("_", " "))

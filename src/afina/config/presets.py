@@ -1,12 +1,9 @@
-"""Recipes by name: what differs from the defaults."""
+"""Presets: recipes by name, as what differs from the defaults."""
 
-from dataclasses import fields
 from typing import Any
 
-from afina.config.sections import Config
+from afina.config.names import Sections
 from afina.errors import ConfigError
-
-Sections = dict[str, dict[str, Any]]
 
 PRESETS: dict[str, Sections] = {
     "fast": {
@@ -25,14 +22,14 @@ PRESETS: dict[str, Sections] = {
             "n_blocks": 3,
             "d_block": 256,
             "dropout": 0.1,
-            "numeric_embedding": "none",
+            "numeric_embedding": None,
             "members": 1,
             "members_differ": "input",
         },
         "train": {
             "optimizer": "adamw",
             "lr": 1e-3,
-            "averaging": "none",
+            "averaging": None,
             "beta2": 0.999,
             "weight_decay": 1e-2,
         },
@@ -48,20 +45,19 @@ def preset_sections(name: str) -> Sections:
         ConfigError: no such preset.
     """
     if name not in PRESETS:
-        raise ConfigError(f"preset must be one of {', '.join(PRESETS)}, however: {name!r}.")
+        raise ConfigError(
+            f"preset must be one of {', '.join(PRESETS)}",
+            got=repr(name),
+            fix="Correct the name, or leave it out.",
+        )
     return {section: dict(values) for section, values in PRESETS[name].items()}
 
 
 def preset_arguments(name: str) -> dict[str, Any]:
-    """Return the same as plain arguments, as the estimators take them.
+    """Return the settings of a preset as plain arguments, as the estimators take them.
 
     Example:
         >>> preset_arguments("default")
         {}
     """
-    found = preset_sections(name)
-    return {
-        key: value
-        for section in fields(Config)
-        for key, value in found.get(section.name, {}).items()
-    }
+    return {key: value for keys in preset_sections(name).values() for key, value in keys.items()}

@@ -3,43 +3,57 @@
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 from pydantic import TypeAdapter, ValidationError
 
-from afina.config.names import allows_text, describe_allowed, is_optional, suggest
+from afina.config.names import (
+    EXPERIMENTAL,
+    Sections,
+    by_attribute,
+    describe_place,
+    places,
+    suggest,
+    to_sections,
+    where_now,
+)
 from afina.config.presets import preset_sections
 from afina.config.sections import Config
 from afina.errors import ConfigError
 
 _ADAPTER = TypeAdapter(Config)
-Sections = dict[str, dict[str, Any]]
 
 
-def read_config(path: Path | str, preset: str | None = None) -> Config:
-    """Read settings from a TOML file; what the file leaves out is as its preset has it.
+def read_config(path: Path | str, preset: str | None = None, *, former: bool = False) -> Config:
+    """Read settings from a TOML file; what the file leaves out is as in its preset.
 
     Args:
-        path: the file; besides sections it may have the line `preset = "best"`, first.
+        path: the file; before its sections it may have the line `preset = "best"`.
         preset: wins over that line.
+        former: also take settings where they stood before they moved to `[experimental]`, as in
+            the run folders of then.
 
     Raises:
-        ConfigError: no such file, not TOML, or a setting that does not exist or cannot be.
+        ConfigError: there is no such file, it is not TOML, or it has a setting or a value that
+            does not exist.
     """
     path = Path(path)
-    text = _read_text(path)
     try:
-        parsed = tomllib.loads(text)
+        parsed = tomllib.loads(_read_text(path))
     except tomllib.TOMLDecodeError as err:
-        raise ConfigError(f"A settings file must be TOML, however, in {path}: {err}.") from err
+        raise ConfigError(
+            "A settings file must be TOML", got=f"{path}: {err}", fix="Correct the line."
+        ) from err
     named = parsed.pop("preset", "default")
-    for section, values in parsed.items():
-        _check_section(section, values, path)
-        for key in values:
-            _check_key(section, key, path)
+    for section, keys in parsed.items():
+        _check_section(section, keys, path)
+    if former:
+        parsed = _moved(parsed)
+    for section, keys in parsed.items():
+        for key, value in keys.items():
+            _check_key(section, key, value, path)
     values = preset_sections(str(named) if preset is None else preset)
     for section, own in _without_none(parsed).items():
         values[section] = values.get(section, {}) | own
@@ -50,7 +64,7 @@ def preset_config(name: str) -> Config:
     """Return all settings of a preset.
 
     Raises:
-        ConfigError: no such preset.
+        ConfigError: there is no such preset.
     """
     return _make_config(preset_sections(name))
 
@@ -63,79 +77,108 @@ def apply_settings(config: Config, settings: Sequence[str]) -> Config:
     by column take the column's name as third part: `table.kinds.zip=categorical`.
 
     Raises:
-        ConfigError: a setting that does not exist or a value that it cannot have.
+        ConfigError: a setting that does not exist, or a value that it cannot have.
 
     Example:
         >>> from afina.config import Config
         >>> apply_settings(Config(), ["train.lr=1e-2", "stop.patience=none"]).train.lr
         0.01
     """
-    values = to_dict(config)
+    changes = []
     for setting in settings:
         name, equals, text = setting.partition("=")
-        section, dot, key = name.strip().partition(".")
-        if not equals or not dot:
+        if not equals or "." not in name:
             raise ConfigError(
-                f"A setting must look like section.key=value, however: {setting!r}."
-                + ("" if dot else suggest(name.strip()))
+                "A setting must look like section.key=value",
+                got=repr(setting),
+                fix=None if "." in name else suggest(name.strip()),
             )
-        key, _, column = key.partition(".")
-        _check_key(section, key)
-        if isinstance(values[section][key], dict) and column:
-            values[section][key][column] = _parse_value(text)
-        elif column:
-            raise ConfigError(f"{section}.{key} has no parts, however: {name.strip()!r} was set.")
-        elif text.strip() == "none" and is_optional(section, key):
-            values[section][key] = None
+        changes.append((name.strip(), text))
+    values = to_sections(config)
+    for name, text in changes:
+        section, _, rest = name.partition(".")
+        key, _, column = rest.partition(".")
+        _check_key(section, key, text.strip())
+        if not column:
+            values[section][key] = _parse(section, key, text)
+        elif isinstance(values[section][key], dict):
+            values[section][key] = values[section][key] | {column: _parse_toml(text)}
         else:
-            value = _parse_value(text)
-            takes_text = allows_text(section, key) and not isinstance(value, str)
-            values[section][key] = text if takes_text else value
+            raise ConfigError(
+                f"{section}.{key} must be set as a whole",
+                got=f"the part {name!r}",
+                fix=f"Write {section}.{key}=VALUE.",
+            )
+        if section != EXPERIMENTAL and key in values[EXPERIMENTAL]:
+            values[EXPERIMENTAL][key] = None  # it is set anew
+    return _make_config(values)
+
+
+def change_settings(config: Config, changes: Mapping[str, Any]) -> Config:
+    """Change settings by full name and value, such as `{"train.seed": 3}`.
+
+    Raises:
+        ConfigError: a value that a setting cannot have.
+    """
+    values = to_sections(config)
+    for name, value in changes.items():
+        section, _, key = name.partition(".")
+        values[section][key] = value
     return _make_config(values)
 
 
 def to_toml(config: Config) -> str:
     """Write every setting as TOML text that `read_config` reads back equal.
 
-    TOML has no word for "not set": such a setting stands as a comment where that is the default,
-    and as `"none"` where the default is a value.
+    TOML has no word for "not set": such a setting becomes a comment where that is the default, and
+    `"none"` where the default is a value.
     """
-    defaults = to_dict(Config())
+    defaults = to_sections(Config())
     lines: list[str] = []
-    for section, values in to_dict(config).items():
+    for section, values in to_sections(config).items():
         lines.append(f"[{section}]")
+        tables = {key: value for key, value in values.items() if isinstance(value, dict)}
         for key, value in values.items():
-            if isinstance(value, dict):
-                continue  # a table of its own, after the plain settings of the section
-            if value is None and defaults[section][key] is None:
+            if value is None and (defaults[section][key] is None or not _can_be_none(section, key)):
                 lines.append(f"# {key} is not set")
-            else:
+            elif key not in tables:
                 lines.append(tomli_w.dumps({key: "none" if value is None else value}).strip())
-        for key, value in values.items():
-            if isinstance(value, dict) and value:
-                lines += ["", tomli_w.dumps({section: {key: value}}).strip()]
+        for key, value in tables.items():  # a table of its own, after the section's plain settings
+            lines += ["", tomli_w.dumps({section: {key: value}}).strip()] if value else []
         lines.append("")
     return "\n".join(lines)
-
-
-def to_dict(config: Config) -> Sections:
-    """Return the settings as plain values: section, then key."""
-    return {field.name: asdict(getattr(config, field.name)) for field in fields(config)}
 
 
 def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as err:
-        raise ConfigError(f"The settings file must exist, however: there is no {path}.") from err
+        raise ConfigError(
+            "The settings file must exist", but=f"there is no {path}", fix="Correct the path."
+        ) from err
     except UnicodeDecodeError as err:
-        raise ConfigError(f"A settings file must be UTF-8 text, however: {path} is not.") from err
+        raise ConfigError(
+            "A settings file must be UTF-8 text", but=f"{path} is not", fix="Save it as UTF-8."
+        ) from err
     except OSError as err:
-        raise ConfigError(f"The settings file {path} cannot be read: {err.strerror}.") from err
+        raise ConfigError(
+            "The settings file must be readable",
+            but=f"{path} cannot be read ({err.strerror})",
+            fix="Name another file.",
+        ) from err
 
 
-def _parse_value(text: str) -> Any:
-    """Take the value as TOML, as a number such as `.5`, or else as text."""
+def _parse(section: str, key: str, text: str) -> Any:
+    """Parse the value of a line; text is kept unchanged where the setting is free text."""
+    declared = places()[section][key].declared
+    if text.strip() == "none" and declared.optional:
+        return None
+    value = _parse_toml(text)
+    return text if declared.takes_text and not isinstance(value, str) else value
+
+
+def _parse_toml(text: str) -> Any:
+    """Parse a value as TOML, as a number such as `.5`, or else as text."""
     try:
         return tomllib.loads(f"value = {text}\n")["value"]
     except (tomllib.TOMLDecodeError, KeyError):
@@ -146,54 +189,77 @@ def _parse_value(text: str) -> Any:
         return text
 
 
-def _check_section(section: str, values: object, source: Path) -> None:
-    if section not in {field.name for field in fields(Config)}:
-        raise ConfigError(f"There is no section [{section}] in {source}.{suggest(section)}")
-    if not isinstance(values, dict):
+def _check_section(section: str, keys: object, source: Path) -> None:
+    if section not in places():
+        raise ConfigError(f"There is no section [{section}] in {source}", fix=suggest(section))
+    if not isinstance(keys, dict):
         raise ConfigError(
-            f"{section!r} must be a section with settings below it ([{section}]), "
-            f"however, in {source}: {section} = {values!r}."
+            f"{source}: {section!r} must be a section with settings below it ([{section}])",
+            got=f"{section} = {keys!r}",
+            fix=suggest(section) or "Put the setting into its section.",
         )
 
 
-def _check_key(section: str, key: str, source: Path | None = None) -> None:
-    known = {field.name: {f.name for f in fields(field.type)} for field in fields(Config)}  # type: ignore[arg-type] # every section is a dataclass
-    if section not in known or key not in known[section]:
-        raise ConfigError(
-            f"There is no setting {section}.{key}{_in(source)}.{suggest(key, section)}"
-        )
+def _check_key(section: str, key: str, value: object, source: Path | None = None) -> None:
+    name = f"{section}.{key}"
+    new_name = where_now(section, key, value)
+    if new_name is not None:
+        what = name if key not in places()[section] else f"{name} = {value}"
+        raise ConfigError(f"{_in(source)}{what} is {new_name} now", fix=f"Write {new_name}.")
+    if section not in places() or key not in places()[section]:
+        raise ConfigError(f"{_in(source)}There is no setting {name}", fix=suggest(key, section))
+
+
+def _moved(parsed: Sections) -> Sections:
+    """Move settings from where they stood before to `[experimental]`."""
+    moved: Sections = {section: {} for section in (*parsed, EXPERIMENTAL)}
+    for section, keys in parsed.items():
+        for key, value in keys.items():
+            new_name = where_now(section, key, value)
+            moved[section if new_name is None else EXPERIMENTAL][key] = value
+    return moved
 
 
 def _without_none(parsed: Mapping[str, Mapping[str, Any]]) -> Sections:
     """Turn the word "none" into None where None is possible and text is not."""
     return {
         section: {
-            key: None
-            if value == "none" and is_optional(section, key) and not allows_text(section, key)
-            else value
+            key: None if value == "none" and _can_be_none(section, key) else value
             for key, value in values.items()
         }
         for section, values in parsed.items()
     }
 
 
+def _can_be_none(section: str, key: str) -> bool:
+    declared = places()[section][key].declared
+    return declared.optional and not declared.takes_text
+
+
 def _make_config(values: Sections, source: Path | None = None) -> Config:
     try:
         # Through JSON, since only there does pydantic take lists for tuples and still refuse
         # "3" or 3.0 for 3.
-        return _ADAPTER.validate_json(json.dumps(values, default=str), strict=True)
+        text = json.dumps(by_attribute(values), default=str)
+        return _ADAPTER.validate_json(text, strict=True)
     except ValidationError as err:
-        problem = err.errors()[0]
-        section, key, *column = [str(part) for part in problem["loc"]]
+        attribute, key, *column = [str(part) for part in err.errors()[0]["loc"]]
+        section = next(
+            section
+            for section, keys in values.items()
+            if keys.get(key) is not None and places()[section][key].attribute == attribute
+        )
         value = values[section][key]
         name = f"{section}.{key}"
-        if isinstance(value, dict) and column:
+        part = isinstance(value, dict) and bool(column)
+        if part:
             name, value = f"{name}.{column[0]}", value.get(column[0], value)
-        allowed = describe_allowed(section, key, part=value is not values[section][key])
         raise ConfigError(
-            f"{name} must be {allowed}, however{_in(source)}: {json.dumps(value, default=str)}."
+            f"{_in(source)}{name} must be {describe_place(section, key, part=part)}",
+            got=json.dumps(value, default=str),
+            fix="Correct it, or leave it out for the default.",
         ) from err
 
 
 def _in(source: Path | None) -> str:
-    return f", in {source}" if source else ""
+    return f"{source}: " if source else ""

@@ -17,11 +17,11 @@ from afina.nn import (
 
 
 class Ensemble(nn.Module):
-    """Take rows through k networks of their own weights; their answers are averaged.
+    """Take rows through k networks of their own weights; their predictions are averaged.
 
     With folds, each network leaves out the rows of one fold, and each row is left out by the
-    networks of its fold. So all rows are trained on, and all rows validate: in evaluation, a row
-    whose fold is told is answered by those alone that have not learned from it.
+    networks of its fold. So all rows train, and all rows validate: in evaluation, a row whose fold
+    is given is predicted only by the networks that have not learned from it.
 
     Shape:
         (n, d_in) and folds (n,) int64 or None ->
@@ -29,14 +29,15 @@ class Ensemble(nn.Module):
         learn from each row; in evaluation (n, d_out)
 
     Args:
-        widths: of the hidden layers; none: linear models.
-        d_own: of the inputs the last k * d_own are not for all: d_own for each network.
-        k: networks, at least 1; a multiple of `n_folds`.
+        widths: of the hidden layers; empty: linear models.
+        d_own: the last k * d_own inputs are not shared: d_own belong to each network.
+        k: number of networks, at least 1; a multiple of `n_folds`.
         n_folds: folds, at least 2; or 1: no rows are left out.
         activation: of the hidden layers.
         dropout: chance that a hidden unit is zeroed while training, in [0, 1).
         linear_skip: add a linear model of the inputs to the outputs; it starts at 0.
-        probabilities: outputs are class scores, and probabilities are averaged; else values are.
+        probabilities: whether outputs are class scores, whose probabilities are averaged; otherwise
+            values are.
 
     Raises:
         ValueError: a number that cannot be.
@@ -68,10 +69,10 @@ class Ensemble(nn.Module):
         probabilities: bool,
     ) -> None:
         if k < 1 or n_folds < 1 or k % n_folds:
-            raise ValueError(f"k must be a multiple of n_folds, however: {k=}, {n_folds=}.")
+            raise ValueError(f"k must be a multiple of n_folds; got {k=}, {n_folds=}.")
         super().__init__()
         if not 0 <= k * d_own <= d_in:
-            raise ValueError(f"k * d_own must be some of d_in, however: {k=}, {d_own=}, {d_in=}.")
+            raise ValueError(f"k * d_own must be at most d_in; got {k=}, {d_own=}, {d_in=}.")
         self.n_members, self.n_folds, self.d_own = k, n_folds, d_own
         self.probabilities = probabilities
         sizes = [d_in - (k - 1) * d_own, *widths]
@@ -90,12 +91,12 @@ class Ensemble(nn.Module):
     def forward(self, x: Tensor, folds: Tensor | None = None) -> Tensor:
         if folds is None or self.n_folds == 1:
             outputs = self._outputs(x)
-            return outputs if self.training else self._answer(outputs)
+            return outputs if self.training else self._average(outputs)
         if self.training:
             learning = self.learning[folds].unsqueeze(2)
             outputs = self._outputs(x)
             return outputs.gather(1, learning.expand(-1, -1, outputs.shape[2]))
-        return self._answer_left_out(x, folds)
+        return self._predict_left_out(x, folds)
 
     def _outputs(self, x: Tensor, some: slice = ALL) -> Tensor:
         """Return the outputs of some of the networks: (n, d_in) -> (n, k, d_out)."""
@@ -109,26 +110,28 @@ class Ensemble(nn.Module):
         return outputs.transpose(0, 1)
 
     def _part(self, x: Tensor, some: slice) -> tuple[Tensor, Tensor | None]:
-        """Part the inputs that are for all from each network's own: (n, d), (k, n, d_own)."""
+        """Split the shared inputs from each network's own: (n, d), (k, n, d_own)."""
         if not self.d_own:
             return x, None
         n_same = x.shape[1] - self.n_members * self.d_own
         own = x[:, n_same:].reshape(len(x), self.n_members, self.d_own).transpose(0, 1)
         return x[:, :n_same], own[some]
 
-    def _answer(self, outputs: Tensor) -> Tensor:
+    def _average(self, outputs: Tensor) -> Tensor:
         return mean_of_members(outputs, probabilities=self.probabilities)
 
-    def _answer_left_out(self, x: Tensor, folds: Tensor) -> Tensor:
-        """Answer each row by the networks that leave its fold out."""
-        answers = x.new_empty(len(x), self.heads.weight.shape[2])
+    def _predict_left_out(self, x: Tensor, folds: Tensor) -> Tensor:
+        """Predict each row by the networks that leave its fold out."""
+        predictions = x.new_empty(len(x), self.heads.weight.shape[2])
         size = self.n_members // self.n_folds
         for fold in range(self.n_folds):
             rows = (folds == fold).nonzero().squeeze(1)
             if len(rows):
                 some = slice(fold * size, (fold + 1) * size)
-                answers[rows] = self._answer(self._outputs(x[rows], some)).to(x.dtype)  # autocast
-        return answers
+                predictions[rows] = self._average(self._outputs(x[rows], some)).to(
+                    x.dtype
+                )  # autocast
+        return predictions
 
     def extra_repr(self) -> str:
         return f"k={self.n_members}, n_folds={self.n_folds}"

@@ -1,7 +1,7 @@
 """The input layer: numbers and category codes of a table become one row of floats."""
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
@@ -15,18 +15,18 @@ from afina.nn import (
     embedding_width,
     hide_codes,
 )
+from afina.preprocess.settings import Encoding
 
-EncodingName: TypeAlias = Literal["onehot", "ordinal", "embedding"]
-CatEncoding: TypeAlias = tuple[EncodingName, int, bool]
+CatEncoding: TypeAlias = tuple[Encoding, int, bool]
 """How one categorical column is encoded, its number of levels, and whether it had missing cells."""
 
 
 class RawBatchNorm(nn.Module):
     """Batch-normalize raw numbers in float64, then scale and shift them in the network's precision.
 
-    So nanosecond timestamps keep their differences. The running pair is the plain mean over all
-    batches so far (torch's momentum=None): raw numbers do not drift as hidden ones do, and a moving
-    share would start from mean 0 and need hundreds of steps to reach a timestamp.
+    So nanosecond timestamps keep their differences. The running statistics are the plain mean over
+    all batches so far (torch's momentum=None): raw numbers do not drift as hidden ones do, and a
+    moving average would start from 0 and need hundreds of steps to reach a timestamp.
 
     Shape:
         (n, n_num) float64 -> (n, n_num) float32
@@ -52,10 +52,10 @@ class InputLayer(nn.Module):
     """Put numbers and encoded categories side by side.
 
     The order of the outputs: numbers as they are, embedded numbers, one-hot columns, ordinal ranks,
-    ordinal marks, embeddings. `chunks` says of each which column it is of.
+    ordinal marks, embeddings. `chunks` holds the column of each output.
 
-    With `normalize`, batch normalization is the only scaler of the numbers, which come raw:
-    see `RawBatchNorm`.
+    With `normalize`, the numbers come raw, and batch normalization is their only scaler: see
+    `RawBatchNorm`.
 
     Shape:
         x_num (n, n_num) float, x_cat (n, n_cat) int64 -> (n, d_out)
@@ -63,15 +63,15 @@ class InputLayer(nn.Module):
     Args:
         n_num: numeric columns, at least 0.
         cat_encodings: for each categorical column (encoding, n_levels, has_missing). A column
-            without missing cells in training takes a later one for unknown.
+            without missing cells in training treats a later one as unknown.
         embedding_dim: width of each embedded category; `auto`: by its levels, see
             `embedding_width`.
         unknown_rate: chance that a category is shown as unknown while training, in [0, 1).
         normalize: batch normalization of raw numbers.
         embedded: which numbers are embedded, and how; None: none is.
         scales: give each output a trained factor.
-        members: give each of so many networks embeddings of its own. They come behind all else,
-            the first network's `d_own` outputs first.
+        members: number of networks that each have their own embeddings. These come last, the first
+            network's `d_own` outputs first.
 
     Raises:
         ValueError: no column at all, an unknown encoding, or a number that cannot be.
@@ -98,10 +98,10 @@ class InputLayer(nn.Module):
     ) -> None:
         if n_num < 0 or n_num + len(cat_encodings) < 1:
             raise ValueError(
-                f"A network must have a column to read, however: {n_num=}, no categories."
+                f"A network must have a column to read; got {n_num=} and no categories."
             )
         if not 0.0 <= unknown_rate < 1.0:
-            raise ValueError(f"unknown_rate must be in [0, 1), however: {unknown_rate=}.")
+            raise ValueError(f"unknown_rate must be in [0, 1); got {unknown_rate=}.")
         super().__init__()
         self.n_num, self.n_cat, self.n_members = n_num, len(cat_encodings), members
         self.unknown_rate = unknown_rate
@@ -131,8 +131,8 @@ class InputLayer(nn.Module):
     def forward(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
         if x_num.shape[1] != self.n_num or x_cat.shape[1] != self.n_cat:
             raise ValueError(
-                f"The input must have {self.n_num} numeric and {self.n_cat} categorical columns, "
-                f"however: x_num.shape={tuple(x_num.shape)}, x_cat.shape={tuple(x_cat.shape)}."
+                f"The input must have {self.n_num} numeric and {self.n_cat} categorical columns; "
+                f"got x_num.shape={tuple(x_num.shape)}, x_cat.shape={tuple(x_cat.shape)}."
             )
         numbers = x_num if self.normalize is None else self.normalize(x_num)
         numbers = numbers.to(self.like.dtype)
@@ -153,7 +153,7 @@ class InputLayer(nn.Module):
         return row if self.scale is None else self.scale(row)
 
     def _by_member(self, encoded: Tensor, n_columns: int) -> Tensor:
-        """Part each column's embedding among the networks: (n, columns * k * d) to (n, k, ...)."""
+        """Split each column's embedding among the networks: (n, columns * k * d) to (n, k, ...)."""
         by_column = encoded.reshape(len(encoded), n_columns, self.n_members, -1)
         return by_column.transpose(1, 2).flatten(2)
 
@@ -164,12 +164,12 @@ class InputLayer(nn.Module):
 def _columns_by_encoding(
     cat_encodings: Sequence[CatEncoding], embedding_dim: int | Literal["auto"]
 ) -> dict[str, list[int]]:
-    """List the columns that go through one encoder, in one order whatever the columns' order."""
-    order: tuple[EncodingName, ...] = ("onehot", "ordinal", "embedding")
+    """List the columns of each encoder; the encoders' order does not depend on the columns'."""
+    order: tuple[Encoding, ...] = get_args(Encoding)
     columns: dict[str, list[int]] = {}
     for i, (encoding, n_levels, _) in enumerate(cat_encodings):
         if encoding not in order:
-            raise ValueError(f"encoding must be one of {', '.join(order)}, however: {encoding=}.")
+            raise ValueError(f"encoding must be one of {', '.join(order)}; got {encoding=}.")
         by_width = encoding == "embedding" and embedding_dim == "auto"
         name = f"embedding_{embedding_width(n_levels):02d}" if by_width else encoding
         columns.setdefault(name, []).append(i)
@@ -193,7 +193,7 @@ def _make_encoder(
 def _columns_of_outputs(
     encoder: OneHot | Ordinal | CategoryEmbedding, columns: list[int]
 ) -> list[int]:
-    """Say of each output of an encoder which column it is of."""
+    """Return the column of each output of an encoder."""
     if isinstance(encoder, OneHot):
         return [columns[i] for i in encoder.column.tolist()]
     if isinstance(encoder, Ordinal):

@@ -2,7 +2,9 @@
 
 from torch import Tensor, nn
 
-from afina.nn import ActivationName, Block, NormKind, NormPlace
+from afina.declaration import resolved
+from afina.models.settings import ModelSettings
+from afina.nn import Block
 
 
 class MLP(nn.Module):
@@ -16,70 +18,59 @@ class MLP(nn.Module):
 
     Args:
         d_in: width of the input, at least 1.
-        d_out: outputs a row: classes, or 1 for regression.
-        n_blocks: hidden blocks, at least 0.
-        d_block: units of each hidden block.
-        activation: of the hidden blocks.
-        norm: kind of normalization in each block.
-        norm_place: `pre`, `post` or `after`, see `Block`.
-        norm_momentum: share of the newest batch in batch normalization's running pair.
-        norm_eps: added to the variance before the square root.
-        dropout: chance that a hidden unit is zeroed while training, in [0, 1).
-        residual: add each block's input to its output.
-        parametric: let each hidden unit learn how much of the activation it takes.
+        d_out: outputs of a row: classes, or 1 for regression.
+        settings: the blocks; `dropout` must be a number.
 
     Raises:
-        ValueError: a width or count that cannot be.
+        ValueError: a width that cannot be.
 
     Example:
         >>> import torch
-        >>> MLP(4, 3, n_blocks=2, d_block=16, norm="layer")(torch.ones(5, 4)).shape
+        >>> settings = ModelSettings(n_blocks=2, d_block=16, norm="layer", dropout=0.0)
+        >>> MLP(4, 3, settings)(torch.ones(5, 4)).shape
         torch.Size([5, 3])
     """
 
-    def __init__(
-        self,
-        d_in: int,
-        d_out: int,
-        *,
-        n_blocks: int = 3,
-        d_block: int = 256,
-        activation: ActivationName = "relu",
-        norm: NormKind = "none",
-        norm_place: NormPlace = "post",
-        norm_momentum: float = 0.1,
-        norm_eps: float = 1e-5,
-        dropout: float = 0.0,
-        residual: bool = False,
-        parametric: bool = False,
-    ) -> None:
-        if min(d_in, d_out, d_block) < 1:
-            raise ValueError(f"Widths must be at least 1, however: {d_in=}, {d_out=}, {d_block=}.")
-        if n_blocks < 0:
-            raise ValueError(f"n_blocks must be at least 0, however: {n_blocks=}.")
+    def __init__(self, d_in: int, d_out: int, settings: ModelSettings) -> None:
+        if min(d_in, d_out) < 1:
+            raise ValueError(f"Widths must be at least 1; got {d_in=}, {d_out=}.")
         super().__init__()
-        projects = residual and n_blocks > 0
+        d_block = settings.d_block
+        projects = settings.residual and settings.n_blocks > 0
         self.first = nn.Linear(d_in, d_block) if projects else nn.Identity()
-        widths = [d_block if projects else d_in] + [d_block] * n_blocks
+        widths = [d_block if projects else d_in] + [d_block] * settings.n_blocks
+        dropout = resolved(settings.dropout)
         self.blocks = nn.Sequential(
-            *(
-                Block(
-                    widths[i],
-                    widths[i + 1],
-                    activation=activation,
-                    norm=norm,
-                    norm_place=norm_place,
-                    dropout=dropout,
-                    residual=residual,
-                    momentum=norm_momentum,
-                    eps=norm_eps,
-                    parametric=parametric,
-                )
-                for i in range(n_blocks)
-            )
+            *(make_block(d, d_block, settings, dropout=dropout) for d in widths[:-1])
         )
         self.output = nn.Linear(widths[-1], d_out)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.output(self.blocks(self.first(x)))
         return out
+
+
+def make_block(
+    d_in: int,
+    d_out: int,
+    settings: ModelSettings,
+    *,
+    dropout: float = 0.0,
+    quick: bool = False,
+    linear: nn.Module | None = None,
+) -> Block:
+    """Build a hidden block; the other arguments are those of `Block`."""
+    return Block(
+        d_in,
+        d_out,
+        activation=settings.activation,
+        norm=settings.norm,
+        norm_place=settings.norm_place,
+        dropout=dropout,
+        residual=settings.residual,
+        momentum=settings.norm_momentum,
+        eps=settings.norm_eps,
+        parametric=settings.parametric_activation,
+        quick=quick,
+        linear=linear,
+    )

@@ -1,15 +1,15 @@
-"""The numbers of a table, some of them embedded."""
+"""The numbers of a table, some of which are embedded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from afina.declaration import resolved
+from afina.models.settings import ModelSettings, NumericEmbedding
+from afina.models.shape import NetworkShape
 from afina.nn import Periodic, PiecewiseLinear
-
-NumericEmbedding: TypeAlias = Literal["piecewise", "periodic"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +33,22 @@ class EmbeddedNumbers:
     sigma: float = 0.1
 
 
+def embedded_numbers(shape: NetworkShape, model: ModelSettings) -> EmbeddedNumbers | None:
+    """Return which numbers are embedded, and how; None: none is."""
+    if model.numeric_embedding is None or not shape.embedded:
+        return None
+    return EmbeddedNumbers(
+        kind=model.numeric_embedding,
+        columns=shape.embedded,
+        d_embedding=resolved(model.d_numeric),
+        n_bins=shape.n_bins,
+        n_frequencies=model.n_frequencies,
+        sigma=model.frequency_sigma,
+    )
+
+
 class Numbers(nn.Module):
-    """Hand on some columns of numbers as they are, and embed the others behind them.
+    """Pass some columns of numbers unchanged, and embed the others behind them.
 
     Shape:
         (n, n_num) -> (n, d_out)
@@ -44,7 +58,7 @@ class Numbers(nn.Module):
         embedded: which are embedded, at least one.
 
     Raises:
-        ValueError: columns that are not there, or a number that cannot be.
+        ValueError: columns that do not exist, or a number that cannot be.
 
     Example:
         >>> embedded = EmbeddedNumbers(kind="piecewise", columns=(1,), n_bins=(3,), d_embedding=4)
@@ -59,7 +73,7 @@ class Numbers(nn.Module):
         columns = embedded.columns
         if not set(columns) <= set(range(n_num)) or list(columns) != sorted(set(columns)):
             raise ValueError(
-                f"columns must be ascending places among {n_num} numbers, however: {columns}."
+                f"columns must be ascending places among {n_num} numbers; got {columns}."
             )
         super().__init__()
         passing = [i for i in range(n_num) if i not in set(columns)]
@@ -72,7 +86,7 @@ class Numbers(nn.Module):
     def set_edges_(self, edges: Sequence[Tensor]) -> None:
         """Set the edges of the bins of each embedded column; for `piecewise` only."""
         if not isinstance(self.embedding, PiecewiseLinear):
-            raise TypeError("Edges are for piecewise-linear embeddings, however: there is none.")
+            raise TypeError("Edges are for piecewise-linear embeddings, but there is none.")
         self.embedding.set_edges_(edges)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -81,17 +95,17 @@ class Numbers(nn.Module):
         return embedded if every else torch.cat([x.index_select(1, self.passing), embedded], dim=1)
 
 
-def _make_embedding(given: EmbeddedNumbers) -> PiecewiseLinear | Periodic:
-    if given.kind == "piecewise":
-        if len(given.n_bins) != len(given.columns):
+def _make_embedding(embedded: EmbeddedNumbers) -> PiecewiseLinear | Periodic:
+    if embedded.kind == "piecewise":
+        if len(embedded.n_bins) != len(embedded.columns):
             raise ValueError(
-                f"n_bins must be one an embedded column, however: {len(given.n_bins)} for "
-                f"{len(given.columns)}."
+                "n_bins must have one number for each embedded column; got "
+                f"{len(embedded.n_bins)} for {len(embedded.columns)}."
             )
-        return PiecewiseLinear(given.n_bins, given.d_embedding)
+        return PiecewiseLinear(embedded.n_bins, embedded.d_embedding)
     return Periodic(
-        len(given.columns),
-        given.d_embedding,
-        n_frequencies=given.n_frequencies,
-        sigma=given.sigma,
+        len(embedded.columns),
+        embedded.d_embedding,
+        n_frequencies=embedded.n_frequencies,
+        sigma=embedded.sigma,
     )

@@ -1,28 +1,65 @@
 """Layers and initialization. Knows torch only: no table, no loop, no model of afina's."""
 
-from afina.nn.activation import (
-    ActivationName,
-    ParametricActivation,
-    activation_gain,
-    make_activation,
-)
-from afina.nn.block import Block, NormPlace, needs_bias
-from afina.nn.dropout import QuickDropout, dropout, quick_dropout
-from afina.nn.embed import CategoryEmbedding, OneHot, Ordinal, embedding_width, hide_codes
-from afina.nn.init_schemes import FanMode, Scheme, fans, init_weight_, weight_std
-from afina.nn.initialize import InitName, InitRecord, initialize_
-from afina.nn.members import (
-    MemberHeads,
-    MemberLinear,
-    MemberScale,
-    MemberStart,
-    mean_of_members,
-)
-from afina.nn.norm import NORMS, NormKind, batch_norm, layer_norm, make_norm, rms_norm
-from afina.nn.periodic import Periodic
-from afina.nn.piecewise import PiecewiseLinear, piecewise_linear
-from afina.nn.scaling import FeatureScale
-from afina.nn.stacked import ALL, StackedLinear
+from typing import TYPE_CHECKING
+
+from afina.lazy import import_on_use
+
+if TYPE_CHECKING:
+    from afina.nn.activation import (
+        ParametricActivation,
+        activation_gain,
+        make_activation,
+    )
+    from afina.nn.block import Block, needs_bias
+    from afina.nn.choices import (
+        ActivationName,
+        FanMode,
+        InitName,
+        MemberStart,
+        NormKind,
+        NormPlace,
+        Scheme,
+    )
+    from afina.nn.drop import QuickDropout, dropout, quick_dropout
+    from afina.nn.embed import CategoryEmbedding, OneHot, Ordinal, embedding_width, hide_codes
+    from afina.nn.init_schemes import fans, init_weight_, weight_std
+    from afina.nn.initialize import InitRecord, initialize_
+    from afina.nn.members import (
+        MemberHeads,
+        MemberLinear,
+        MemberScale,
+        mean_of_members,
+    )
+    from afina.nn.norm import NORMS, batch_norm, layer_norm, make_norm, rms_norm
+    from afina.nn.periodic import Periodic
+    from afina.nn.piecewise import PiecewiseLinear, piecewise_linear
+    from afina.nn.scaling import FeatureScale
+    from afina.nn.stacked import ALL, StackedLinear
+else:
+    __getattr__ = import_on_use(
+        __name__,
+        activation=["ParametricActivation", "activation_gain", "make_activation"],
+        block=["Block", "needs_bias"],
+        drop=["QuickDropout", "dropout", "quick_dropout"],
+        embed=["CategoryEmbedding", "OneHot", "Ordinal", "embedding_width", "hide_codes"],
+        init_schemes=["fans", "init_weight_", "weight_std"],
+        initialize=["InitRecord", "initialize_"],
+        members=["MemberHeads", "MemberLinear", "MemberScale", "mean_of_members"],
+        choices=[
+            "ActivationName",
+            "FanMode",
+            "InitName",
+            "MemberStart",
+            "NormKind",
+            "NormPlace",
+            "Scheme",
+        ],
+        norm=["NORMS", "batch_norm", "layer_norm", "make_norm", "rms_norm"],
+        periodic=["Periodic"],
+        piecewise=["PiecewiseLinear", "piecewise_linear"],
+        scaling=["FeatureScale"],
+        stacked=["ALL", "StackedLinear"],
+    )
 
 __all__ = [
     "ALL",

@@ -1,12 +1,12 @@
 """Activations by name, and the gain that the weights before each one need."""
 
 import math
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
-ActivationName: TypeAlias = Literal["relu", "gelu", "silu", "selu", "tanh", "sigmoid", "mish"]
+from afina.nn.choices import ActivationName
 
 _MODULES: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,

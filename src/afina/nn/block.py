@@ -1,18 +1,17 @@
 """A hidden block: a linear layer with its activation, normalization and dropout."""
 
 from collections import OrderedDict
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
 from torch import Tensor, nn
 
-from afina.nn.activation import ActivationName, ParametricActivation, make_activation
-from afina.nn.dropout import QuickDropout
-from afina.nn.norm import NormKind, make_norm
+from afina.nn.activation import ParametricActivation, make_activation
+from afina.nn.choices import ActivationName, NormKind, NormPlace
+from afina.nn.drop import QuickDropout
+from afina.nn.norm import make_norm
 
-NormPlace: TypeAlias = Literal["pre", "post", "after"]
 
-
-def needs_bias(norm: NormKind, norm_place: NormPlace) -> bool:
+def needs_bias(norm: NormKind | None, norm_place: NormPlace) -> bool:
     """Return whether the linear layer needs a bias: a batch norm right after it would cancel it."""
     return not (norm == "batch" and norm_place == "post")
 
@@ -27,7 +26,7 @@ class Block(nn.Module):
         (n, d_in) -> (n, d_out)
 
     Args:
-        norm: kind of normalization; `none` leaves the step out.
+        norm: kind of normalization; None leaves the step out.
         norm_place: where the normalization is applied.
         dropout: probability that an output is zeroed while training, in [0, 1).
         residual: add the input to the result.
@@ -54,7 +53,7 @@ class Block(nn.Module):
         d_out: int,
         *,
         activation: ActivationName = "relu",
-        norm: NormKind = "none",
+        norm: NormKind | None = None,
         norm_place: NormPlace = "post",
         dropout: float = 0.0,
         residual: bool = False,
@@ -80,7 +79,7 @@ class Block(nn.Module):
         act = ParametricActivation(activation, d_out) if parametric else make_activation(activation)
         steps: list[tuple[str, nn.Module]] = [("linear", linear), ("activation", act)]
         d_norm = d_in if norm_place == "pre" else d_out
-        if norm != "none":
+        if norm is not None:
             place = {"pre": 0, "post": 1, "after": 2}[norm_place]
             steps.insert(place, ("norm", make_norm(norm, d_norm, momentum=momentum, eps=eps)))
         if dropout > 0.0:

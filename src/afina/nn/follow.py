@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 from torch import fx, nn
 
 from afina.nn.activation import ParametricActivation
-from afina.nn.dropout import QuickDropout
+from afina.nn.drop import QuickDropout
 from afina.nn.norm import NORMS
 
 FoundBy: TypeAlias = Literal["trace", "order"]

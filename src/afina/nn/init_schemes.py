@@ -1,23 +1,12 @@
 """Initialization of a single weight tensor by a named scheme."""
 
 import math
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
 
-Scheme: TypeAlias = Literal[
-    "zeros",
-    "ones",
-    "constant",
-    "xavier_uniform",
-    "xavier_normal",
-    "kaiming_uniform",
-    "kaiming_normal",
-    "lecun_normal",
-    "torch",
-]
-FanMode: TypeAlias = Literal["fan_in", "fan_out"]
+from afina.nn.choices import FanMode, Scheme
 
 
 def fans(weight: Tensor) -> tuple[int, int]:

@@ -2,12 +2,13 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor, fx, nn
 
 from afina.nn.activation import activation_gain
+from afina.nn.choices import InitName, Scheme
 from afina.nn.embed import CategoryEmbedding
 from afina.nn.eval_mode import eval_mode
 from afina.nn.follow import (
@@ -18,13 +19,11 @@ from afina.nn.follow import (
     is_plain,
     trace,
 )
-from afina.nn.init_schemes import Scheme, fans, init_weight_, weight_std
+from afina.nn.init_schemes import fans, init_weight_, weight_std
 from afina.nn.members import MemberHeads, MemberLinear, MemberScale
 from afina.nn.periodic import Periodic
 from afina.nn.piecewise import PiecewiseLinear
 from afina.nn.stacked import StackedLinear
-
-InitName: TypeAlias = Scheme | Literal["auto"]
 
 # Modules that initialize themselves, whatever the scheme.
 _STARTING = (CategoryEmbedding, PiecewiseLinear, Periodic, MemberScale, MemberLinear, MemberHeads)

@@ -6,12 +6,11 @@ so that every row-wise layer serves all members. This file holds what differs be
 
 import math
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-MemberStart: TypeAlias = Literal["normal", "signs"]
+from afina.nn.choices import MemberStart
 
 
 def mean_of_members(outputs: Tensor, *, probabilities: bool) -> Tensor:

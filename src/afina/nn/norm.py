@@ -4,12 +4,12 @@ The functions are for reading and checking; networks use torch's modules through
 which compute the same several times faster.
 """
 
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
-NormKind: TypeAlias = Literal["batch", "layer", "rms", "none"]
+from afina.nn.choices import NormKind
 
 NORMS = (
     nn.BatchNorm1d,
@@ -169,8 +169,6 @@ def make_norm(
             return nn.LayerNorm(n_features, eps=eps)
         case "rms":
             return nn.RMSNorm(n_features, eps=eps)
-        case "none":
-            return nn.Identity()
         case _:
             raise ValueError(
                 f"norm must be one of {', '.join(get_args(NormKind))}; got norm={kind!r}."

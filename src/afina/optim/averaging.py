@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
 
-AveragingName: TypeAlias = Literal["ema", "swa"]
+from afina.optim.settings import AveragingName
 
 
 class Average:
@@ -39,10 +39,11 @@ class Average:
     """
 
     def __init__(self, name: AveragingName, *, decay: float = 0.999) -> None:
-        if name not in ("ema", "swa"):
-            raise ValueError(f"averaging must be ema or swa, however: {name!r}.")
+        if name not in get_args(AveragingName):
+            names = ", ".join(get_args(AveragingName))
+            raise ValueError(f"averaging must be one of {names}; got {name!r}.")
         if not 0.0 <= decay < 1.0:
-            raise ValueError(f"The decay of an average must be in [0, 1), however: {decay}.")
+            raise ValueError(f"The decay of an average must be in [0, 1); got {decay}.")
         self.name = name
         self.decay = decay
         self.n_updates = 0
@@ -52,7 +53,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
-        """Take the model's weights and buffers of now into the average."""
+        """Add the model's present weights and buffers to the average."""
         now = self._now(model)
         if self.n_updates == 0:
             self.values = {name: tensor.detach().clone() for name, tensor in now.items()}
@@ -77,7 +78,7 @@ class Average:
             self._swap(model)
 
     def _now(self, model: nn.Module) -> dict[str, Tensor]:
-        """Return the model's tensors; from its second time on, without asking for its state."""
+        """Return the model's tensors; after the first call, without building its state dict."""
         if self._model is not model:
             self._model, self._places = model, _find_places(model)
         if self._places is None:
@@ -102,7 +103,7 @@ class _Place(NamedTuple):
 
 
 def _find_places(model: nn.Module) -> list[_Place] | None:
-    """Find where each of the model's tensors hangs; None if a name of its state does not tell."""
+    """Find the owner of each of the model's tensors; None if a name in its state does not tell."""
     places = []
     for name, tensor in _tensors(model).items():
         path, _, leaf = name.rpartition(".")
@@ -120,9 +121,9 @@ def _tensors(model: nn.Module) -> dict[str, Tensor]:
     """Return the model's own parameters and buffers by name; tied ones once."""
     state = model.state_dict(keep_vars=True)
     own = {id(t) for t in (*model.parameters(), *model.buffers())}
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for name, value in state.items():
         if id(value) in own:
             own.discard(id(value))
-            found[name] = value
-    return found
+            tensors[name] = value
+    return tensors

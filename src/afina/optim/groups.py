@@ -54,7 +54,7 @@ class ParameterRole:
     """What a parameter is for, and whether weight decay shrinks it.
 
     Args:
-        name: dotted name in the module that was asked about; of tied parameters the first.
+        name: dotted name in the module; of tied parameters the first.
         module: class name of the module that holds it.
         role: `weight`: a matrix or kernel; `embedding`: a table of vectors; `bias`; `norm`: any
             parameter of a normalization; `vector`: anything else of one dimension, such as a
@@ -70,17 +70,17 @@ class ParameterRole:
 
     @property
     def decays(self) -> bool:
-        """Tell if weight decay shrinks it: weights and embedding tables, nothing else."""
+        """Whether weight decay shrinks it: weights and embedding tables, nothing else."""
         return self.role in ("weight", "embedding")
 
 
 def decay_groups(module: nn.Module) -> tuple[ParameterRole, ...]:
-    """Return every trainable parameter its role, once, in the order of `module.parameters()`.
+    """Return the role of each trainable parameter, once, in the order of `module.parameters()`.
 
     Weights of linear, convolutional, bilinear, recurrent and attention modules decay, and so do
     tables of embeddings: they are matrices, and a level that is rare in the data is pulled towards
-    the mean. Biases, everything in a normalization, and vectors do not: to shrink them takes away
-    no capacity and moves the function. In modules of unknown type a parameter with two dimensions
+    the mean. Biases, everything in a normalization, and vectors do not: shrinking them removes no
+    capacity and moves the function. In modules of unknown type a parameter with two dimensions
     larger than 1 is a weight, so that a norm's (1, d, 1, 1) is a vector.
 
     Raises:
@@ -101,7 +101,7 @@ def decay_groups(module: nn.Module) -> tuple[ParameterRole, ...]:
             name = f"{path}.{leaf}" if path else leaf
             if isinstance(parameter, nn.parameter.UninitializedParameter):
                 raise ValueError(  # noqa: TRY004 - of the right type, but not ready
-                    f"Every parameter must have its shape, however: {name!r} is lazy. "
+                    f"Every parameter must have its shape, but {name!r} is lazy. "
                     "Run one batch through the network first."
                 )
             role = _role(owner, leaf, parameter)
@@ -110,7 +110,7 @@ def decay_groups(module: nn.Module) -> tuple[ParameterRole, ...]:
 
 
 def decayed_parameters(module: nn.Module) -> list[nn.Parameter]:
-    """List the parameters that weight decay and the l2 penalty are about."""
+    """List the parameters that weight decay and the l2 penalty shrink."""
     return [one.parameter for one in decay_groups(module) if one.decays]
 
 
@@ -143,41 +143,23 @@ def parameter_groups(
     roles = decay_groups(module)
     if not roles:
         raise ValueError(
-            f"A module must have parameters to train, however: {type(module).__name__} has none "
+            f"A module must have parameters to train, but {type(module).__name__} has none "
             "with requires_grad=True. Unfreeze some."
         )
     factors = dict(lr_factors or {})
     if not all(factor > 0 for factor in factors.values()) or (factors and lr is None):
-        raise ValueError(f"lr_factors must be above 0 and go with lr, however: {factors}, {lr=}.")
+        raise ValueError(f"lr_factors must be above 0 and go with lr; got {factors}, {lr=}.")
     groups: dict[tuple[bool, bool, float], list[nn.Parameter]] = {}
     for one in roles:
         factor = factors.get(one.role, 1.0)
         groups.setdefault((not one.decays, factor != 1.0, factor), []).append(one.parameter)
-    found = []
+    torch_groups = []
     for (spared, _, factor), params in sorted(groups.items(), key=lambda group: group[0]):
         group: dict[str, Any] = {"params": params, "weight_decay": 0.0 if spared else weight_decay}
         if factors and lr is not None:
             group["lr"] = lr * factor
-        found.append(group)
-    return found
-
-
-def groups_table(module: nn.Module) -> str:
-    """Lay out as text which parameters decay, a line a parameter.
-
-    Example:
-        >>> print(groups_table(nn.Linear(2, 3)))
-        parameter  shape  module  role    decays
-        weight     3x2    Linear  weight  yes
-        bias       3      Linear  bias    no
-    """
-    rows = [("parameter", "shape", "module", "role", "decays")]
-    for one in decay_groups(module):
-        shape = "x".join(map(str, one.parameter.shape)) or "()"
-        rows.append((one.name, shape, one.module, one.role, "yes" if one.decays else "no"))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
+        torch_groups.append(group)
+    return torch_groups
 
 
 def _role(owner: nn.Module, leaf: str, parameter: nn.Parameter) -> Role:
@@ -197,7 +179,7 @@ def _role(owner: nn.Module, leaf: str, parameter: nn.Parameter) -> Role:
 
 
 def _role_in_ours(owner: nn.Module, leaf: str) -> Role | None:
-    """Return the role in a module of afina's whose parameters' shapes do not tell it."""
+    """Return the role in a module of afina whose parameters' shapes do not tell it."""
     match owner:
         case PiecewiseLinear() | Periodic():
             return "numeric"

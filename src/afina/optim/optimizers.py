@@ -1,16 +1,16 @@
 """Optimizers by name, with decay that is decoupled everywhere, and the l2 penalty's gradient."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, get_args
 
 import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
+from afina.declaration import resolved
 from afina.optim.groups import Role, parameter_groups
+from afina.optim.settings import OptimizerName, OptimSettings
 from afina.optim.shampoo import OneSidedShampoo, hidden_matrices
-
-OptimizerName: TypeAlias = Literal["adamw", "adam", "sgd", "shampoo"]
 
 
 def make_optimizer(
@@ -36,8 +36,8 @@ def make_optimizer(
             step, with the learning rate of that step. Not for adam.
         momentum: of sgd, in [0, 1).
         beta1: decay of the mean gradient in adam and adamw, and of what shampoo leaves to it.
-        beta2: decay of the mean squared gradient, likewise.
-        eps: added to the root of the mean squared gradient, likewise.
+        beta2: decay of the mean squared gradient, for the same optimizers.
+        eps: added to the root of the mean squared gradient, for the same optimizers.
         lr_factors: factor of the learning rate by role; see `parameter_groups`.
 
     Raises:
@@ -50,7 +50,7 @@ def make_optimizer(
     """
     if name == "adam" and weight_decay > 0.0:
         raise ValueError(
-            f"adam must be used without weight_decay, however: {weight_decay=}. Use "
+            f"adam must be used without weight_decay; got {weight_decay=}. Use "
             "optimizer=adamw for decoupled decay, or l2 for a penalty in the loss."
         )
     groups = parameter_groups(module, weight_decay, lr=lr, lr_factors=lr_factors)
@@ -72,8 +72,28 @@ def make_optimizer(
             return OneSidedShampoo(split, lr=lr, betas=(beta1, beta2), eps=eps, fused=fused)
         case _:
             raise ValueError(
-                f"optimizer must be adamw, adam, sgd or shampoo, however: optimizer={name!r}."
+                f"optimizer must be one of {', '.join(get_args(OptimizerName))}; got optimizer={name!r}."
             )
+
+
+def optimizer_from(settings: OptimSettings, module: nn.Module) -> Optimizer:
+    """Make the optimizer that the settings describe."""
+    factors: dict[Role, float] = {
+        "bias": settings.bias_lr_factor,
+        "scaling": settings.scale_lr_factor,
+        "activation": settings.activation_lr_factor,
+        "numeric": settings.numeric_lr_factor,
+    }
+    return make_optimizer(
+        settings.optimizer,
+        module,
+        lr=resolved(settings.lr),
+        weight_decay=settings.weight_decay,
+        momentum=settings.momentum,
+        beta1=settings.beta1,
+        beta2=settings.beta2,
+        lr_factors={role: factor for role, factor in factors.items() if factor != 1.0},
+    )
 
 
 def _split_matrices(

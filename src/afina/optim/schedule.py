@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Callable
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
-ScheduleName: TypeAlias = Literal["constant", "cosine", "onecycle", "flat_cos", "coslog4"]
+from afina.optim.settings import ScheduleName
 
 ONECYCLE_RISE_FRAC = 0.25
 ONECYCLE_START = 1.0 / 25.0
@@ -17,8 +17,8 @@ def make_schedule(
     """Make the function from the step about to be taken (the first is 0) to the factor of the lr.
 
     With a warm-up, step s < warmup_steps has the factor (s + 1) / warmup_steps of the schedule's
-    own first value; the schedule itself then runs over the steps that are left. Steps after
-    total_steps keep the last value.
+    first value; the schedule then runs over the remaining steps. Steps after total_steps keep the
+    last value.
 
     constant: 1. cosine: (1 + cos(pi s / n)) / 2, which is 0 at s = n, just after the last of n
     steps. onecycle: a half cosine up from 1/25 to 1 over the first quarter, and one down to 1e-4
@@ -29,7 +29,7 @@ def make_schedule(
 
     Args:
         total_steps: steps of the whole run, warm-up included, at least 1.
-        warmup_steps: steps of the linear rise, at least 0; coslog4 rises by itself.
+        warmup_steps: steps of the linear rise, at least 0; 0 for coslog4, which rises from 0.
 
     Raises:
         ValueError: an unknown name, a count that cannot be, or coslog4 with a warm-up.
@@ -44,21 +44,22 @@ def make_schedule(
         (flat_cos, coslog4).
     """
     if total_steps < 1:
-        raise ValueError(f"total_steps must be at least 1, however: {total_steps=}.")
+        raise ValueError(f"total_steps must be at least 1; got {total_steps=}.")
     if warmup_steps < 0:
-        raise ValueError(f"warmup_steps must be at least 0, however: {warmup_steps=}.")
+        raise ValueError(f"warmup_steps must be at least 0; got {warmup_steps=}.")
     if name not in get_args(ScheduleName):
         names = ", ".join(get_args(ScheduleName))
-        raise ValueError(f"schedule must be one of {names}, however: {name=}.")
+        raise ValueError(f"schedule must be one of {names}; got {name=}.")
     if name == "coslog4" and warmup_steps:
         raise ValueError(
-            f"coslog4 rises from 0 by itself, however: {warmup_steps=}. Use warmup_steps=0."
+            f"coslog4 must be used without warm-up, because it rises from 0; got {warmup_steps=}. "
+            "Use warmup_steps=0."
         )
     n = max(total_steps - warmup_steps, 1)
 
     def factor(step: int) -> float:
         if step < 0:
-            raise ValueError(f"step must be at least 0, however: {step=}.")
+            raise ValueError(f"step must be at least 0; got {step=}.")
         if step < warmup_steps:
             return (step + 1) / warmup_steps * _course(name, 0, n)
         return _course(name, step - warmup_steps, n)

@@ -1,4 +1,4 @@
-"""One-sided Shampoo: matrices step along directions that past gradients have evened out."""
+"""One-sided Shampoo: steps of matrices are preconditioned by past gradients."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +35,7 @@ def hidden_matrices(module: nn.Module) -> list[nn.Parameter]:
         >>> [tuple(p.shape) for p in hidden_matrices(net)]
         [(48, 64)]
     """
-    found: dict[int, nn.Parameter] = {}
+    matrices: dict[int, nn.Parameter] = {}
     for part in module.modules():
         hidden = isinstance(part, nn.Linear) or (
             isinstance(part, StackedLinear) and part.follows not in ("output", "zero")
@@ -44,8 +44,8 @@ def hidden_matrices(module: nn.Module) -> list[nn.Parameter]:
             continue
         weight = part.get_parameter("weight")
         if weight.requires_grad and SMALLEST_SIDE <= min(weight.shape[-2:]) <= LARGEST_SIDE:
-            found[id(weight)] = weight
-    return list(found.values())
+            matrices[id(weight)] = weight
+    return list(matrices.values())
 
 
 class OneSidedShampoo(Optimizer):
@@ -58,9 +58,9 @@ class OneSidedShampoo(Optimizer):
         U = (0.95 M + 0.05 G) (C / tr(C) + 1e-4 I)^(-1/2)
         W <- (1 - lr * weight_decay) W - 0.4 lr U / rms(U)
 
-    The root is renewed in the first five steps and then in every tenth. The last line gives a
-    step the size that AdamW's have, so that one learning rate suits all parameters. The cost is
-    two products of matrices a step, and an eigendecomposition of the shorter side every tenth.
+    The root is renewed in steps 1 to 4, and then in every tenth. The last line gives a step the
+    size of AdamW's, so that one learning rate suits all parameters. The cost is two products of
+    matrices in each step, and an eigendecomposition of the shorter side in every tenth.
 
     Args:
         params: groups, as torch takes them. Those with `matrices=True` hold weights of two
@@ -110,7 +110,7 @@ class OneSidedShampoo(Optimizer):
         super().__init__([dict(group) for group in params], defaults)
         flat = [p for g in self.param_groups if g["matrices"] for p in g["params"] if p.ndim < 2]
         if flat:
-            raise ValueError(f"matrices must have two sides, however: {tuple(flat[0].shape)}.")
+            raise ValueError(f"matrices must have two sides; got {tuple(flat[0].shape)}.")
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -186,7 +186,7 @@ class OneSidedShampoo(Optimizer):
 
 
 def _direction(grad: Tensor, state: dict[str, Any], n: int) -> Tensor:
-    """Take a gradient into the state; give the direction of step number n, from 1."""
+    """Record a gradient in the state; return the direction of step number n, from 1."""
     momentum, covariance = state["momentum"], state["covariance"]
     momentum.lerp_(grad, 1.0 - _MOMENTUM)
     wide = grad.shape[-2] < grad.shape[-1]
@@ -205,7 +205,7 @@ def _inverse_root(covariance: Tensor) -> Tensor:
     The trace is divided by and the damping added before the decomposition: LAPACK gives NaN for
     some covariances of rank 1 whose numbers are tiny.
     """
-    narrow = covariance.dtype not in (torch.float32, torch.float64)  # half: eigh has no such
+    narrow = covariance.dtype not in (torch.float32, torch.float64)  # eigh takes no half precision
     square = covariance.float() if narrow else covariance
     trace = square.diagonal(dim1=-2, dim2=-1).sum(dim=-1)[..., None, None]
     square = square / trace.clamp_min(torch.finfo(square.dtype).tiny)

@@ -1,23 +1,19 @@
-"""All of it: numbers and times of raw rows become the numbers that a network reads."""
+"""The whole of preprocessing: raw numbers and times become the numbers that a network reads."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Self, TypeAlias, get_args
+from collections.abc import Sequence
+from typing import Self, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
 
-from afina.errors import CheckpointError
 from afina.preprocess.dates import DateParts
-from afina.preprocess.impute import Impute, Strategy
-from afina.preprocess.quantile import LEAST_QUANTILES, MOST_QUANTILES, QuantileNormal
+from afina.preprocess.impute import Impute
+from afina.preprocess.quantile import LEAST_QUANTILES, QuantileNormal
 from afina.preprocess.sample import column_samples
 from afina.preprocess.scale import Identity, MinMax, Robust, Standardize
+from afina.preprocess.settings import Scaling, Strategy
 
-Scaling: TypeAlias = Literal["minmax", "standard", "robust", "quantile", "none", "batchnorm"]
 Scaler: TypeAlias = MinMax | Standardize | Robust | QuantileNormal | Identity
-
-_MOST_COLUMNS = 1_000_000
-_COUNTS = ("n_indicators", "n_timed", "n_quantiles")
 
 
 class Preprocess(nn.Module):
@@ -44,7 +40,7 @@ class Preprocess(nn.Module):
         ['num0', 'num0.missing']
     """
 
-    def __init__(self, scaling: Scaling = "robust", impute: Strategy = "median") -> None:
+    def __init__(self, scaling: Scaling | None = "robust", impute: Strategy = "median") -> None:
         super().__init__()
         self.scaling = scaling
         self.num_names: list[str] = []
@@ -105,54 +101,34 @@ class Preprocess(nn.Module):
         parts = [numbers, self.dates(x_time).to(numbers.dtype), missing.to(numbers.dtype)]
         return torch.cat(parts, dim=1)
 
-    def spec(self) -> dict[str, Any]:
-        """Return what a module must be built from to load this one's state, as plain values."""
-        return {
-            "scaling": self.scaling,
-            "impute": self.impute.strategy,
-            "num_names": self.num_names,
-            "time_names": self.time_names,
-            "n_indicators": len(self.impute.marked),
-            "n_timed": len(self.dates.timed),
-            "n_quantiles": len(self.scale.knots) if isinstance(self.scale, QuantileNormal) else 0,
-        }
+    @property
+    def n_quantiles(self) -> int:
+        """Knots of the scaling `quantile`; 0 for others."""
+        return len(self.scale.knots) if isinstance(self.scale, QuantileNormal) else 0
 
     @classmethod
-    def from_spec(cls, spec: Mapping[str, Any]) -> Self:
-        """Build a module that can load the state of the one whose `spec` this is.
-
-        Raises:
-            CheckpointError: not a value that `spec` returns.
-        """
-        _check_spec(spec)
-        made = cls(spec["scaling"], spec["impute"])
-        made.num_names, made.time_names = list(spec["num_names"]), list(spec["time_names"])
+    def sized(
+        cls,
+        scaling: Scaling | None,
+        impute: Strategy,
+        *,
+        num_names: Sequence[str],
+        time_names: Sequence[str],
+        n_indicators: int,
+        n_timed: int,
+        n_quantiles: int,
+    ) -> Self:
+        """Build a module that can load the state of a fitted one of the same sizes."""
+        made = cls(scaling, impute)
+        made.num_names, made.time_names = list(num_names), list(time_names)
         n_features = len(made.num_names) + len(made.time_names)
-        made.impute = Impute(spec["impute"], n_features, spec["n_indicators"])
-        made.scale = _make_scaler(spec["scaling"], n_features, spec["n_quantiles"])
-        made.dates = DateParts(len(made.time_names), spec["n_timed"])
+        made.impute = Impute(impute, n_features, n_indicators)
+        made.scale = _make_scaler(scaling, n_features, n_quantiles)
+        made.dates = DateParts(len(made.time_names), n_timed)
         return made
 
 
-def _check_spec(spec: Mapping[str, Any]) -> None:
-    names = [spec.get("num_names"), spec.get("time_names")]
-    counts = [spec.get(name) for name in _COUNTS]
-    if not (
-        spec.get("scaling") in get_args(Scaling)
-        and spec.get("impute") in get_args(Strategy)
-        and all(isinstance(n, list) and all(isinstance(x, str) for x in n) for n in names)
-        and all(type(count) is int and 0 <= count <= _MOST_COLUMNS for count in counts)
-        and spec["n_quantiles"] <= MOST_QUANTILES
-    ):
-        raise CheckpointError(
-            "stored preprocessing must have scaling, impute, num_names, time_names, "
-            f"{', '.join(_COUNTS)} as they were saved",
-            but="one is missing or out of range",
-            fix="Use another checkpoint or model.",
-        )
-
-
-def _make_scaler(scaling: Scaling, n_features: int, n_quantiles: int) -> Scaler:
+def _make_scaler(scaling: Scaling | None, n_features: int, n_quantiles: int) -> Scaler:
     match scaling:
         case "minmax":
             return MinMax(n_features)
@@ -162,9 +138,11 @@ def _make_scaler(scaling: Scaling, n_features: int, n_quantiles: int) -> Scaler:
             return Robust(n_features)
         case "quantile":
             return QuantileNormal(n_features, n_quantiles)
-        case "none" | "batchnorm":
+        case None | "batchnorm":
             return Identity(n_features)
-    raise ValueError(f"scaling must be one of {', '.join(get_args(Scaling))}; got {scaling=}.")
+    raise ValueError(
+        f"scaling must be one of {', '.join(get_args(Scaling))}, or None; got {scaling=}."
+    )
 
 
 def _names(names: Sequence[str] | None, default: str, n_columns: int) -> list[str]:

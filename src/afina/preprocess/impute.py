@@ -1,15 +1,14 @@
 """Missing numbers: a value in their place, and a column that marks them."""
 
 from collections.abc import Sequence
-from typing import Literal, Self, TypeAlias
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from afina.preprocess.column_module import ColumnModule, check_width
 from afina.preprocess.sample import Sample, mean, quantiles
-
-Strategy: TypeAlias = Literal["median", "mean", "zero"]
+from afina.preprocess.settings import Strategy
 
 
 class Impute(ColumnModule):

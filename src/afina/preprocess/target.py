@@ -4,15 +4,14 @@ Each maps all finite numbers one to one, in float64, so that every target can be
 beyond the training rows, and every output of the network becomes a finite value.
 """
 
-from typing import Literal, Self, TypeAlias
+from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
 
 from afina.preprocess.quantile import last_knot_below, normal_scores
 from afina.preprocess.sample import Sample, column_samples, deviation, mean, quantiles
-
-TargetKind: TypeAlias = Literal["none", "log", "quantile"]
+from afina.preprocess.settings import TargetKind
 
 MOST_KNOTS = 1000
 _LEAST_KNOTS = 10
@@ -115,19 +114,19 @@ class Quantile(nn.Module):
 
 
 def fit_target(
-    kind: TargetKind | Literal["auto"], y: Tensor, weights: Tensor | None
+    kind: TargetKind | Literal["auto"] | None, y: Tensor, weights: Tensor | None
 ) -> Log | Quantile | None:
-    """Fit the transform of a name on training targets; None: they stay as they are.
+    """Fit a transform on training targets; None: they stay as they are.
 
     Args:
-        kind: `auto`: `log` if the skewness is beyond 2 on either side, else none.
+        kind: `auto`: `log` if the skewness is beyond 2 on either side, else None.
         y: training targets.
         weights: one for each row; a weight of 2 is the row twice.
     """
     sample = column_samples(y[:, None], weights)[0]
     if kind == "auto":
-        kind = "log" if abs(_skewness(sample)) > _SKEWED else "none"
-    if kind == "none" or len(sample.values) < 2:
+        kind = "log" if abs(_skewness(sample)) > _SKEWED else None
+    if kind is None or len(sample.values) < 2:
         return None
     return Log().fit_sample(sample) if kind == "log" else Quantile().fit_sample(sample)
 

@@ -1,19 +1,44 @@
 """The training loop for any `nn.Module`. It knows no table and none of afina's models."""
 
-from afina.nn.eval_mode import eval_mode
-from afina.train.events import (
-    CheckpointEvent,
-    EpochEvent,
-    EvalEvent,
-    Event,
-    Observer,
-    StepEvent,
-    StopEvent,
-)
-from afina.train.loss import make_weighted_loss
-from afina.train.rng import stream_seed
-from afina.train.run.checkpoint import CheckpointPlan
-from afina.train.trainer import Result, Trainer
+from typing import TYPE_CHECKING
+
+from afina.lazy import import_on_use
+
+if TYPE_CHECKING:
+    from afina.nn.eval_mode import eval_mode
+    from afina.train.events import (
+        CheckpointEvent,
+        EpochEvent,
+        EvalEvent,
+        Event,
+        Observer,
+        StepEvent,
+        StopEvent,
+    )
+    from afina.train.loss import make_weighted_loss
+    from afina.train.rng import stream_seed
+    from afina.train.run.checkpoint_plan import CheckpointPlan
+    from afina.train.settings import ExecutionSettings, LoopSettings, StopSettings, TrainerSettings
+    from afina.train.trainer import Result, Trainer
+else:
+    __getattr__ = import_on_use(
+        __name__,
+        elsewhere={"eval_mode": "afina.nn.eval_mode"},
+        events=[
+            "CheckpointEvent",
+            "EpochEvent",
+            "EvalEvent",
+            "Event",
+            "Observer",
+            "StepEvent",
+            "StopEvent",
+        ],
+        loss=["make_weighted_loss"],
+        rng=["stream_seed"],
+        run__checkpoint_plan=["CheckpointPlan"],
+        settings=["ExecutionSettings", "LoopSettings", "StopSettings", "TrainerSettings"],
+        trainer=["Result", "Trainer"],
+    )
 
 __all__ = [
     "CheckpointEvent",
@@ -21,11 +46,15 @@ __all__ = [
     "EpochEvent",
     "EvalEvent",
     "Event",
+    "ExecutionSettings",
+    "LoopSettings",
     "Observer",
     "Result",
     "StepEvent",
     "StopEvent",
+    "StopSettings",
     "Trainer",
+    "TrainerSettings",
     "eval_mode",
     "make_weighted_loss",
     "stream_seed",

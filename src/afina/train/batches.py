@@ -20,6 +20,9 @@ DEFAULT_BATCH_SIZE = 256
 CHUNK_BYTES = 16 * 2**20
 """Rows are gathered for many windows at once, up to about this size, then split without a copy."""
 
+EVAL_ROWS = 2048
+"""Rows at a time in evaluation and prediction, for data in memory."""
+
 
 class Batch(NamedTuple):
     """Rows that go through the model together; `x` and `y` are tensors or nests of them."""

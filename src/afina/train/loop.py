@@ -16,30 +16,9 @@ from afina.train.events import EpochEvent, EvalEvent, Event, StepEvent, StopEven
 from afina.train.gradient import GradientMethod, cut_window, mean_gradient, sum_of_batch
 from afina.train.grokking import SignReader
 from afina.train.precision import next_scale
+from afina.train.settings import LoopSettings, TrainerSettings
 from afina.train.snapshots import kept_buffers
 from afina.train.state import TrainState, copied_state
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """When training ends at the latest, and how often it evaluates.
-
-    Args:
-        max_epochs: most passes over the training rows.
-        max_steps: most optimizer steps. None: no limit.
-        eval_every: epochs between evaluations.
-    """
-
-    max_epochs: int
-    max_steps: int | None = None
-    eval_every: int = 1
-
-    def total_steps(self, steps_per_epoch: int | None) -> int | None:
-        """Return the largest possible number of steps; None if it is unknown."""
-        if steps_per_epoch is None:
-            return self.max_steps
-        by_epochs = self.max_epochs * steps_per_epoch
-        return by_epochs if self.max_steps is None else min(self.max_steps, by_epochs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +29,7 @@ class TrainSetup:
         gradient: how a window's gradient is computed.
         lrs: learning rate of each parameter group before the schedule.
         schedule: maps a step to the factor of its learning rate.
-        monitor: the metric that decides which weights are best.
-        average_from: epochs finished before the average of the weights begins.
+        settings: how long training lasts, what is best, and what else changes a number.
         evaluate: computes `val/loss` and the scores by name. None: there are no validation rows.
         read_signs: `(train loss, validation loss) -> signs` of late generalization. None: patience
             is not extended.
@@ -66,12 +44,8 @@ class TrainSetup:
     lrs: Sequence[float]
     schedule: Callable[[int], float]
     data: Data
-    monitor: str
-    limits: Limits
-    average_from: int
-    max_grad_norm: float | None
-    l2: float
-    l2_params: Sequence[nn.Parameter]
+    settings: TrainerSettings
+    l2_params: Sequence[nn.Parameter] = ()
     evaluate: Callable[[], Mapping[str, float]] | None = None
     read_signs: SignReader | None = None
     notify: Callable[[Event], str | None] = lambda _event: None
@@ -93,6 +67,7 @@ def train(setup: TrainSetup, state: TrainState) -> StopEvent:  # noqa: C901, PLR
     """
     params = [p for group in setup.optimizer.param_groups for p in group["params"]]
     take_step = fused_step(setup.optimizer)
+    settings = setup.settings
     while state.stop is None:
         reason = None
         n_before = state.step
@@ -102,13 +77,13 @@ def train(setup: TrainSetup, state: TrainState) -> StopEvent:  # noqa: C901, PLR
             if not math.isfinite(loss):
                 raise _non_finite_loss(setup, state, window)
             grads = [p.grad for p in params if p.grad is not None]
-            if setup.l2:
-                add_l2_grad_(setup.l2_params, setup.l2)
+            if settings.l2:
+                add_l2_grad_(setup.l2_params, settings.l2)
             norm = float(grad_norm(grads))  # sync: .item()
             if not math.isfinite(norm):
                 raise _non_finite_gradient(setup, state)
-            if setup.max_grad_norm is not None and norm > setup.max_grad_norm:
-                torch._foreach_mul_(grads, setup.max_grad_norm / (norm + 1e-6))
+            if settings.max_grad_norm is not None and norm > settings.max_grad_norm:
+                torch._foreach_mul_(grads, settings.max_grad_norm / (norm + 1e-6))
             if weight:  # if every target of the window is ignored, there is no step to take
                 take_step()
             for p in params:
@@ -122,7 +97,7 @@ def train(setup: TrainSetup, state: TrainState) -> StopEvent:  # noqa: C901, PLR
             state.epoch_loss += loss * weight
             state.epoch_weight += weight
             reason = setup.notify(StepEvent(state.step, state.epoch, loss, lr, norm)) or reason
-            if reason or state.step == setup.limits.max_steps:
+            if reason or state.step == settings.max_steps:
                 break
             if state.step_in_epoch != setup.data.steps_per_epoch:
                 setup.checkpoint(state, None)
@@ -130,6 +105,14 @@ def train(setup: TrainSetup, state: TrainState) -> StopEvent:  # noqa: C901, PLR
             raise ConfigError("training data must have rows", got="none", fix="Pass one or more.")
         state.stop = _end_epoch(setup, state, reason)
     return state.stop
+
+
+def most_steps(settings: LoopSettings, steps_per_epoch: int | None) -> int | None:
+    """Return the largest possible number of steps; None if it is unknown."""
+    if steps_per_epoch is None:
+        return settings.max_steps
+    by_epochs = settings.max_epochs * steps_per_epoch
+    return by_epochs if settings.max_steps is None else min(settings.max_steps, by_epochs)
 
 
 def set_lr(setup: TrainSetup, step: int) -> float:
@@ -155,7 +138,7 @@ def grad_norm(grads: list[Tensor]) -> Tensor:
 
 def _end_epoch(setup: TrainSetup, state: TrainState, reason: str | None) -> StopEvent | None:
     """End the epoch: evaluate, save a checkpoint, and return the stop event if training is over."""
-    at_limit = state.step == setup.limits.max_steps
+    at_limit = state.step == setup.settings.max_steps
     whole = state.step_in_epoch == setup.data.steps_per_epoch or not (reason or at_limit)
     mean = state.epoch_loss / state.epoch_weight if state.epoch_weight else math.nan
     if whole:
@@ -163,9 +146,9 @@ def _end_epoch(setup: TrainSetup, state: TrainState, reason: str | None) -> Stop
         state.epoch += 1
         reason = setup.notify(EpochEvent(state.step, state.epoch, mean)) or reason
         state.step_in_epoch, state.epoch_loss, state.epoch_weight = 0, 0.0, 0.0
-    over = bool(reason) or at_limit or state.epoch >= setup.limits.max_epochs
+    over = bool(reason) or at_limit or state.epoch >= setup.settings.max_epochs
     value = None
-    if setup.evaluate is not None and (over or state.epoch % setup.limits.eval_every == 0):
+    if setup.evaluate is not None and (over or state.epoch % setup.settings.eval_every == 0):
         value, eval_reason = _evaluate(setup, state, setup.evaluate, mean)
         reason = reason or eval_reason
     stop = _stop(setup, state, reason)
@@ -178,7 +161,11 @@ def _end_epoch(setup: TrainSetup, state: TrainState, reason: str | None) -> Stop
 
 def _average(setup: TrainSetup, state: TrainState, name: AveragingName) -> None:
     """Update the average of the weights, if it is of this kind and has begun."""
-    if state.average is None or state.average.name != name or state.epoch < setup.average_from:
+    if (
+        state.average is None
+        or state.average.name != name
+        or state.epoch < setup.settings.averaging_start
+    ):
         return
     state.average.update(setup.model)
 
@@ -192,16 +179,16 @@ def _evaluate(
     """Return the monitored metric, and the reason if an observer asks to stop."""
     with state.averaged(setup.model):
         metrics = dict(evaluate())
-        if setup.monitor not in metrics:
+        if setup.settings.monitor not in metrics:
             raise ConfigError(
                 f"monitor must be one of {', '.join(sorted(metrics))}",
-                got=repr(setup.monitor),
+                got=repr(setup.settings.monitor),
                 fix="Use one of these, or add it to scores.",
             )
-        value = metrics[setup.monitor]
+        value = metrics[setup.settings.monitor]
         if math.isnan(value):
             warnings.warn(
-                f"{setup.monitor} is NaN after epoch {state.epoch}, which is never the best; "
+                f"{setup.settings.monitor} is NaN after epoch {state.epoch}, which is never the best; "
                 "look for validation rows with a missing target or a NaN",
                 AfinaWarning,
                 stacklevel=2,
@@ -219,19 +206,19 @@ def _evaluate(
 
 
 def _stop(setup: TrainSetup, state: TrainState, stop_reason: str | None) -> StopEvent | None:
-    limits, stopping = setup.limits, state.stopping
+    settings, stopping = setup.settings, state.stopping
     reason: StopReason
     if stop_reason:
         reason, why = "observer", stop_reason
     elif setup.evaluate is not None and stopping.exhausted:
-        reason, why = "patience", stopping.why(setup.monitor)
-    elif limits.max_steps is not None and state.step >= limits.max_steps:
-        reason, why = "max_steps", f"max_steps={limits.max_steps} was reached"
-    elif state.epoch >= limits.max_epochs:
-        reason, why = "max_epochs", f"max_epochs={limits.max_epochs} was reached"
+        reason, why = "patience", stopping.why(settings.monitor)
+    elif settings.max_steps is not None and state.step >= settings.max_steps:
+        reason, why = "max_steps", f"max_steps={settings.max_steps} was reached"
+    elif state.epoch >= settings.max_epochs:
+        reason, why = "max_epochs", f"max_epochs={settings.max_epochs} was reached"
     else:
         return None
-    monitor = None if setup.evaluate is None else setup.monitor
+    monitor = None if setup.evaluate is None else settings.monitor
     return StopEvent(
         state.step,
         state.epoch,

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from afina.errors import AfinaWarning, ConfigError, NonFiniteError
+from afina.optim.settings import DEFAULT_LR
 from afina.train.events import Event, StepEvent
-from afina.train.loop import Limits, TrainSetup, train
-from afina.train.settings import DEFAULT_LR
+from afina.train.loop import TrainSetup, train
 from afina.train.state import TrainState
 
 SMOOTHING = 0.95
@@ -72,7 +72,7 @@ def run_range(
         setup,
         lrs=[lr / setup.lrs[0] * lowest for lr in setup.lrs],
         schedule=lambda step: growth**step,
-        limits=Limits(max_epochs=n_steps, max_steps=n_steps),
+        settings=replace(setup.settings, max_epochs=n_steps, max_steps=n_steps),
         notify=record,
     )
     try:

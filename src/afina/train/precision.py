@@ -1,15 +1,15 @@
 """Half precision: autocast, and the loss scale that keeps small fp16 gradients from vanishing."""
 
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from afina.errors import ConfigError
 from afina.train.batches import map_tensors
+from afina.train.settings import Precision
 
-Precision: TypeAlias = Literal["float32", "bf16", "fp16"]
 Forward: TypeAlias = Callable[[Any], Any]
 
 FIRST_SCALE = 2.0**16

@@ -1,300 +1,138 @@
-"""What of a trainer's settings cannot be, and what must be the same when a run is resumed."""
+"""Settings of the loop: how long, on which batches, by which arithmetic, and when it stops."""
 
-import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Literal, TypeAlias
 
-from torch import nn
-from torch.optim import Optimizer
-from torch.utils.data import DistributedSampler
+from pydantic import Field
 
-from afina.errors import ConfigError
-from afina.optim import Average, make_optimizer, make_schedule
-from afina.train.precision import FIRST_SCALE
-from afina.train.processes import Processes
-from afina.train.state import TrainState
-from afina.train.stopping import Stopping, make_extension
-
-DEFAULT_LR = 1e-3
-
-COUNTS = (
-    "batch_size",
-    "microbatch_size",
-    "max_epochs",
-    "max_steps",
-    "eval_every",
-    "patience",
-    "log_every",
+from afina.declaration import (
+    RESOLVED,
+    Count,
+    Declaration,
+    NonNegative,
+    Positive,
+    Setting,
+    describe_allowed,
+    settings_class,
 )
+from afina.optim.settings import AveragingSettings, OptimSettings
 
-NOT_NEGATIVE = (
-    "lr",
-    "weight_decay",
-    "l2",
-    "patience_share",
-    "min_delta",
-    "max_grad_norm",
-    "seed",
-)
-
-CHOICES = {
-    "batchnorm": ("microbatch", "window"),
-    "precision": ("float32", "bf16", "fp16"),
-    "averaging": ("ema", "swa", None),
-    "sharding": ("fsdp2", None),
-}
-
-SAME_AT_RESUME = (
-    "seed",
-    "batch_size",
-    "microbatch_size",
-    "batchnorm",
-    "precision",
-    "compile",
-    "averaging",
-    "ema_decay",
-    "averaging_start",
-    "optimizer",
-    "lr",
-    "weight_decay",
-    "momentum",
-    "beta1",
-    "beta2",
-    "l2",
-    "max_grad_norm",
-    "schedule",
-    "warmup_steps",
-    "patience",
-    "patience_share",
-    "min_delta",
-    "patience_extends_while",
-    "patience_budget",
-    "monitor",
-)
+BatchNormRows: TypeAlias = Literal["microbatch", "window"]
+Precision: TypeAlias = Literal["float32", "bf16", "fp16"]
+Sharding: TypeAlias = Literal["fsdp2"]
+ExtendsWhile: TypeAlias = Literal["grokking"]
 
 
-def check_settings(given: Mapping[str, Any]) -> None:
-    """Refuse what cannot be.
+@settings_class
+class LoopSettings:
+    """How long training lasts, and what a step sees."""
 
-    Args:
-        given: the trainer's settings by name.
+    seed: Annotated[int, Field(ge=0, lt=2**63), Setting(same_at_resume=True)] = 0
+    """Everything random follows from it."""
 
-    Raises:
-        ConfigError: a setting that cannot be; the message names it.
-    """
-    _check_numbers(given)
-    for name, choices in CHOICES.items():
-        if given[name] not in choices:
-            raise ConfigError(
-                f"{name} must be one of {', '.join(map(repr, choices))}, however: "
-                f"{name}={given[name]!r}."
-            )
-    _check_sizes(given["batch_size"], given["microbatch_size"])
-    _check_optimizer(given["optimizer"], given["lr"], given["weight_decay"])
-    first_state(given)  # averages and patience check their own
-    _check_execution(given)
-    _check_sharding(given)
-    monitor = given["monitor"]
-    if given["higher_is_better"] is None and not monitor.endswith("loss"):
-        raise ConfigError(
-            f"higher_is_better must be given for a metric that is no loss, however: "
-            f"{monitor=}. Pass higher_is_better=True or False."
-        )
+    max_epochs: Annotated[Count, Setting(trainer=100)] = 256
+    """Most passes over the training rows."""
 
+    max_steps: Annotated[Count | None, Setting(scope="trainer")] = None
+    """Most steps. None: only `max_epochs` counts."""
 
-def _check_numbers(given: Mapping[str, Any]) -> None:
-    for name in COUNTS:
-        value = given[name]
-        if value is None or (name == "microbatch_size" and isinstance(value, str)):
-            continue
-        if type(value) is not int or value < 1:
-            raise ConfigError(
-                f"{name} must be a whole number of at least 1, however: {name}={value!r}."
-            )
-    for name in NOT_NEGATIVE:
-        value = given[name]
-        if value is not None and not (isinstance(value, float | int) and 0 <= value < math.inf):
-            raise ConfigError(f"{name} must be a number of at least 0, however: {name}={value!r}.")
-    if type(given["seed"]) is not int:
-        raise ConfigError(f"seed must be a whole number, however: {given['seed']!r}.")
-    if given["max_grad_norm"] == 0:
-        raise ConfigError("max_grad_norm must be above 0, however: 0. None leaves it out.")
+    batch_size: Annotated[
+        Count | Literal["auto"],
+        Setting(
+            same_at_resume=True,
+            trainer=None,
+            none_means="auto",
+            trainer_doc="Rows per step. None: 256 for tensors; of an iterable, each batch is a "
+            "step. With a number, batches of an iterable are merged up to that many rows.",
+        ),
+    ] = "auto"
+    """Rows per optimizer step. `auto`: by the number of training rows and the optimizer."""
+
+    eval_every: Annotated[Count, Setting(scope="trainer", same_at_resume=True)] = 1
+    """Epochs between evaluations."""
+
+    log_every: Annotated[Count, Setting(scope="trainer")] = 1
+    """Write one of this many steps to metrics.jsonl."""
 
 
-def settings_to_keep(given: Mapping[str, Any], steps_per_epoch: int | None) -> dict[str, Any]:
-    """Return what must be the same at resume for the run to be the same run.
+@settings_class
+class ExecutionSettings:
+    """How a step is computed."""
 
-    A callable cannot be compared across processes: it stands as none.
-    """
-    kept = {name: given[name] for name in SAME_AT_RESUME}
-    kept["lr"] = DEFAULT_LR if kept["lr"] is None else kept["lr"]
-    kept["weight_decay"] = kept["weight_decay"] or 0.0
-    for name in ("optimizer", "schedule"):
-        if not isinstance(kept[name], str):
-            kept[name] = None
-    return {**kept, "steps_per_epoch": steps_per_epoch}
+    microbatch_size: Annotated[
+        Count | Literal["auto"] | None, Setting(same_at_resume=True, keeps_auto=True)
+    ] = None
+    """Most rows per forward and backward; the step stays that of `batch_size` rows. `auto`: halved
+    when memory does not suffice, and the same step is run again as if nothing had happened.
+    None: all rows of the step at once."""
 
+    batchnorm: Annotated[BatchNormRows, Setting(same_at_resume=True)] = "microbatch"
+    """What batch normalization sees while training. `microbatch`: each micro-batch alone;
+    `window`: all rows of the step, exactly as without micro-batches (slower)."""
 
-def first_state(given: Mapping[str, Any]) -> TrainState:
-    """Return the state of a run that has not begun."""
-    extension = make_extension(
-        given["patience_extends_while"],
-        patience=given["patience"],
-        budget=given["patience_budget"],
-    )
-    stopping = Stopping(
-        bool(given["higher_is_better"]),
-        given["patience"],
-        given["min_delta"],
-        patience_share=given["patience_share"],
-        extension=extension,
-    )
-    size = given["microbatch_size"]
-    state = TrainState(stopping, microbatch_size=None if isinstance(size, str) else size)
-    if given["precision"] == "fp16":
-        state.loss_scale = FIRST_SCALE
-    if given["averaging"] is not None:
-        state.average = Average(given["averaging"], decay=given["ema_decay"])
-    return state
+    precision: Annotated[Precision, Setting(same_at_resume=True)] = "float32"
+    """Arithmetic of training: float32, or autocast to half precision (`fp16` with loss scaling).
+    Evaluation is in float32."""
+
+    compile: Annotated[bool, Setting(same_at_resume=True)] = False
+    """Compile forward and loss with torch's compiler (needs a C++ compiler)."""
+
+    activation_checkpointing: bool = False
+    """Keep fewer activations in memory, and compute them again for the gradient (slower)."""
+
+    sharding: Annotated[Sharding | None, Setting(experimental=True)] = None
+    """Under torchrun. `fsdp2`: keep only a share of parameters, gradients and moments in each
+    process. None: each process has them all. Either way each process takes its share of a step's
+    rows."""
 
 
-def chosen_optimizer(model: nn.Module, given: Mapping[str, Any]) -> Optimizer:
-    """Return the optimizer that the settings name, make or hold."""
-    wanted = given["optimizer"]
-    if isinstance(wanted, Optimizer):
-        own = {id(p) for p in model.parameters()}
-        if not any(id(p) in own for group in wanted.param_groups for p in group["params"]):
-            raise ConfigError(
-                "The optimizer must hold parameters of the model, however: it has none of them. "
-                "Make it from model.parameters() of the model that is trained."
-            )
-        return wanted
-    if not isinstance(wanted, str):
-        made: Optimizer = wanted(model)
-        return made
-    return make_optimizer(
-        wanted,  # type: ignore[arg-type] # checked by make_optimizer
-        model,
-        lr=DEFAULT_LR if given["lr"] is None else given["lr"],
-        weight_decay=given["weight_decay"] or 0.0,
-        momentum=given["momentum"],
-        beta1=given["beta1"],
-        beta2=given["beta2"],
-    )
+@settings_class
+class StopSettings:
+    """When training ends. It always ends on the best weights."""
+
+    patience: Annotated[Count | None, Setting(same_at_resume=True, trainer=None)] = 4
+    """Evaluations without improvement before training stops (tables are evaluated once an epoch).
+    None: never."""
+
+    patience_share: Annotated[NonNegative, Setting(same_at_resume=True)] = 0.0
+    """Make patience at least this share of the evaluations up to the last improvement: a run that
+    has improved for long is given more time."""
+
+    patience_extends_while: Annotated[ExtendsWhile | None, Setting(same_at_resume=True)] = None
+    """Wait longer than `patience` while the network may still generalize late (`grokking`): its
+    training loss is at its floor, validation is far behind, and weight decay still shrinks it.
+    None: patience is not extended."""
+
+    patience_budget: Annotated[float, Field(ge=1), Setting(same_at_resume=True)] = 50.0
+    """Extend patience to at most this many times the steps at which it first ran out."""
+
+    min_delta: Annotated[NonNegative, Setting(same_at_resume=True)] = 0.0
+    """Smallest change of the monitored metric that counts as an improvement."""
+
+    time_limit: Annotated[Positive | None, Setting(scope="table")] = None
+    """Seconds for the whole fit, report included; training stops early enough for the rest. Starts
+    again when a run is resumed. Not set: no limit."""
+
+    monitor: Annotated[str, Setting(same_at_resume=True)] = "val/loss"
+    """The metric that decides what is best: `val/loss`, or a score such as `val/accuracy`."""
+
+    higher_is_better: Annotated[bool | None, Setting(scope="trainer", same_at_resume=True)] = None
+    """Whether more of `monitor` is better. None: known for losses, where less is better."""
 
 
-def chosen_schedule(given: Mapping[str, Any], total_steps: int | None) -> Callable[[int], float]:
-    """Return the schedule that the settings name or hold.
+@settings_class
+class TrainerSettings(
+    StopSettings, ExecutionSettings, AveragingSettings, OptimSettings, LoopSettings
+):
+    """All settings that `Trainer` takes as keywords, in one object."""
 
-    Args:
-        total_steps: steps of the whole run; none: not known.
-
-    Raises:
-        ConfigError: the schedule needs that number.
-    """
-    wanted = given["schedule"]
-    if callable(wanted):
-        schedule: Callable[[int], float] = wanted
-        return schedule
-    if total_steps is None and wanted != "constant":
-        raise ConfigError(
-            f"schedule={wanted!r} needs the number of steps, however: the data does "
-            "not say its length. Pass max_steps."
-        )
-    return make_schedule(wanted, total_steps=total_steps or 1, warmup_steps=given["warmup_steps"])
-
-
-def check_processes(
-    given: Mapping[str, Any], data: Any, processes: Processes, *, kept: Mapping[str, Any]
-) -> None:
-    """Refuse what several processes cannot do, or what they were not all told alike.
-
-    Args:
-        given: the trainer's settings by name.
-        data: the training data, as passed.
-        processes: all of them call this together.
-        kept: what must be the same in every process.
-
-    Raises:
-        ConfigError: the message names it; all processes raise together.
-    """
-    if processes.alone:
-        return
-    if given["batchnorm"] == "window" and given["microbatch_size"] == "auto":
-        raise ConfigError(
-            'batchnorm="window" needs micro-batches of a given size in several processes, however: '
-            'microbatch_size="auto". Give a number of rows.'
-        )
-    if isinstance(getattr(data, "sampler", None), DistributedSampler):
-        raise ConfigError(
-            "Every process must be given all rows, as the trainer gives each its share, however: "
-            "the loader has a DistributedSampler. Leave the sampler out."
-        )
-    first = processes.broadcast_json(kept)
-    other = [f"{name} is {first.get(name)!r} in one" for name in kept if first[name] != kept[name]]
-    if processes.agree([len(other)])[0]:
-        shown = ", ".join(other) or "one of them was not"
-        raise ConfigError(f"All processes must be started alike, however: {shown}.")
-
-
-def _check_execution(given: Mapping[str, Any]) -> None:
-    """Refuse two ways of running a micro-batch at once."""
-    ways = {
-        "compile=True": given["compile"],
-        "activation_checkpointing=True": given["activation_checkpointing"],
-        'batchnorm="window"': given["batchnorm"] == "window",
-    }
-    found = [name for name, asked in ways.items() if asked]
-    if len(found) > 1:
-        raise ConfigError(
-            f"{found[0]} does not go with {found[1]}, however: both are asked for. Leave out one."
-        )
-
-
-def _check_sharding(given: Mapping[str, Any]) -> None:
-    if given["sharding"] is None:
-        return
-    refused = {
-        "compile=True": given["compile"],
-        "activation_checkpointing=True": given["activation_checkpointing"],
-        'batchnorm="window"': given["batchnorm"] == "window",
-        f"averaging={given['averaging']!r}": given["averaging"] is not None,
-        'precision="fp16"': given["precision"] == "fp16",
-        'microbatch_size="auto"': given["microbatch_size"] == "auto",
-        "patience_extends_while": given["patience_extends_while"] is not None,
-        'optimizer="shampoo"': given["optimizer"] == "shampoo",
-        "an optimizer made before": isinstance(given["optimizer"], Optimizer),
-    }
-    found = [name for name, there in refused.items() if there]
-    if found:
-        raise ConfigError(
-            f'sharding="fsdp2" does not go with {found[0]}. Leave out one of the two '
-            "(an optimizer can be given as a callable that makes it from the model)."
-        )
-
-
-def _check_sizes(batch_size: int | None, microbatch_size: Any) -> None:
-    if isinstance(microbatch_size, str) and microbatch_size != "auto":
-        raise ConfigError(
-            f"microbatch_size must be a number of rows, 'auto' or None, however: "
-            f"{microbatch_size!r}."
-        )
-    if isinstance(microbatch_size, int) and batch_size and microbatch_size > batch_size:
-        raise ConfigError(
-            f"microbatch_size must not exceed batch_size, however: {microbatch_size=}, "
-            f"{batch_size=}. Use {batch_size} or less."
-        )
-
-
-def _check_optimizer(optimizer: Any, lr: float | None, weight_decay: float | None) -> None:
-    if isinstance(optimizer, type):
-        raise ConfigError(
-            "optimizer must be a name, an optimizer, or a callable that makes one from the model, "
-            f"however: the class {optimizer.__name__}. Pass "
-            f"lambda model: {optimizer.__name__}(model.parameters(), ...)."
-        )
-    if not isinstance(optimizer, str) and (lr is not None or weight_decay is not None):
-        raise ConfigError(
-            "lr and weight_decay are for a named optimizer, however: they are given beside an "
-            "optimizer of your own. Set them there."
-        )
+    @staticmethod
+    def describe_setting(declared: Declaration) -> str:
+        """Say in words what the trainer's keyword can be."""
+        parts = declared.schema.get("anyOf", [declared.schema])
+        if not declared.setting.keeps_auto:
+            parts = [part for part in parts if part.get("const") not in RESOLVED]
+        if declared.setting.trainer is None and not declared.optional:
+            parts = [*parts, {"type": "null"}]
+        allowed = describe_allowed({"anyOf": parts}, none="None")
+        besides = declared.setting.trainer_takes_words
+        return f"{allowed}, or {besides}" if besides else allowed

@@ -96,7 +96,7 @@ class TrainState:
         self.epoch_loss, self.epoch_weight = float(d["epoch_loss"]), float(d["epoch_weight"])
         self.microbatch_size = d["microbatch_size"]
         self.loss_scale, self.n_unscaled = d["loss_scale"], int(d["n_unscaled"])
-        self.stopping = Stopping.from_dict(d["stopping"])
+        self.stopping.restore(d["stopping"])
         self.stop = None if d["stop"] is None else StopEvent(**d["stop"])
         self.best_weights = trees.get("best")
         if self.average is not None:

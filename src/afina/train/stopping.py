@@ -1,14 +1,13 @@
-"""Early stopping: what is best so far, how long ago that was, and what makes waiting worth it."""
+"""Early stopping: what is best so far, how long ago that was, and when to wait longer."""
 
 import math
 import statistics
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
-from afina.errors import ConfigError
 from afina.train.grokking import GrokkingSigns
-
-ExtendsWhile: TypeAlias = Literal["grokking"]
+from afina.train.settings import StopSettings
 
 FLOOR = 0.1
 """A loss is far below another if it is at most this fraction of it."""
@@ -19,39 +18,41 @@ LEAST_FALL = 1e-3
 STILL_FITTING = 0.5
 """By how much of itself the training loss falls over one patience while a net is still fitting."""
 
+_STATE = ("best", "best_step", "best_epoch", "reference", "n_seen", "n_without")
+
 
 @dataclass
 class Extension:
     """Patience that is extended while late generalization (grokking) is possible.
 
-    Once plain patience has run out, training goes on as long as all of these hold:
+    Once plain patience has run out, training continues as long as all of these hold:
 
     - weight decay is on;
     - the training loss is at its floor: the lowest of the last `patience` + 1 evaluations is at
-      most `FLOOR` of the lowest validation loss there ever was, so also far below validation's;
+      most `FLOOR` of the lowest validation loss so far;
     - validation has not followed yet: its lowest loss is above `FLOOR` of what it was when plain
       patience first ran out;
     - the scale of the weights (or outputs) falls by more than `LEAST_FALL` of itself over these
-      evaluations, by the straight line through its logarithms: one outlier decides nothing. It
-      grows for as long as a net fits its rows ever better, and is asked for nothing while the
-      training loss falls in this way by more than `STILL_FITTING` of itself;
+      evaluations, measured by the straight line through its logarithms, so that one outlier
+      decides nothing. This is not required while the training loss falls by more than
+      `STILL_FITTING` of itself, because the scale grows while a net still fits its rows better;
     - the budget is not spent.
 
-    It says that something still changes, not that generalization will come. Losses must be
-    at least 0; with others, as with a loss whose floor is far above 0, it never extends.
+    This shows that something still changes, not that the network will generalize. Losses must be
+    at least 0; patience is never extended where they are negative or their floor is far above 0.
 
     Args:
-        patience: evaluations that plain patience waits, and that the scale is followed over.
+        patience: evaluations that plain patience waits, and over which the scale is followed.
         budget: patience is extended to at most this many times the steps at which plain
             patience first ran out.
-        train_losses: of the last `patience` + 1 evaluations.
-        scales: of the same evaluations.
-        lowest_val_loss: over all evaluations.
+        train_losses: training losses at the last `patience` + 1 evaluations.
+        scales: scales at the same evaluations.
+        lowest_val_loss: lowest validation loss over all evaluations.
         first_step: steps taken when plain patience first ran out.
         first_val_loss: the lowest validation loss at that time.
         n_extended: evaluations that were waited for besides plain patience.
-        refusal: why training is not extended now; none: it is, or plain patience has not run out.
-        extending: whether training goes on only because of this.
+        refusal: why patience is not extended now. None: it is, or it has not run out.
+        extending: whether training continues only because of this.
     """
 
     patience: int
@@ -66,7 +67,7 @@ class Extension:
     extending: bool = False
 
     def update(self, signs: GrokkingSigns, *, step: int, exhausted: bool) -> None:
-        """Take in one evaluation, and whether plain patience has run out at it."""
+        """Record one evaluation, and whether plain patience has run out at it."""
         self.train_losses = [*self.train_losses, signs.train_loss][-self.patience - 1 :]
         self.scales = [*self.scales, signs.scale][-self.patience - 1 :]
         if self.lowest_val_loss is None or signs.val_loss < self.lowest_val_loss:
@@ -81,7 +82,7 @@ class Extension:
         self.n_extended += self.extending
 
     def _refuse(self, signs: GrokkingSigns, step: int) -> str | None:
-        """Name the first condition that does not hold; none: all hold."""
+        """Return the first condition that does not hold, or None if all hold."""
         if not signs.decays:
             return "weight decay is off"
         train, val, first = min(self.train_losses), self.lowest_val_loss, self.first_val_loss
@@ -115,39 +116,42 @@ class Stopping:
     the last improvement by more than `min_delta`. NaN is never an improvement.
 
     Args:
-        higher_is_better: direction of the metric.
-        patience: evaluations without improvement before `exhausted`; none: never.
-        patience_share: patience is at least this share of the evaluations that it took to the
-            last improvement, at least 0.
-        min_delta: margin that counts as an improvement, in units of the metric, at least 0.
-        extension: what may extend patience; none: nothing.
+        settings: direction of the metric, patience, and what extends it.
+        best: best value so far; with the step and the epoch of its evaluation.
+        reference: the value that the next improvement is measured against.
+        n_seen: evaluations so far.
+        n_without: evaluations since the last improvement.
+        extension: what may extend patience. None: nothing.
     """
 
-    higher_is_better: bool = False
-    patience: int | None = None
-    min_delta: float = 0.0
+    settings: StopSettings
     best: float | None = None
     best_step: int | None = None
     best_epoch: int | None = None
     reference: float | None = None
     n_seen: int = 0
     n_without: int = 0
-    patience_share: float = 0.0
     extension: Extension | None = None
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        if settings.patience_extends_while is not None and settings.patience is not None:
+            self.extension = Extension(settings.patience, settings.patience_budget)
 
     def update(
         self, value: float, *, step: int, epoch: int, signs: GrokkingSigns | None = None
     ) -> bool:
-        """Take in one evaluation; say whether it is the best so far.
+        """Record one evaluation; return whether it is the best so far.
 
         Args:
-            signs: what this evaluation says about late generalization, for the extension.
+            signs: signs of late generalization at this evaluation, for the extension.
         """
         self.n_seen += 1
         self.n_without += 1
         best = False
         if not math.isnan(value):
-            if self.reference is None or self._gain(value, self.reference) > self.min_delta:
+            least = self.settings.min_delta
+            if self.reference is None or self._gain(value, self.reference) > least:
                 self.reference, self.n_without = value, 0
             best = self.best is None or self._gain(value, self.best) > 0
         if best:
@@ -158,16 +162,16 @@ class Stopping:
 
     @property
     def exhausted(self) -> bool:
-        """Tell if patience has run out, and nothing extends it."""
+        """Whether patience has run out and nothing extends it."""
         return self._is_spent() and not self.extending
 
     @property
     def extending(self) -> bool:
-        """Tell if training goes on only because patience is extended."""
+        """Whether training continues only because patience is extended."""
         return self.extension is not None and self.extension.extending
 
     def why(self, monitor: str) -> str:
-        """Say in a sentence why patience has run out, or why it is extended."""
+        """Return a sentence on why patience has run out, or why it is extended."""
         plain = f"{monitor} has not improved for {self.n_without} evaluations"
         extension = self.extension
         if extension is None:
@@ -182,57 +186,33 @@ class Stopping:
         )
 
     def _is_spent(self) -> bool:
-        if self.patience is None:
+        settings = self.settings
+        if settings.patience is None:
             return False
         n_until = self.n_seen - self.n_without
-        return self.n_without >= max(self.patience, self.patience_share * n_until)
+        return self.n_without >= max(settings.patience, settings.patience_share * n_until)
 
     def _gain(self, value: float, other: float) -> float:
-        return value - other if self.higher_is_better else other - value
+        return value - other if self.settings.higher_is_better else other - value
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all fields, ready for JSON."""
-        return asdict(self)
+        """Return everything but the settings, ready for JSON."""
+        extension = None if self.extension is None else asdict(self.extension)
+        return {**{name: getattr(self, name) for name in _STATE}, "extension": extension}
 
-    @classmethod
-    def from_dict(cls, d: dict[str, Any]) -> "Stopping":
-        """Undo `to_dict`, also that of a version without an extension."""
-        extension = d.get("extension")
-        return cls(**d | {"extension": None if extension is None else Extension(**extension)})
-
-
-def make_extension(
-    extends_while: ExtendsWhile | None, *, patience: int | None, budget: float
-) -> Extension | None:
-    """Make what extends patience by the trainer's settings; none where nothing is asked.
-
-    Raises:
-        ConfigError: unknown, without patience, or a budget of less than 1.
-    """
-    if extends_while is None:
-        return None
-    if extends_while != "grokking":
-        raise ConfigError(
-            f"patience_extends_while must be 'grokking' or None, however: {extends_while!r}."
-        )
-    if patience is None:
-        raise ConfigError(
-            "patience_extends_while needs a patience to extend, however: patience=None. Pass "
-            "the number of evaluations without improvement to wait for."
-        )
-    if not budget >= 1:
-        raise ConfigError(
-            f"patience_budget must be at least 1, however: patience_budget={budget}. It counts in "
-            "multiples of the steps at which patience first ran out; 50 is the default."
-        )
-    return Extension(patience, budget)
+    def restore(self, d: Mapping[str, Any]) -> None:
+        """Restore what `to_dict` returned."""
+        for name in _STATE:
+            setattr(self, name, d[name])
+        extension = d["extension"]
+        self.extension = None if extension is None else Extension(**extension)
 
 
 def relative_fall(scales: list[float]) -> float:
-    """Compute by what fraction of itself a positive scale fell from the first value to the last.
+    """Return the fraction of itself by which a positive scale fell from the first value to the last.
 
-    It is the fall of the straight line of least squares through the logarithms; NaN for fewer
-    than two values, or where one is not a positive number.
+    Measured on the least-squares line through the logarithms. NaN for fewer than two values, or
+    where one is not a positive number.
 
     Example:
         >>> round(relative_fall([4.0, 2.0, 1.0]), 4)

@@ -1,6 +1,5 @@
 import inspect
 import pickle
-from dataclasses import fields
 
 import numpy as np
 import pandas as pd
@@ -17,6 +16,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import afina
 from afina import AfinaClassifier, AfinaRegressor
 from afina.config import Config
+from afina.declaration import declarations
 from afina.errors import ConfigError, NonFiniteError
 from afina.tabular.estimators import fit_rows
 from afina.tabular.estimators.arguments import SECTIONS, make_settings
@@ -38,8 +38,9 @@ def test_the_settings_are_those_of_the_configuration(kind):
     """Each setting of four sections is an argument of the same name and default, and no other."""
     wanted = {"kinds": None, "folds": Config().table.folds, "val_frac": None, "run_dir": None}
     for section in SECTIONS:
-        for field in fields(getattr(Config(), section)):
-            wanted[field.name] = getattr(getattr(Config(), section), field.name)
+        for name, declared in declarations(type(getattr(Config(), section))).items():
+            if declared.setting.scope != "trainer":
+                wanted[name] = declared.default
     wanted["random_state"] = wanted.pop("seed")
     wanted["encodings"] = None
     found = {

@@ -1,3 +1,4 @@
+import copy
 import json
 import shutil
 from pathlib import Path
@@ -114,22 +115,25 @@ def test_a_hostile_network_is_refused(run, tmp_path, key):
     """A description that does not fit the tensors is refused before it costs time or memory."""
     content = json.loads((run / "model" / "model.json").read_bytes())
     for number, bad in enumerate(HOSTILE[key]):
-        changed = {**content, "network": {**content["network"], key: bad}}
+        changed = copy.deepcopy(content)
+        parts = ("learned", "model", "preprocess")
+        changed[next((part for part in parts if key in changed[part]), "model")][key] = bad
         goal = rewrite(run, tmp_path / f"{number}", model__json=json.dumps(changed).encode())
         with pytest.raises(CheckpointError):
             load(goal)
 
 
 FACTS = {
-    "format": [2, "1", None],
+    "format": [1, 3, "2", None],
     "by": ["eve"],
     "task": ["binary", "regression", "evil", 1],
     "classes": [[], ["a"], ["a", "a", "b"], ["a", "b", None], {"a": 1}, ["a", "b", ["c"]]],
     "shares": [[], [1, 2, 3], [0.1, 0.2, float("nan")]],
     "mean": [1.0, "x"],
     "target": [None, 7],
-    "preprocess": [{}, [], {"scaling": "evil"}],
-    "network": [{}, None],
+    "preprocess": [[], {"scaling": "evil"}],
+    "model": [{"norm": "evil"}, None, {"extra": 1}],
+    "learned": [{}, None, {"n_num": "1"}],
     "n_train": [-1, 1.5],
     "encoding": [None],
 }

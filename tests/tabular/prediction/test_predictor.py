@@ -253,7 +253,7 @@ def test_a_model_left_in_train_mode_is_seen(classifier, kinds_csv):
 def test_members_take_fewer_rows_at_a_time(tables, prices_csv, tmp_path, differ):
     """However many members there are, a layer of theirs gives a bounded part of the numbers."""
     config = tables.config(folds=1, val_frac=0.2)
-    model = replace(config.model, members=32, members_differ=differ, d_block=64, norm="none")
+    model = replace(config.model, members=32, members_differ=differ, d_block=64, norm=None)
     train = replace(config.train, max_epochs=1)
     config = replace(config, model=model, train=train)
     run = fit_table(prices_csv, target="price", config=config, out=tmp_path / "run").run

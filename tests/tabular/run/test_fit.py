@@ -285,7 +285,7 @@ def test_a_failure_in_training_takes_the_folder_away(tables, prices_csv, tmp_pat
 def test_an_interruption_says_how_to_go_on(tables, prices_csv, tmp_path, monkeypatch):
     """A run stopped after a checkpoint stays, and the message names the command."""
 
-    def stop(plan, config, *, run_dir, **others):
+    def stop(plan, *, run_dir, **others):
         (run_dir / "checkpoints" / "step-00000001").mkdir(parents=True)
         raise Interrupted("SIGINT stopped the run.", 2)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from afina.config import CheckpointConfig, Config
+from afina.config import CheckpointPlan, Config
 from afina.errors import AfinaWarning, CheckpointError, LockedError, SchemaError
 from afina.storage import lock_folder
 from afina.tabular import fit_table, load, resume_run
@@ -34,7 +34,7 @@ def config_of(tables, **train: object) -> Config:
     return replace(
         quick,
         train=replace(quick.train, **train),
-        checkpoint=CheckpointConfig(every_steps=2, every_minutes=None),
+        checkpoint=CheckpointPlan(every_steps=2, every_minutes=None),
     )
 
 

@@ -7,11 +7,10 @@ from afina.table import NumberColumn, NumberFormat, Schema
 from afina.tabular.preparation.rows import Rows, merge_identical
 from afina.tabular.training.plan import (
     as_data,
-    choose_batch_size,
-    choose_threads,
     make_plan,
     train_model,
 )
+from afina.tabular.training.resolve import choose_batch_size, choose_threads
 from afina.tabular.training.target_scale import target_scale
 
 PLAIN = NumberFormat(".", "", "", "")
@@ -54,8 +53,8 @@ def test_targets_are_standardized(tables):
 
 def test_outputs_are_in_the_targets_units(tables):
     """What the module gives is the network's output, put back."""
-    plan, config = plan_for(tables, 0, "train.max_epochs=30")
-    train_model(plan, config)
+    plan, _ = plan_for(tables, 0, "train.max_epochs=30")
+    train_model(plan)
     rows = some_rows(60, 0)
     with torch.no_grad():
         found = plan.built.model.eval()(
@@ -72,9 +71,9 @@ def test_the_scores_while_training_are_those_of_the_answers(tables, n_classes):
     from afina.tabular.probabilities import to_predictions
     from afina.tabular.scoring import score
 
-    plan, config = plan_for(tables, n_classes)
+    plan, _ = plan_for(tables, n_classes)
     told = []
-    result = train_model(plan, config, listen=told.append)
+    result = train_model(plan, listen=told.append)
     best = next(
         event.metrics
         for event in told

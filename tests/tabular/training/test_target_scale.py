@@ -4,7 +4,7 @@ import torch
 
 from afina.tabular.training.target_scale import fit_target_scale, make_target_scale
 
-KINDS = ["none", "log", "quantile"]
+KINDS = [None, "log", "quantile"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

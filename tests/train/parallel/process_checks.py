@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, DistributedSampler
 
 from afina.errors import AfinaError, ConfigError, PeerError, StorageError
-from afina.train import settings
+from afina.train.assembly import check_processes
 from afina.train.parallel.reduction import MovingBuffers, sum_gradients
 from afina.train.parallel.sharding import (
     load_model_state,
@@ -37,6 +37,7 @@ from afina.train.processes import (
     only_first,
     share,
 )
+from afina.train.settings import TrainerSettings
 
 
 class Net(nn.Module):
@@ -308,15 +309,15 @@ def check_all_together(processes: Processes) -> None:
 
 def check_started_alike(processes: Processes) -> None:
     """Processes with different settings end with an error, and do not wait forever."""
-    given = {"batchnorm": "microbatch", "microbatch_size": None}
-    settings.check_processes(given, None, processes, kept={"lr": 0.1, "n": None})
+    given = TrainerSettings()
+    check_processes(given, None, processes, record={"lr": 0.1, "n": None})
     kept = {"lr": 0.1 * processes.rank, "n": None}
-    error = raised(lambda: settings.check_processes(given, None, processes, kept=kept))
+    error = raised(lambda: check_processes(given, None, processes, record=kept))
     assert isinstance(error, ConfigError)
-    assert "started alike" in str(error)
+    assert "started with the same settings" in str(error)
     assert processes.first or "lr is 0.0 in one" in str(error)
     loader = DataLoader([1, 2], sampler=DistributedSampler([1, 2]))
-    error = raised(lambda: settings.check_processes(given, loader, processes, kept={}))
+    error = raised(lambda: check_processes(given, loader, processes, record={}))
     assert "Leave the sampler out" in str(error)
 
 

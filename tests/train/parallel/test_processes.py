@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,10 +17,13 @@ from hypothesis import strategies as st
 from torch import nn
 
 from afina.errors import ConfigError, PeerError
+from afina.optim import make_optimizer
 from afina.train import Trainer
+from afina.train.assembly import choose_optimizer
 from afina.train.parallel.reduction import MovingBuffers, sum_gradients
 from afina.train.parallel.sharding import shard_model, sync_gradients, whole
 from afina.train.processes import ALONE, current_processes, naming_lost_peers, own_device, share
+from afina.train.settings import TrainerSettings
 
 PROGRAM = Path(__file__).with_name("process_checks.py")
 CHECKS = re.findall(r"^def (check_\w+)", PROGRAM.read_text(encoding="utf-8"), re.MULTILINE)
@@ -142,6 +146,14 @@ def test_what_sharding_cannot_do_is_named(setting: dict[str, Any]) -> None:
     """Settings that are wrong or slow with shards are refused before anything runs."""
     with pytest.raises(ConfigError, match="sharding"):
         Trainer(nn.Linear(1, 1), loss=nn.MSELoss(), sharding="fsdp2", **setting)
+
+
+def test_a_callable_that_makes_what_cannot_be_sharded_is_refused() -> None:
+    """Shampoo cannot be sharded, whoever makes it."""
+    settings = TrainerSettings(optimizer="shampoo", sharding="fsdp2")
+    make = partial(make_optimizer, "shampoo", lr=0.1)
+    with pytest.raises(ConfigError, match="does not go with shampoo"):
+        choose_optimizer(nn.Linear(40, 40), make, settings)
 
 
 def test_sharding_alone_is_refused() -> None:

@@ -26,6 +26,7 @@ from afina.train.events import EpochEvent
 from afina.train.run import checkpoint
 from afina.train.run.checkpoint import Keeper
 from afina.train.run.metrics_log import MetricsLog
+from afina.train.settings import StopSettings
 from afina.train.state import TrainState
 from afina.train.stopping import Stopping
 
@@ -61,7 +62,7 @@ def save(folder: Path, step: int, *, thread: str = "") -> None:
     keeper = Keeper(folder / "checkpoints", CheckpointPlan(keep_last=1), higher_is_better=False)
     path = folder / "metrics.jsonl"
     log = MetricsLog(path, every=1, size=path.stat().st_size if path.exists() else 0)
-    state = TrainState(Stopping(higher_is_better=False, patience=None, min_delta=0.0), step=step)
+    state = TrainState(Stopping(StopSettings(patience=None)), step=step)
     trees = {"model": {"w": torch.randn(50)}, "optimizer": {0: torch.randn(50)}}
     extra = {"position": None, "conditions": {}, "settings": {}}
 

@@ -1,13 +1,15 @@
 """What is kept, and what is read back."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from afina.storage import checkpoint_step, list_checkpoints
 from afina.train import CheckpointPlan, EvalEvent, Trainer
-from afina.train.run.checkpoint import list_checkpoints, read_checkpoint, read_newest
+from afina.train.run.checkpoint import read_checkpoint, read_newest
 
 
 def run(folder: Path, plan: CheckpointPlan, **more):
@@ -60,6 +62,45 @@ def test_the_best_stay(tmp_path: Path) -> None:
     assert kept[-1] == 24
     assert len(kept) <= 3
     assert set(kept[:-1]) <= best_two
+
+
+class Unsized:
+    """An iterable of batches that does not say how many there are."""
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        x = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+        return iter([(part, part.sum(1, keepdim=True)) for part in x.split(5)])
+
+
+def test_the_best_stay_where_every_step_is_saved(tmp_path: Path) -> None:
+    """Of a stream of unknown length, the last step of an epoch is saved before its evaluation."""
+    plan = CheckpointPlan(every_steps=1, every_minutes=None, keep_last=2, keep_best=1)
+    trainer = Trainer(
+        nn.Linear(3, 1),
+        loss=nn.MSELoss(),
+        lr=0.9,
+        optimizer="sgd",
+        max_epochs=6,
+        run_dir=tmp_path,
+        checkpoints=plan,
+    )
+    result = trainer.fit(Unsized(), next(iter(Unsized())))
+    scores = {e.step: e.metrics["val/loss"] for e in result.history if isinstance(e, EvalEvent)}
+    best = min(list(scores)[:-1], key=scores.get)
+    kept = {path: read_checkpoint(path) for path in list_checkpoints(tmp_path / "checkpoints")}
+
+    assert best in {snapshot.state["step"] for snapshot in kept.values()}
+    (there,) = [one for one in kept.values() if one.state["step"] == best]
+    assert there.state["step_in_epoch"] == 0
+    assert there.state["stopping"]["best"] == pytest.approx(min(list(scores.values())[:-1]))
+
+
+def test_checkpoints_go_by_number(tmp_path: Path) -> None:
+    """Step 100,000,000 comes after step 99,999,999, though not as text."""
+    for number in (99_999_999, 100_000_000):
+        (tmp_path / f"step-{number:08d}").mkdir()
+
+    assert list(map(checkpoint_step, list_checkpoints(tmp_path))) == [99_999_999, 100_000_000]
 
 
 def test_a_checkpoint_holds_the_whole_state(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from afina.errors import CheckpointError
 from afina.storage import MANIFEST, verify
 from afina.train import CheckpointPlan
 from afina.train.run.checkpoint import Keeper, list_checkpoints, read_checkpoint, read_newest
+from afina.train.settings import StopSettings
 from afina.train.state import TrainState
 from afina.train.stopping import Stopping
 
@@ -23,9 +24,7 @@ def folder(tmp_path: Path) -> Path:
     keeper = Keeper(tmp_path, CheckpointPlan(keep_last=2), higher_is_better=False)
     extra = {"position": None, "metrics_bytes": 9, "conditions": {}, "settings": {"lr": 0.1}}
     for step in (1, 2):
-        state = TrainState(
-            Stopping(higher_is_better=False, patience=3, min_delta=0.0), step=step, epoch_loss=0.5
-        )
+        state = TrainState(Stopping(StopSettings(patience=3)), step=step, epoch_loss=0.5)
         weights = {"w": torch.randn(4), "on": torch.tensor([True, False])}
         trees = {"model": weights, "optimizer": {"state": {0: torch.randn(4)}}, "best": weights}
         keeper.save(state, trees, extra, None)

@@ -13,6 +13,7 @@ from afina.train import CheckpointPlan
 from afina.train.events import EpochEvent
 from afina.train.run.checkpoint import Keeper, list_checkpoints, read_newest
 from afina.train.run.metrics_log import MetricsLog
+from afina.train.settings import StopSettings
 from afina.train.state import TrainState
 from afina.train.stopping import Stopping
 
@@ -29,9 +30,7 @@ def train(disk: Path, n_saves: int) -> Iterator[tuple[int, Keeper]]:
         stack.enter_context(keeper)
         for step in range(1, n_saves + 1):
             log.write(EpochEvent(step, step, 0.5))
-            state = TrainState(
-                Stopping(higher_is_better=False, patience=None, min_delta=0.0), step=step
-            )
+            state = TrainState(Stopping(StopSettings(patience=None)), step=step)
             trees = {"model": {"w": torch.full((100_000,), float(step))}, "optimizer": {}}
             extra = {"position": None, "conditions": {}, "settings": {}}
             extra["metrics_bytes"] = log.flush()

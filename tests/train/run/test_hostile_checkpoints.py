@@ -19,6 +19,7 @@ from afina.storage import MANIFEST
 from afina.storage.manifest import Entry, describe, write_manifest
 from afina.train import CheckpointPlan
 from afina.train.run.checkpoint import Keeper
+from afina.train.settings import StopSettings
 from afina.train.state import TrainState
 from afina.train.stopping import Stopping
 
@@ -40,7 +41,7 @@ class Payload:
 def good_files(folder: Path) -> Files:
     """Save a small checkpoint; give its files."""
     keeper = Keeper(folder, CheckpointPlan(), higher_is_better=False)
-    state = TrainState(Stopping(higher_is_better=False, patience=None, min_delta=0.0), step=1)
+    state = TrainState(Stopping(StopSettings(patience=None)), step=1)
     trees = {"model": {"w": torch.ones(4)}, "optimizer": {"state": {}}}
     extra = {"position": None, "metrics_bytes": 0, "conditions": {}, "settings": {}}
     path = keeper.save(state, trees, extra, None)

@@ -15,6 +15,7 @@ from afina.errors import CheckpointError, NonFiniteError, StorageError
 from afina.storage import commit_folder, verify_folder
 from afina.train import CheckpointPlan
 from afina.train.run.checkpoint import Keeper, list_checkpoints, read_checkpoint, read_newest
+from afina.train.settings import StopSettings
 from afina.train.state import TrainState
 from afina.train.stopping import Stopping
 
@@ -24,7 +25,7 @@ EXTRA = {"position": None, "metrics_bytes": 0, "conditions": {}, "settings": {}}
 
 def state(step: int) -> TrainState:
     """Make a state of a run."""
-    return TrainState(Stopping(higher_is_better=False, patience=None, min_delta=0.0), step=step)
+    return TrainState(Stopping(StopSettings(patience=None)), step=step)
 
 
 def trees(step: int) -> dict:

@@ -1,49 +1,63 @@
-"""The estimators' plain arguments as settings, and fits that fail without a trace."""
+"""The estimators' arguments as settings, and fits that leave no trace if they fail."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
-from afina.config import Config, settle
-from afina.errors import ConfigError
+from afina.config import (
+    Config,
+    ModelSettings,
+    PreprocessSettings,
+    StopSettings,
+    TableSettings,
+    TrainSettings,
+    check_config,
+)
+from afina.declaration import declarations
 
 SECTIONS = ("preprocess", "model", "train", "stop")
-"""Whose settings the estimators take by the same names."""
+"""Sections whose settings the estimators take by the same names."""
 
-_OWN = {"kinds": "table", "folds": "table", "val_frac": "table"}
+_OF_TABLE = ("kinds", "folds", "val_frac")
 
 
 def make_settings(params: Mapping[str, Any]) -> Config:
-    """Build all settings from an estimator's arguments.
+    """Form all settings from an estimator's arguments.
 
     Raises:
         ConfigError: a value that cannot be; the message names the argument.
     """
-    sections: dict[str, dict[str, Any]] = {name: {} for name in ("table", *SECTIONS)}
-    home = {
-        field.name: section for section in SECTIONS for field in fields(getattr(Config(), section))
-    }
-    for name, value in params.items():
-        section = _OWN.get(name) or home.get(name)
-        if section is not None and not (value is None and name in ("kinds", "encodings")):
-            sections[section][name] = value.item() if isinstance(value, np.generic) else value
-    sections["train"]["seed"] = draw_seed(params["random_state"])
-    try:
-        return settle(Config(**sections))  # type: ignore[arg-type] # pydantic makes the sections
-    except ValidationError as error:
-        problem = error.errors()[0]
-        name = ".".join(str(part) for part in problem["loc"][1:])
-        raise ConfigError(f"{name} cannot be {problem['input']!r:.80}: {problem['msg']}.") from None
+    train = _pick(params, declarations(TrainSettings))
+    train["seed"] = draw_seed(params["random_state"])
+    config = Config(
+        table=TableSettings(**_pick(params, _OF_TABLE)),
+        preprocess=PreprocessSettings(**_pick(params, declarations(PreprocessSettings))),
+        model=ModelSettings(**_pick(params, declarations(ModelSettings))),
+        train=TrainSettings(**train),
+        stop=StopSettings(**_pick(params, declarations(StopSettings))),
+    )
+    check_config(config)
+    return config
+
+
+def _pick(params: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Pick arguments by name, as plain values."""
+    picked = {}
+    for name in names:
+        value = params.get(name)
+        if name in ("kinds", "encodings"):
+            value = {} if value is None else dict(value)
+        if name in params:
+            picked[name] = value.item() if isinstance(value, np.generic) else value
+    return picked
 
 
 def draw_seed(random_state: Any) -> int:
-    """Take a whole number as it is; draw one from a generator of numpy, or from chance."""
+    """Return a whole number unchanged; draw one from numpy's generator, or at random for None."""
     if isinstance(random_state, int | np.integer) and not isinstance(random_state, bool):
         return int(random_state)
     return int(check_random_state(random_state).randint(2**31))

@@ -11,8 +11,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from afina.config import preset_arguments
-from afina.config.sections import Encoding, Kind
-from afina.table import encode
+from afina.preprocess.settings import Encoding
+from afina.table import Kind, encode
 from afina.tabular.estimators.arguments import make_settings, untouched_on_failure
 from afina.tabular.estimators.fit_rows import fit_rows
 from afina.tabular.estimators.inputs import (
@@ -29,7 +29,7 @@ from afina.train import EpochEvent, EvalEvent, Result
 
 
 class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no types
-    """Settings, and what both estimators do alike; scikit-learn reads the signature."""
+    """Settings, and what both estimators share; scikit-learn reads the signature."""
 
     def __init__(
         self,
@@ -39,7 +39,11 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
         val_frac: float | None = None,
         random_state: int | np.random.RandomState | None = 0,
         run_dir: str | Path | None = None,
-        scaling: str = "robust",
+        # [[[cog
+        # import generate_signatures
+        # cog.out(generate_signatures.estimator_arguments())
+        # ]]]
+        scaling: str | None = "robust",
         categories: str = "auto",
         encodings: Mapping[str, Encoding] | None = None,
         onehot_max: int = 64,
@@ -47,19 +51,19 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
         min_count: int = 2,
         unknown_rate: float = 0.02,
         impute: str = "median",
-        target_transform: str = "none",
+        target_transform: str | None = None,
         clip_predictions: bool = False,
         n_blocks: int = 2,
         d_block: int = 64,
         residual: bool = False,
         activation: str = "relu",
-        norm: str = "none",
+        norm: str | None = None,
         norm_place: str = "post",
         norm_momentum: float = 0.1,
-        norm_eps: float = 1e-5,
+        norm_eps: float = 1e-05,
         dropout: float | str = "auto",
         parametric_activation: bool = False,
-        numeric_embedding: str = "piecewise",
+        numeric_embedding: str | None = "piecewise",
         n_bins: int | str = "auto",
         d_numeric: int | str = "auto",
         n_frequencies: int = 16,
@@ -78,16 +82,13 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
         precision: str = "float32",
         compile: bool = False,  # noqa: A002 - the setting's name
         activation_checkpointing: bool = False,
-        sharding: str = "none",
-        averaging: str = "ema",
-        ema_decay: float | str = "auto",
-        averaging_start: int = 0,
+        sharding: str | None = None,
         optimizer: str = "shampoo",
-        lr: float | str = 3e-3,
+        lr: float | str = 0.003,
         momentum: float = 0.9,
         beta1: float = 0.9,
         beta2: float = 0.98,
-        weight_decay: float = 3e-4,
+        weight_decay: float = 0.0003,
         l2: float = 0.0,
         bias_lr_factor: float = 1.0,
         scale_lr_factor: float = 1.0,
@@ -96,29 +97,33 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
         schedule: str = "constant",
         warmup_steps: int = 0,
         max_grad_norm: float | None = 1.0,
+        averaging: str | None = "ema",
+        ema_decay: float | str = "auto",
+        averaging_start: int = 0,
         label_smoothing: float = 0.0,
         threads: int | str = "auto",
         patience: int | None = 4,
         patience_share: float = 0.0,
-        patience_extends_while: str = "none",
+        patience_extends_while: str | None = None,
         patience_budget: float = 50.0,
         min_delta: float = 0.0,
         time_limit: float | None = None,
         monitor: str = "val/loss",
+        # [[[end]]]
     ) -> None:
-        # As scikit-learn wants it: every argument, untouched, under its own name.
+        # As scikit-learn requires: every argument, unchanged, under its own name.
         self.__dict__.update({k: value for k, value in locals().items() if k != "self"})
 
     @classmethod
     def from_preset(cls, name: str, **arguments: Any) -> Self:
-        """Make an estimator by a recipe: "fast", "default", "best" or "plain".
+        """Make an estimator with the settings of a preset: "fast", "default", "best" or "plain".
 
         Args:
-            name: of the recipe.
-            arguments: what else is wanted; wins over the recipe.
+            name: of the preset.
+            arguments: settings that win over the preset.
 
         Raises:
-            ConfigError: no such recipe.
+            ConfigError: there is no such preset.
 
         Example:
             >>> AfinaRegressor.from_preset("plain", random_state=1).members
@@ -127,7 +132,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
         return cls(**preset_arguments(name) | arguments)
 
     def __sklearn_tags__(self) -> Any:
-        """Say what scikit-learn's checks and meta-estimators ask."""
+        """Return the tags that scikit-learn's checks and meta-estimators read."""
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         tags.input_tags.string = True
@@ -182,23 +187,23 @@ class AfinaClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc] # as a
     booleans, dates and missing values. The columns of an array of numbers are numbers.
 
     The settings are those of the sections preprocess, model, train and stop of the
-    configuration, by the same names and with the same defaults (docs: settings), besides:
+    configuration, by the same names and with the same defaults (docs/reference/settings.md), and:
 
     Args:
         kinds: kind by column name, where the inferred one is wrong; `x0`, `x1`, ... in arrays.
         val_frac: share of distinct rows held out to decide when to stop, unless `X_val` is
             given. With fewer than 40 distinct rows nothing is held out.
-        random_state: everything random follows from it; none: drawn anew each time.
-        run_dir: folder for checkpoints, metrics, model and report; none: nothing is written.
+        random_state: everything random follows from it. None: drawn anew each time.
+        run_dir: folder for checkpoints, metrics, model and report. None: nothing is written.
 
     Attributes:
         classes_: labels, sorted.
         n_features_in_: number of columns.
         feature_names_in_: their names, where they have names.
-        schema_: what each column was taken as, and why.
+        schema_: how each column was read, and why.
         predictor_: the fitted model, as `afina.load` gives it.
         n_iter_: epochs trained.
-        history_: a mapping for each epoch, with `train/loss` and what was seen of validation rows.
+        history_: a mapping for each epoch, with `train/loss` and the scores on validation rows.
         stop_: why training ended, and what was best.
         notes_: what was done that may not be expected.
 

@@ -45,7 +45,7 @@ def fit_rows(given: Given, val: Given | None, *, config: Config, run_dir: Path |
     prepared = prepare(given, val, config)
     plan = plan_run(prepared, config)
     if run_dir is None:
-        result = train_model(plan, config, started=started)
+        result = train_model(plan, started=started)
     else:
         folder = choose_folder(run_dir, "estimator", overwrite=False)
         run = Run(folder, "rows passed from Python", config, prepared, plan, started)

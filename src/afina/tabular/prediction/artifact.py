@@ -6,28 +6,40 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from afina.config import Config
 from afina.errors import CheckpointError
 from afina.preprocess import Preprocess
 from afina.storage import load_tensors, save_tensors, verify_folder
 from afina.table import Schema
-from afina.tabular.prediction.model_record import Facts, read_facts, write_facts
+from afina.tabular.prediction.model_record import (
+    Facts,
+    ModelRecord,
+    check_fits,
+    read_record,
+    write_record,
+)
 from afina.tabular.prediction.predictor import Predictor
-from afina.tabular.training.network_spec import NetworkSpec, make, read_spec, write_spec
-from afina.tabular.training.tabular_model import TabularModel
+from afina.tabular.training.tabular_model import Built, TabularModel, make_table_network
 from afina.tabular.training.target_scale import make_target_scale
 
 FILES = ("model.safetensors", "schema.json", "config.toml", "model.json")
 
 
 def model_files(
-    model: TabularModel, spec: NetworkSpec, schema: Schema, facts: Facts, config_toml: bytes
+    built: Built, config: Config, schema: Schema, facts: Facts, config_toml: bytes
 ) -> dict[str, bytes]:
-    """Return the content of a model folder, without its manifest."""
+    """Return the content of a model folder, without its manifest.
+
+    Args:
+        config: all settings, resolved.
+        config_toml: the settings as they were given.
+    """
+    record = ModelRecord(facts, config.preprocess, config.model, built.shape)
     return {
-        "model.safetensors": save_tensors(dict(model.state_dict())),
+        "model.safetensors": save_tensors(dict(built.model.state_dict())),
         "schema.json": write_schema(schema),
         "config.toml": config_toml,
-        "model.json": write_facts(facts, model.preprocess.spec(), write_spec(spec)),
+        "model.json": write_record(record),
     }
 
 
@@ -48,26 +60,28 @@ def load(path: str | Path) -> Predictor:
     missing = [name for name in FILES if name not in files]
     if missing:
         raise CheckpointError(
-            f"A model folder must have {', '.join(FILES)}, however: {folder} lacks "
-            f"{', '.join(missing)}. Copy the whole folder again from where it is whole."
+            f"A model folder must have {', '.join(FILES)}",
+            but=f"{folder} lacks {', '.join(missing)}",
+            fix="Copy the whole folder again from where it is whole.",
         )
+    where = f"{folder / 'model.json'}"
     schema = read_schema(files["schema.json"], f"{folder / 'schema.json'}")
-    facts, preprocess, network = read_facts(files["model.json"], f"{folder / 'model.json'}")
+    record = read_record(files["model.json"], where)
     tensors = load_tensors(files["model.safetensors"], source=f"{folder / 'model.safetensors'}")
-    spec = read_spec(network, schema, tensors, f"{folder / 'model.json'}")
     try:
-        model = _rebuild(preprocess, spec, schema, facts)
+        check_fits(record, schema, tensors, where)
+        model = _rebuild(record, schema)
         _check_shapes(model, tensors)
         model.load_state_dict(tensors)
-        return _tried(Predictor(model, schema, facts))
+        return _tried(Predictor(model, schema, record.facts))
     except CheckpointError:
         raise
     except (ValueError, TypeError, KeyError, IndexError, RuntimeError, MemoryError) as reason:
         what = " ".join(str(reason).split())[:200]
         raise CheckpointError(
-            f"A model must fit its own description, however: that in {folder} does not "
-            f"({type(reason).__name__}: {what}). Copy the whole folder again from where it is "
-            "whole, or fit again."
+            "A model must fit its own description",
+            but=f"that in {folder} does not ({type(reason).__name__}: {what})",
+            fix="Copy the whole folder again from where it is whole, or fit again.",
         ) from None
 
 
@@ -79,16 +93,20 @@ def find_model(path: Path) -> Path:
         return path
     if not path.exists():
         raise CheckpointError(
-            f"A model must be a run folder or its model folder, however: {path} does not exist."
+            "A model must be a run folder or its model folder",
+            but=f"{path} does not exist",
+            fix="Correct the path.",
         )
     if (path / "run.json").is_file():
         raise CheckpointError(
-            f"{path} must hold a finished run, however: it has no model yet. "
-            f"Continue with: afina resume {path}"
+            f"{path} must hold a finished run",
+            but="it has no model yet",
+            fix=f"Continue with: afina resume {path}",
         )
     raise CheckpointError(
-        f"A model must be a run folder or its model folder, however: {path} is neither. "
-        "Name the folder that `afina fit` made."
+        "A model must be a run folder or its model folder",
+        but=f"{path} is neither",
+        fix="Name the folder that `afina fit` made.",
     )
 
 
@@ -101,35 +119,45 @@ def read_schema(data: bytes, source: str) -> Schema:
     try:
         content = json.loads(data)
     except (ValueError, RecursionError):
-        raise CheckpointError(f"{source} must be JSON, however: it is not. Fit again.") from None
+        raise CheckpointError(f"{source} must be JSON", but="it is not", fix="Fit again.") from None
     return Schema.from_dict(content, source)
 
 
-def _rebuild(
-    preprocess: dict[str, object], spec: NetworkSpec, schema: Schema, facts: Facts
-) -> TabularModel:
+def _rebuild(record: ModelRecord, schema: Schema) -> TabularModel:
     """Build a model of the right shapes; its numbers come from the file."""
-    made = Preprocess.from_spec(preprocess)
-    if (tuple(made.num_names), tuple(made.time_names)) != (schema.num_names, schema.time_names):
-        raise ValueError("preprocessing and schema name different columns")
-    if (len(facts.classes) or 1) != spec.d_out:
+    settings, shape, classes = record.preprocess, record.shape, record.facts.classes
+    if (len(classes) or 1) != shape.d_out:
         raise ValueError("the network has another number of outputs than there are classes")
-    network = make(spec, schema, torch.Generator())
-    target = make_target_scale(spec.target_transform, spec.n_target_knots, clips=spec.clips)
-    return TabularModel(made, network, n_classes=len(facts.classes), target=target)
+    if (shape.num_names, shape.time_names) != (schema.num_names, schema.time_names):
+        raise ValueError("preprocessing and schema name different columns")
+    preprocess = Preprocess.sized(
+        settings.scaling,
+        settings.impute,
+        num_names=shape.num_names,
+        time_names=shape.time_names,
+        n_indicators=shape.n_indicators,
+        n_timed=shape.n_timed,
+        n_quantiles=shape.n_quantiles,
+    )
+    network = make_table_network(shape, schema, record.model, settings, torch.Generator())
+    kind = settings.target_transform
+    if kind == "auto":
+        raise ValueError("the transform of the target is not resolved")
+    target = make_target_scale(kind, shape.n_target_knots, clips=settings.clip_predictions)
+    return TabularModel(preprocess, network, n_classes=len(classes), target=target)
 
 
 def _check_shapes(model: TabularModel, tensors: dict[str, Tensor]) -> None:
-    """Raise ValueError unless names, shapes and kinds of numbers are those of the model."""
-    wanted = {name: (tensor.shape, tensor.dtype) for name, tensor in model.state_dict().items()}
-    found = {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
-    for name in sorted(wanted.keys() | found.keys()):
-        if wanted.get(name) != found.get(name):
-            raise ValueError(f"tensor {name!r:.80} is {found.get(name)}, not {wanted.get(name)}")
+    """Raise ValueError unless names, shapes and types of the tensors are those of the model."""
+    own = {name: (tensor.shape, tensor.dtype) for name, tensor in model.state_dict().items()}
+    stored = {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
+    for name in sorted(own.keys() | stored.keys()):
+        if own.get(name) != stored.get(name):
+            raise ValueError(f"tensor {name!r:.80} is {stored.get(name)}, not {own.get(name)}")
 
 
 def _tried(predictor: Predictor) -> Predictor:
-    """Make sure that all numbers are finite, and that a row goes through."""
+    """Return the predictor if all its numbers are finite and a row goes through."""
     for name, tensor in predictor.model.state_dict().items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise ValueError(f"{name} holds a number that is not finite")

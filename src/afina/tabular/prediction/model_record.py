@@ -1,18 +1,25 @@
-"""What a shipped model knows besides tensors and schema: `model.json`."""
+"""What a shipped model holds besides tensors and schema: `model.json`."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass as checked
+from torch import Tensor
 
+from afina.config import ModelSettings, PreprocessSettings
+from afina.declaration import resolved
 from afina.errors import CheckpointError
-from afina.table import Label
+from afina.nn import embedding_width
+from afina.table import Label, Schema
 from afina.tabular.scoring import Baseline
+from afina.tabular.training.model_shape import ModelShape
 
-FORMAT = 1
+FORMAT = 2
 _STRICT = ConfigDict(extra="forbid", strict=True)
+_DAMAGED = "The file is damaged or of another version of afina."
 
 
 @dataclass(frozen=True)
@@ -22,11 +29,11 @@ class Facts:
     Args:
         task: "binary", "multiclass" or "regression".
         target: name of the column.
-        classes: label of each class number, letter by letter; empty for regression.
-        baseline: what can be said without looking at a row.
+        classes: label of each class number, unchanged; empty for regression.
+        baseline: the best constant prediction.
         n_train: rows that trained.
         n_val: rows that decided when to stop.
-        weight: column of weights, used in `evaluate`.
+        weight: column of weights, which `evaluate` uses.
         group: column that the network does not see.
         missing_values: words that mean "missing".
         delimiter: between cells of CSV files.
@@ -48,9 +55,9 @@ class Facts:
 
 @checked(frozen=True, config=_STRICT)
 class _Stored:
-    """model.json as it stands, with every type and range checked."""
+    """model.json with every type and range checked."""
 
-    format: Literal[1]
+    format: Literal[2]
     by: Literal["afina"]
     version: str
     task: Literal["binary", "multiclass", "regression"]
@@ -65,18 +72,37 @@ class _Stored:
     missing_values: tuple[str, ...]
     delimiter: str | None
     encoding: str
-    preprocess: dict[str, Any]
-    network: dict[str, Any]
+    preprocess: PreprocessSettings
+    model: ModelSettings
+    learned: ModelShape
 
 
 _ADAPTER = TypeAdapter(_Stored)
+_LARGEST_TABLE = 1_000_000  # of folds and members, which is not among the tensors
 
 
-def write_facts(facts: Facts, preprocess: dict[str, Any], network: dict[str, Any]) -> bytes:
+@dataclass(frozen=True)
+class ModelRecord:
+    """What model.json says: what a model is built from, and what is known of its target.
+
+    Args:
+        facts: of the target.
+        preprocess: settings, resolved.
+        model: settings, resolved.
+        shape: what was learned from the data.
+    """
+
+    facts: Facts
+    preprocess: PreprocessSettings
+    model: ModelSettings
+    shape: ModelShape
+
+
+def write_record(record: ModelRecord) -> bytes:
     """Encode model.json."""
     from afina import __version__
 
-    plain = asdict(facts)
+    plain = asdict(record.facts)
     baseline = plain.pop("baseline")
     content = {
         "format": FORMAT,
@@ -84,53 +110,123 @@ def write_facts(facts: Facts, preprocess: dict[str, Any], network: dict[str, Any
         "version": __version__,
         **plain,
         **baseline,
-        "preprocess": preprocess,
-        "network": network,
+        "preprocess": asdict(record.preprocess),
+        "model": asdict(record.model),
+        "learned": asdict(record.shape),
     }
     return json.dumps(content, indent=1, allow_nan=False).encode() + b"\n"
 
 
-def read_facts(data: bytes, source: str) -> tuple[Facts, dict[str, Any], dict[str, Any]]:
-    """Decode model.json.
-
-    Returns:
-        The facts, and the specs of preprocessing and network, which are still to be checked.
+def read_record(data: bytes, source: str) -> ModelRecord:
+    """Decode model.json; whether it fits schema and tensors is still to be checked.
 
     Raises:
         CheckpointError: a value that cannot be.
     """
     try:
-        found = _ADAPTER.validate_json(data)
+        _check_format(data, source)
+        stored = _ADAPTER.validate_json(data)
     except (ValueError, RecursionError) as reason:
+        if isinstance(reason, CheckpointError):
+            raise
         lines = str(reason).splitlines()
         raise CheckpointError(
-            f"{source} must describe a model, however: {' '.join(lines[:3]):.300}. "
-            "The file is damaged or of another version of afina."
+            f"{source} must describe a model", but=" ".join(lines[:3])[:300], fix=_DAMAGED
         ) from None
-    n_classes = len(found.classes)
-    keys = {(type(label), label) for label in found.classes}
-    is_number = found.task == "regression"
-    wanted = (0, 0) if is_number else (2, 2) if found.task == "binary" else (1, 10_000_000)
+    n_classes = len(stored.classes)
+    keys = {(type(label), label) for label in stored.classes}
+    is_number = stored.task == "regression"
+    least, most = (0, 0) if is_number else (2, 2) if stored.task == "binary" else (1, 10_000_000)
     if not (
-        wanted[0] <= n_classes <= wanted[1]
-        and len(keys) == n_classes == len(found.shares)
-        and (found.mean is not None) == is_number
+        least <= n_classes <= most
+        and len(keys) == n_classes == len(stored.shares)
+        and (stored.mean is not None) == is_number
     ):
         raise CheckpointError(
-            f"{source} must describe a model, however: its classes do not fit its task "
-            f"{found.task!r}. The file is damaged or of another version of afina."
+            f"{source} must describe a model",
+            but=f"its classes do not fit its task {stored.task!r}",
+            fix=_DAMAGED,
         )
     facts = Facts(
-        found.task,
-        found.target,
-        found.classes,
-        Baseline(found.shares, found.mean),
-        found.n_train,
-        found.n_val,
-        found.weight,
-        found.group,
-        found.missing_values,
-        found.delimiter,
-        found.encoding,
+        stored.task,
+        stored.target,
+        stored.classes,
+        Baseline(stored.shares, stored.mean),
+        stored.n_train,
+        stored.n_val,
+        stored.weight,
+        stored.group,
+        stored.missing_values,
+        stored.delimiter,
+        stored.encoding,
     )
-    return facts, found.preprocess, found.network
+    return ModelRecord(facts, stored.preprocess, stored.model, stored.learned)
+
+
+def check_fits(
+    record: ModelRecord, schema: Schema, tensors: Mapping[str, Tensor], source: str
+) -> None:
+    """Make sure that building the model takes no more than the tensors beside it.
+
+    Raises:
+        CheckpointError: the description does not fit schema and tensors.
+    """
+    if not _fits(record, schema, tensors):
+        raise CheckpointError(
+            f"{source} must describe the model whose tensors lie beside it",
+            but="it does not fit them or the schema",
+            fix="Copy the whole folder again from where it is whole.",
+        )
+
+
+def _check_format(data: bytes, source: str) -> None:
+    """Name an earlier format, whose other values would only look wrong."""
+    content = json.loads(data)
+    number = content.get("format") if isinstance(content, dict) else None
+    if type(number) is int and number < FORMAT:
+        raise CheckpointError(
+            f"{source} must have format {FORMAT}",
+            got=f"format {number}, of an earlier version of afina",
+            fix="Fit again, or use that version.",
+        )
+
+
+def _fits(record: ModelRecord, schema: Schema, tensors: Mapping[str, Tensor]) -> bool:
+    """Tell if building the model takes about as many numbers as lie beside it, or fewer."""
+    shape, model = record.shape, record.model
+    n_numbers = sum(tensor.numel() for tensor in tensors.values())
+    widths = [
+        (len(column.vocabulary) + 2, _embedding_width(record, len(column.vocabulary)))
+        for column, encoding in zip(schema.cat_columns, shape.encodings, strict=False)
+        if encoding == "embedding"
+    ]
+    hidden = model.d_block * max(1, model.d_block * (model.n_blocks - 1)) if model.n_blocks else 0
+    numeric = max([*shape.n_bins, model.n_frequencies if shape.embedded else 0])
+    first = shape.n_num * (model.d_block if model.n_blocks else shape.d_out)
+    in_members = (model.d_block if model.n_blocks else shape.n_num) + shape.d_out
+    if model.members_differ == "weights":
+        in_members = first + hidden + shape.d_out
+    needed = (
+        shape.n_num,
+        first,
+        shape.d_out,
+        hidden,
+        len(shape.embedded) * resolved(model.d_numeric) * numeric,
+        model.members * in_members if model.members > 1 else 0,
+        shape.n_target_knots,
+    )
+    return (
+        len(shape.encodings) == len(shape.has_missing) == len(schema.cat_columns)
+        and len(shape.n_bins) in (0, len(shape.embedded))
+        and model.n_blocks <= len(tensors)
+        and max(needed) <= n_numbers
+        and shape.folds * model.members <= max(n_numbers, _LARGEST_TABLE)
+        and sum(n * width for n, width in widths)
+        <= 3 * (n_numbers + max([width for _, width in widths], default=0))
+    )
+
+
+def _embedding_width(record: ModelRecord, n_levels: int) -> int:
+    dim, model = record.preprocess.embedding_dim, record.model
+    width = embedding_width(n_levels) if dim == "auto" else dim
+    return width * (model.members if model.members_differ == "weights" else 1)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from afina.config import TableConfig
+from afina.config import TableSettings
 from afina.errors import SchemaError
 from afina.table import did_you_mean
 
@@ -33,7 +33,7 @@ class Roles:
         return tuple(name for name in (self.target, self.weight, self.group) if name is not None)
 
 
-def choose_roles(target: str, config: TableConfig) -> Roles:
+def choose_roles(target: str, config: TableSettings) -> Roles:
     """Return the roles that the settings assign to columns."""
     return Roles(target, config.weight, config.group, config.time)
 

@@ -6,14 +6,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from afina.config import TableConfig
+from afina.config import TableSettings
 from afina.errors import SchemaError
 from afina.table import Label, Target, match_target, read_target
 from afina.tabular.preparation.given import Given
 from afina.tabular.preparation.rows import Floats, Rows
 
 
-def read_new_target(given: Given, config: TableConfig, *, has_val: bool) -> Target:
+def read_new_target(given: Given, config: TableSettings, *, has_val: bool) -> Target:
     """Read the target of rows to train on; rows of weight 0 have none.
 
     A class with a single row is refused only where the task was inferred and rows will be held

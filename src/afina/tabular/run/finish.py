@@ -63,8 +63,8 @@ def finish_run(run: Run, result: Result, listen: FitObserver) -> Outcome:
     predictor = make_predictor(prepared, run.plan, run.config)
     summary = summarize(run, predictor, result)
     files = model_files(
-        run.plan.built.model,
-        run.plan.built.spec,
+        run.plan.built,
+        run.plan.config,
         prepared.schema,
         predictor.facts,
         write_settings(run.config),
@@ -130,7 +130,7 @@ def summarize(run: Run, predictor: Predictor, result: Result) -> Summary:
             train=facts.n_train,
             val=facts.n_val,
             left_out=prepared.n_left_out,
-            folds=run.plan.built.spec.folds,
+            folds=run.plan.built.shape.folds,
         ),
         on="train" if prepared.val is None else "val",
         score=verdict.score,

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from afina.config import Config, settle
+from afina.config import Config, check_config
 from afina.data import BUNDLED_TARGET, bundled_table
 from afina.errors import ConfigError, StorageError
 from afina.storage import lock_folder, remove_folder
@@ -70,7 +70,8 @@ def fit_table(
         PeerError: another process of the run ended, or does not answer.
     """
     started = time.monotonic() if started is None else started
-    config = settle(config or Config())
+    config = config or Config()
+    check_config(config)
     path, target = _choose_table(table, target)
     with current_processes() as processes, naming_lost_peers("Fit again."):
         observer = observe_first(listen, processes)
@@ -80,7 +81,9 @@ def fit_table(
         prepared, plan = all_together(
             processes, lambda: read_and_plan(path, target, config, val, observer, processes)
         )
-        plan = replace(plan, lr=processes.broadcast_json(plan.lr))  # found by each to its last bit
+        plan = plan.with_train(
+            lr=processes.broadcast_json(plan.lr)
+        )  # found by each to its last bit
         folder = _share_folder(processes, lambda: _beside(final) if _is_full(final) else final)
         run = Run(folder, str(path), config, prepared, plan, started)
         with contextlib.ExitStack() as stack:
@@ -114,7 +117,7 @@ def read_and_plan(
     prepared = prepare(given, held_out, config)
     plan = plan_run(prepared, config, threads=threads, lr=lr)
     if threads is None and isinstance(config.train.threads, str):
-        plan = replace(plan, threads=max(1, plan.threads // processes.n_processes))
+        plan = plan.with_train(threads=max(1, plan.threads // processes.n_processes))
     observer(_describe(prepared, plan, more_notes))
     return prepared, plan
 
@@ -137,7 +140,7 @@ def _describe(prepared: Prepared, plan: Plan, more_notes: tuple[str, ...]) -> Le
         n_parameters=plan.built.n_parameters,
         threads=plan.threads,
         batch_size=plan.batch_size,
-        n_folds=plan.built.spec.folds,
+        n_folds=plan.built.shape.folds,
     )
 
 

@@ -96,8 +96,8 @@ def begin_folder(run: Path, files: Mapping[str, bytes]) -> Iterator[None]:
 
 
 def read_settings(run: Path) -> Config:
-    """Read a run's config.toml."""
-    return read_config(run / "config.toml")
+    """Read a run's config.toml, also one of before `[experimental]`."""
+    return read_config(run / "config.toml", former=True)
 
 
 def write_settings(config: Config) -> bytes:

@@ -72,7 +72,6 @@ def train_run(
         observer(Started(run.folder, run.config.train.max_epochs, resumed_from))
         result = train_model(
             run.plan,
-            run.config,
             run_dir=run.folder,
             listen=observer,
             started=run.started,

@@ -1,4 +1,4 @@
-"""What is minimized: the loss of a network, or the mean of the losses of its members."""
+"""The loss that is minimized: of a network, or the mean over its members."""
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -10,12 +10,12 @@ def make_loss(n_classes: int, *, n_members: int, label_smoothing: float) -> Loss
     """Return cross-entropy for classes, squared error for numbers.
 
     With members the loss of a row is the mean of its members' losses, never the loss of their
-    mean, which would let members lean on each other. In evaluation they answer together, and the
-    loss is that of the answer.
+    mean, which would let members lean on each other. In evaluation they predict together, and the
+    loss is that of their prediction.
 
     Args:
         n_classes: 0 for regression.
-        n_members: networks in one.
+        n_members: number of members.
         label_smoothing: share of the target probability spread over all classes.
     """
     if n_members > 1:

@@ -1,23 +1,23 @@
 """The shipped module: preprocessing, network and target scale in one."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from afina.config import Config, ModelConfig
-from afina.models import Ensemble, Members, TabularNet
-from afina.preprocess import Preprocess, column_edges
-from afina.table import Schema
+from afina.config import Config, ModelSettings, PreprocessSettings
+from afina.declaration import resolved
+from afina.models import Ensemble, Members, TabularNet, make_network
+from afina.preprocess import Encoding, Preprocess, column_edges
+from afina.table import MISSING, Schema
 from afina.tabular.preparation.rows import Rows
-from afina.tabular.training.network_spec import NetworkSpec, choose_network, make
+from afina.tabular.training.model_shape import ModelShape
+from afina.tabular.training.resolve import choose_encodings, choose_n_bins, most_common
 from afina.tabular.training.target_scale import TargetScale, fit_target_scale
 from afina.train.rng import make_generator
 
-_ROWS_A_BIN, _LEAST_BINS, _MOST_BINS = 64, 2, 128
-_OTHERS = 4  # rows that each row of another than the most common class stands for
 _MANY_BINS = 64  # from here on, up to twice as many values are codes rather than quantities
 
 
@@ -32,7 +32,7 @@ class TabularModel(nn.Module):
         preprocess: fitted on training rows.
         network: takes its numbers and the codes to outputs.
         n_classes: 0 for regression.
-        target: takes outputs to the target's units; does nothing to classes.
+        target: takes outputs to the target's units; unused for classes.
     """
 
     def __init__(
@@ -51,15 +51,15 @@ class TabularModel(nn.Module):
 
     @property
     def n_members(self) -> int:
-        """How many networks it is in one."""
+        """Number of members."""
         body = self.network.body
         return body.n_members if isinstance(body, (Members, Ensemble)) else 1
 
     def inputs(self, x_num: Tensor, x_cat: Tensor, x_time: Tensor) -> tuple[Tensor, Tensor]:
-        """Preprocess: what the network is trained on."""
+        """Return what the network is trained on."""
         numbers = self.preprocess(x_num, x_time)
         if numbers.shape[1] == 0 and x_cat.shape[1] == 0:
-            numbers = numbers.new_zeros(len(x_num), 1)  # nothing to see: an intercept is left
+            numbers = numbers.new_zeros(len(x_num), 1)  # an intercept is left
         return numbers, x_cat
 
     def forward(
@@ -68,26 +68,47 @@ class TabularModel(nn.Module):
         """Return class scores, or values in the target's units.
 
         Args:
-            folds: of training rows, to be answered by the members that left them out.
+            folds: of training rows, which the members that left them out predict.
         """
         outputs: Tensor = self.network(*self.inputs(x_num, x_cat, x_time), folds)
         if self.n_classes:
             return outputs
-        answers: Tensor = self.target(outputs[:, 0])
-        return answers
+        predictions: Tensor = self.target(outputs[:, 0])
+        return predictions
+
+
+@dataclass(frozen=True)
+class FittedParts:
+    """What was learned from the training rows before there is a network.
+
+    Args:
+        preprocess: fitted.
+        edges: of the bins of each number that is embedded, by its place.
+        n_bins: most bins of a number.
+        target: takes outputs to the target's units.
+        encodings: of each categorical column.
+        has_missing: whether each categorical column has missing cells.
+    """
+
+    preprocess: Preprocess
+    edges: Mapping[int, Tensor]
+    n_bins: int
+    target: TargetScale
+    encodings: tuple[Encoding, ...]
+    has_missing: tuple[bool, ...]
 
 
 @dataclass(frozen=True)
 class Built:
-    """A model before training, and what it takes to build it again.
+    """A model before training, and its shape.
 
     Args:
         model: preprocessing is fitted, the network is initialized.
-        spec: of the network.
+        shape: what the data decided.
     """
 
     model: TabularModel
-    spec: NetworkSpec
+    shape: ModelShape
 
     @property
     def n_parameters(self) -> int:
@@ -95,96 +116,100 @@ class Built:
         return sum(p.numel() for p in self.model.network.parameters())
 
 
-def build_model(train: Rows, schema: Schema, n_classes: int, config: Config) -> Built:
-    """Fit preprocessing and target scale on the training rows, and build the network.
+def fit_preprocessing(train: Rows, schema: Schema, n_classes: int, config: Config) -> FittedParts:
+    """Fit preprocessing and target scale on the training rows.
 
     Args:
-        train: training rows, equal rows taken together.
+        train: training rows, identical rows merged.
         schema: of the training rows.
         n_classes: 0 for regression.
-        config: sections preprocess, model and train.seed.
     """
-    preprocess = Preprocess(config.preprocess.scaling, config.preprocess.impute)
-    preprocess.fit(
+    settings = config.preprocess
+    preprocess = Preprocess(settings.scaling, settings.impute).fit(
         torch.from_numpy(train.x_num),
         torch.from_numpy(train.x_time),
         torch.from_numpy(train.weights),
         num_names=schema.num_names,
         time_names=schema.time_names,
     )
-    edges = _edges(preprocess, train, n_classes, config.model)
-    target = TargetScale() if n_classes else _fit_target(train, config)
-    spec = choose_network(
-        schema,
-        train.x_cat,
+    common = most_common(train.y) if n_classes else None
+    n_bins = choose_n_bins(config.model.n_bins, len(train), common)
+    target = TargetScale()
+    if not n_classes:
+        target = fit_target_scale(
+            train.y.astype(np.float64),
+            train.weights,
+            settings.target_transform,
+            clips=settings.clip_predictions,
+        )
+    return FittedParts(
+        preprocess,
+        _edges(preprocess, train, config.model, n_bins),
+        n_bins,
+        target,
+        choose_encodings(schema, settings),
+        tuple((train.x_cat == MISSING).any(axis=0).tolist()),
+    )
+
+
+def build_model(fitted: FittedParts, schema: Schema, n_classes: int, config: Config) -> Built:
+    """Build the model around what was fitted.
+
+    Args:
+        schema: of the training rows.
+        n_classes: 0 for regression.
+        config: resolved.
+    """
+    preprocess, edges = fitted.preprocess, fitted.edges
+    piecewise = config.model.numeric_embedding == "piecewise"
+    shape = ModelShape(
         n_num=preprocess.d_out,
+        encodings=fitted.encodings,
+        has_missing=fitted.has_missing,
+        embedded=tuple(edges),
+        n_bins=tuple(len(column) - 1 for column in edges.values()) if piecewise else (),
         d_out=n_classes or 1,
-        preprocess=config.preprocess,
-        model=config.model,
-        edges=edges,
-        target=target,
-        n_folds=1 if train.folds is None else config.n_folds,
+        folds=resolved(config.table.folds),
+        num_names=tuple(preprocess.num_names),
+        time_names=tuple(preprocess.time_names),
+        n_indicators=len(preprocess.impute.marked),
+        n_timed=len(preprocess.dates.timed),
+        n_quantiles=preprocess.n_quantiles,
+        n_target_knots=fitted.target.n_knots,
     )
-    network = make(
-        spec,
-        schema,
-        make_generator(config.train.seed, "init", 0),
-        init=config.model.init,
-        init_constant=config.model.init_constant,
-    )
-    if spec.n_bins:
+    generator = make_generator(config.train.seed, "init", 0)
+    network = make_table_network(shape, schema, config.model, config.preprocess, generator)
+    if piecewise:
         network.set_edges_(list(edges.values()))
-    return Built(TabularModel(preprocess, network, n_classes=n_classes, target=target), spec)
+    model = TabularModel(preprocess, network, n_classes=n_classes, target=fitted.target)
+    return Built(model, shape)
+
+
+def make_table_network(
+    shape: ModelShape,
+    schema: Schema,
+    model: ModelSettings,
+    preprocess: PreprocessSettings,
+    generator: torch.Generator,
+) -> TabularNet:
+    """Build the network, with as many levels of each category as the schema has."""
+    levels = [len(column.vocabulary) for column in schema.cat_columns]
+    return make_network(shape, levels, model=model, preprocess=preprocess, generator=generator)
 
 
 @torch.no_grad()
 def _edges(
-    preprocess: Preprocess, train: Rows, n_classes: int, model: ModelConfig
+    preprocess: Preprocess, train: Rows, model: ModelSettings, n_bins: int
 ) -> dict[int, Tensor]:
     """Find the edges of the numbers' bins, of numbers and times as the network gets them."""
     n_scaled = len(preprocess.num_names) + len(preprocess.time_names)
-    if model.numeric_embedding == "none" or n_scaled == 0:
+    if model.numeric_embedding is None or n_scaled == 0:
         return {}
     numbers = preprocess(torch.from_numpy(train.x_num), torch.from_numpy(train.x_time))
-    auto = isinstance(model.n_bins, str)
-    n_bins = model.n_bins
-    if isinstance(n_bins, str):
-        n_bins = choose_n_bins(len(train), _most_common(train.y) if n_classes else None)
     return column_edges(
         numbers,
         torch.from_numpy(train.weights),
         n_bins,
         columns=range(n_scaled),
-        n_values=2 * n_bins if auto and n_bins >= _MANY_BINS else 0,
-    )
-
-
-def choose_n_bins(n_rows: int, n_most_common: int | None = None) -> int:
-    """Choose the most bins of a number by distinct training rows: a curve needs rows to be learned.
-
-    Args:
-        n_most_common: rows of the most common class; beyond three for each other row they tell
-            little more.
-
-    Example:
-        >>> [choose_n_bins(n) for n in (50, 640, 10**6)]
-        [2, 10, 128]
-        >>> choose_n_bins(6400, 3200), choose_n_bins(6400, 6000)
-        (100, 25)
-    """
-    if n_most_common is not None:
-        n_rows = min(n_rows, _OTHERS * (n_rows - n_most_common))
-    return max(_LEAST_BINS, min(_MOST_BINS, n_rows // _ROWS_A_BIN))
-
-
-def _most_common(y: NDArray[np.int64] | NDArray[np.float64]) -> int:
-    return int(np.bincount(y.astype(np.int64)).max())
-
-
-def _fit_target(train: Rows, config: Config) -> TargetScale:
-    return fit_target_scale(
-        train.y.astype(np.float64),
-        train.weights,
-        config.preprocess.target_transform,
-        clips=config.preprocess.clip_predictions,
+        n_values=2 * n_bins if model.n_bins == "auto" and n_bins >= _MANY_BINS else 0,
     )

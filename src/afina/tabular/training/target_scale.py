@@ -17,7 +17,7 @@ class TargetScale(nn.Module):
         (n,) -> (n,) float64
 
     Args:
-        transform: what the target went through before it was standardized; None: nothing.
+        transform: what the target went through before it was standardized. None: nothing.
         clips: keep results within the range of the training targets.
     """
 
@@ -36,15 +36,15 @@ class TargetScale(nn.Module):
             self.register_buffer(name, torch.tensor(0.0, dtype=torch.float64))
 
     @property
-    def kind(self) -> TargetKind:
-        """Name the transform."""
+    def kind(self) -> TargetKind | None:
+        """Name of the transform, or None."""
         if self.transform is None:
-            return "none"
+            return None
         return "log" if isinstance(self.transform, Log) else "quantile"
 
     @property
     def n_knots(self) -> int:
-        """How many knots the transform has."""
+        """Knots of the transform `quantile`; 0 for others."""
         return len(self.transform.knots) if isinstance(self.transform, Quantile) else 0
 
     def standardize(self, y: Tensor) -> Tensor:
@@ -59,12 +59,12 @@ class TargetScale(nn.Module):
 
     def forward(self, outputs: Tensor) -> Tensor:
         """Return predictions in the target's units."""
-        found = self.undo(outputs)
-        return found.clamp(self.low, self.high) if self.clips else found
+        values = self.undo(outputs)
+        return values.clamp(self.low, self.high) if self.clips else values
 
 
 def fit_target_scale(
-    y: Floats, weights: Floats, kind: TargetKind | Literal["auto"], *, clips: bool
+    y: Floats, weights: Floats, kind: TargetKind | Literal["auto"] | None, *, clips: bool
 ) -> TargetScale:
     """Learn transform, mean, deviation and range from the training targets.
 
@@ -75,19 +75,19 @@ def fit_target_scale(
         clips: keep predictions within the range.
     """
     values = torch.from_numpy(y)
-    made = TargetScale(fit_target(kind, values, torch.from_numpy(weights)), clips=clips)
-    mean, scale = target_scale(made.standardize(values).numpy(), weights)
-    made.mean.fill_(mean)
-    made.scale.fill_(scale)
+    scale_module = TargetScale(fit_target(kind, values, torch.from_numpy(weights)), clips=clips)
+    mean, scale = target_scale(scale_module.standardize(values).numpy(), weights)
+    scale_module.mean.fill_(mean)
+    scale_module.scale.fill_(scale)
     if clips:
-        made.low.fill_(float(y.min()))
-        made.high.fill_(float(y.max()))
-    return made
+        scale_module.low.fill_(float(y.min()))
+        scale_module.high.fill_(float(y.max()))
+    return scale_module
 
 
-def make_target_scale(kind: TargetKind, n_knots: int, *, clips: bool) -> TargetScale:
+def make_target_scale(kind: TargetKind | None, n_knots: int, *, clips: bool) -> TargetScale:
     """Build a module that can load the state of one with these properties."""
-    transform = None if kind == "none" else Log() if kind == "log" else Quantile(n_knots)
+    transform = None if kind is None else Log() if kind == "log" else Quantile(n_knots)
     return TargetScale(transform, clips=clips)
 
 

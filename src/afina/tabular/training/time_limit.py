@@ -1,4 +1,4 @@
-"""A fit that ends in time: training stops when what comes after it needs the rest."""
+"""A fit that ends in time: training stops while there is still time for what comes after it."""
 
 import time
 from collections.abc import Callable
@@ -6,11 +6,11 @@ from collections.abc import Callable
 from afina.train import EpochEvent, EvalEvent, Event, StepEvent
 
 FINISHING_S = 2.2
-"""Seconds for what comes after training besides looks at the rows: model, scores, report, exit."""
+"""Seconds for what comes after training besides evaluations: model, scores, report, exit."""
 
 _LOOKS_AFTER = 3.0
-"""How many looks at the validation rows what comes after may take: one in training's precision,
-and one in float64, which takes twice as long."""
+"""Evaluations that what comes after training may take: one in training's precision, and one in
+float64, which takes twice as long."""
 
 
 class TimeLimit:
@@ -42,7 +42,7 @@ class TimeLimit:
         self._epoch_ended = clock()
 
     def __call__(self, event: Event) -> str | None:
-        """Return a reason to stop after this record; none: there is time left."""
+        """Return a reason to stop after this event, or None if there is time left."""
         now = self.clock()
         if isinstance(event, EpochEvent):
             self._epoch_ended = now

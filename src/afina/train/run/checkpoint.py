@@ -1,7 +1,7 @@
-"""Checkpoints: whole or absent, never code, and always enough to go on bit for bit.
+"""Checkpoints: whole or absent, never code, and always enough to continue bit for bit.
 
-A save holds training only while every tensor is copied into memory that is kept for that. A thread
-of its own then hashes, writes and commits the copy while training goes on.
+A save holds training only while every tensor is copied into memory that is kept for that. A
+background thread then hashes, writes and commits the copy while training continues.
 """
 
 import time
@@ -31,30 +31,11 @@ from afina.storage import (
 )
 from afina.storage.manifest import shown
 from afina.train.run.checkpoint_files import STATE, Files, PackedTrees
+from afina.train.run.checkpoint_plan import CheckpointPlan
 from afina.train.state import TrainState
 
 if TYPE_CHECKING:
     from afina.records.state_json import CheckpointState
-
-
-@dataclass(frozen=True, kw_only=True)
-class CheckpointPlan:
-    """When checkpoints are written, and which of them stay. One is always written at the end.
-
-    Args:
-        every_steps: after every so many steps; none: not by steps.
-        every_epochs: after every so many epochs.
-        every_minutes: when the last one is so many minutes old.
-        keep_last: how many of the newest stay, at least 1.
-        keep_best: how many of the best by the monitored metric stay besides; one is then
-            written at each evaluation that is among the best so far.
-    """
-
-    every_steps: int | None = None
-    every_epochs: int | None = None
-    every_minutes: float | None = 0.5
-    keep_last: int = 2
-    keep_best: int = 0
 
 
 @dataclass(frozen=True)
@@ -127,8 +108,10 @@ class Keeper:
         """
         self._settle(self._work.check)
         plan, step = self.plan, state.step
+        is_best = plan.keep_best > 0 and value is not None and self._among_best(value)
         if step == self.saved_step:
-            return False
+            # The last step of a stream of unknown length was saved before its evaluation.
+            return is_best and self.values.get(self._path(step)) is None
         at_epoch_end = state.step_in_epoch == 0
         return (
             (plan.every_steps is not None and step % plan.every_steps == 0)
@@ -141,7 +124,7 @@ class Keeper:
                 plan.every_minutes is not None
                 and time.monotonic() - self.saved_at >= plan.every_minutes * 60
             )
-            or (plan.keep_best > 0 and value is not None and self._among_best(value))
+            or is_best
         )
 
     def save(
@@ -172,11 +155,17 @@ class Keeper:
             CheckpointError: a tree holds what cannot be stored.
         """
         self.wait()
-        goal = self.folder / checkpoint_name(state.step)
+        goal = self._path(state.step)
         files: Files = {}
-        if goal not in self.values:  # else it is there already, from before a resume
+        known = goal in self.values  # written before a resume, or before this step's evaluation
+        # One without its metric is replaced while another one is there, should this be cut short.
+        replaces = (
+            known and self.values[goal] is None and value is not None and len(self.values) > 1
+        )
+        if replaces or not known:
             head = {"state": state.to_dict(), "monitored": value, **extra}
             files = self._packed.pack(trees, head)
+        if value is not None or not known:
             self.values[goal] = value
         self.saved_at, self.saved_step = time.monotonic(), state.step
         self._known = dict(self.values)
@@ -188,6 +177,8 @@ class Keeper:
         def write() -> None:
             if first is not None:
                 first()
+            if replaces:
+                remove_folder(goal)
             if files:
                 commit_folder(goal, files)
             self._durable.append(goal)
@@ -209,8 +200,11 @@ class Keeper:
         """
         self._settle(self._work.wait)
 
+    def _path(self, step: int) -> Path:
+        return self.folder / checkpoint_name(step)
+
     def _settle(self, ask: Callable[[], None]) -> None:
-        """Raise what went wrong in the background, having looked at what is on disk."""
+        """Raise what went wrong in the background, after a look at what is on disk."""
         try:
             ask()
         except BaseException:
@@ -238,8 +232,9 @@ def read_checkpoint(path: Path) -> Snapshot:
     """
     if path.is_symlink():
         raise CheckpointError(
-            f"A checkpoint must be a folder, however: {path} is a link to one. "
-            "Remove it, or put the folder itself in its place."
+            "A checkpoint must be a folder",
+            but=f"{path} is a link to one",
+            fix="Remove it, or put the folder itself in its place.",
         )
     files = verify_folder(path)
     record = _parse(files.pop(STATE, b""), path)

@@ -1,12 +1,12 @@
-"""What a run leaves behind: records for observers, metrics.jsonl, and checkpoints."""
+"""What a run leaves behind: events for observers, metrics.jsonl, and checkpoints."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from afina.storage import lock_folder, make_folder
+from afina.storage import checkpoint_step, lock_folder, make_folder
 from afina.train.events import (
     CheckpointEvent,
     EpochEvent,
@@ -17,9 +17,11 @@ from afina.train.events import (
     StopEvent,
 )
 from afina.train.processes import ALONE, Processes, only_first
-from afina.train.run.checkpoint import CheckpointPlan, Keeper
+from afina.train.run.checkpoint import Keeper
+from afina.train.run.checkpoint_plan import CheckpointPlan
 from afina.train.run.interrupts import StopRequest
 from afina.train.run.metrics_log import MetricsLog
+from afina.train.settings import TrainerSettings
 from afina.train.state import TrainState
 
 Whole = Callable[[TrainState], tuple[Mapping[str, Any], Mapping[str, Any]]]
@@ -27,67 +29,67 @@ Whole = Callable[[TrainState], tuple[Mapping[str, Any], Mapping[str, Any]]]
 
 @dataclass
 class Journal:
-    """Tells everybody what happens, and writes it down where there is a run folder.
+    """Notify observers of what happens, and write it down where there is a run folder.
 
-    Of several processes, rank 0 tells and writes; all of them call everything here together.
+    Of several processes, rank 0 notifies and writes; all of them call everything here together.
 
     Args:
-        observers: get every record; one that returns a text asks to stop.
+        observers: get every event; one that returns a text requests a stop.
         request: the signal that asked for a stop, if any.
         whole: `state -> (trees, extra)`: all that a checkpoint holds beside the state.
-        processes: who trains together.
+        processes: those that train together.
         folder: the run folder, if there is one.
         observed: whether rank 0 has observers.
-        metrics: metrics.jsonl; none without a run folder, and on other ranks.
-        keeper: the checkpoints, likewise.
-        history: records of epochs, evaluations and the end; steps are too many to keep.
+        metrics: metrics.jsonl; None without a run folder, and on other ranks.
+        keeper: the checkpoints; None without a run folder, and on other ranks.
+        history: events of epochs, evaluations and the end; steps are too many to keep.
     """
 
     observers: Sequence[Observer]
     request: StopRequest
     whole: Whole
-    processes: Processes = ALONE
-    folder: Path | None = None
-    observed: bool = True
-    metrics: MetricsLog | None = None
-    keeper: Keeper | None = None
+    processes: Processes
+    folder: Path | None
+    observed: bool
+    metrics: MetricsLog | None
+    keeper: Keeper | None
     history: list[Event] = field(default_factory=list)
 
     def notify(self, event: Event) -> str | None:
-        """Tell everybody; give the reason if one asks to stop, on every rank."""
-        asked = self._tell(event)
+        """Notify every observer; return the reason if one asks to stop, on every rank."""
+        reason = self._record(event)
         if self.processes.alone or not self.observed:
-            return asked
-        if self.processes.agree([int(bool(asked))])[0]:
-            asked = self.processes.broadcast_json(asked)
-        return asked
+            return reason
+        if self.processes.agree([int(bool(reason))])[0]:
+            reason = self.processes.broadcast_json(reason)
+        return reason
 
-    def _tell(self, event: Event) -> str | None:
+    def _record(self, event: Event) -> str | None:
         if self.metrics is not None:
             self.metrics.write(event)
         if isinstance(event, EpochEvent | EvalEvent | StopEvent):
             self.history.append(event)
         if not self.observers and isinstance(event, StepEvent):
             return None
-        asked = None
+        reason = None
         for observer in self.observers:
-            asked = observer(event) or asked
-        return asked
+            reason = observer(event) or reason
+        return reason
 
     def checkpoint(self, state: TrainState, value: float | None) -> None:
-        """Write a checkpoint if one is due; leave if a signal asked to.
+        """Write a checkpoint if one is due; leave if a signal asked for that.
 
         Args:
             state: where the run is.
-            value: the monitored metric, where it was just computed.
+            value: the monitored metric, if it was just computed.
 
         Raises:
-            StorageError: it could not be written; earlier ones are as they were.
+            StorageError: it could not be written; earlier ones are unchanged.
             Interrupted: a signal came; the state is on disk.
         """
         if self.folder is None:
             return
-        self._tell_finished()
+        self._record_finished()
         due = self.keeper is not None and self.keeper.due(state, value)
         # A signal may have come to one rank only, and rank 0's clock decides for all.
         signum, due_anywhere = self.processes.agree([self.request.signum or 0, int(due)])
@@ -101,13 +103,13 @@ class Journal:
             self.request.leave_if_asked(step=state.step, saved_in=saved_in)
 
     def save(self, state: TrainState) -> None:
-        """Write a checkpoint, where there is a run folder, and wait until it is durable."""
+        """Write a checkpoint if there is a run folder, and wait until it is durable."""
         if self.folder is not None:
             self._begin(state, None)
             self._end()
 
     def _begin(self, state: TrainState, value: float | None) -> None:
-        """Copy a checkpoint; it is written, after its metrics, while training goes on."""
+        """Copy a checkpoint; it is written, after its metrics, while training continues."""
         trees, extra = self.whole(state)  # where it is sharded, all ranks meet here
         if self.keeper is None or self.metrics is None:
             return
@@ -117,59 +119,68 @@ class Journal:
     def _end(self) -> None:
         if self.keeper is not None:
             self.keeper.wait()
-            self._tell_finished()
+            self._record_finished()
 
-    def _tell_finished(self) -> None:
+    def _record_finished(self) -> None:
         for path in [] if self.keeper is None else self.keeper.finished():
-            self._tell(CheckpointEvent(int(path.name.removeprefix("step-")), path))
+            self._record(CheckpointEvent(checkpoint_step(path), path))
 
 
-def take_folder(folder: Path | None, stack: ExitStack) -> None:
-    """Make the run folder, if there is to be one, and keep other processes out of it.
+@contextmanager
+def owned_folder(folder: Path | None, processes: Processes) -> Iterator[None]:
+    """Make the run folder, if there is to be one, and keep other processes out of it inside.
 
     Raises:
         LockedError: another process is using it.
         StorageError: it cannot be made.
     """
-    if folder is not None:
-        make_folder(folder)
-        stack.enter_context(lock_folder(folder))
+    with ExitStack() as stack:
+
+        def own() -> None:
+            if folder is not None:
+                make_folder(folder)
+                stack.enter_context(lock_folder(folder))
+
+        only_first(processes, own)
+        yield
 
 
+@contextmanager
 def open_journal(
-    journal: Journal,
-    stack: ExitStack,
-    *,
     folder: Path | None,
+    settings: TrainerSettings,
+    *,
     plan: CheckpointPlan,
-    log_every: int,
-    metrics_bytes: int,
-    higher_is_better: bool,
-) -> None:
-    """Let rank 0 alone tell observers and write, and open what it writes to.
+    observers: Sequence[Observer],
+    request: StopRequest,
+    whole: Whole,
+    processes: Processes = ALONE,
+    metrics_bytes: int = 0,
+) -> Iterator[Journal]:
+    """Open what a run writes to; rank 0 alone notifies observers and writes.
 
     Args:
-        stack: closes the files.
         folder: the run folder, if there is one.
         plan: when checkpoints are written.
-        log_every: of how many steps one is written to metrics.jsonl.
         metrics_bytes: how much of metrics.jsonl stays.
-        higher_is_better: direction of the monitored metric.
 
     Raises:
         StorageError: it cannot be written.
     """
-    journal.folder = folder
-    if not journal.processes.first:
-        journal.observers = ()
-    journal.observed = journal.processes.broadcast_json(bool(journal.observers))
-    if folder is None:
-        return
+    own = tuple(observers) if processes.first else ()
+    observed = processes.broadcast_json(bool(own))
+    with ExitStack() as stack:
 
-    def open_files() -> None:
-        journal.metrics = MetricsLog(folder / "metrics.jsonl", every=log_every, size=metrics_bytes)
-        stack.callback(journal.metrics.close)
-        keeper = Keeper(folder / "checkpoints", plan, higher_is_better=higher_is_better)
-        journal.keeper = stack.enter_context(keeper)  # before the log is closed, it waits
+        def open_files() -> tuple[MetricsLog, Keeper] | None:
+            if folder is None:
+                return None
+            path = folder / "metrics.jsonl"
+            metrics = MetricsLog(path, every=settings.log_every, size=metrics_bytes)
+            stack.callback(metrics.close)
+            better = bool(settings.higher_is_better)
+            keeper = Keeper(folder / "checkpoints", plan, higher_is_better=better)
+            return metrics, stack.enter_context(keeper)  # it waits before the log is closed
 
-    only_first(journal.processes, open_files)
+        files = None if folder is None else only_first(processes, open_files)
+        metrics, keeper = files or (None, None)
+        yield Journal(own, request, whole, processes, folder, observed, metrics, keeper)

@@ -1,4 +1,4 @@
-"""Finding the place to go on from, and naming what is not as it was."""
+"""Finding the checkpoint to continue from, and naming what has changed since."""
 
 import platform
 import warnings
@@ -18,41 +18,48 @@ from afina.storage import (
     remove_folder,
     restore_state,
 )
-from afina.train.loop import Limits
+from afina.train.loop import TrainSetup
 from afina.train.processes import ALONE, Processes, only_first
 from afina.train.run.checkpoint import Snapshot, read_newest
+from afina.train.run.run_tensors import all_tensors, load_tensors
+from afina.train.settings import LoopSettings
 from afina.train.state import TrainState
 
 
 def find_snapshot(
-    run_dir: Path | None, settings: Mapping[str, Any], *, resume: bool
+    run_dir: Path | None, record: Mapping[str, Any], *, resume: bool
 ) -> Snapshot | None:
     """Find the newest whole checkpoint of a run, or make sure that there is none yet.
 
     Args:
-        run_dir: the run's folder; none: nothing is kept.
-        settings: must be the same as when the run was started.
-        resume: whether to go on with a run that is there.
+        run_dir: the run's folder. None: nothing is kept.
+        record: settings that must be the same as when the run was started.
+        resume: whether to continue a run that is there.
 
     Returns:
-        Where to go on from; none: from the start.
+        The checkpoint to continue from. None: start from the beginning.
 
     Raises:
         StorageError: there is a run, and `resume` is false.
         ConfigError: the settings differ.
-        CheckpointError: there are checkpoints, and every one is damaged.
+        CheckpointError: there are checkpoints, and all of them are damaged.
     """
     if run_dir is None:
         if resume:
-            raise ConfigError("resume=True needs run_dir, the folder of the run to go on with.")
+            raise ConfigError(
+                "resume=True needs run_dir, the folder of the run to continue",
+                but="there is none",
+                fix="Pass run_dir.",
+            )
         return None
     folder = run_dir / "checkpoints"
-    found = list_checkpoints(folder)
+    checkpoints = list_checkpoints(folder)
     if not resume:
-        if found:
+        if checkpoints:
             raise StorageError(
-                f"{run_dir} must hold no run yet, however: it has checkpoints. "
-                "Pass resume=True to go on with it, or another run_dir."
+                f"{run_dir} must hold no run yet",
+                but="it has checkpoints",
+                fix="Pass resume=True to continue it, or another run_dir.",
             )
         return None
     snapshot, passed_over = read_newest(folder)
@@ -61,24 +68,23 @@ def find_snapshot(
     if snapshot is None:
         if passed_over:
             raise CheckpointError(
-                f"{folder} must hold a whole checkpoint, however: {'; '.join(passed_over)}. "
-                "Start anew in another folder."
+                f"{folder} must hold a whole checkpoint",
+                but="; ".join(passed_over),
+                fix="Start again in another folder.",
             )
         return None
-    _check_settings(settings, snapshot.settings)
-    for path in found:
-        if checkpoint_step(path) > checkpoint_step(
-            snapshot.path
-        ):  # damaged: it was passed over by name above
+    _check_settings(record, snapshot.settings)
+    for path in checkpoints:
+        if checkpoint_step(path) > checkpoint_step(snapshot.path):  # damaged, and warned of above
             remove_folder(path)
     return snapshot
 
 
 def shared_snapshot(processes: Processes, find: Callable[[], Snapshot | None]) -> Snapshot | None:
-    """Let rank 0 find the place to go on from, and give it to all: nobody else reads the disk.
+    """Let rank 0 find the checkpoint to continue from, and send it to all: nobody else reads the disk.
 
     Args:
-        find: gives the snapshot, or none; run on rank 0.
+        find: returns the snapshot, or None; run on rank 0.
 
     Raises:
         AfinaError: what `find` raised; a PeerError on the other ranks.
@@ -112,7 +118,7 @@ def shared_snapshot(processes: Processes, find: Callable[[], Snapshot | None]) -
 def conditions(
     device: torch.device, processes: Processes = ALONE, sharding: str | None = None
 ) -> dict[str, Any]:
-    """Say under what a run's bits hold: the same threads, torch, processors and processes."""
+    """Return what a run's exact bits depend on besides its settings."""
     return {
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
@@ -130,7 +136,7 @@ def same_conditions(
     processes: Processes = ALONE,
     sharding: str | None = None,
 ) -> Iterator[None]:
-    """Restore the thread count of a run, and warn by name of what cannot be restored."""
+    """Restore the thread count of a run, and warn of what cannot be restored."""
     threads = torch.get_num_threads()
     if before.get("threads") != threads:
         torch.set_num_threads(int(before["threads"]))
@@ -150,19 +156,71 @@ def same_conditions(
         torch.set_num_threads(threads)
 
 
-def extend(state: TrainState, limits: Limits) -> None:
-    """Let a run that ended at a limit go on where the limit is higher now."""
+@contextmanager
+def continued(
+    setup: TrainSetup,
+    state: TrainState,
+    snapshot: Snapshot | None,
+    device: torch.device,
+    processes: Processes,
+) -> Iterator[None]:
+    """Put a run where its snapshot was taken, under the same conditions inside.
+
+    Args:
+        setup: its model, optimizer and data are moved.
+        state: moved with them; of a run that ended at a limit, it continues if that is higher now.
+        snapshot: the checkpoint. None: the run begins.
+    """
+    if snapshot is None:
+        yield
+        return
+    sharding = setup.settings.sharding
+    with same_conditions(snapshot.conditions, device, processes, sharding):
+        trees = load_tensors(
+            setup.model, setup.optimizer, snapshot.trees, sharded=sharding is not None
+        )
+        state.restore(snapshot.state, trees)
+        _extend(state, setup.settings)
+        setup.data.seek(snapshot.position)
+        yield
+
+
+def checkpoint_content(
+    setup: TrainSetup, record: Mapping[str, Any], device: torch.device, processes: Processes
+) -> Callable[[TrainState], tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Return a function from the state to the trees and the extra of its checkpoint."""
+    sharding = setup.settings.sharding
+
+    def content(state: TrainState) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        trees = all_tensors(
+            setup.model, setup.optimizer, state, sharded=sharding is not None, keep=processes.first
+        )
+        return trees, {
+            "position": setup.data.position(),
+            "conditions": conditions(device, processes, sharding),
+            "settings": record,
+        }
+
+    return content
+
+
+def _extend(state: TrainState, settings: LoopSettings) -> None:
+    """Let a run that ended at a limit continue if the limit is higher now."""
     if state.stop is None or state.stop.reason not in ("max_epochs", "max_steps"):
         return
-    steps_left = limits.max_steps is None or state.step < limits.max_steps
-    if steps_left and state.epoch < limits.max_epochs:
+    steps_left = settings.max_steps is None or state.step < settings.max_steps
+    if steps_left and state.epoch < settings.max_epochs:
         state.stop = None
 
 
 def _check_settings(now: Mapping[str, Any], before: Mapping[str, Any]) -> None:
-    changed = [f"{k} was {before.get(k)}, is {now[k]}" for k in now if now[k] != before.get(k)]
+    """Compare what both know: a checkpoint of an earlier version may not have recorded everything."""
+    changed = [
+        f"{k} was {before[k]}, is {now[k]}" for k in now if k in before and now[k] != before[k]
+    ]
     if changed:
         raise ConfigError(
-            "A run is resumed with the settings it was started with, however: "
-            f"{', '.join(changed)}. Set them back, or start a new run."
+            "A run must be resumed with the settings it was started with",
+            but=", ".join(changed),
+            fix="Set them back, or start a new run.",
         )

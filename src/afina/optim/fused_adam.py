@@ -1,4 +1,4 @@
-"""The step of torch's fused Adam and AdamW without the Python around it: the same bits, sooner.
+"""The step of torch's fused Adam and AdamW without the Python around it: the same bits, faster.
 
 On a small network most of `optimizer.step()` is not arithmetic: gathering tensors anew, sorting
 them by device, profiler marks. Here the kernel is called directly, on the same state.

@@ -10,7 +10,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import StepLR
 
 from afina.optim import make_optimizer
-from afina.optim.fused_step import fused_step
+from afina.optim.fused_adam import fused_step
 
 
 def network() -> nn.Module:

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from afina.config import Config, ModelConfig
+from afina.config import Config, ModelSettings
 from afina.errors import CheckpointError
 from afina.storage import commit_folder, verify_folder
+from afina.table import Schema
 from afina.tabular import fit_table, load
-from afina.tabular.training.network_spec import read_spec, write_spec
+from afina.tabular.prediction.model_record import check_fits, read_record, write_record
 
-PLAIN = {"norm": "none", "residual": False, "numeric_embedding": "none"}
+PLAIN = {"numeric_embedding": None}
 
 
 def config_of(tables, *, folds: int = 3, **model: object) -> Config:
@@ -23,13 +24,25 @@ def config_of(tables, *, folds: int = 3, **model: object) -> Config:
     quick = tables.config(val_frac=None, folds=folds)
     options = {"d_block": 6, "n_blocks": 2, "members": 6, "members_differ": "weights"}
     train = replace(quick.train, max_epochs=1)
-    return replace(quick, model=ModelConfig(**PLAIN | options | model), train=train)
+    return replace(quick, model=ModelSettings(**PLAIN | options | model), train=train)
 
 
 @pytest.fixture
 def run(tables, kinds_csv, tmp_path) -> Path:
     """Return a run whose members leave out folds."""
     return fit_table(kinds_csv, target="kind", config=config_of(tables), out=tmp_path / "run").run
+
+
+def change(content: dict, changes: dict) -> None:
+    """Change values of model.json, wherever they stand."""
+    for key, value in changes.items():
+        content["learned" if key in content["learned"] else "model"][key] = value
+
+
+def refused_by(content: dict, schema: Schema, tensors: dict[str, torch.Tensor]) -> None:
+    """Read model.json, and check it against schema and tensors."""
+    record = read_record(json.dumps(content).encode(), "model.json")
+    check_fits(record, schema, tensors, "model.json")
 
 
 HOSTILE = [
@@ -58,8 +71,8 @@ def test_a_hostile_ensemble_is_refused(run, tmp_path, changes):
     """A description of another ensemble than that of the tensors is refused."""
     files = verify_folder(run / "model")
     content = json.loads(files["model.json"])
-    assert content["network"]["folds"] == 3
-    content["network"] |= changes
+    assert content["learned"]["folds"] == 3
+    change(content, changes)
     commit_folder(tmp_path / "bad", {**files, "model.json": json.dumps(content).encode()})
     with pytest.raises(CheckpointError):
         load(tmp_path / "bad")
@@ -79,23 +92,24 @@ def test_what_is_large_together_is_refused(run, case):
     """Sizes of which each fits the tensors, and all together do not, are refused."""
     files = verify_folder(run / "model")
     model = load(run)
-    network = json.loads(files["model.json"])["network"]
+    content = json.loads(files["model.json"])
     tensors = dict(model.model.state_dict())
-    changes = TOGETHER[case](sum(tensor.numel() for tensor in tensors.values()))
+    change(content, TOGETHER[case](sum(tensor.numel() for tensor in tensors.values())))
     with pytest.raises(CheckpointError, match="does not fit"):
-        read_spec(network | changes, model.schema, tensors, "model.json")
+        refused_by(content, model.schema, tensors)
 
 
 def test_a_table_of_folds_costs_no_more_than_the_tensors(run):
     """Members and folds whose table would be large are refused before it is made."""
-    network = json.loads(verify_folder(run / "model")["model.json"])["network"]
-    model = load(run)
-    small = network | {"n_blocks": 0, "n_num": 0, "d_out": 1, "encodings": [], "has_missing": []}
+    content = json.loads(verify_folder(run / "model")["model.json"])
+    small = {"n_blocks": 0, "n_num": 0, "d_out": 1, "encodings": [], "has_missing": []}
     few = {"x": torch.zeros(100_000)}
-    schema = replace(model.schema, columns=())
-    read_spec(small | {"members": 1_000, "folds": 1_000}, schema, few, "model.json")
+    schema = replace(load(run).schema, columns=())
+    change(content, small | {"members": 1_000, "folds": 1_000})
+    refused_by(content, schema, few)
+    change(content, {"members": 2_000, "folds": 2_000})
     with pytest.raises(CheckpointError, match="does not fit"):
-        read_spec(small | {"members": 2_000, "folds": 2_000}, schema, few, "model.json")
+        refused_by(content, schema, few)
 
 
 @pytest.mark.parametrize("n_blocks", [0, 1, 2])
@@ -110,10 +124,10 @@ def test_what_was_fitted_is_never_refused(tables, tmp_path, n_blocks, d_block, d
     model = {"n_blocks": n_blocks, "d_block": d_block, "members_differ": differ, "members": 5}
     config = config_of(tables, folds=folds, **model)
     found = load(fit_table(table, target="y", config=config, out=tmp_path / "run").run)
-    network = json.loads((tmp_path / "run" / "model" / "model.json").read_bytes())["network"]
+    data = (tmp_path / "run" / "model" / "model.json").read_bytes()
+    record = read_record(data, "model.json")
 
-    assert (network["folds"], network["members"]) == (folds, 5)
+    assert (record.shape.folds, record.model.members) == (folds, 5)
     assert found.model.n_members == 5
-    tensors = dict(found.model.state_dict())
-    again = read_spec(network, found.schema, tensors, "model.json")
-    assert write_spec(again) == network
+    check_fits(record, found.schema, dict(found.model.state_dict()), "model.json")
+    assert write_record(record) == data

@@ -1,0 +1,281 @@
+"""How a setting is declared: once, as a field of a frozen class of the package that uses it.
+
+    @settings_class
+    class StopSettings:
+        '''When training ends.'''
+
+        patience: Annotated[Count | None, Setting(same_at_resume=True, trainer=None)] = 4
+        '''Evaluations without improvement before training stops.'''
+
+Everything else follows from the field: what TOML and `--set` allow, the keywords of `Trainer` and
+of the estimators with their documentation, what must be the same at resume, the reference, and the
+message about a wrong value. The steps to add a setting are in CONTRIBUTING.md.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING as NO_DEFAULT
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar, dataclass_transform
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as checked_dataclass
+
+from afina.errors import ConfigError
+
+T = TypeVar("T")
+N = TypeVar("N", int, float)
+
+Frac = Annotated[float, Field(gt=0, lt=1)]
+Rate = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+CountFromZero = Annotated[int, Field(ge=0)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+Schema: TypeAlias = dict[str, Any]
+
+RESOLVED = ("auto", "find")
+"""Values that say how to choose a value; see `Setting.keeps_auto`."""
+
+SAME: Any = object()
+"""The default of `Setting.trainer` and `Setting.none_means`: no difference."""
+
+CHECKED = ConfigDict(
+    extra="forbid", strict=True, use_attribute_docstrings=True, validate_default=True
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What there is to say about a setting besides its type, default and docstring.
+
+    Args:
+        same_at_resume: a run is only resumed with the value that it was started with.
+        experimental: only experimenters need it: section `[experimental]` in files.
+        experimental_choices: the same for some of its choices.
+        scope: `table`: the trainer has no such keyword; `trainer`: files have no such setting.
+        trainer: the trainer's default, where it is not the recipe's.
+        none_means: what None means to the trainer, where the recipe does not take None.
+        trainer_takes: what the trainer's keyword takes besides, as an annotation.
+        trainer_takes_words: the same in words.
+        trainer_doc: the trainer's docstring, where it is not the recipe's.
+        keeps_auto: "auto" is a rule that the one who uses it follows; elsewhere, "auto" and
+            "find" are replaced by a value before training.
+    """
+
+    same_at_resume: bool = False
+    experimental: bool = False
+    experimental_choices: tuple[str, ...] = ()
+    scope: Literal["both", "table", "trainer"] = "both"
+    trainer: Any = SAME
+    none_means: Any = SAME
+    trainer_takes: str = ""
+    trainer_takes_words: str = ""
+    trainer_doc: str = ""
+    keeps_auto: bool = False
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """A declared setting.
+
+    Args:
+        name: of the field.
+        annotation: its type without the `Setting`.
+        default: the recipe's.
+        doc: the docstring under the field.
+        schema: its JSON schema.
+        setting: what else was declared.
+    """
+
+    name: str
+    annotation: Any
+    default: Any
+    doc: str
+    schema: Schema
+    setting: Setting
+
+    @property
+    def optional(self) -> bool:
+        """Whether it can be None."""
+        return "null" in self._types
+
+    @property
+    def takes_text(self) -> bool:
+        """Whether it can be any text, so that "none" could be meant literally."""
+        return "string" in self._types
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The words it can be, "auto" included."""
+        parts = self.schema.get("anyOf", [self.schema])
+        return tuple(
+            value for part in parts for value in part.get("enum", [part.get("const")]) if value
+        )
+
+    @property
+    def trainer_default(self) -> Any:
+        """The default of the trainer's keyword."""
+        return self.default if self.setting.trainer is SAME else self.setting.trainer
+
+    @property
+    def _types(self) -> set[str]:
+        parts = self.schema.get("anyOf", [self.schema])
+        return {part.get("type", "") for part in parts if not {"enum", "const"} & part.keys()}
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def settings_class(cls: type[T]) -> type[T]:
+    """Make a frozen class whose values are checked, and whose errors name the setting.
+
+    The word "none" is taken as None where a setting is optional and no free text. A static method
+    `describe_setting` of the class may say in words what a setting can be.
+
+    Raises:
+        ConfigError: on making an object: a value that a setting cannot have.
+    """
+    checked: Any = checked_dataclass(frozen=True, kw_only=True, config=CHECKED)(cls)
+    validate: Callable[..., None] = checked.__init__
+
+    @functools.wraps(validate)
+    def initialize(self: Any, **values: Any) -> None:
+        try:
+            validate(self, **with_none(type(self), values))
+        except ValidationError as error:
+            describe = getattr(type(self), "describe_setting", None)
+            raise explain(type(self), values, error, describe) from None
+
+    checked.__init__ = initialize
+    result: type[T] = checked
+    return result
+
+
+@functools.cache
+def declarations(cls: type) -> Mapping[str, Declaration]:
+    """Return what a class of settings declares, by name; inherited settings included."""
+    schemas = TypeAdapter(cls).json_schema()["properties"]
+    by_name = {}
+    for field in fields(cls):
+        owner = next(c for c in cls.__mro__ if field.name in vars(c).get("__annotations__", ()))
+        info = owner.__pydantic_fields__[field.name]  # type: ignore[attr-defined] # pydantic's
+        settings = [one for one in info.metadata if isinstance(one, Setting)]
+        default = info.get_default(call_default_factory=True)
+        by_name[field.name] = Declaration(
+            name=field.name,
+            annotation=info.annotation,
+            default=None if default is NO_DEFAULT else default,
+            doc=" ".join((info.description or "").split()),
+            schema=schemas[field.name],
+            setting=settings[0] if settings else Setting(),
+        )
+    return by_name
+
+
+def resolved(value: N | str) -> N:
+    """Return a value that is no longer "auto" or "find".
+
+    Raises:
+        TypeError: it is.
+    """
+    if isinstance(value, str):
+        raise TypeError(f"A setting must be resolved before it is used; got {value!r}.")
+    return value
+
+
+def with_none(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Take the word "none" as None where a setting is optional and no free text."""
+    known = declarations(cls) if "none" in map(_as_word, values.values()) else {}
+    return {
+        name: None
+        if value == "none" and name in known and known[name].optional and not known[name].takes_text
+        else value
+        for name, value in values.items()
+    }
+
+
+def explain(
+    cls: type,
+    values: Mapping[str, Any],
+    error: ValidationError,
+    describe: Callable[[Declaration], str] | None = None,
+) -> ConfigError:
+    """Turn pydantic's error into one that names the setting, what it can be, and what came.
+
+    Args:
+        describe: says in words what a setting can be. None: as its schema has it.
+    """
+    name, *column = [str(part) for part in error.errors()[0]["loc"]]
+    if name not in declarations(cls):
+        known = ", ".join(declarations(cls))
+        return ConfigError(
+            f"{name} must be a setting of {cls.__name__}",
+            but="it is not",
+            fix=f"The settings are: {known}.",
+        )
+    value = values.get(name)
+    declared = declarations(cls)[name]
+    if isinstance(value, Mapping) and column:
+        allowed = describe_allowed(declared.schema["additionalProperties"])
+        got = f"{value.get(column[0])!r:.80}"
+        fix = "Correct it, or leave the column out."
+        return ConfigError(f"{name}[{column[0]!r}] must be {allowed}", got=got, fix=fix)
+    allowed = describe(declared) if describe else describe_allowed(declared.schema, none="None")
+    default = declared.trainer_default if describe else declared.default
+    return ConfigError(
+        f"{name} must be {allowed}",
+        got=f"{name}={value!r:.80}",
+        fix=f"The default is {default!r}.",
+    )
+
+
+def describe_allowed(schema: Schema, *, none: str = '"none"') -> str:
+    """Say in words what a JSON schema allows.
+
+    Args:
+        none: how None is written.
+
+    Example:
+        >>> describe_allowed({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "auto"}]})
+        'a whole number, at least 1, or "auto"'
+    """
+    if "anyOf" in schema:
+        return ", or ".join(describe_allowed(part, none=none) for part in schema["anyOf"])
+    if "enum" in schema:
+        return "one of " + ", ".join(f'"{value}"' for value in schema["enum"])
+    if "const" in schema:
+        return f'"{schema["const"]}"'
+    match schema.get("type"):
+        case "null":
+            return none
+        case "boolean":
+            return "true or false" if none != "None" else "True or False"
+        case "array":
+            return 'a list such as ["NA", "?"]'
+        case "object":
+            return f"a table of columns, each {describe_allowed(schema['additionalProperties'])}"
+        case "integer":
+            return "a whole number" + _bounds(schema)
+        case "number":
+            return "a number" + _bounds(schema)
+        case _:
+            return "text"
+
+
+def _bounds(schema: Schema) -> str:
+    phrases = (
+        ("minimum", "at least"),
+        ("exclusiveMinimum", "above"),
+        ("maximum", "at most"),
+        ("exclusiveMaximum", "below"),
+    )
+    parts = [f"{phrase} {_short(schema[name])}" for name, phrase in phrases if name in schema]
+    return (", " + " and ".join(parts)) if parts else ""
+
+
+def _short(bound: float) -> str:
+    return "2^63" if bound == 2**63 else f"{bound:g}"
+
+
+def _as_word(value: Any) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,50 @@
+"""Settings of how a table is read and split."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from afina.declaration import Frac, settings_class
+from afina.table.column import Kind
+from afina.table.target import RequestedTask
+
+MOST_FOLDS = 64
+
+
+@settings_class
+class TableSettings:
+    """How the table is read and split."""
+
+    task: RequestedTask = "auto"
+    """What the target is. `auto`: text, two values, or at most ten whole numbers are classes."""
+
+    kinds: dict[str, Kind] = Field(default_factory=dict)
+    """Kind by column name, where the inferred one is wrong."""
+
+    missing_values: tuple[str, ...] = Field(default=(), strict=False)
+    """More words that mean "missing", in every column; the empty cell always does."""
+
+    delimiter: str | None = None
+    """The one character between cells. Not set: found from the first line."""
+
+    encoding: str = "utf-8"
+    """Text encoding of CSV files; a byte-order mark wins over it."""
+
+    folds: Annotated[int, Field(ge=1, le=MOST_FOLDS)] | Literal["auto"] = "auto"
+    """Folds of the rows, with `members_differ = "weights"`: each member leaves one fold out, which
+    tells how good it is, so that all rows train and all rows decide when to stop (members share
+    only the embeddings and the scales of the numbers). `auto`: about six, a divisor of `members`.
+    With 1, and where `val_frac`, `time` or a table of validation rows is given, rows are held out
+    instead."""
+
+    val_frac: Frac | None = None
+    """Share of the rows held out to decide when to stop, in (0, 1). Not set: 0.2 without folds."""
+
+    group: str | None = None
+    """Column whose rows of equal value stay on one side of the split; not used as a feature."""
+
+    time: str | None = None
+    """Column by which the latest rows become the validation rows."""
+
+    weight: str | None = None
+    """Column of row weights, at least 0; a weight of 2 is the row twice. Not used as a feature."""

@@ -1,0 +1,131 @@
+"""The trainer's keywords as checked settings."""
+
+from typing import Any
+
+from torch.optim import Optimizer
+
+from afina.declaration import RESOLVED, SAME, declarations
+from afina.errors import ConfigError
+from afina.train.settings import TrainerSettings
+
+
+def form_settings(keywords: Any) -> TrainerSettings:
+    """Form the settings from the trainer's attributes, and refuse what cannot be.
+
+    An optimizer or a schedule of the user's own stays with the trainer: it has no name.
+
+    Raises:
+        ConfigError: a setting that cannot be, or two that contradict each other.
+    """
+    values = {}
+    for name, declared in declarations(TrainerSettings).items():
+        setting = declared.setting
+        if setting.scope == "table":
+            continue
+        value = getattr(keywords, name)
+        if setting.trainer_takes and not isinstance(value, str):
+            continue
+        if isinstance(value, str) and value in RESOLVED and not setting.keeps_auto:
+            allowed = TrainerSettings.describe_setting(declared)
+            raise ConfigError(
+                f"{name} must be {allowed}",
+                got=f"{name}={value!r}",
+                fix=f"The default is {declared.trainer_default!r}.",
+            )
+        values[name] = (
+            setting.none_means if value is None and setting.none_means is not SAME else value
+        )
+    _check_own_optimizer(keywords.optimizer, keywords.lr, keywords.weight_decay)
+    settings = TrainerSettings(**values)
+    _check_sizes(keywords.batch_size, settings.microbatch_size)
+    _check_execution(settings)
+    _check_sharding(settings, keywords.optimizer)
+    _check_stop(settings)
+    return settings
+
+
+def keywords_of(*settings: object) -> dict[str, Any]:
+    """Return settings as keywords of the trainer; those that it does not take are left out."""
+    return {
+        name: getattr(one, name)
+        for name, declared in declarations(TrainerSettings).items()
+        if declared.setting.scope != "table"
+        for one in settings
+        if hasattr(one, name)
+    }
+
+
+def _check_own_optimizer(optimizer: Any, lr: float | None, weight_decay: float | None) -> None:
+    if isinstance(optimizer, type):
+        raise ConfigError(
+            "optimizer must be a name, an optimizer, or a callable that makes one from the model",
+            got=f"the class {optimizer.__name__}",
+            fix=f"Pass lambda model: {optimizer.__name__}(model.parameters(), ...).",
+        )
+    if not isinstance(optimizer, str) and (lr is not None or weight_decay is not None):
+        raise ConfigError(
+            "lr and weight_decay must be left out beside an optimizer of your own",
+            got=f"{lr=}, {weight_decay=}",
+            fix="Set them there.",
+        )
+
+
+def _check_sizes(batch_size: int | None, microbatch_size: int | str | None) -> None:
+    if isinstance(microbatch_size, int) and batch_size and microbatch_size > batch_size:
+        raise ConfigError(
+            "microbatch_size must not exceed batch_size",
+            got=f"{microbatch_size=}, {batch_size=}",
+            fix=f"Use {batch_size} or less.",
+        )
+
+
+def _check_execution(settings: TrainerSettings) -> None:
+    """Refuse two ways of running a micro-batch at once."""
+    chosen = [name for name, is_chosen in _ways(settings).items() if is_chosen]
+    if len(chosen) > 1:
+        raise ConfigError(
+            f"{chosen[0]} does not go with {chosen[1]}", but="both are set", fix="Leave out one."
+        )
+
+
+def _check_sharding(settings: TrainerSettings, optimizer: Any) -> None:
+    if settings.sharding is None:
+        return
+    refused = _ways(settings) | {
+        f"averaging={settings.averaging!r}": settings.averaging is not None,
+        'precision="fp16"': settings.precision == "fp16",
+        'microbatch_size="auto"': settings.microbatch_size == "auto",
+        "patience_extends_while": settings.patience_extends_while is not None,
+        'optimizer="shampoo"': optimizer == "shampoo",
+        "an optimizer made before": isinstance(optimizer, Optimizer),
+    }
+    chosen = [name for name, is_chosen in refused.items() if is_chosen]
+    if chosen:
+        raise ConfigError(
+            f'sharding="fsdp2" does not go with {chosen[0]}',
+            fix="Leave out one of the two (an optimizer can be given as a callable that makes it "
+            "from the model).",
+        )
+
+
+def _ways(settings: TrainerSettings) -> dict[str, bool]:
+    return {
+        "compile=True": settings.compile,
+        "activation_checkpointing=True": settings.activation_checkpointing,
+        'batchnorm="window"': settings.batchnorm == "window",
+    }
+
+
+def _check_stop(settings: TrainerSettings) -> None:
+    if settings.patience_extends_while is not None and settings.patience is None:
+        raise ConfigError(
+            "patience_extends_while needs a patience to extend",
+            got="patience=None",
+            fix="Pass the number of evaluations without improvement to wait for.",
+        )
+    if settings.higher_is_better is None and not settings.monitor.endswith("loss"):
+        raise ConfigError(
+            "higher_is_better must be given for a metric that is not a loss",
+            got=f"monitor={settings.monitor!r}",
+            fix="Pass higher_is_better=True or False.",
+        )

@@ -1,0 +1,24 @@
+"""Settings of checkpoints."""
+
+from afina.declaration import Count, CountFromZero, NonNegative, settings_class
+
+
+@settings_class
+class CheckpointPlan:
+    """When checkpoints are written, and which of them stay. One is always written at the end."""
+
+    every_steps: Count | None = None
+    """Write a checkpoint after this many steps."""
+
+    every_epochs: Count | None = None
+    """Write a checkpoint after this many epochs."""
+
+    every_minutes: NonNegative | None = 0.5
+    """Write a checkpoint when the last one is this many minutes old."""
+
+    keep_last: Count = 2
+    """How many of the newest checkpoints stay."""
+
+    keep_best: CountFromZero = 0
+    """How many of the best checkpoints by the monitored metric stay besides; one is then written
+    at each evaluation that is among the best so far."""
