@@ -13,15 +13,26 @@ message about a wrong value. The steps to add a setting are in CONTRIBUTING.md.
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar, dataclass_transform
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from afina.errors import ConfigError
+
+_OTHER_WORDS = {
+    **dict.fromkeys(("int", "integer", "uint", "float", "double", "real", "number"), "numeric"),
+    **dict.fromkeys(("cat", "category", "enum", "factor", "nominal", "object"), "categorical"),
+    **dict.fromkeys(("bool", "logical", "binary"), "boolean"),
+    **dict.fromkeys(("date", "time", "timestamp"), "datetime"),
+    **dict.fromkeys(("str", "string"), "text"),
+    **dict.fromkeys(("drop", "skip", "ignore", "unused", "id"), "ignored"),
+}
+"""What other libraries call a kind of column, for suggestions."""
 
 T = TypeVar("T")
 N = TypeVar("N", int, float)
@@ -216,9 +227,11 @@ def explain(
     value = values.get(name)
     declared = declarations(cls)[name]
     if isinstance(value, Mapping) and column:
-        allowed = describe_allowed(declared.schema["additionalProperties"])
+        schema = declared.schema["additionalProperties"]
+        allowed = describe_allowed(schema)
         got = f"{value.get(column[0])!r:.80}"
-        fix = "Correct it, or leave the column out."
+        fix = suggest_choice(value.get(column[0]), schema.get("enum", ()))
+        fix = fix or "Correct it, or leave the column out."
         return ConfigError(f"{name}[{column[0]!r}] must be {allowed}", got=got, fix=fix)
     allowed = describe(declared) if describe else describe_allowed(declared.schema, none="None")
     default = declared.trainer_default if describe else declared.default
@@ -227,6 +240,20 @@ def explain(
         got=f"{name}={value!r:.80}",
         fix=f"The default is {default!r}.",
     )
+
+
+def suggest_choice(word: object, choices: Sequence[str]) -> str:
+    """Suggest the choice that another library's word for it means, or the nearest; else "".
+
+    Example:
+        >>> suggest_choice("int64", ["numeric", "text"]), suggest_choice("texts", ["numeric", "text"])
+        ("Did you mean 'numeric'?", "Did you mean 'text'?")
+    """
+    plain = str(word).lower().strip().rstrip("0123456789")
+    near = _OTHER_WORDS.get(plain, "")
+    if near not in choices:
+        near = "".join(get_close_matches(plain, choices, n=1, cutoff=0.65))
+    return f"Did you mean {near!r}?" if near else ""
 
 
 def describe_allowed(schema: Schema, *, none: str = '"none"') -> str:

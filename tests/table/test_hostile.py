@@ -153,7 +153,7 @@ VALUES = [
         {"a": "categorical"},
         "'NA' (14 cells)",
     ),
-    Case("NA among numbers", column([*NUMBERS, "NA", "n/a"]), {"a": "numeric"}, "'n/a' (1 cell"),
+    Case("NA among numbers", column([*NUMBERS, "NA", "k.A."]), {"a": "numeric"}, "'k.A.' (1 cell"),
     Case(
         "words late",
         column([*NUMBERS * 50, "abc"]),

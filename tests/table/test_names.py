@@ -3,7 +3,7 @@
 import pytest
 
 from afina.errors import TableError
-from afina.table import nearest_name
+from afina.table import nearest_name, suggest_names
 from afina.table.names import check_names, did_you_mean, list_names, show_cell
 
 
@@ -35,3 +35,19 @@ def test_names_of_a_table() -> None:
         check_names(["a", "b", "b", "b"], "t")
     with pytest.raises(TableError, match="column 2 of 2"):
         check_names(["a", ""], "t")
+
+
+@pytest.mark.parametrize(
+    ("absent", "others", "sentence"),
+    [
+        (["Age"], ["age", "x"], "Did you mean 'age'?"),
+        (["Age", "Sex"], ["age", "x"], "Did you mean 'age'? Rename it to 'Age'."),
+        (["a1", "a2"], ["A2", "A1"], "Did you mean 'A1', 'A2'? Rename them to 'a1', 'a2'."),
+        (["Age", "Sex"], ["length", "width"], ""),
+        ([], ["age"], ""),
+        (["nope"], ["income"], ""),
+    ],
+)
+def test_absent_names_are_found_among_others(absent, others, sentence):
+    """Each absent name gets one near name, and no column is suggested twice."""
+    assert suggest_names(absent, others) == sentence

@@ -188,3 +188,41 @@ def test_labels_come_back(cells: list[str]) -> None:
     numbers = {"01", "1", "1.0", "NA", ""}
     if not set(cells) <= numbers:
         assert labels(found) == [cell or None for cell in cells]
+
+
+@pytest.mark.parametrize("task", ["regression", "auto"])
+@pytest.mark.parametrize("kind", [pa.float64(), pa.float32(), pa.int64(), pa.uint64()])
+def test_typed_numbers_are_read_as_they_are(task, kind):
+    """Numbers of a typed column are the same without a detour over their text."""
+    values = [None if row == 7 else row * 3 + 1 for row in range(40)]
+    column = pa.chunked_array([pa.array(values, kind)])
+    quick = read_target(column, task=task, name="y", source="t")
+    slow = read_target(column, task=task, name="y", source="t", missing_values=["no number"])
+
+    assert (quick.task, quick.classes) == (slow.task, slow.classes) == ("regression", ())
+    np.testing.assert_array_equal(quick.values, slow.values)
+    np.testing.assert_array_equal(quick.missing, slow.missing)
+
+
+@pytest.mark.parametrize("missing_values", [(), ("x",)])
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ([None, None], "every cell is missing"),
+        ([2.5, 2.5], "every value is 2.5"),
+        ([1.5, float("inf")], "row 2 is infinite"),
+    ],
+)
+def test_wrong_numbers_are_refused_alike(values, words, missing_values):
+    """The short way refuses what the long way refuses, with the same words."""
+    column = pa.chunked_array([pa.array(values, pa.float64())])
+    with pytest.raises(SchemaError, match=words):
+        read_target(column, task="regression", name="y", source="t", missing_values=missing_values)
+
+
+def test_a_declared_target_is_classes():
+    """Many whole numbers are a regression, unless the table declares them as categories."""
+    column = pa.chunked_array([pa.array(list(range(20)) * 3)])
+
+    assert read_target(column, name="y", source="t").task == "regression"
+    assert read_target(column, name="y", source="t", declared=True).task == "multiclass"

@@ -21,6 +21,7 @@ from afina.config.names import (
 )
 from afina.config.presets import preset_sections
 from afina.config.sections import Config
+from afina.declaration import suggest_choice
 from afina.errors import ConfigError
 
 _ADAPTER = TypeAdapter(Config)
@@ -252,12 +253,15 @@ def _make_config(values: Sections, source: Path | None = None) -> Config:
         value = values[section][key]
         name = f"{section}.{key}"
         part = isinstance(value, dict) and bool(column)
+        hint = ""
         if part:
             name, value = f"{name}.{column[0]}", value.get(column[0], value)
+            schema = places()[section][key].declared.schema["additionalProperties"]
+            hint = suggest_choice(value, schema.get("enum", ()))
         raise ConfigError(
             f"{_in(source)}{name} must be {describe_place(section, key, part=part)}",
             got=json.dumps(value, default=str),
-            fix="Correct it, or leave it out for the default.",
+            fix=hint or "Correct it, or leave it out for the default.",
         ) from err
 
 

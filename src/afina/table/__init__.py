@@ -4,14 +4,23 @@ No torch and no scikit-learn here. A value's way: `read_table` or `to_table`, `r
 `split_rows`, `infer_schema` on training rows, `encode`. docs/design/schema.md has the rules.
 """
 
+from afina.table.arrays import (
+    fill_masked,
+    has_no_names,
+    is_lazy,
+    is_missing_cell,
+    missing_mask,
+    to_eager,
+)
 from afina.table.category import FIRST_LEVEL, MISSING, UNKNOWN, CategoryColumn
 from afina.table.column import KINDS, Column, Kind, UnusedColumn
 from afina.table.date import DateColumn
+from afina.table.declared import is_declared_category
 from afina.table.encode import Features, encode
 from afina.table.encode_row import RowEncoder, only_row
 from afina.table.frame import to_table
 from afina.table.infer import infer_schema
-from afina.table.names import did_you_mean, nearest_name
+from afina.table.names import did_you_mean, list_names, nearest_name, suggest_names
 from afina.table.numeric import NumberColumn, NumberFormat
 from afina.table.read import read_table
 from afina.table.rows import group_ids, row_ids, time_ranks
@@ -42,15 +51,24 @@ __all__ = [
     "count_units",
     "did_you_mean",
     "encode",
+    "fill_masked",
     "group_ids",
+    "has_no_names",
     "infer_schema",
+    "is_declared_category",
+    "is_lazy",
+    "is_missing_cell",
+    "list_names",
     "match_target",
+    "missing_mask",
     "nearest_name",
     "only_row",
     "read_table",
     "read_target",
     "row_ids",
     "split_rows",
+    "suggest_names",
     "time_ranks",
+    "to_eager",
     "to_table",
 ]

@@ -11,8 +11,12 @@ from numpy.typing import NDArray
 
 from afina.table.frame import cell_text, is_number, is_text, is_time
 
-MISSING_WORDS = ("NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL", "None", "none", "?", "-", ".")
-"""Words that mean "missing" among numbers, dates and booleans; in a text column they are values."""
+MISSING_WORDS = (
+    *("na", "n/a", "#na", "#n/a", "#n/a n/a", "<na>", "nan", "-nan", "nat", "null", "none"),
+    *("1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan", "?", "-", "."),
+)
+"""Words that mean "missing" among numbers, dates and booleans, in any case; in a text column they
+are values. All that pandas and polars write or read as missing are here."""
 
 _INFINITE = r"^(?i)[+-]?inf(inity)?$"
 
@@ -108,7 +112,15 @@ def _word_array(words: tuple[str, ...], kind: pa.DataType) -> pa.Array:
 
 def missing_word_mask(texts: pa.Array, words: Sequence[str] = ()) -> NDArray[np.bool_]:
     """Mark texts that mean "missing" among numbers and dates: the usual words, blanks, `words`."""
-    return is_in(pc.utf8_trim_whitespace(texts), ("", *MISSING_WORDS, *words))
+    trimmed = pc.utf8_trim_whitespace(texts)
+    usual = is_in(pc.ascii_lower(trimmed), ("", *MISSING_WORDS))
+    return usual | is_in(trimmed, tuple(words)) if words else usual
+
+
+def is_missing_word(text: str) -> bool:
+    """Return whether one text is a usual word for "missing", or blank."""
+    word = text.strip()
+    return not word or (word.isascii() and word.lower() in MISSING_WORDS)
 
 
 def is_infinite(texts: pa.Array) -> NDArray[np.bool_]:

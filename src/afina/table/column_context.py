@@ -44,6 +44,7 @@ class InferContext:
         requested: the kind that the user requested; None: infer it.
         missing_values: words that mean "missing" in every column.
         min_count: least count of a level with a code of its own.
+        declared: whether the frame or file declares it as categories.
     """
 
     name: str
@@ -52,6 +53,7 @@ class InferContext:
     requested: Kind | None
     missing_values: tuple[str, ...]
     min_count: float
+    declared: bool = False
 
     def ignore(self, why: str, *, missing_frac: float = 0.0, n_unique: int = 0) -> UnusedColumn:
         """Leave the column out, and say why."""

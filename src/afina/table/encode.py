@@ -14,7 +14,7 @@ from afina.table.category import encode_categories
 from afina.table.column import Column
 from afina.table.column_context import EncodeContext
 from afina.table.date import encode_dates
-from afina.table.names import did_you_mean, list_names
+from afina.table.names import list_names, suggest_names
 from afina.table.numeric import encode_numbers
 from afina.table.schema import Schema
 
@@ -82,11 +82,11 @@ def _check_columns(table: pa.Table, schema: Schema, source: str, *, tolerant: bo
     used = (*schema.num_columns, *schema.cat_columns, *schema.time_columns)
     absent = [column.name for column in used if column.name not in distinct]
     if absent:
-        hint = did_you_mean(absent[0], distinct - schema.names) if len(absent) == 1 else ""
+        hint = suggest_names(absent, [name for name in names if name not in schema.names])
         raise SchemaError(
             f"{source}: the table must have every column that the model learned from",
             but=f"{list_names(absent)} {'is' if len(absent) == 1 else 'are'} missing",
-            fix=hint.strip() or "Add what is missing; empty cells are allowed.",
+            fix=hint or "Add what is missing; empty cells are allowed.",
         )
     extra = [name for name in names if name not in schema.names]
     if extra and not tolerant:

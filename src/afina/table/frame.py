@@ -2,7 +2,6 @@
 
 import datetime as dt
 import decimal
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from afina.errors import TableError
+from afina.table.arrays import is_lazy, is_missing_cell, to_eager
+from afina.table.declared import (
+    categories_of_pandas,
+    declare_category,
+    decode,
+    from_extension,
+)
 from afina.table.names import check_names
 
 _ACCEPTED = "a pandas, polars or pyarrow frame, a mapping of columns, or a 2-D numpy array"
@@ -22,8 +28,9 @@ def to_table(data: object) -> pa.Table:
     """Turn a frame, mapping or array into a pyarrow table without altering its values.
 
     Args:
-        data: pandas, polars or pyarrow frame (an index is left out); mapping from names to
-            columns; 2-D numpy array, whose columns are named x0, x1, ...
+        data: pandas, polars or pyarrow frame (an index is left out, a lazy frame of polars is
+            collected); mapping from names to columns; 2-D numpy array, whose columns are named
+            x0, x1, ...
 
     Returns:
         Columns of text, whole numbers, numbers, booleans, dates and times; names are unique.
@@ -35,8 +42,7 @@ def to_table(data: object) -> pa.Table:
         >>> to_table({"a": [1, None], "b": ["x", 2.0]}).to_pydict()
         {'a': [1, None], 'b': ['x', '2']}
     """
-    if isinstance(data, pa.RecordBatch):
-        data = pa.Table.from_batches([data])
+    data = to_eager(data)
     if isinstance(data, pa.Table):
         table = data
     elif isinstance(data, np.ndarray):
@@ -52,17 +58,21 @@ def to_table(data: object) -> pa.Table:
 def clean_table(table: pa.Table, source: str) -> pa.Table:
     """Convert every column to one of a few types; NaN becomes null.
 
-    Dictionaries become their values, decimals become text (exact; read as numbers later), times
-    of day and durations become seconds.
+    Dictionaries become their values, and their columns are marked as categories; intervals become
+    text; decimals become text (exact; read as numbers later); times of day and durations become
+    seconds.
 
     Raises:
         TableError: a column of lists, structures, bytes or other values that are not plain.
     """
-    columns = [
-        _clean_column(column, name, source)
-        for name, column in zip(table.column_names, table.columns, strict=True)
-    ]
-    return pa.table(columns, names=table.column_names)
+    categories = categories_of_pandas(table.schema)
+    columns, fields = [], []
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        columns.append(_clean_column(column, name, source))
+        field = pa.field(name, columns[-1].type)
+        is_category = pa.types.is_dictionary(column.type) or name in categories
+        fields.append(declare_category(field) if is_category else field)
+    return pa.table(columns, schema=pa.schema(fields))
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -109,7 +119,9 @@ def _clean_column(column: pa.ChunkedArray, name: str, source: str) -> pa.Chunked
         nan = pc.is_nan(column)
         return pc.if_else(nan, None, column) if pc.any(nan).as_py() else column
     if pa.types.is_dictionary(kind):
-        return _clean_column(column.cast(kind.value_type), name, source)
+        return decode(column, lambda levels: _clean_column(levels, name, source))
+    if isinstance(kind, pa.BaseExtensionType):
+        return from_extension(column, name, source)
     if pa.types.is_string_view(kind):
         return column.cast(pa.large_string())
     if pa.types.is_decimal(kind):
@@ -156,7 +168,7 @@ def _from_frame(data: object) -> pa.Table:
     try:
         frame: nw.DataFrame[Any] = nw.from_native(data, eager_only=True)
     except TypeError as error:
-        lazy = hasattr(data, "collect")
+        lazy = is_lazy(data)
         raise TableError(
             f"a table must be {_ACCEPTED}",
             got=f"a {type(data).__name__}",
@@ -199,7 +211,13 @@ def _to_array(values: Any, name: str) -> pa.Array | pa.ChunkedArray:
             return pa.chunked_array(values)
         return pa.array(values, from_pandas=True)
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
-        return _mixed(values.to_list() if hasattr(values, "to_list") else list(values), name)
+        texts = _mixed(values.to_list() if hasattr(values, "to_list") else list(values), name)
+        return texts.dictionary_encode() if _is_categorical(values) else texts
+
+
+def _is_categorical(values: Any) -> bool:
+    """Return whether a column of pandas or narwhals declares that it is categories."""
+    return str(getattr(values, "dtype", "")).lower().startswith(("categor", "enum"))
 
 
 def _mixed(cells: Sequence[object], name: str) -> pa.Array:
@@ -208,10 +226,12 @@ def _mixed(cells: Sequence[object], name: str) -> pa.Array:
     plain = (str, bool, int, float, decimal.Decimal, dt.date, np.bool_, np.number)
     for row, raw in enumerate(cells, 1):
         cell = raw.item() if isinstance(raw, np.generic) else raw
-        if cell is None or type(cell).__name__ in ("NAType", "NaTType") or _is_nan(cell):
+        if is_missing_cell(cell):
             texts.append(None)
         elif isinstance(cell, plain):
             texts.append(cell_text(cell))
+        elif type(cell).__name__ == "Interval":
+            texts.append(str(cell))
         else:
             raise TableError(
                 f"column {name!r} must hold plain values",
@@ -219,7 +239,3 @@ def _mixed(cells: Sequence[object], name: str) -> pa.Array:
                 fix="Turn it into text or numbers, or leave the column out.",
             )
     return pa.array(texts, pa.string())
-
-
-def _is_nan(cell: object) -> bool:
-    return isinstance(cell, float | decimal.Decimal) and math.isnan(cell)

@@ -7,13 +7,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike
 
+from afina.declaration import suggest_choice
 from afina.errors import SchemaError
 from afina.table.category import BOOLEANS, CategoryColumn, infer_booleans, infer_categories
 from afina.table.cells import Levels, missing_word_mask, read_levels
 from afina.table.column import KINDS, Column, Kind
 from afina.table.column_context import InferContext, TrainingRows
 from afina.table.date import DateColumn, infer_text_dates, infer_typed_dates
-from afina.table.frame import is_number, is_time
+from afina.table.declared import is_declared_category
+from afina.table.frame import is_number, is_text, is_time
 from afina.table.names import did_you_mean
 from afina.table.numeric import (
     NumberColumn,
@@ -66,11 +68,13 @@ def infer_schema(
     if len(training_rows.numbers) < table.num_rows:
         part = part.take(pa.array(training_rows.numbers))  # from here on no other row exists
     words = tuple(dict.fromkeys(missing_values))
+    declared = [is_declared_category(field) for field in part.schema]
     columns = [
         infer_column(
-            column, InferContext(name, source, training_rows, kinds.get(name), words, min_count)
+            column,
+            InferContext(name, source, training_rows, kinds.get(name), words, min_count, category),
         )
-        for name, column in zip(features, part.columns, strict=True)
+        for name, column, category in zip(features, part.columns, declared, strict=True)
     ]
     return Schema(tuple(columns), words)
 
@@ -80,6 +84,10 @@ def infer_column(column: pa.ChunkedArray, context: InferContext) -> AnyColumn:
     requested, kind = context.requested, column.type
     if requested == "ignored":
         return context.ignore("ignored, as asked")
+    if context.declared and requested is None:
+        levels = read_levels(column, context.missing_values)
+        plain = is_text(kind) and not all_plain(levels.texts)
+        return infer_categories(context, levels, "" if plain else "declared as categories")
     if is_time(kind) and requested in (None, "datetime"):
         return infer_typed_dates(context, column)
     if is_time(kind) and requested in ("numeric", "boolean"):
@@ -165,5 +173,5 @@ def _check_kinds(kinds: Mapping[str, Kind], features: Sequence[str], source: str
             raise SchemaError(
                 f"the kind of column {name!r} must be one of {', '.join(KINDS)}",
                 got=repr(kind),
-                fix=did_you_mean(str(kind), KINDS).strip() or None,
+                fix=suggest_choice(kind, KINDS) or None,
             )

@@ -20,7 +20,7 @@ def nearest_name(name: str, names: Iterable[str]) -> str | None:
         >>> nearest_name("weight", ["year", "price"])
     """
     by_lower = {other.lower().strip(): other for other in names}
-    near = get_close_matches(name.lower().strip(), by_lower, n=1, cutoff=0.6)
+    near = get_close_matches(name.lower().strip(), by_lower, n=1, cutoff=0.65)
     return by_lower[near[0]] if near else None
 
 
@@ -33,6 +33,25 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     """
     near = nearest_name(name, names)
     return "" if near is None else f" Did you mean {near!r}?"
+
+
+def suggest_names(absent: Sequence[str], others: Sequence[str]) -> str:
+    """Suggest which of the other columns the absent ones are; empty if none is near.
+
+    Example:
+        >>> suggest_names(["Age", "Income"], ["age", "income", "city"])
+        "Did you mean 'age', 'income'? Rename them to 'Age', 'Income'."
+    """
+    pairs: dict[str, str] = {}
+    for name in absent[:MOST_NAMED]:
+        near = nearest_name(name, [other for other in others if other not in pairs.values()])
+        if near is not None:
+            pairs[name] = near
+    if len(absent) < 2 or not pairs:
+        return "".join(did_you_mean(name, others).strip() for name in pairs)
+    them = "them" if len(pairs) > 1 else "it"
+    olds, news = list_names(list(pairs.values())), list_names(list(pairs))
+    return f"Did you mean {olds}? Rename {them} to {news}."
 
 
 def list_names(names: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from afina.table.cells import MISSING_WORDS
+from afina.table.cells import is_missing_word
 
 NAN = float("nan")
 LIMIT = 2**63
@@ -30,13 +30,13 @@ class OddCellError(Exception):
 
 
 def missing_words(*words: str) -> frozenset[str]:
-    """Return the texts that mean "missing" among numbers or dates."""
-    return frozenset(("", *MISSING_WORDS, *words))
+    """Return the texts that mean "missing" among numbers or dates, besides the usual words."""
+    return frozenset(words)
 
 
 def nan_if_missing(text: str, words: frozenset[str]) -> float:
     """Return NaN for a word that means "missing"."""
-    if text.strip() not in words:
+    if not is_missing_word(text) and text.strip() not in words:
         raise OddCellError
     return NAN
 

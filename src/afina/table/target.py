@@ -77,6 +77,7 @@ def read_target(
     source: str,
     missing_values: Sequence[str] = (),
     allow_single: bool = False,
+    declared: bool = False,
 ) -> Target:
     """Read the target column and decide what to predict.
 
@@ -87,13 +88,18 @@ def read_target(
         source: the table's name, for messages.
         missing_values: words that mean "missing".
         allow_single: accept a class that only one row has.
+        declared: `auto` takes the values as classes, because the column is declared as categories.
 
     Raises:
         SchemaError: the column is all missing, constant or infinite, holds text where numbers
             were requested, or has a class with a single row.
     """
+    if is_number(column.type) and not missing_values and task != "classification":
+        numbers, _ = typed_numbers(column)
+        if task == "regression" or not (declared or _are_class_numbers(numbers)):
+            return _typed_number_target(numbers, source, name)
     target = _read(column, task, source, name, tuple(missing_values))
-    if task == "regression" or (task == "auto" and not _is_classes(target)):
+    if task == "regression" or (task == "auto" and not declared and not _is_classes(target)):
         return _number_target(target)
     return _class_target(target, auto=task == "auto", allow_single=allow_single)
 
@@ -112,6 +118,8 @@ def match_target(
     Raises:
         SchemaError: a label that the model does not know, with its row.
     """
+    if task == "regression" and is_number(column.type) and not missing_values:
+        return _typed_number_target(typed_numbers(column)[0], source, name, may_be_constant=True)
     requested: RequestedTask = "regression" if task == "regression" else "classification"
     target = _read(column, requested, source, name, tuple(missing_values))
     if task == "regression":
@@ -153,12 +161,7 @@ def _read(
     where = f"{source}: target {name!r}"
     _check_type(column.type, where)
     levels = read_levels(column, missing_values)
-    if not (levels.codes >= 0).any():
-        raise SchemaError(
-            f"{where} must have values",
-            but="every cell is missing",
-            fix="Name another target column, or fill it in.",
-        )
+    _check_some(levels.codes >= 0, where)
     if pa.types.is_boolean(column.type) or is_number(column.type):
         numbers, _ = typed_numbers(column)
         numbers = np.where(levels.codes < 0, np.nan, numbers)
@@ -166,6 +169,25 @@ def _read(
         return _TargetColumn(levels, numbers, _typed_labels(column, levels), where)
     text_numbers, levels = _text_numbers(levels, task, where)
     return _TargetColumn(levels, text_numbers, tuple(levels.texts.to_pylist()), where)
+
+
+def _typed_number_target(
+    numbers: NDArray[np.float64], source: str, name: str, *, may_be_constant: bool = False
+) -> Target:
+    """Check a column of numbers as `_read` and `_number_target` do, without writing it as text."""
+    where = f"{source}: target {name!r}"
+    _check_some(~np.isnan(numbers), where)
+    check_finite(numbers, source=source, name=name)
+    return _numbers(numbers, where, may_be_constant=may_be_constant)
+
+
+def _check_some(has_value: NDArray[np.bool_], where: str) -> None:
+    if not has_value.any():
+        raise SchemaError(
+            f"{where} must have values",
+            but="every cell is missing",
+            fix="Name another target column, or fill it in.",
+        )
 
 
 def _typed_labels(column: pa.ChunkedArray, levels: Levels) -> tuple[Label, ...]:
@@ -213,7 +235,11 @@ def _quote(levels: Levels, level: int) -> str:
 def _is_classes(target: _TargetColumn) -> bool:
     if target.numbers is None or isinstance(target.labels[0], bool):
         return True
-    distinct = np.unique(target.numbers[~np.isnan(target.numbers)])
+    return _are_class_numbers(target.numbers)
+
+
+def _are_class_numbers(numbers: NDArray[np.float64]) -> bool:
+    distinct = np.unique(numbers[~np.isnan(numbers)])
     whole = bool((distinct == np.floor(distinct)).all())
     return len(distinct) == 2 or (whole and len(distinct) <= _MOST_WHOLE_CLASSES)
 
@@ -225,15 +251,19 @@ def _number_target(target: _TargetColumn, *, may_be_constant: bool = False) -> T
             got=f"text such as {_quote(target.levels, 0)}",
             fix="Use `--set table.task=classification`.",
         )
-    missing = np.isnan(target.numbers)
-    low = float(np.min(target.numbers[~missing]))
-    if not may_be_constant and low == float(np.max(target.numbers[~missing])):
+    return _numbers(target.numbers, target.where, may_be_constant=may_be_constant)
+
+
+def _numbers(numbers: NDArray[np.float64], where: str, *, may_be_constant: bool) -> Target:
+    missing = np.isnan(numbers)
+    low = float(np.min(numbers[~missing]))
+    if not may_be_constant and low == float(np.max(numbers[~missing])):
         raise SchemaError(
-            f"{target.where} must vary",
+            f"{where} must vary",
             but=f"every value is {low:g}",
             fix="Name another target column.",
         )
-    return Target("regression", target.numbers, (), missing)
+    return Target("regression", numbers, (), missing)
 
 
 def _class_target(target: _TargetColumn, *, auto: bool, allow_single: bool) -> Target:

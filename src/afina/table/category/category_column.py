@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from afina.errors import AfinaWarning
-from afina.table.cells import MISSING_WORDS, Levels, describe_type, read_levels
+from afina.table.cells import Levels, describe_type, is_missing_word, read_levels
 from afina.table.column import Column, Texts
 from afina.table.column_context import EncodeContext
 from afina.table.frame import cell_text, is_text
@@ -82,9 +82,9 @@ def encode_categories(
 
 def _boolean_code(text: str) -> int:
     """Return the code of a text in a column of booleans."""
-    word = text.strip()
-    if word in MISSING_WORDS or not word:
+    if is_missing_word(text):
         return MISSING
+    word = text.strip()
     return {"false": 2, "true": 3, "0": 2, "1": 3}.get(
         canonical_number(word) or word.lower(), UNKNOWN
     )

@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from afina.table.category.category_column import BOOLEANS, CategoryColumn
-from afina.table.cells import MISSING_WORDS, Levels, as_mask, is_in
+from afina.table.cells import Levels, as_mask, is_in, missing_word_mask
 from afina.table.column import UnusedColumn
 from afina.table.column_context import InferContext
 from afina.table.names import count_cells
@@ -72,7 +72,7 @@ def infer_categories(
     if not context.requested:
         if n_levels == 1 and not missing.any():
             return context.ignore(f"every cell is {levels.texts[0].as_py()[:60]!r}", n_unique=1)
-        if _is_free_text(levels, counts):
+        if not context.declared and _is_free_text(levels, counts):
             why = f"free text is not used yet: {n_levels} different texts{because}"
             return UnusedColumn(context.name, "text", why, missing_frac, n_levels)
         if counts.sum() > _MANY_ROWS and counts.max() <= 1:
@@ -113,6 +113,6 @@ def _summarize(
     notes += [
         f"{levels.texts[int(at)].as_py()!r} ({count_cells(counts[at])}) is a level like any "
         "other: name it in table.missing_values if it means missing"
-        for at in np.flatnonzero(is_in(levels.texts, MISSING_WORDS))
+        for at in np.flatnonzero(missing_word_mask(levels.texts))
     ]
     return "; ".join(notes)

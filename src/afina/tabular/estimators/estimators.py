@@ -22,8 +22,8 @@ from afina.tabular.estimators.inputs import (
     check_x,
     predict_one_row,
     quick_features,
-    sort_classes,
 )
+from afina.tabular.estimators.labels import sort_classes
 from afina.tabular.preparation.rows import Floats
 from afina.train import EpochEvent, EvalEvent, Result
 
@@ -151,9 +151,10 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
         settings = make_settings(self.get_params(deep=False))
         classifies = isinstance(self, ClassifierMixin)
         table = replace(settings.table, task="classification" if classifies else "regression")
+        given = check_rows(self, x, y, sample_weight=sample_weight, groups=groups)
         fitted = fit_rows(
-            check_rows(self, x, y, sample_weight=sample_weight, groups=groups),
-            check_val_rows(self, x_val, y_val),
+            given,
+            check_val_rows(self, x_val, y_val, given.features.column_names),
             config=replace(settings, table=table),
             run_dir=None if self.run_dir is None else Path(self.run_dir),
         )
@@ -176,7 +177,8 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
         rows = check_x(self, x, reset=False)
         features = quick_features(rows, self.schema_)
         if features is None:
-            features = encode(as_table(rows), self.schema_, source="X")
+            names = [column.name for column in self.schema_.columns]
+            features = encode(as_table(rows, names), self.schema_, source="X")
         return self.predictor_.predict_features(features, "X")
 
 

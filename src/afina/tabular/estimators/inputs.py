@@ -1,22 +1,38 @@
 """What users of scikit-learn pass to an estimator, checked as scikit-learn asks."""
 
+import datetime as dt
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, column_or_1d, validate_data
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import validate_data
 
 from afina.errors import SchemaError
-from afina.table import Features, Kind, Schema, only_row, to_table
+from afina.table import (
+    Features,
+    Kind,
+    Schema,
+    fill_masked,
+    is_lazy,
+    is_missing_cell,
+    missing_mask,
+    only_row,
+    suggest_names,
+    to_eager,
+    to_table,
+)
+from afina.tabular.estimators.labels import check_y
 from afina.tabular.prediction.predictor import Predictor
 from afina.tabular.preparation.given import Given, join_arrays
 from afina.tabular.preparation.roles import Roles
 from afina.tabular.preparation.rows import Floats
 
-_NUMBERS = "biuf"
+_NUMBERS, _TIMES = "biuf", "mM"
+_EXACT = 2**53  # from here on, float64 cannot tell every two whole numbers apart
+_TARGET_NAMES = ("y", "target", "y_target")
 
 
 def check_rows(
@@ -34,10 +50,11 @@ def check_rows(
     """
     features = check_x(estimator, x, reset=True)
     target = check_y(estimator, y, len(features))
+    table = as_table(features)
     return join_arrays(
-        as_table(features),
+        table,
         _as_column(target, "y", len(target)),
-        roles=Roles("y", "sample_weight", "groups"),
+        roles=Roles(_name_target(table.column_names), "sample_weight", "groups"),
         source="X",
         weights=_check_weights(sample_weight, len(features)),
         groups=None if groups is None else _as_column(groups, "groups", len(features)),
@@ -45,8 +62,16 @@ def check_rows(
     )
 
 
-def check_val_rows(estimator: BaseEstimator, x: Any, y: ArrayLike | None) -> Given | None:
+def check_val_rows(
+    estimator: BaseEstimator, x: Any, y: ArrayLike | None, names: Sequence[str]
+) -> Given | None:
     """Check the validation rows that `fit` was passed, and join them; None if there are none.
+
+    Args:
+        estimator: it has seen the training rows.
+        x: features.
+        y: targets.
+        names: of the training columns, in their order.
 
     Raises:
         ValueError: one of both is missing, or they do not suit X and y.
@@ -60,7 +85,7 @@ def check_val_rows(estimator: BaseEstimator, x: Any, y: ArrayLike | None) -> Giv
     features = check_x(estimator, x, reset=False)
     target = check_y(estimator, y, len(features))
     return join_arrays(
-        as_table(features),
+        as_table(features, names),
         _as_column(target, "y_val", len(target)),
         roles=Roles("y_val"),
         source="X_val",
@@ -79,17 +104,20 @@ def check_x(estimator: BaseEstimator, x: Any, *, reset: bool) -> pa.Table | NDAr
         ValueError: infinite values, too few rows, other columns than in the fit.
     """
     least = 2 if reset else 1
+    x = fill_masked(to_eager(x))
+    if is_lazy(x):
+        to_table(x)  # refuses it, and says to collect it
     if isinstance(x, pa.Table) or (hasattr(x, "columns") and hasattr(x, "shape")):
         if x.shape[0] < least:
             raise ValueError(
                 f"Found array with {x.shape[0]} sample(s) (shape={x.shape}) while a minimum of "
                 f"{least} is required."
             )
-        validate_data(estimator, x, reset=reset, skip_check_array=True)
+        _check_frame(estimator, x, reset=reset)
         return to_table(x)
     array = validate_data(
         estimator,
-        x,
+        _keep_missing(x),
         reset=reset,
         dtype=None,
         ensure_all_finite="allow-nan",
@@ -97,38 +125,8 @@ def check_x(estimator: BaseEstimator, x: Any, *, reset: bool) -> pa.Table | NDAr
     )
     if array.dtype.kind in _NUMBERS:
         return np.asarray(array)
-    return pa.table({f"x{at}": _cells(array[:, at]) for at in range(array.shape[1])})
-
-
-def check_y(estimator: BaseEstimator, y: ArrayLike | None, n_rows: int) -> NDArray[Any]:
-    """Check labels for a classifier, numbers for a regressor.
-
-    Raises:
-        ValueError: y is missing, holds missing values, has another length than X, or is neither
-            labels nor finite numbers.
-    """
-    if y is None:
-        raise ValueError(
-            f"This {type(estimator).__name__} estimator requires y to be passed, but the target "
-            "y is None."
-        )
-    classifies = isinstance(estimator, ClassifierMixin)
-    array = check_array(
-        np.asarray(y),
-        ensure_2d=False,
-        dtype=None if classifies else np.float64,
-        input_name="y",
-        ensure_min_samples=0,
-    )
-    target: NDArray[Any] = column_or_1d(array, warn=True)
-    if len(target) != n_rows:
-        raise ValueError(
-            f"X and y must have the same number of rows; got {n_rows} and {len(target)}, "
-            "inconsistent numbers of samples."
-        )
-    if classifies:
-        check_classification_targets(target)
-    return target
+    columns = {f"x{at}": _cells(array[:, at], typed=not reset) for at in range(array.shape[1])}
+    return to_table(columns)
 
 
 def predict_one_row(estimator: BaseEstimator, x: Any, predictor: Predictor) -> Floats | None:
@@ -138,9 +136,11 @@ def predict_one_row(estimator: BaseEstimator, x: Any, predictor: Predictor) -> F
         ValueError: other columns than in the fit.
     """
     row = only_row(x)
-    prediction = None if row is None else predictor.predict_row_quickly(row)
+    if row is None or list(row) != [column.name for column in predictor.schema.columns]:
+        return None  # columns that are found by position, or are wrong
+    prediction = predictor.predict_row_quickly(row)
     if prediction is not None:
-        validate_data(estimator, x, reset=False, skip_check_array=True)
+        _check_frame(estimator, x, reset=False)
     return prediction
 
 
@@ -149,12 +149,18 @@ def known_kinds(x: pa.Table | NDArray[Any]) -> dict[str, Kind]:
     return {} if isinstance(x, pa.Table) else {f"x{at}": "numeric" for at in range(x.shape[1])}
 
 
-def as_table(x: pa.Table | NDArray[Any]) -> pa.Table:
-    """Return a table; the columns of an array are called `x0`, `x1`, ..."""
-    if isinstance(x, pa.Table):
-        return x
-    small = x.dtype.kind in "ib" or (x.dtype.kind == "u" and x.dtype.itemsize < 8)
-    return to_table(x.astype(np.int64 if small else np.float64))
+def as_table(x: pa.Table | NDArray[Any], names: Sequence[str] | None = None) -> pa.Table:
+    """Return a table.
+
+    Args:
+        x: from `check_x`.
+        names: of the columns, in their order. None: those that it has; the columns of an array
+            are called `x0`, `x1`, ...
+    """
+    if not isinstance(x, pa.Table):
+        small = x.dtype.kind in "ib" or (x.dtype.kind == "u" and x.dtype.itemsize < 8)
+        x = to_table(x.astype(np.int64 if small else np.float64))
+    return x if names is None else x.rename_columns(list(names))
 
 
 def quick_features(x: pa.Table | NDArray[Any], schema: Schema) -> Features | None:
@@ -163,35 +169,54 @@ def quick_features(x: pa.Table | NDArray[Any], schema: Schema) -> Features | Non
         return None
     if schema.missing_values or any(column.offset for column in schema.num_columns):
         return None
-    if any(name != f"x{at}" for at, name in enumerate(schema.num_names)):
-        return None
     n_rows = len(x)
     codes = np.empty((n_rows, 0), dtype=np.int64)
     return Features(x.astype(np.float64), codes, np.empty((n_rows, 0)))
 
 
-def sort_classes(classes: tuple[Any, ...], y: ArrayLike) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Sort the classes of a model as scikit-learn does, in the type that y has.
+def _name_target(names: Sequence[str]) -> str:
+    """Choose a name for the target that no feature has."""
+    free = (name for name in _TARGET_NAMES if name not in names)
+    return next(free, "_".join(["y", *names]))
 
-    Returns:
-        The sorted labels, and the class number of each.
-    """
-    labels = np.array(classes, dtype=np.asarray(y).dtype)
-    order = np.argsort(labels, kind="stable")
-    return labels[order], order
+
+def _check_frame(estimator: BaseEstimator, x: Any, *, reset: bool) -> None:
+    """Check the column names of a frame as scikit-learn does, and suggest the nearest ones."""
+    try:
+        validate_data(estimator, x, reset=reset, skip_check_array=True)
+    except ValueError as error:
+        names = x.column_names if isinstance(x, pa.Table) else [str(name) for name in x.columns]
+        learned = [str(name) for name in getattr(estimator, "feature_names_in_", ())]
+        absent = [name for name in learned if name not in names]
+        hint = suggest_names(absent, [name for name in names if name not in learned])
+        if not hint or reset:
+            raise
+        raise ValueError(f"{str(error).rstrip()}\n{hint}") from None
+
+
+def _keep_missing(x: Any) -> Any:
+    """Make an array of objects of lists that numpy would write as text, NaN as the word "nan"."""
+    if not isinstance(x, list | tuple):
+        return x
+    array = np.asarray(x)
+    if array.dtype.kind != "U":
+        return x
+    cells = np.asarray(x, dtype=object)
+    return cells if missing_mask(cells).any() else x
 
 
 def _check_weights(sample_weight: ArrayLike | None, n_rows: int) -> Floats | None:
     if sample_weight is None:
         return None
-    weights = np.asarray(sample_weight, dtype=np.float64)
+    weights = np.asarray(fill_masked(sample_weight), dtype=np.float64)
     return _check_shape(
         np.full(n_rows, weights) if not weights.ndim else weights, "sample_weight", n_rows
     )
 
 
 def _as_column(values: ArrayLike, name: str, n_rows: int) -> pa.ChunkedArray:
-    return to_table({name: _check_shape(np.asarray(values), name, n_rows)}).column(name)
+    cells = np.asarray(fill_masked(to_eager(values)))
+    return to_table({name: _check_shape(cells, name, n_rows)}).column(name)
 
 
 def _check_shape(values: NDArray[Any], name: str, n_rows: int) -> NDArray[Any]:
@@ -204,17 +229,25 @@ def _check_shape(values: NDArray[Any], name: str, n_rows: int) -> NDArray[Any]:
     return values
 
 
-def _cells(column: NDArray[Any]) -> pa.Array:
-    """Return a column as numbers if every cell is one, else as text."""
-    cells = column.tolist()
-    present = [cell for cell in cells if cell is not None and cell == cell]  # noqa: PLR0124 - NaN
-    if all(isinstance(cell, bool | int | float) for cell in present):
-        try:
+def _cells(column: NDArray[Any], *, typed: bool) -> Any:
+    """Return a column as numbers if every cell is one, as times if numpy says so, else as text.
+
+    Args:
+        column: of an array that is not all numbers.
+        typed: keep booleans and times among objects, as a frame holds them.
+    """
+    if column.dtype.kind in _TIMES:
+        return column
+    cells = [None if is_missing_cell(cell) else cell for cell in column.tolist()]
+    present = [cell for cell in cells if cell is not None]
+    kinds = {type(cell) for cell in present}
+    try:
+        if typed and all(issubclass(kind, bool | dt.date | dt.timedelta) for kind in kinds):
+            return pa.array(cells, from_pandas=True)
+        if kinds == {int} and max(map(abs, present)) > _EXACT:
+            return pa.array(cells, pa.int64())
+        if all(isinstance(cell, bool | int | float) for cell in present):
             return pa.array(np.array(cells, dtype=np.float64), from_pandas=True)
-        except (TypeError, ValueError, OverflowError):
-            pass
-    texts = [
-        None if cell is None or cell != cell else str(cell)  # noqa: PLR0124 - NaN
-        for cell in cells
-    ]
-    return pa.array(texts, pa.string())
+    except (TypeError, ValueError, OverflowError):
+        pass
+    return pa.array([None if cell is None else str(cell) for cell in cells], pa.string())

@@ -1,6 +1,7 @@
 """`Predictor`: raw rows in; labels, probabilities or numbers out."""
 
 import copy
+import warnings
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from afina.errors import NonFiniteError, SchemaError, TableError
+from afina.errors import AfinaWarning, NonFiniteError, SchemaError, TableError
 from afina.nn import StackedLinear
 from afina.table import (
     Features,
@@ -20,6 +21,8 @@ from afina.table import (
     RowEncoder,
     Schema,
     encode,
+    has_no_names,
+    list_names,
     only_row,
     read_table,
     to_table,
@@ -241,7 +244,21 @@ class Predictor:
         prediction = None if row is None else self.predict_row_quickly(row)
         if prediction is not None:
             return prediction
-        return self._predict_table(to_table(data), "the table")
+        return self._predict_table(self._name_by_position(data, to_table(data)), "the table")
+
+    def _name_by_position(self, data: object, table: pa.Table) -> pa.Table:
+        """Give columns that are only numbered the names of the training columns."""
+        names = [column.name for column in self.schema.columns]
+        if not has_no_names(data) or table.num_columns != len(names):
+            return table
+        if not all(name in (f"x{at}", str(at)) for at, name in enumerate(names)):
+            warnings.warn(
+                "The table has no column names, but the model learned from "
+                f"{list_names(names)}; columns are taken in this order.",
+                AfinaWarning,
+                stacklevel=4,
+            )
+        return table.rename_columns(names)
 
     def _predict_row(self, row: Mapping[str, object]) -> Floats:
         if not isinstance(row, Mapping):

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from afina.errors import SchemaError
-from afina.table import Kind, encode, infer_schema
+from afina.table import Kind, encode, infer_schema, is_declared_category
 from afina.tabular.preparation.roles import Roles, check_roles
 from afina.tabular.preparation.rows import Floats
 
@@ -31,6 +31,7 @@ class Given:
         groups: rows with the same value stay on one side of a split. None: no groups.
         times: the latest rows are held out. None: rows are drawn at random.
         kinds: kinds of columns that are known by where they come from.
+        has_classes: whether the target is declared as categories.
     """
 
     features: pa.Table
@@ -41,6 +42,7 @@ class Given:
     groups: pa.ChunkedArray | None = None
     times: pa.ChunkedArray | None = None
     kinds: Mapping[str, Kind] = field(default_factory=dict)
+    has_classes: bool = False
 
 
 def take_columns(table: pa.Table, roles: Roles, source: str, *, held_out: bool = False) -> Given:
@@ -67,6 +69,7 @@ def take_columns(table: pa.Table, roles: Roles, source: str, *, held_out: bool =
         source=source,
         groups=table.column(roles.group) if splits and roles.group is not None else None,
         times=table.column(roles.time) if splits and roles.time is not None else None,
+        has_classes=is_declared_category(table.schema.field(roles.target)),
     )
 
 

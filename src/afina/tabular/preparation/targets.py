@@ -29,6 +29,7 @@ def read_new_target(given: Given, config: TableSettings, *, has_val: bool) -> Ta
         source=given.source,
         missing_values=config.missing_values,
         allow_single=has_val or config.task == "classification",
+        declared=given.has_classes,
     )
 
 

@@ -1,0 +1,105 @@
+"""Frames and arrays as users pass them: lazy ones are collected, missing cells recognized."""
+
+import decimal
+import math
+from typing import Any
+
+import narwhals.stable.v2 as nw
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+_EXACT = 2**53  # beyond, float64 cannot tell every two whole numbers apart
+
+
+def to_eager(data: Any) -> Any:
+    """Collect a lazy frame of polars and read an Arrow stream; return anything else unchanged.
+
+    Example:
+        >>> import polars as pl
+        >>> to_eager(pl.LazyFrame({"a": [1]})).shape
+        (1, 1)
+    """
+    if isinstance(data, pa.RecordBatch):
+        return pa.Table.from_batches([data])
+    if isinstance(data, pa.RecordBatchReader):
+        return data.read_all()
+    native = nw.to_native(data, pass_through=True)
+    return native.collect() if nw.dependencies.is_polars_lazyframe(native) else data
+
+
+def is_lazy(data: Any) -> bool:
+    """Return whether data is a frame of any library that holds no rows yet."""
+    if isinstance(nw.from_native(data, pass_through=True), nw.LazyFrame):
+        return True
+    return callable(getattr(data, "collect", None)) and not hasattr(data, "shape")
+
+
+def has_no_names(data: Any) -> bool:
+    """Return whether the columns of a table are only numbered, as in an array.
+
+    Example:
+        >>> import pandas as pd
+        >>> has_no_names(np.zeros((2, 3))), has_no_names(pd.DataFrame({"a": [1]}))
+        (True, False)
+    """
+    names = getattr(data, "columns", None)
+    return isinstance(data, np.ndarray) or (
+        type(data).__module__.partition(".")[0] == "pandas"
+        and names is not None
+        and not any(isinstance(name, str) for name in names)
+    )
+
+
+def fill_masked(data: Any) -> Any:
+    """Turn the masked cells of a numpy array into missing ones; return anything else unchanged.
+
+    Example:
+        >>> fill_masked(np.ma.array([1, 2], mask=[False, True]))
+        array([ 1., nan])
+    """
+    if not isinstance(data, np.ma.MaskedArray):
+        return data
+    mask = np.ma.getmaskarray(data)
+    cells = np.array(data.data)
+    if not mask.any():
+        return cells
+    if cells.dtype.kind in "biu":
+        large = np.abs(cells[~mask].astype(np.float64)) > _EXACT
+        cells = cells.astype(object if large.any() else np.float64)
+    if cells.dtype.kind == "f":
+        cells[mask] = np.nan
+    elif cells.dtype.kind in "mM":
+        cells[mask] = np.array("NaT", dtype=cells.dtype)
+    else:
+        cells = cells.astype(object)
+        cells[mask] = None
+    return cells
+
+
+def is_missing_cell(cell: object) -> bool:
+    """Return whether a single value of Python, numpy or pandas means that there is none.
+
+    Example:
+        >>> is_missing_cell(None), is_missing_cell(float("nan")), is_missing_cell("")
+        (True, True, False)
+    """
+    if isinstance(cell, str):
+        return False
+    if isinstance(cell, np.generic):
+        return missing_mask(np.asarray(cell)).item()
+    if isinstance(cell, float | decimal.Decimal):
+        return math.isnan(cell)
+    return cell is None or cell is np.ma.masked or type(cell).__name__ in ("NAType", "NaTType")
+
+
+def missing_mask(cells: NDArray[Any]) -> NDArray[np.bool_]:
+    """Mark the missing cells of an array."""
+    mask: Any = np.zeros(cells.shape, dtype=bool)
+    if cells.dtype.kind == "f":
+        mask = np.isnan(cells)
+    elif cells.dtype.kind in "mM":
+        mask = np.isnat(cells)
+    elif cells.dtype.kind == "O":
+        mask = np.frompyfunc(is_missing_cell, 1, 1)(cells)
+    return np.asarray(mask, dtype=bool)
