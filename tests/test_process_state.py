@@ -389,3 +389,35 @@ def test_a_child_that_was_forked_during_a_fit_fits(request: pytest.FixtureReques
 def test_all_changes_are_known_to_a_child() -> None:
     """The deterministic flag is among the changes that a forked child undoes."""
     assert train_rng._deterministic_process in process_state.Shared._all
+
+
+def far_beside_loader() -> bool:
+    """Evaluate on a loader in another thread during a fit; tell whether the fit changed."""
+    x, y = rows()
+    loader = DataLoader(TensorDataset(x, y), batch_size=16, shuffle=True)
+    trainer = afina.Trainer(make_net(), loss=nn.CrossEntropyLoss())
+    alone, net, over = train_net(make_net()), make_net(), threading.Event()
+
+    def evaluate() -> None:
+        while not over.is_set():
+            trainer.evaluate(loader)
+            trainer.predict(loader)
+
+    thread = threading.Thread(target=evaluate)
+    thread.start()
+    together = train_net(net)
+    over.set()
+    thread.join()
+    return not torch.equal(alone, together)
+
+
+def test_loaders_read_in_another_thread_change_no_fit() -> None:
+    """A loader draws from torch's global generator: evaluation waits for the end of a step."""
+    assert not far_beside_loader()
+
+
+def test_loaders_that_do_not_wait_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test above fails if evaluation draws whenever it likes."""
+    monkeypatch.setattr("afina.train.trainer.undisturbed", lambda _data: nullcontext())
+
+    assert any(far_beside_loader() for _ in range(5))

@@ -4,6 +4,10 @@ Several fits may run at once in threads. Torch, numpy and `random` have one glob
 torch one flag for deterministic kernels, for the whole process. So fits take turns: whoever draws
 from the global generators holds one lock, and finds in them the state that it left there. A flag is
 set by the first fit that needs it and restored by the last.
+
+Code that draws from a global generator in another thread while a fit takes a step, such as the making
+of a layer, changes the fit's numbers, as torch has no generators by thread. `with Drawing():` around
+such code makes it wait for its turn.
 """
 
 import os
@@ -15,6 +19,16 @@ from typing import Any
 
 import numpy as np
 import torch
+
+__all__ = [
+    "Drawing",
+    "RandomState",
+    "Shared",
+    "new_layers",
+    "own_numbers",
+    "plain_torch",
+    "torch_threads",
+]
 
 
 class RandomState:

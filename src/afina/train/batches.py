@@ -5,6 +5,7 @@ a function of (seed, epoch), so one number is enough to say where in the epoch a
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -222,6 +223,11 @@ def eval_batches(data: Any, size: int, device: torch.device) -> Iterator[Batch]:
     if is_in_memory(data):
         return ordered_batches(as_batch(data), size, device)
     return (move_batch(as_batch(item), device) for item in data)
+
+
+def undisturbed(data: Any) -> AbstractContextManager[None]:
+    """Return the context in which to read data: loaders draw from torch's global generator."""
+    return nullcontext() if isinstance(data, Tensor | np.ndarray | dict | tuple) else Drawing()
 
 
 def as_batch(item: Any) -> Batch:
