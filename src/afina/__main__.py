@@ -3,10 +3,12 @@
 import sys
 
 from afina.cli import run_command_line
+from afina.cli.streams import open_closed_streams
 
 
 def run() -> None:
     """Run one command and leave with its exit code."""
+    open_closed_streams()
     sys.exit(run_command_line(sys.argv[1:]))
 
 

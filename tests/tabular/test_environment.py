@@ -1,12 +1,11 @@
 import json
 from dataclasses import replace
 
-import pytest
 import torch
 
 from afina.records.env_json import Environment
 from afina.records.json_record import parse_record, write_record
-from afina.tabular.environment import describe_environment, name_differences, torch_threads
+from afina.tabular.environment import describe_environment, name_differences
 
 
 def test_the_environment_reads_back_equal():
@@ -28,14 +27,3 @@ def test_differences_are_named():
 
     assert len(sentences) == 1
     assert sentences[0].startswith("torch was 2.0")
-
-
-def test_threads_are_given_back():
-    """Inside, torch has the threads asked for; afterwards those it had, also after an error."""
-    before = torch.get_num_threads()
-    with torch_threads(2):
-        assert torch.get_num_threads() == 2
-    with pytest.raises(ZeroDivisionError), torch_threads(2):
-        _ = 1 / 0
-
-    assert torch.get_num_threads() == before

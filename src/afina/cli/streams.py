@@ -2,11 +2,28 @@
 
 import json
 import math
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any
 
 SCHEMA_VERSION = 1
+
+
+def open_closed_streams() -> None:
+    """Open the null device in place of each standard stream that is closed.
+
+    Otherwise the next file that is opened, such as a model's, would take the stream's number, and
+    whatever a library prints would end up in it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            os.dup2(null, number)
+            if null != number:
+                os.close(null)
+            os.set_inheritable(number, True)
+            setattr(sys, name, open(number, "r" if number == 0 else "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - it stays open
 
 
 def emit(text: str) -> None:

@@ -16,6 +16,7 @@ from afina.models.settings import ModelSettings
 from afina.models.shape import NetworkShape
 from afina.nn import initialize_
 from afina.preprocess.settings import PreprocessSettings
+from afina.process_state import new_layers
 
 _N_SAMPLE_ROWS = 256
 
@@ -86,7 +87,7 @@ def make_network(
         shape, preprocess = replace(shape, n_num=1), replace(preprocess, scaling=None)
     encodings = list(zip(shape.encodings, n_levels, shape.has_missing, strict=True))
     own = model.members > 1 and model.members_differ == "weights"
-    with torch.random.fork_rng(devices=[]):  # torch's layers draw on construction
+    with new_layers():
         head = InputLayer(
             shape.n_num,
             encodings,
@@ -133,7 +134,8 @@ def _sample_rows(
     n_num: int, cat_encodings: Sequence[CatEncoding], generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Draw rows like those of a scaled table: unit-normal numbers, and levels of equal chance."""
-    x_num = torch.empty(_N_SAMPLE_ROWS, n_num).normal_(generator=generator)
-    chance = torch.rand(_N_SAMPLE_ROWS, len(cat_encodings), generator=generator)
+    x_num = torch.empty(_N_SAMPLE_ROWS, n_num, dtype=torch.float32).normal_(generator=generator)
+    size = (_N_SAMPLE_ROWS, len(cat_encodings))
+    chance = torch.rand(size, generator=generator, dtype=torch.float32)
     n_levels = torch.tensor([n for _, n, _ in cat_encodings], dtype=torch.int64)
     return x_num, 2 + (chance * n_levels).long()

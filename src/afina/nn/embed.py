@@ -43,7 +43,8 @@ def hide_codes(codes: Tensor, rate: float, *, training: bool) -> Tensor:
     """
     if not training or rate == 0.0:
         return codes
-    return codes.masked_fill(torch.rand(codes.shape, device=codes.device) < rate, UNKNOWN)
+    chance = torch.rand(codes.shape, dtype=torch.float32, device=codes.device)
+    return codes.masked_fill(chance < rate, UNKNOWN)
 
 
 class OneHot(nn.Module):

@@ -1,15 +1,17 @@
 """What follows each layer of a network, found by tracing its forward pass symbolically."""
 
 import inspect
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from torch import fx, nn
 
 from afina.nn.activation import ParametricActivation
 from afina.nn.drop import QuickDropout
 from afina.nn.norm import NORMS
+from afina.process_state import Drawing
 
 FoundBy: TypeAlias = Literal["trace", "order"]
 
@@ -108,11 +110,16 @@ def find_layers(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.M
 def trace(module: nn.Module) -> fx.Graph | None:
     """Trace the forward pass without its optional arguments; None if it cannot be traced."""
     try:
-        parameters = inspect.signature(module.forward).parameters.values()
-        left_out = {one.name: None for one in parameters if one.default is None}
-        return _Tracer().trace(module, concrete_args=left_out or None)
+        with Drawing():  # two traces at once would not undo what they change in torch
+            return _trace(module)
     except Exception:  # noqa: BLE001 - foreign code runs on proxies here, and may raise anything
         return None
+
+
+def _trace(module: nn.Module) -> fx.Graph:
+    parameters = inspect.signature(module.forward).parameters.values()
+    left_out = {one.name: None for one in parameters if one.default is None}
+    return _Tracer().trace(module, concrete_args=left_out or None)
 
 
 def follow_layers(module: nn.Module, graph: fx.Graph | None) -> tuple[FollowedLayer, ...]:
@@ -185,7 +192,24 @@ def is_plain(graph: fx.Graph, module: nn.Module) -> bool:
 
 
 class _Tracer(fx.Tracer):
-    """Trace into everything except torch's modules, and modules with weights but no layers."""
+    """Trace into everything except torch's modules, and modules with weights but no layers.
+
+    While it traces, torch calls it for the modules of every thread: those of others are let through.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.thread = threading.get_ident()
+
+    def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        if threading.get_ident() != self.thread:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        if threading.get_ident() != self.thread:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         if super().is_leaf_module(m, module_qualified_name) or isinstance(m, QuickDropout):

@@ -148,7 +148,7 @@ class OneSidedShampoo(Optimizer):
             *weight.shape[:-2], side, side, dtype=weight.dtype, device=weight.device
         )
         state = {
-            "step": torch.tensor(0.0),
+            "step": torch.tensor(0.0, dtype=torch.float32, device="cpu"),
             "momentum": torch.zeros_like(weight),
             "covariance": square,
             "root": square.clone(),

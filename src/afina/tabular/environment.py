@@ -2,8 +2,6 @@
 
 import os
 import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 
 import torch
@@ -45,17 +43,3 @@ def name_differences(then: Environment, now: Environment) -> tuple[str, ...]:
         for name in _MATTERS
         if before[name] != after[name]
     )
-
-
-@contextmanager
-def torch_threads(n: int) -> Iterator[None]:
-    """Let torch use `n` processor threads inside; restore the number afterwards.
-
-    A sum's last bits depend on the number of threads, so a run keeps one number throughout.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -12,6 +12,7 @@ from torch.utils.data import DistributedSampler
 from afina.declaration import declarations, resolved
 from afina.errors import ConfigError
 from afina.optim import Average, OneSidedShampoo, make_schedule, optimizer_from
+from afina.process_state import own_numbers, torch_threads
 from afina.train import rng
 from afina.train.batches import EVAL_ROWS, eval_batches, input_batches
 from afina.train.evaluate import predict_batches
@@ -30,9 +31,32 @@ Schedule: TypeAlias = Callable[[int], float]
 
 @contextmanager
 def training_conditions(model: nn.Module) -> Iterator[None]:
-    """Train reproducibly inside; afterwards, modes and random numbers are as they were."""
-    with rng.isolated(), rng.deterministic(), train_mode(model):
+    """Train reproducibly inside; afterwards, modes and random numbers are as they were.
+
+    Raises:
+        ConfigError: the model was made in torch's inference mode, so it cannot learn.
+    """
+    check_learns(model)
+    with (
+        torch.inference_mode(mode=False),
+        torch.enable_grad(),
+        torch_threads(None),
+        own_numbers(),
+        rng.deterministic(),
+        train_mode(model),
+    ):
         yield
+
+
+def check_learns(model: nn.Module) -> None:
+    """Raise a ConfigError if a parameter or buffer was made in torch's inference mode."""
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if tensor.is_inference():
+            raise ConfigError(
+                "The model must be made outside of torch.inference_mode() to be trained",
+                but=f"{name!r} was made inside",
+                fix="Make it outside, or with torch.no_grad() in place of torch.inference_mode().",
+            )
 
 
 def choose_optimizer(

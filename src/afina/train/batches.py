@@ -5,6 +5,7 @@ a function of (seed, epoch), so one number is enough to say where in the epoch a
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from afina.errors import ConfigError
+from afina.process_state import Drawing
 from afina.train.rng import make_generator, reseed_everything
 
 DEFAULT_BATCH_SIZE = 256
@@ -86,7 +88,9 @@ class TensorData:
 
     def order(self, epoch: int) -> Tensor:
         """Return the order of the rows in an epoch, a permutation of 0 .. n_rows - 1."""
-        return torch.randperm(self.n_rows, generator=make_generator(self.seed, "order", epoch))
+        return torch.randperm(
+            self.n_rows, generator=make_generator(self.seed, "order", epoch), device="cpu"
+        )
 
     def windows(self, epoch: int, start: int) -> Iterator[list[Batch]]:
         """Yield the windows of an epoch from number `start` on."""
@@ -146,12 +150,14 @@ class StreamData:
         """Yield the windows of an epoch from number `start` on."""
         skip = 0 if self.sought else start
         self.sought = False
-        reseed_everything(self.seed, "order", epoch)
-        source = iter(self.batches)
+        with Drawing():
+            reseed_everything(self.seed, "order", epoch)
+            source = iter(self.batches)
         for index in range(2**62):
             # Items may draw random numbers while they are made: a function of their place.
-            reseed_everything(self.seed, f"data/{epoch}", index + start - skip)
-            window = self._take(source)
+            with Drawing():
+                reseed_everything(self.seed, f"data/{epoch}", index + start - skip)
+                window = self._take(source)
             if not window:
                 return
             if index >= skip:
@@ -164,7 +170,7 @@ class StreamData:
             item = next(source, None)
             if item is None:
                 break
-            batch = as_batch(item)
+            batch = map_tensors(_learnable, as_batch(item))
             size = count_rows(batch)
             if self.batch_size is not None and size > self.batch_size:
                 raise ConfigError(
@@ -217,6 +223,11 @@ def eval_batches(data: Any, size: int, device: torch.device) -> Iterator[Batch]:
     if is_in_memory(data):
         return ordered_batches(as_batch(data), size, device)
     return (move_batch(as_batch(item), device) for item in data)
+
+
+def undisturbed(data: Any) -> AbstractContextManager[None]:
+    """Return the context in which to read data: loaders draw from torch's global generator."""
+    return nullcontext() if isinstance(data, Tensor | np.ndarray | dict | tuple) else Drawing()
 
 
 def as_batch(item: Any) -> Batch:
@@ -356,6 +367,11 @@ def list_tensors(value: Any) -> list[Tensor]:
     if isinstance(value, tuple | list):
         return [tensor for item in value for tensor in list_tensors(item)]
     return []
+
+
+def _learnable(tensor: Tensor) -> Tensor:
+    """Return the tensor, or its copy if it was made in inference mode, where nothing is learned."""
+    return tensor.clone() if tensor.is_inference() else tensor
 
 
 def _rebuild(like: Batch, tensors: Iterator[Tensor]) -> Batch:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from afina.errors import NonFiniteError
 from afina.nn.eval_mode import eval_mode
+from afina.process_state import torch_threads
 from afina.train.batches import Batch, call_model
 from afina.train.loss import WeightedLoss, weighted_sum
 
@@ -25,7 +26,7 @@ def evaluate_batches(
     """
     total = weight = 0.0
     kept: list[tuple[Any, Any, Any]] = []
-    with eval_mode(model):
+    with torch_threads(None), eval_mode(model):
         for batch in batches:
             output = call_model(model, batch.x)
             values, weights = loss.values(output, batch.y)
@@ -51,7 +52,7 @@ def predict_batches(model: nn.Module, batches: Iterable[Batch]) -> Any:
     Raises:
         NonFiniteError: an output is NaN or infinite; the message names the row.
     """
-    with eval_mode(model):
+    with torch_threads(None), eval_mode(model):
         outputs = [call_model(model, batch.x) for batch in batches]
     joined = _join(outputs)
     if isinstance(joined, Tensor) and joined.is_floating_point() and not joined.isfinite().all():

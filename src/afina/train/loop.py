@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from afina.errors import AfinaWarning, ConfigError, NonFiniteError
 from afina.optim import AveragingName, add_l2_grad_, fused_step
+from afina.process_state import Drawing
 from afina.train.batches import Batch, Data
 from afina.train.events import EpochEvent, EvalEvent, Event, StepEvent, StopEvent, StopReason
 from afina.train.gradient import GradientMethod, cut_window, mean_gradient, sum_of_batch
@@ -68,29 +69,33 @@ def train(setup: TrainSetup, state: TrainState) -> StopEvent:  # noqa: C901, PLR
     params = [p for group in setup.optimizer.param_groups for p in group["params"]]
     take_step = fused_step(setup.optimizer)
     settings = setup.settings
+    step_conditions = Drawing(with_gradients=True)
     while state.stop is None:
         reason = None
         n_before = state.step
         for window in setup.data.windows(state.epoch, state.step_in_epoch):
-            lr = set_lr(setup, state.step)
-            loss, weight = mean_gradient(setup.gradient, window, state)
-            if not math.isfinite(loss):
-                raise _non_finite_loss(setup, state, window)
-            grads = [p.grad for p in params if p.grad is not None]
-            if settings.l2:
-                add_l2_grad_(setup.l2_params, settings.l2)
-            norm = float(grad_norm(grads))  # sync: .item()
-            if not math.isfinite(norm):
-                raise _non_finite_gradient(setup, state)
-            if settings.max_grad_norm is not None and norm > settings.max_grad_norm:
-                torch._foreach_mul_(grads, settings.max_grad_norm / (norm + 1e-6))
-            if weight:  # if every target of the window is ignored, there is no step to take
-                take_step()
-            for p in params:
-                p.grad = None
-            if state.loss_scale is not None:
-                state.loss_scale, state.n_unscaled = next_scale(state.loss_scale, state.n_unscaled)
-            _average(setup, state, "ema")
+            with step_conditions:
+                lr = set_lr(setup, state.step)
+                loss, weight = mean_gradient(setup.gradient, window, state)
+                if not math.isfinite(loss):
+                    raise _non_finite_loss(setup, state, window)
+                grads = [p.grad for p in params if p.grad is not None]
+                if settings.l2:
+                    add_l2_grad_(setup.l2_params, settings.l2)
+                norm = float(grad_norm(grads))  # sync: .item()
+                if not math.isfinite(norm):
+                    raise _non_finite_gradient(setup, state)
+                if settings.max_grad_norm is not None and norm > settings.max_grad_norm:
+                    torch._foreach_mul_(grads, settings.max_grad_norm / (norm + 1e-6))
+                if weight:  # if every target of the window is ignored, there is no step to take
+                    take_step()
+                for p in params:
+                    p.grad = None
+                if state.loss_scale is not None:
+                    state.loss_scale, state.n_unscaled = next_scale(
+                        state.loss_scale, state.n_unscaled
+                    )
+                _average(setup, state, "ema")
 
             state.step += 1
             state.step_in_epoch += 1
@@ -177,7 +182,7 @@ def _evaluate(
     train_loss: float,
 ) -> tuple[float, str | None]:
     """Return the monitored metric, and the reason if an observer asks to stop."""
-    with state.averaged(setup.model):
+    with Drawing(), state.averaged(setup.model):
         metrics = dict(evaluate())
         if setup.settings.monitor not in metrics:
             raise ConfigError(

@@ -1,4 +1,4 @@
-"""Randomness as a function of (seed, purpose, index). The only file that touches global RNGs.
+"""Randomness as a function of (seed, purpose, index).
 
 Every stream is seeded from its purpose when it begins, so that a resumed run, a repeated window and
 a validation in between are exact by construction: no generator's state has to be restored.
@@ -6,11 +6,14 @@ a validation in between are exact by construction: no generator's state has to b
 
 import hashlib
 import random
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
+
+from afina.process_state import RandomState, Shared
 
 
 def stream_seed(seed: int, purpose: str, index: int = 0) -> int:
@@ -33,7 +36,7 @@ def stream_seed(seed: int, purpose: str, index: int = 0) -> int:
 
 def make_generator(seed: int, purpose: str, index: int = 0) -> torch.Generator:
     """Make a CPU generator for one purpose, apart from torch's global one."""
-    return torch.Generator().manual_seed(stream_seed(seed, purpose, index))
+    return torch.Generator("cpu").manual_seed(stream_seed(seed, purpose, index))
 
 
 def reseed_torch(seed: int, purpose: str, index: int) -> None:
@@ -56,17 +59,11 @@ def reseed_everything(seed: int, purpose: str, index: int) -> None:
 @contextmanager
 def isolated() -> Iterator[None]:
     """Restore the state of all global generators afterwards."""
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - as above
-    cpu = torch.get_rng_state()
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
+    before = RandomState()
     try:
         yield
     finally:
-        random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002 - as above
-        torch.set_rng_state(cpu)
-        if cuda:
-            torch.cuda.set_rng_state_all(cuda)
+        before.restore()
 
 
 @contextmanager
@@ -74,8 +71,23 @@ def deterministic() -> Iterator[None]:
     """Use torch's deterministic kernels inside, and restore the setting afterwards.
 
     Operations without one only warn: a run that cannot be repeated is better than no run, and the
-    warning names the operation.
+    warning names the operation. The setting is the whole process's: of fits that overlap in threads,
+    the first one changes it and the last one restores it.
     """
+    # One flag is kept for each thread, so the last fit can restore it only for itself.
+    name = "torch._inductor.config"
+    before = torch.are_deterministic_algorithms_enabled()
+    before = getattr(sys.modules.get(name), "deterministic", before)
+    try:
+        with _deterministic_process():
+            yield
+    finally:
+        if hasattr(sys.modules.get(name), "deterministic"):
+            sys.modules[name].deterministic = before  # type: ignore[attr-defined]
+
+
+@contextmanager
+def _deterministic_kernels() -> Iterator[None]:
     before = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
@@ -87,3 +99,6 @@ def deterministic() -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(before, warn_only=warn_only)
         torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
+
+
+_deterministic_process = Shared(_deterministic_kernels)

@@ -23,7 +23,14 @@ from afina.train.assembly import (
     resume_record,
     training_conditions,
 )
-from afina.train.batches import EVAL_ROWS, Data, eval_batches, input_batches, make_data
+from afina.train.batches import (
+    EVAL_ROWS,
+    Data,
+    eval_batches,
+    input_batches,
+    make_data,
+    undisturbed,
+)
 from afina.train.evaluate import Scores, evaluate_batches, predict_batches
 from afina.train.events import Event, Observer, StopEvent
 from afina.train.gradient_plan import planned_gradient, spread
@@ -262,11 +269,13 @@ class Trainer:
         Raises:
             NonFiniteError: an output is NaN or infinite; the message names the row.
         """
-        return predict_batches(self.model, input_batches(x, batch_size, device_of(self.model)))
+        with undisturbed(x):
+            return predict_batches(self.model, input_batches(x, batch_size, device_of(self.model)))
 
     def evaluate(self, data: Any) -> dict[str, float]:
         """Compute the loss and the scores on `data`, in eval mode and without gradients."""
-        return self._evaluate(self.model, data)
+        with undisturbed(data):
+            return self._evaluate(self.model, data)
 
     def find_lr(
         self, data: Any, *, lowest: float = 1e-6, highest: float = 1.0, n_steps: int = 100

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from afina.config import Config
+from afina.process_state import plain_torch
 from afina.tabular.prediction.predictor import Predictor
 from afina.tabular.preparation.given import Given
 from afina.tabular.preparation.prepare import prepare
@@ -42,6 +43,13 @@ def fit_rows(given: Given, val: Given | None, *, config: Config, run_dir: Path |
         run_dir: where the run is written. None: nothing is.
     """
     started = time.monotonic()
+    with plain_torch():
+        return _fit_rows(given, val, config, run_dir, started)
+
+
+def _fit_rows(
+    given: Given, val: Given | None, config: Config, run_dir: Path | None, started: float
+) -> Fitted:
     prepared = prepare(given, val, config)
     plan = plan_run(prepared, config)
     if run_dir is None:

@@ -9,6 +9,7 @@ from torch import Tensor
 from afina.config import Config
 from afina.errors import CheckpointError
 from afina.preprocess import Preprocess
+from afina.process_state import plain_torch
 from afina.storage import load_tensors, save_tensors, verify_folder
 from afina.table import Schema
 from afina.tabular.prediction.model_record import (
@@ -49,6 +50,7 @@ def write_schema(schema: Schema) -> bytes:
     return text.encode() + b"\n"
 
 
+@plain_torch()
 def load(path: str | Path) -> Predictor:
     """Load a fitted model from a run folder or its `model/` folder; no code in it is ever run.
 

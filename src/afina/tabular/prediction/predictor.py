@@ -3,7 +3,6 @@
 import copy
 import warnings
 from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch import nn
 
 from afina.errors import AfinaWarning, NonFiniteError, SchemaError, TableError
 from afina.nn import StackedLinear
+from afina.process_state import torch_threads
 from afina.table import (
     Features,
     Label,
@@ -27,7 +27,6 @@ from afina.table import (
     read_table,
     to_table,
 )
-from afina.tabular.environment import torch_threads
 from afina.tabular.prediction.model_record import Facts
 from afina.tabular.preparation.given import take_columns
 from afina.tabular.preparation.roles import Roles
@@ -235,7 +234,7 @@ class Predictor:
     def _outputs(self, *arrays: NDArray[Any]) -> Floats:
         parts = [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays]
         little = len(parts[0]) * self._n_parameters < _LITTLE_WORK
-        with torch_threads(1) if little else nullcontext(), torch.inference_mode():
+        with torch_threads(1 if little else None), torch.inference_mode():
             outputs = self._exact(*parts)
         return to_predictions(outputs.numpy(), len(self.classes))
 

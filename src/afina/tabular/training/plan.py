@@ -14,8 +14,8 @@ from torch import Tensor
 from afina.config import Config
 from afina.declaration import declarations, resolved
 from afina.optim import OptimSettings, optimizer_from
+from afina.process_state import torch_threads
 from afina.table import Schema
-from afina.tabular.environment import torch_threads
 from afina.tabular.events import FitObserver
 from afina.tabular.preparation.rows import Rows, even_weights, merge_identical, part_heavy
 from afina.tabular.probabilities import to_predictions

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from afina.errors import AfinaWarning, CheckpointError, ConfigError, StorageError
+from afina.process_state import torch_threads
 from afina.storage import (
     checkpoint_step,
     flatten_state,
@@ -137,10 +138,14 @@ def same_conditions(
     sharding: str | None = None,
 ) -> Iterator[None]:
     """Restore the thread count of a run, and warn of what cannot be restored."""
-    threads = torch.get_num_threads()
-    if before.get("threads") != threads:
-        torch.set_num_threads(int(before["threads"]))
-    now = conditions(device, processes, sharding)
+    threads = before.get("threads")
+    with torch_threads(None if threads is None else int(threads)):
+        _name_changes(before, conditions(device, processes, sharding), processes)
+        yield
+
+
+def _name_changes(before: Mapping[str, Any], now: Mapping[str, Any], processes: Processes) -> None:
+    """Warn of the conditions that were others when the run was interrupted."""
     changed = [f"{k} was {before.get(k)}, is {now[k]}" for k in now if now[k] != before.get(k)]
     if changed and processes.first:
         recounted = before.get("n_processes") != now["n_processes"]
@@ -150,10 +155,6 @@ def same_conditions(
             AfinaWarning,
             stacklevel=2,
         )
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @contextmanager
