@@ -1,4 +1,4 @@
-"""The command line's entrance: `afina` and `python -m afina`."""
+"""The entry point of the command line: `afina` and `python -m afina`."""
 
 import sys
 
@@ -6,7 +6,7 @@ from afina.cli import run_command_line
 
 
 def run() -> None:
-    """Run one command and leave with its exit code."""
+    """Run one command and exit with its exit code."""
     sys.exit(run_command_line(sys.argv[1:]))
 
 

@@ -13,7 +13,7 @@ def evaluate(
 ) -> None:
     """Score a model on a table whose targets are known.
 
-    Each score stands beside the score of a baseline that always predicts the training rows' mean, or their class
+    Each score is shown next to that of a baseline that always predicts the mean of the training rows, or their class
     shares.
     """
     from afina.tabular import load, was_trained_on

@@ -1,4 +1,4 @@
-"""The arguments and options of `afina fit` alone."""
+"""The arguments and options that only `afina fit` has."""
 
 from pathlib import Path
 from typing import Annotated

@@ -103,7 +103,7 @@ def _termination() -> Iterator[None]:
 
 @contextmanager
 def _notes(switches: Switches) -> Iterator[None]:
-    """Print afina's warnings as notes, each once; those of libraries are not for users."""
+    """Print each of afina's warnings once, as a note; hide those of libraries."""
     seen: set[str] = set()
 
     def on_warning(

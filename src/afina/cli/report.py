@@ -22,9 +22,9 @@ def report(
     _quiet: Quiet = False,
     _debug: Debug = False,
 ) -> None:
-    """Write a page about a run, to open in a browser.
+    """Write a report on a run, one page to open in a browser.
 
-    It shows curves and scores, and needs no network. Prints the page's path.
+    The page shows curves and scores, and opens offline. Prints the path of the page.
     """
     from afina.report import write_report
 

@@ -21,15 +21,15 @@ _N_SAMPLE_ROWS = 256
 
 
 class TabularNet(nn.Module):
-    """Take numbers and category codes to outputs.
+    """Map numbers and category codes to outputs.
 
     Shape:
         x_num (n, n_num) float, x_cat (n, n_cat) int64, folds (n,) int64 or None -> (n, d_out);
-        bodies of several members give more while training
+        a body of several members returns one set of outputs for each while training
 
     Args:
-        input: takes numbers and codes to one row of floats.
-        body: takes that row to the outputs; folds are for an `Ensemble`.
+        input: maps numbers and codes to one row of floats.
+        body: maps that row to the outputs; only an `Ensemble` uses folds.
 
     Example:
         >>> settings = ModelSettings(n_blocks=1, d_block=8, dropout=0.0)
@@ -65,13 +65,13 @@ def make_network(
 ) -> TabularNet:
     """Build the network of a table, and initialize it.
 
-    Every weight is a function of the arguments and the generator; torch's global random state is
-    as it was before.
+    Every weight is a function of the arguments and the generator; torch's global random state does
+    not change.
 
     Args:
-        shape: what the data decides.
-        n_levels: levels of each categorical column.
-        model: the network; resolved.
+        shape: sizes that the data determines.
+        n_levels: number of levels of each categorical column.
+        model: settings of the network, resolved.
         preprocess: how categories are embedded, and whether raw numbers are normalized.
         generator: source of the weights, on the CPU.
 
@@ -132,7 +132,7 @@ def _make_body(head: InputLayer, shape: NetworkShape, model: ModelSettings) -> n
 def _sample_rows(
     n_num: int, cat_encodings: Sequence[CatEncoding], generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Draw rows like those of a scaled table: unit-normal numbers, and levels of equal chance."""
+    """Draw rows like those of a scaled table: standard normal numbers, and uniform levels."""
     x_num = torch.empty(_N_SAMPLE_ROWS, n_num).normal_(generator=generator)
     chance = torch.rand(_N_SAMPLE_ROWS, len(cat_encodings), generator=generator)
     n_levels = torch.tensor([n for _, n, _ in cat_encodings], dtype=torch.int64)

@@ -1,4 +1,4 @@
-"""What the data decides about a network."""
+"""What the data determines about a network."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ Size = Annotated[int, Field(ge=1, le=10_000_000)]
 
 @settings_class
 class NetworkShape:
-    """What the data decides about a network, besides the levels of each category."""
+    """What the data determines about a network, apart from the levels of each category."""
 
     n_num: Width
     """Columns of numbers that preprocessing returns. 0, without categories: only an intercept."""

@@ -21,7 +21,7 @@ DEFAULT_LR = 1e-3
 
 @settings_class
 class OptimSettings:
-    """How a gradient becomes a step."""
+    """Settings of how a gradient becomes a step."""
 
     optimizer: Annotated[
         OptimizerName,
@@ -110,7 +110,7 @@ class OptimSettings:
 
 @settings_class
 class AveragingSettings:
-    """Which average of the weights is evaluated and kept."""
+    """Settings of which average of the weights is evaluated and kept."""
 
     averaging: Annotated[AveragingName | None, Setting(same_at_resume=True, trainer=None)] = "ema"
     """Evaluate, and end on, a running average of the weights: exponential (`ema`, at every step)

@@ -1,4 +1,4 @@
-"""One-sided Shampoo: steps of matrices are preconditioned by past gradients."""
+"""One-sided Shampoo: the steps of matrices are preconditioned by past gradients."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -59,18 +59,18 @@ class OneSidedShampoo(Optimizer):
         W <- (1 - lr * weight_decay) W - 0.4 lr U / rms(U)
 
     The root is renewed in steps 1 to 4, and then in every tenth. The last line gives a step the
-    size of AdamW's, so that one learning rate suits all parameters. The cost is two products of
-    matrices in each step, and an eigendecomposition of the shorter side in every tenth.
+    size of an AdamW step, so that one learning rate suits all parameters. The cost is two products
+    of matrices in each step, and an eigendecomposition of the shorter side in every tenth.
 
     Args:
         params: groups, as torch takes them. Those with `matrices=True` hold weights of two
             dimensions, or three: a stack of matrices.
         lr: learning rate.
-        betas, eps: of AdamW.
+        betas, eps: as in AdamW.
         fused: use torch's fused kernel of AdamW.
 
     Raises:
-        ValueError: a matrix without two sides.
+        ValueError: a matrix does not have two sides.
 
     Example:
         >>> weight = nn.Parameter(torch.eye(2))

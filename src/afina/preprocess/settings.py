@@ -14,7 +14,7 @@ TargetKind: TypeAlias = Literal["log", "quantile"]
 
 @settings_class
 class PreprocessSettings:
-    """How columns become numbers that a network learns well from."""
+    """Settings of how columns become numbers that a network learns well from."""
 
     scaling: Scaling | None = "robust"
     """Scaling of numeric columns; `batchnorm`: a normalization layer in the network is the only

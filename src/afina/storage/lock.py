@@ -1,4 +1,4 @@
-"""One writer for a folder."""
+"""A lock that allows a folder only one writer."""
 
 import contextlib
 import fcntl
@@ -16,7 +16,7 @@ _PAUSE_S = 0.005
 
 @contextlib.contextmanager
 def lock_folder(path: Path) -> Iterator[None]:
-    """Hold a folder for this process alone; the lock ends with the process, whatever ends it.
+    """Lock a folder for this process alone; the lock ends with the process, even if killed.
 
     The lock is the kernel's: `flock` on the file `.lock` in the folder, which holds the process
     number only to name it to others. The file is never removed: otherwise two processes could
@@ -69,7 +69,7 @@ def _take(path: Path) -> int:
 
 
 def _holder(descriptor: int) -> str:
-    """Read who holds the lock; whoever has just taken it may not have written its number yet."""
+    """Read who holds the lock; a process that just took it may not have written its number yet."""
     for _ in range(_N_ATTEMPTS):
         written = os.pread(descriptor, 20, 0).strip()
         if written.isdigit() and is_alive(int(written)):
@@ -79,7 +79,7 @@ def _holder(descriptor: int) -> str:
 
 
 def is_alive(pid: int) -> bool:
-    """Tell whether a process with this number is running."""
+    """Return whether a process with this number is running."""
     try:
         os.kill(pid, 0)
     except PermissionError:

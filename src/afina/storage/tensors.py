@@ -60,13 +60,13 @@ class Span:
 
 
 class Memory:
-    """Bytes that are kept from one use to the next, as the first write to a page is what costs."""
+    """A buffer that is reused, because the first write to a memory page is the expensive one."""
 
     def __init__(self) -> None:
         self._bytes = bytearray()
 
     def take(self, n_bytes: int) -> memoryview:
-        """Return the first `n_bytes`, with whatever the last use left in them."""
+        """Return the first `n_bytes` of the buffer, which still hold the bytes of the last use."""
         if len(self._bytes) < n_bytes:
             self._bytes = bytearray(n_bytes)
         return memoryview(self._bytes)[:n_bytes]
@@ -76,8 +76,8 @@ def save_tensors(tensors: Mapping[str, Tensor]) -> bytes:
     """Encode tensors by name. Views and tied tensors are each stored whole.
 
     Raises:
-        CheckpointError: a tensor is not dense or of a dtype that cannot be stored, or there are
-            more than can be read back.
+        CheckpointError: a tensor is not dense or has a dtype that cannot be stored, or there are
+            more tensors than can be read back.
 
     Example:
         >>> load_tensors(save_tensors({"a": torch.arange(3)}), source="memory")["a"]
@@ -93,7 +93,7 @@ def pack_tensors(tensors: Mapping[str, Tensor], memory: Memory) -> memoryview:
         The file's bytes; the next use of `memory` changes them.
 
     Raises:
-        CheckpointError: as `save_tensors`.
+        CheckpointError: as in `save_tensors`.
     """
     spans = _lay_out(tensors)
     header = _write_header(spans)
@@ -107,7 +107,7 @@ def pack_tensors(tensors: Mapping[str, Tensor], memory: Memory) -> memoryview:
 
 
 def load_tensors(data: bytes, *, source: str) -> dict[str, Tensor]:
-    """Decode what `save_tensors` encoded, from bytes that anybody may have written.
+    """Decode what `save_tensors` encoded, without trusting the bytes.
 
     Args:
         data: a whole safetensors file.
@@ -127,7 +127,7 @@ def load_tensors(data: bytes, *, source: str) -> dict[str, Tensor]:
 
 
 class _HeaderError(Exception):
-    """The part of a sentence that says what is wrong with a header."""
+    """An error whose message is the part of a sentence that says what is wrong with a header."""
 
 
 def _check_storable(name: str, tensor: Tensor) -> None:
@@ -148,7 +148,7 @@ def _check_storable(name: str, tensor: Tensor) -> None:
 
 
 def _lay_out(tensors: Mapping[str, Tensor]) -> list[Span]:
-    """Decide where each tensor goes: the widest dtypes first, then by name."""
+    """Assign each tensor its place: the widest dtypes first, then by name."""
     for name, tensor in tensors.items():
         _check_storable(name, tensor)
     spans: list[Span] = []
@@ -184,7 +184,7 @@ def _write_header(spans: list[Span]) -> bytes:
 
 
 def _read_header(data: bytes) -> tuple[int, list[Span]]:
-    """Check everything in a header; return where the tensors begin, and where each of them is.
+    """Check everything in a header; return the offset of the tensors, and the span of each.
 
     Layout: 8 bytes n (little endian), n bytes of JSON, then the tensors without gaps or overlaps.
     """

@@ -1,4 +1,4 @@
-"""CSV files as tables of text: the structure is checked, no cell is altered."""
+"""Read CSV files as tables of text: the structure is checked, and no cell is altered."""
 
 import codecs
 import gzip
@@ -38,7 +38,7 @@ def read_csv(path: Path, *, delimiter: str | None = None, encoding: str = "utf-8
 
     Args:
         path: the file; gzip is recognized by its content.
-        delimiter: one ASCII character; None: whichever of comma, semicolon, tab and bar is most
+        delimiter: one ASCII character. None: whichever of comma, semicolon, tab and bar is most
             frequent in the first line, outside quotes.
         encoding: how bytes become text; a byte-order mark at the start takes precedence.
 

@@ -1,4 +1,4 @@
-"""A table file of any known kind, as a pyarrow table."""
+"""Read a table file of any known format as a pyarrow table."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def read_table(
     Args:
         path: `.csv`, `.tsv` or `.txt` (each also with `.gz`), `.parquet`, `.pq`, `.feather`,
             `.arrow` or `.ipc`.
-        delimiter: one character between CSV cells; None: a tab in `.tsv`, otherwise inferred from
+        delimiter: one character between CSV cells. None: a tab in `.tsv`, otherwise inferred from
             the first line.
         encoding: text encoding of a CSV file; a byte-order mark takes precedence.
 
@@ -33,7 +33,7 @@ def read_table(
         Columns of text, numbers, booleans, dates and times with unique names; at least one row.
 
     Raises:
-        TableError: what is wrong, where, and what to do; no content raises any other error.
+        TableError: the file cannot be read; the message says what is wrong, where, and what to do.
     """
     path = Path(path)
     _check_file(path)

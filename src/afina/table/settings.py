@@ -1,4 +1,4 @@
-"""Settings of how a table is read and split."""
+"""Settings for reading and splitting a table."""
 
 from typing import Annotated, Literal
 
@@ -13,7 +13,7 @@ MOST_FOLDS = 64
 
 @settings_class
 class TableSettings:
-    """How the table is read and split."""
+    """Settings for reading and splitting the table."""
 
     task: RequestedTask = "auto"
     """What the target is. `auto`: text, two values, or at most ten whole numbers are classes."""

@@ -37,7 +37,7 @@ def describe_environment(threads: int) -> Environment:
 
 
 def name_differences(then: Environment, now: Environment) -> tuple[str, ...]:
-    """Return a sentence for each difference that may change the last bits of a number."""
+    """Return a sentence for each difference that may change the last bits of a result."""
     before, after = to_dict(then), to_dict(now)
     return tuple(
         f"{name} was {before[name]:.60} when the run began and is {after[name]} now, so the "
@@ -49,7 +49,7 @@ def name_differences(then: Environment, now: Environment) -> tuple[str, ...]:
 
 @contextmanager
 def torch_threads(n: int) -> Iterator[None]:
-    """Let torch use `n` processor threads inside; restore the number afterwards.
+    """Let torch use `n` processor threads within the `with` block; restore the number afterwards.
 
     A sum's last bits depend on the number of threads, so a run keeps one number throughout.
     """

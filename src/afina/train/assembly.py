@@ -1,4 +1,4 @@
-"""The parts of a run, made from the settings: optimizer, schedule, state, and what it records."""
+"""Build the parts of a run from the settings: optimizer, schedule, state, settings record."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -30,7 +30,7 @@ Schedule: TypeAlias = Callable[[int], float]
 
 @contextmanager
 def training_conditions(model: nn.Module) -> Iterator[None]:
-    """Train reproducibly inside; afterwards, modes and random numbers are as they were."""
+    """Train reproducibly within the `with` block; restore modes and random states afterwards."""
     with rng.isolated(), rng.deterministic(), train_mode(model):
         yield
 
@@ -38,10 +38,10 @@ def training_conditions(model: nn.Module) -> Iterator[None]:
 def choose_optimizer(
     model: nn.Module, optimizer: OptimizerLike, settings: TrainerSettings
 ) -> Optimizer:
-    """Return the optimizer that was named or passed, or make it from the callable.
+    """Return the optimizer that was named or passed, or call the callable that makes it.
 
     Raises:
-        ConfigError: it holds no parameter of the model, or cannot be sharded.
+        ConfigError: it holds none of the model's parameters, or cannot be sharded.
     """
     if isinstance(optimizer, str):
         chosen = optimizer_from(settings, model)
@@ -69,10 +69,10 @@ def choose_schedule(
     """Return the schedule that was named or passed.
 
     Args:
-        total_steps: steps of the whole run. None: not known.
+        total_steps: steps of the whole run. None: unknown.
 
     Raises:
-        ConfigError: the schedule needs that number.
+        ConfigError: the schedule needs the number of steps, which is unknown.
     """
     if not isinstance(schedule, str):
         return schedule
@@ -99,7 +99,7 @@ def first_state(settings: TrainerSettings) -> TrainState:
 
 
 def choose_sign_reader(setup: TrainSetup, val: Any) -> SignReader | None:
-    """Return what reads the signs of late generalization, or None if nothing asks for them."""
+    """Return the function that measures the signs of late generalization, or None if not needed."""
     if setup.settings.patience_extends_while is None:
         return None
     device = device_of(setup.model)
@@ -114,7 +114,7 @@ def choose_sign_reader(setup: TrainSetup, val: Any) -> SignReader | None:
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Return where a model's first parameter is; the CPU if it has none."""
+    """Return the device of a model's first parameter, or the CPU if it has none."""
     first = next(model.parameters(), None)
     return torch.device("cpu") if first is None else first.device
 
@@ -127,9 +127,9 @@ def resume_record(
     schedule: str | Schedule,
     steps_per_epoch: int | None,
 ) -> dict[str, Any]:
-    """Return what must be the same at resume for the run to be the same run.
+    """Return the settings that must be the same at resume.
 
-    A callable cannot be compared across processes: it is recorded as None.
+    A callable cannot be compared between processes, so it is recorded as None.
     """
     record = {
         name: getattr(settings, name)
@@ -148,11 +148,11 @@ def resume_record(
 def check_processes(
     settings: TrainerSettings, data: Any, processes: Processes, *, record: Mapping[str, Any]
 ) -> None:
-    """Refuse what several processes cannot do, and settings in which they differ.
+    """Refuse settings that several processes do not support, or in which they differ.
 
     Args:
         data: the training data, as passed.
-        processes: all of them call this together.
+        processes: the processes of the run; all of them call this together.
         record: what must be the same in every process.
 
     Raises:

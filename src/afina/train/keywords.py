@@ -1,4 +1,4 @@
-"""The trainer's keywords as checked settings."""
+"""Turn the trainer's keywords into checked settings."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ from afina.train.settings import TrainerSettings
 
 
 def form_settings(keywords: Any) -> TrainerSettings:
-    """Form the settings from the trainer's attributes, and refuse what cannot be.
+    """Build the settings from the trainer's attributes, and refuse invalid ones.
 
-    An optimizer or a schedule of the user's own stays with the trainer: it has no name.
+    An optimizer or a schedule of the user's own is not among them, because it has no name.
 
     Raises:
-        ConfigError: a setting that cannot be, or two that contradict each other.
+        ConfigError: a setting is invalid, or two contradict each other.
     """
     values = {}
     for name, declared in declarations(TrainerSettings).items():
@@ -45,7 +45,7 @@ def form_settings(keywords: Any) -> TrainerSettings:
 
 
 def keywords_of(*settings: object) -> dict[str, Any]:
-    """Return settings as keywords of the trainer; those that it does not take are left out."""
+    """Return settings as keywords of the trainer, omitting those that it does not take."""
     return {
         name: getattr(one, name)
         for name, declared in declarations(TrainerSettings).items()
@@ -80,7 +80,7 @@ def _check_sizes(batch_size: int | None, microbatch_size: int | str | None) -> N
 
 
 def _check_execution(settings: TrainerSettings) -> None:
-    """Refuse two ways of running a micro-batch at once."""
+    """Refuse to combine two ways of running a micro-batch."""
     chosen = [name for name, is_chosen in _ways(settings).items() if is_chosen]
     if len(chosen) > 1:
         raise ConfigError(

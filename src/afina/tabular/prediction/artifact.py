@@ -1,4 +1,4 @@
-"""The shipped model on disk: a folder that is whole or refused, and never runs code."""
+"""The shipped model on disk: a folder that is complete or refused, and never runs code."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ def model_files(
 
     Args:
         config: all settings, resolved.
-        config_toml: the settings as they were given.
+        config_toml: the settings as the user gave them.
     """
     record = ModelRecord(facts, config.preprocess, config.model, built.shape)
     return {
@@ -53,7 +53,7 @@ def load(path: str | Path) -> Predictor:
     """Load a fitted model from a run folder or its `model/` folder; no code in it is ever run.
 
     Raises:
-        CheckpointError: there is none, or it is damaged, incomplete or not ours.
+        CheckpointError: there is no model, or it is damaged, incomplete or not written by afina.
     """
     folder = find_model(Path(path))
     files = verify_folder(folder)
@@ -124,7 +124,7 @@ def read_schema(data: bytes, source: str) -> Schema:
 
 
 def _rebuild(record: ModelRecord, schema: Schema) -> TabularModel:
-    """Build a model of the right shapes; its numbers come from the file."""
+    """Build a model of the right shapes, to be filled from the file."""
     settings, shape, classes = record.preprocess, record.shape, record.facts.classes
     if (len(classes) or 1) != shape.d_out:
         raise ValueError("the network has another number of outputs than there are classes")

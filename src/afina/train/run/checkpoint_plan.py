@@ -5,7 +5,7 @@ from afina.declaration import Count, CountFromZero, NonNegative, settings_class
 
 @settings_class
 class CheckpointPlan:
-    """When checkpoints are written, and which of them stay. One is always written at the end."""
+    """When checkpoints are written, and which are kept. One is always written at the end."""
 
     every_steps: Count | None = None
     """Write a checkpoint after this many steps."""
