@@ -36,7 +36,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Schema: TypeAlias = dict[str, Any]
 
 RESOLVED = ("auto", "find")
-"""Values that say how to choose a value; see `Setting.keeps_auto`."""
+"""Values that stand for a rule to choose a value; see `Setting.keeps_auto`."""
 
 SAME: Any = object()
 """The default of `Setting.trainer` and `Setting.none_means`: no difference."""
@@ -86,7 +86,7 @@ class Declaration:
         default: the recipe's default.
         doc: the docstring under the field.
         schema: its JSON schema.
-        setting: whatever else was declared.
+        setting: the rest of the declaration.
     """
 
     name: str

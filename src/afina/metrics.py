@@ -51,7 +51,7 @@ HIGHER_IS_BETTER: Mapping[str, bool] = MappingProxyType(
         "median_absolute_error": False,
     }
 )
-"""The name of every score, and whether higher values are better."""
+"""The name of each score, and whether higher values are better."""
 
 
 def accuracy(y: ArrayLike, predicted: ArrayLike, weights: ArrayLike | None = None) -> float:

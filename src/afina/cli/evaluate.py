@@ -21,7 +21,7 @@ def evaluate(
     result = load(model).evaluate_table(table)
     if was_trained_on(model, table):
         result["notes"].append(
-            f"{table} is the table this model was trained on: on new rows it will score lower"
+            f"{table} is the table this model was trained on; expect lower scores on new rows"
         )
     if not quiet:
         for note in result["notes"]:

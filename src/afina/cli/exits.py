@@ -59,7 +59,7 @@ def _explain(error: BaseException, *, debug: bool) -> tuple[int, str]:
         case AfinaError():
             return error.exit_code, str(error)
         case KeyboardInterrupt():
-            return 128 + signal.SIGINT, "Stopped by Ctrl-C; nothing was finished."
+            return 128 + signal.SIGINT, "Stopped by Ctrl-C before the command finished."
         case OSError() if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return NO_SPACE, f"The disk is full{_at(error)}. Make room and run the command again."
         case OSError():

@@ -131,7 +131,7 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         raise ConfigError(
-            "--lr must be a number or find", got=repr(text), fix="Write --lr 0.01, for example."
+            "--lr must be a number or find", got=repr(text), fix="For example: --lr 0.01."
         ) from None
 
 

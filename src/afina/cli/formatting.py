@@ -31,5 +31,5 @@ def score_sentence(summary: Mapping[str, Any]) -> str:
     better = None not in (value, baseline) and (
         value > baseline if score["higher_is_better"] else value < baseline
     )
-    verdict = "" if better else " The model is no better than that."
+    verdict = "" if better else " The model is no better than the baseline."
     return f"{where} {name} {ours}, against {theirs} for the baseline ({what}).{verdict}"

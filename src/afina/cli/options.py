@@ -145,8 +145,8 @@ def _split_kind(text: str) -> tuple[str, str]:
     column, equals, kind = text.rpartition("=")
     if not equals or not column:
         raise ConfigError(
-            "--kind must look like COL=KIND",
+            "--kind must have the form COL=KIND",
             got=repr(text),
-            fix="Write --kind zip=categorical, for example.",
+            fix="For example: --kind zip=categorical.",
         )
     return column, kind

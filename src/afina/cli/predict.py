@@ -17,7 +17,7 @@ def predict(
         typer.Option(
             metavar="FILE",
             show_default=False,
-            help="Write .csv, .tsv, .parquet, .feather or .arrow; else CSV to stdout.",
+            help="The file to write: .csv, .tsv, .parquet, .feather or .arrow. Default: stdout.",
         ),
     ] = None,
     overwrite: Overwrite = False,

@@ -16,7 +16,7 @@ def report(
         typer.Option(
             metavar="FILE",
             show_default=False,
-            help="The page to write; by default report.html in the run folder.",
+            help="The page to write. Default: report.html in the run folder.",
         ),
     ] = None,
     _quiet: Quiet = False,

@@ -30,7 +30,7 @@ def check_out(out: Path, *, table: Path, overwrite: bool) -> None:
         )
     if out.is_dir():
         raise StorageError(
-            "--out must be a file", but=f"{out} is a folder", fix="Name a file in it."
+            "--out must be a file", but=f"{out} is a folder", fix="Name a file inside it."
         )
     if out.exists() and table.exists() and out.samefile(table):
         raise StorageError(
@@ -42,7 +42,7 @@ def check_out(out: Path, *, table: Path, overwrite: bool) -> None:
         raise StorageError(
             "--out must be a new file",
             but=f"{out} exists",
-            fix="Choose another name, or add --overwrite to replace it.",
+            fix="Choose a different name, or add --overwrite to replace it.",
         )
     if not out.parent.is_dir():
         raise StorageError(

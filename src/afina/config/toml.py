@@ -89,7 +89,7 @@ def apply_settings(config: Config, settings: Sequence[str]) -> Config:
         name, equals, text = setting.partition("=")
         if not equals or "." not in name:
             raise ConfigError(
-                "A setting must look like section.key=value",
+                "A setting must have the form section.key=value",
                 got=repr(setting),
                 fix=None if "." in name else suggest(name.strip()),
             )

@@ -99,7 +99,7 @@ class InputLayer(nn.Module):
     ) -> None:
         if n_num < 0 or n_num + len(cat_encodings) < 1:
             raise ValueError(
-                f"A network must have a column to read; got {n_num=} and no categories."
+                f"A network must have an input column; got {n_num=} and no categories."
             )
         if not 0.0 <= unknown_rate < 1.0:
             raise ValueError(f"unknown_rate must be in [0, 1); got {unknown_rate=}.")

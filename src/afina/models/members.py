@@ -103,7 +103,7 @@ def make_members(
     differ, start = settings.members_differ, settings.member_start
     if differ == "weights" or start == "auto":
         raise ValueError(
-            f"Members must share weights, and start as settled; got {differ=}, {start=}."
+            f"Members must share weights and have a resolved start; got {differ=}, {start=}."
         )
     n_members, d_block = settings.members, settings.d_block
     shared, own = _steps(d_in, settings)

@@ -46,7 +46,7 @@ class TabularNet(nn.Module):
     def set_edges_(self, edges: Sequence[Tensor]) -> None:
         """Set the edges of the numbers' bins; see `PiecewiseLinear`."""
         if not isinstance(self.input, InputLayer) or self.input.numbers is None:
-            raise TypeError("Edges are for embedded numbers, but there are none.")
+            raise TypeError("Edges need embedded numbers, but there are none.")
         self.input.numbers.set_edges_(edges)
 
     def forward(self, x_num: Tensor, x_cat: Tensor, folds: Tensor | None = None) -> Tensor:
@@ -105,14 +105,14 @@ def make_network(
 
 def _make_body(head: InputLayer, shape: NetworkShape, model: ModelSettings) -> nn.Module:
     if shape.folds > 1 and (model.members == 1 or model.members_differ != "weights"):
-        raise ValueError(f"Folds need members of their own weights; got folds={shape.folds}.")
+        raise ValueError(f"Folds need members that share no weights; got folds={shape.folds}.")
     if model.members == 1:
         return MLP(head.d_out, shape.d_out, model)
     if model.members_differ != "weights":
         return make_members(head.d_out, shape.d_out, model, chunks=head.chunks)
     if model.norm is not None or model.residual or model.parametric_activation:
         raise ValueError(
-            f"Members of their own weights must have plain blocks; got norm={model.norm}, "
+            f"Members that share no weights must have plain blocks; got norm={model.norm}, "
             f"residual={model.residual}, parametric_activation={model.parametric_activation}."
         )
     return Ensemble(

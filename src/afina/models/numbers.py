@@ -73,7 +73,7 @@ class Numbers(nn.Module):
         columns = embedded.columns
         if not set(columns) <= set(range(n_num)) or list(columns) != sorted(set(columns)):
             raise ValueError(
-                f"columns must be ascending places among {n_num} numbers; got {columns}."
+                f"columns must be ascending indices of {n_num} numbers; got {columns}."
             )
         super().__init__()
         passing = [i for i in range(n_num) if i not in set(columns)]
@@ -86,7 +86,7 @@ class Numbers(nn.Module):
     def set_edges_(self, edges: Sequence[Tensor]) -> None:
         """Set the edges of the bins of each embedded column; only for `piecewise`."""
         if not isinstance(self.embedding, PiecewiseLinear):
-            raise TypeError("Edges are for piecewise-linear embeddings, but there is none.")
+            raise TypeError("Edges need piecewise-linear embeddings, but there are none.")
         self.embedding.set_edges_(edges)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ NORMS = (
     nn.GroupNorm,
     nn.RMSNorm,
 )
-"""Every normalization of torch that has its own scale and shift."""
+"""All of torch's normalizations that have their own scale and shift."""
 
 
 def batch_norm(

@@ -129,8 +129,8 @@ class PiecewiseLinear(nn.Module):
         """Set the ascending edges of each column's bins: one more than the column has bins."""
         if [len(column) - 1 for column in edges] != list(self.n_bins):
             raise ValueError(
-                f"each column must have one edge more than bins; got n_bins={list(self.n_bins)} and "
-                f"{[len(column) for column in edges]} edges."
+                f"each column must have one more edge than bins; got n_bins={list(self.n_bins)} "
+                f"and {[len(column) for column in edges]} edges."
             )
         for i, column in enumerate(edges):
             inner = column.to(self.left.dtype)

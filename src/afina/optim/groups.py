@@ -148,7 +148,9 @@ def parameter_groups(
         )
     factors = dict(lr_factors or {})
     if not all(factor > 0 for factor in factors.values()) or (factors and lr is None):
-        raise ValueError(f"lr_factors must be above 0 and go with lr; got {factors}, {lr=}.")
+        raise ValueError(
+            f"lr_factors must be above 0 and be passed together with lr; got {factors}, {lr=}."
+        )
     groups: dict[tuple[bool, bool, float], list[nn.Parameter]] = {}
     for one in roles:
         factor = factors.get(one.role, 1.0)

@@ -78,7 +78,7 @@ def make_optimizer(
 
 
 def optimizer_from(settings: OptimSettings, module: nn.Module) -> Optimizer:
-    """Make the optimizer that the settings describe."""
+    """Return the optimizer that the settings describe."""
     factors: dict[Role, float] = {
         "bias": settings.bias_lr_factor,
         "scaling": settings.scale_lr_factor,

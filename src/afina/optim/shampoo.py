@@ -12,7 +12,7 @@ from torch.optim.adamw import adamw
 from afina.nn import StackedLinear
 
 SMALLEST_SIDE, LARGEST_SIDE = 32, 1024
-"""Sides, the shorter one of a matrix, from and to which it has a preconditioner."""
+"""Smallest and largest shorter side of a matrix that is preconditioned."""
 
 _MOMENTUM = 0.95
 _COVARIANCE_DECAY = 0.99
@@ -114,7 +114,7 @@ class OneSidedShampoo(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Take one step."""
+        """Perform one step."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -128,7 +128,7 @@ class OneSidedShampoo(Optimizer):
 
     @torch.no_grad()
     def step_matrices(self, group: dict[str, Any]) -> None:
-        """Take the step of a group of matrices."""
+        """Perform the step of a group of matrices."""
         for weight in group["params"]:
             if weight.grad is None:
                 continue

@@ -72,7 +72,7 @@ class Preprocess(nn.Module):
         """
         if x_num.ndim != 2 or x_time.ndim != 2 or len(x_num) != len(x_time):
             raise ValueError(
-                "x_num and x_time must be (n, d) of the same n; got the shapes "
+                "x_num and x_time must be (n, d) with the same n; got the shapes "
                 f"{tuple(x_num.shape)} and {tuple(x_time.shape)}."
             )
         nums, times = column_samples(x_num, weights), column_samples(x_time, weights)
@@ -148,7 +148,5 @@ def _make_scaler(scaling: Scaling | None, n_features: int, n_quantiles: int) -> 
 def _names(names: Sequence[str] | None, default: str, n_columns: int) -> list[str]:
     chosen = [f"{default}{i}" for i in range(n_columns)] if names is None else list(names)
     if len(chosen) != n_columns:
-        raise ValueError(
-            f"There must be a name for each of {n_columns} columns; got {len(chosen)}."
-        )
+        raise ValueError(f"Each of the {n_columns} columns must have a name; got {len(chosen)}.")
     return chosen

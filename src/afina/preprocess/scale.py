@@ -136,7 +136,7 @@ class Identity(ColumnModule):
 
 
 def _inverse(spread: Tensor) -> Tensor:
-    """Invert; 0 stays 0, and the inverse of a subnormal number is clipped."""
+    """Return the reciprocal; 0 stays 0, and the reciprocal of a subnormal number is clipped."""
     return torch.where(spread > 0, 1 / spread, 0.0).clamp(max=_LARGEST)
 
 

@@ -15,7 +15,7 @@ from afina.storage.manifest import shown
 Record = TypeVar("Record")
 Unknown = Literal["ignore", "forbid"]
 
-FIX = "Restore the file, or fit again into a new run folder."
+FIX = "Restore the file, or fit again in a new run folder."
 _OTHER_VERSION = "It was written by another version of afina; use that one."
 
 
@@ -107,7 +107,7 @@ def check(
         Traceback (most recent call last):
         ...
         afina.errors.CheckpointError: metrics.jsonl, line 2: step must be greater than or equal \
-to 0; got -1. Restore the file, or fit again into a new run folder.
+to 0; got -1. Restore the file, or fit again in a new run folder.
     """
     try:
         return _adapter(kind).validate_python(values, extra=unknown)

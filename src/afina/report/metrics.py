@@ -8,7 +8,7 @@ from afina.records.json_record import Count, Number, check
 from afina.records.metrics_jsonl import StopRecord, line_of, read_lines
 
 Lines = list[tuple[str, dict[str, Any]]]
-"""Each record, after the file and line that it is from."""
+"""Each record, preceded by its file and line."""
 
 
 @dataclass

@@ -132,7 +132,7 @@ def _tell_apart(labels: tuple[str, ...]) -> list[str]:
 
 
 def _confusion_caption(confusion: Confusion, shown: Confusion) -> str:
-    text = "Rows are true classes, columns are predicted ones; the fuller the color, the larger the share."
+    text = "Rows are true classes, columns are predicted ones; darker cells have larger shares."
     if len(shown.labels) == len(confusion.labels):
         return text
     n_shown = sum(map(sum, shown.counts))
@@ -153,7 +153,7 @@ def scatter_chart(scatter: Scatter, target: str) -> Chart | None:
     if not pairs:
         return None
     shown = _sample(pairs)
-    caption = "On the dashed line a prediction is right; above it, too high."
+    caption = "Points on the dashed line are correct predictions; points above it are too high."
     if len(shown) < len(pairs):
         caption = f"{len(shown):,} of {len(pairs):,} rows, including the worst. {caption}"
     low, high = min(map(min, shown)), max(map(max, shown))

@@ -20,7 +20,7 @@ class RunFiles:
     """The files of a run folder; None for a file that does not exist yet.
 
     Args:
-        folder: the run folder, as it was named.
+        folder: the run folder, as the caller named it.
         config_text: config.toml, exactly as written.
         config: the same, parsed.
         begun: the inputs of the run.

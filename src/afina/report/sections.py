@@ -103,10 +103,10 @@ def stop_section(run: RunFiles) -> Markup:
     stop = run.stop
     if stop is None:
         return Markup()
-    why = clean((stop.why or stop.reason or "The run does not say.").strip(), 400)
+    why = clean((stop.why or stop.reason or "The run folder does not say why.").strip(), 400)
     parts = [why + ("" if why[-1] in ".!?" else ".")]
     if stop.best_epoch is None:
-        parts.append("No rows were held out, so the model has the last weights.")
+        parts.append("No rows were held out, so the model has the final weights.")
     else:
         best = f", where {clean(stop.monitor)} was {figure(stop.best, 4)}" if stop.monitor else ""
         parts.append(f"The model has the weights of epoch {stop.best_epoch:,}{best}.")

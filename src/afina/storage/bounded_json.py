@@ -48,8 +48,8 @@ def read_json(
 def why_too_large(data: bytes, *, max_bytes: int = MAX_BYTES) -> str | None:
     """Return which limit the JSON exceeds; None if it is within both."""
     if len(data) > max_bytes:
-        return f"it is {len(data):,} bytes long, the limit is {max_bytes:,}"
+        return f"it is {len(data):,} bytes long; the limit is {max_bytes:,}"
     n_separators = sum(data.count(letter) for letter in b",[{")
     if n_separators > MAX_SEPARATORS:
-        return f"it has {n_separators:,} commas and brackets, the limit is {MAX_SEPARATORS:,}"
+        return f"it has {n_separators:,} commas and brackets; the limit is {MAX_SEPARATORS:,}"
     return None

@@ -7,7 +7,7 @@ _NAME = re.compile(r"step-[0-9]{8,}")
 
 
 def checkpoint_name(step: int) -> str:
-    """Name the folder of a checkpoint.
+    """Return the folder name of a checkpoint.
 
     Example:
         >>> checkpoint_name(1200)

@@ -211,7 +211,7 @@ def _failed(done: str, path: Path, reason: OSError, n_bytes: int | None = None) 
     code = errno.errorcode.get(reason.errno or 0, "no code")
     need = "" if n_bytes is None else f", and {n_bytes:,} are needed"
     return storage_error(
-        f"{path} must be {done} whole",
+        f"{path} must be {done} in full",
         reason,
         but=f"that failed: {reason.strerror or reason} ({code}); "
         f"{_free_space(path.parent)} free there{need}",

@@ -60,7 +60,7 @@ def _take(path: Path) -> int:
         raise LockedError(
             "A run folder must have only one writer",
             but=f"{path} is in use by {holder}",
-            fix="Wait for it, stop it, or use another folder.",
+            fix="Wait for it to end, stop it, or use another folder.",
         ) from None
     except OSError as reason:
         os.close(descriptor)
@@ -75,7 +75,7 @@ def _holder(descriptor: int) -> str:
         if written.isdigit() and is_alive(int(written)):
             return f"process {int(written)}"
         time.sleep(_PAUSE_S)
-    return "a process whose number is not known here (on another machine or in a container)"
+    return "a process with an unknown number (on another machine or in a container)"
 
 
 def is_alive(pid: int) -> bool:
@@ -99,5 +99,5 @@ def _cannot_lock(path: Path, reason: OSError) -> StorageError:
         "A run folder must be lockable",
         reason,
         but=f"{path} could not be locked: {reason.strerror}",
-        fix="Choose a folder that can be written to, on a file system with locks.",
+        fix="Choose a writable folder on a file system that supports locks.",
     )

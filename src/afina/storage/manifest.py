@@ -85,7 +85,7 @@ def why_bad_name(name: str) -> str | None:
 
 
 def shown(value: object) -> str:
-    """Show a value from an untrusted file: printable ASCII, and short."""
+    """Return a value from an untrusted file as short printable ASCII."""
     text = ascii(value) if isinstance(value, str | int | float | None) else type(value).__name__
     return text if len(text) <= 80 else text[:77] + "..."
 

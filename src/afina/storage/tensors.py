@@ -141,7 +141,7 @@ def _check_storable(name: str, tensor: Tensor) -> None:
         )
     if tensor.dtype not in _CODES:
         raise CheckpointError(
-            "A stored tensor must have a dtype of safetensors",
+            "A stored tensor must have a dtype that safetensors supports",
             but=f"{name!r} is {tensor.dtype}",
             fix="Convert it to another dtype.",
         )
@@ -226,7 +226,7 @@ def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _span(name: str, entry: Any) -> Span:
     """Check one entry of a header."""
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
-        raise _HeaderError(f"{shown(name)} has no entry of dtype, shape and data_offsets")
+        raise _HeaderError(f"{shown(name)} does not have exactly dtype, shape and data_offsets")
     code, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(code, str) or code not in _DTYPES:
         raise _HeaderError(f"{shown(name)} has the dtype {shown(code)}")
@@ -239,10 +239,10 @@ def _span(name: str, entry: Any) -> Span:
         n_values *= size
         n_strides *= max(size, 1)  # torch multiplies these even where there is no value
         if n_strides >= 2**60:
-            raise _HeaderError(f"{shown(name)} has too large a shape")
+            raise _HeaderError(f"{shown(name)} has a shape that is too large")
     dtype = _DTYPES[code]
     if offsets[1] - offsets[0] != n_values * dtype.itemsize:
-        raise _HeaderError(f"{shown(name)} has a length that does not fit its shape and dtype")
+        raise _HeaderError(f"{shown(name)} has a length that does not match its shape and dtype")
     return Span(offsets[0], offsets[1], name, dtype, tuple(shape))
 
 
@@ -267,5 +267,5 @@ def _error(source: str, what: str) -> CheckpointError:
     return CheckpointError(
         f"{source} must be a safetensors file",
         but=what,
-        fix="Use another checkpoint, or copy this one again from a place where it is whole.",
+        fix="Use another checkpoint, or copy this one again from an undamaged original.",
     )

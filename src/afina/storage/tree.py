@@ -8,7 +8,7 @@
     tensor                     {"tensor": its name among the tensors}
 
 Nothing else can be stored: a state that would need code to restore it is refused when it is saved,
-    with the path to the value, rather than when it is needed.
+with the path to the value, rather than when it is needed.
 """
 
 import math
@@ -130,7 +130,7 @@ def _restore_dict(pairs: list[Any], unused: dict[str, Tensor], depth: int) -> di
     restored: dict[Any, Any] = {}
     for pair in pairs:
         if not isinstance(pair, list) or len(pair) != 2 or type(pair[0]) not in (str, int):
-            raise _damaged("a dict in it has an entry that is no pair of key and value")
+            raise _damaged("a dict in it has an entry that is not a pair of key and value")
         if pair[0] in restored:
             raise _damaged(f"a dict in it has the key {shown(pair[0])} twice")
         restored[pair[0]] = _restore(pair[1], unused, depth + 1)

@@ -142,7 +142,7 @@ def _check_size(path: Path, name: str, status: os.stat_result, size: int | None)
 
 def _error(path: Path, what: str) -> CheckpointError:
     return CheckpointError(
-        "A saved folder must be whole and unchanged",
+        "A saved folder must be complete and unchanged",
         but=f"in {path}, {what}",
-        fix="Use another checkpoint, or copy this one again from a place where it is whole.",
+        fix="Use another checkpoint, or copy this one again from an undamaged original.",
     )

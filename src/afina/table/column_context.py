@@ -144,7 +144,7 @@ class EncodeContext:
         infinite = is_infinite(texts.take(bad)).any()
         if self.tolerant and not infinite and len(bad) <= max(1, _MOST_BAD * n_values):
             self.notes.append(
-                f"column {self.name!r}: {count_cells(len(bad))} taken as missing because not "
+                f"column {self.name!r}: {count_cells(len(bad))} treated as missing because not "
                 f"{content} ({first})"
             )
             return

@@ -143,13 +143,13 @@ def _quote_fault(data: bytes, position: int, cells: list[bytes], n_columns: int)
                 return CsvFault(
                     "every quote must be closed",
                     f"the one opened in line {line_at(data, at)} never is",
-                    "Close it, or double a quote that belongs to the text.",
+                    "Close it, or double it if it belongs to the text.",
                 )
             if closed.end() < len(cell):
                 return CsvFault(
                     "a closing quote must end its cell",
                     f"in line {line_at(data, at + closed.end())} text follows one",
-                    "Double the quotes inside a quoted cell, or close an earlier one.",
+                    "Double the quotes inside a quoted cell, or close an earlier quote.",
                 )
         at += len(cell) + 1
     if len(cells) != n_columns:

@@ -83,7 +83,7 @@ def time_ranks(column: pa.ChunkedArray, *, name: str, source: str) -> NDArray[np
 
 
 def _text_moments(levels: Levels, where: str) -> NDArray[np.int64] | NDArray[np.float64]:
-    """Read text as numbers or as dates of one format, of which only the order matters."""
+    """Read text as numbers or as dates of one format; only their order matters."""
     texts = levels.texts
     form, fits = find_format(texts, np.ones(len(texts)))
     if fits.all():

@@ -15,12 +15,12 @@ from afina.table.numeric import NumberColumn
 AnyColumn: TypeAlias = Annotated[
     NumberColumn | CategoryColumn | DateColumn | UnusedColumn, Discriminator("kind")
 ]
-"""A column of any kind; its `kind` says which."""
+"""A column of any kind; its `kind` tells which."""
 
 
 def _check_names(columns: tuple[AnyColumn, ...]) -> tuple[AnyColumn, ...]:
     if len({column.name for column in columns}) != len(columns):
-        raise ValueError("names of columns must differ")
+        raise ValueError("column names must differ")
     return columns
 
 
@@ -143,6 +143,6 @@ def _first_difference(written: dict[str, Any], content: Any) -> str:
 def _damaged(source: str, place: str, reason: str) -> CheckpointError:
     return CheckpointError(
         f"{source} must be a schema as afina writes it",
-        but=f"{place[:200]} cannot be: {reason[:200]}",
+        but=f"{place[:200]} is invalid: {reason[:200]}",
         fix="The file is damaged or from another version of afina.",
     )

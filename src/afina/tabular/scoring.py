@@ -156,7 +156,7 @@ def _confusion(predictions: Floats, rows: Rows, classes: tuple[Label, ...]) -> C
 
 
 def _scatter(predictions: Floats, rows: Rows) -> Scatter:
-    """Take evenly spaced rows, if there are many."""
+    """Return evenly spaced rows if there are many, otherwise all of them."""
     n_rows = len(rows)
     n_shown = min(n_rows, _MOST_POINTS)
     picked = np.arange(n_shown) * n_rows // n_shown

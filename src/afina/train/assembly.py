@@ -52,13 +52,13 @@ def choose_optimizer(
             raise ConfigError(
                 "The optimizer must hold parameters of the model",
                 but="it has none of them",
-                fix="Make it from model.parameters() of the model that is trained.",
+                fix="Make it from model.parameters() of the model to train.",
             )
     else:
         chosen = optimizer(model)
     if settings.sharding is not None and isinstance(chosen, OneSidedShampoo):
         raise ConfigError(
-            'sharding="fsdp2" does not go with shampoo', fix="Leave out one of the two."
+            'sharding="fsdp2" cannot be combined with shampoo', fix="Leave out one of the two."
         )
     return chosen
 
@@ -79,7 +79,7 @@ def choose_schedule(
     if total_steps is None and schedule != "constant":
         raise ConfigError(
             f"schedule={schedule!r} needs the number of steps",
-            but="the data does not say its length",
+            but="the data has no length",
             fix="Pass max_steps.",
         )
     return make_schedule(
@@ -162,9 +162,9 @@ def check_processes(
         return
     if settings.batchnorm == "window" and settings.microbatch_size == "auto":
         raise ConfigError(
-            'batchnorm="window" needs micro-batches of a given size in several processes',
+            'batchnorm="window" in several processes needs a fixed microbatch_size',
             got='microbatch_size="auto"',
-            fix="Give a number of rows.",
+            fix="Set microbatch_size to a number of rows.",
         )
     if isinstance(getattr(data, "sampler", None), DistributedSampler):
         raise ConfigError(
@@ -181,5 +181,5 @@ def check_processes(
         raise ConfigError(
             "All processes must be started with the same settings",
             but=shown,
-            fix="Start them by the same command.",
+            fix="Start them with the same command.",
         )

@@ -64,7 +64,7 @@ def _check_own_optimizer(optimizer: Any, lr: float | None, weight_decay: float |
         )
     if not isinstance(optimizer, str) and (lr is not None or weight_decay is not None):
         raise ConfigError(
-            "lr and weight_decay must be left out beside an optimizer of your own",
+            "lr and weight_decay must be left out with an optimizer of your own",
             got=f"{lr=}, {weight_decay=}",
             fix="Set them there.",
         )
@@ -84,7 +84,9 @@ def _check_execution(settings: TrainerSettings) -> None:
     chosen = [name for name, is_chosen in _ways(settings).items() if is_chosen]
     if len(chosen) > 1:
         raise ConfigError(
-            f"{chosen[0]} does not go with {chosen[1]}", but="both are set", fix="Leave out one."
+            f"{chosen[0]} cannot be combined with {chosen[1]}",
+            but="both are set",
+            fix="Leave out one.",
         )
 
 
@@ -97,12 +99,12 @@ def _check_sharding(settings: TrainerSettings, optimizer: Any) -> None:
         'microbatch_size="auto"': settings.microbatch_size == "auto",
         "patience_extends_while": settings.patience_extends_while is not None,
         'optimizer="shampoo"': optimizer == "shampoo",
-        "an optimizer made before": isinstance(optimizer, Optimizer),
+        "an optimizer made in advance": isinstance(optimizer, Optimizer),
     }
     chosen = [name for name, is_chosen in refused.items() if is_chosen]
     if chosen:
         raise ConfigError(
-            f'sharding="fsdp2" does not go with {chosen[0]}',
+            f'sharding="fsdp2" cannot be combined with {chosen[0]}',
             fix="Leave out one of the two (an optimizer can be given as a callable that makes it "
             "from the model).",
         )

@@ -93,7 +93,7 @@ def _suggest(lrs: Sequence[float], losses: Sequence[float], n_steps: int) -> flo
         # The last one near the minimum: where it is flat, the position of the smallest is noise.
         return lrs[max(i for i in later if losses[i] <= NEARLY * smallest)] / BELOW_EDGE
     warnings.warn(
-        f"the loss fell clearly at no learning rate from {lrs[0]:.2g} to {lrs[-1]:.2g}; "
+        f"the loss did not fall clearly at any learning rate from {lrs[0]:.2g} to {lrs[-1]:.2g}; "
         f"suggesting the default of {DEFAULT_LR:g}",
         AfinaWarning,
         stacklevel=2,

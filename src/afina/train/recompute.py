@@ -105,7 +105,8 @@ def _cut_sequence(
     """Return the forwards of groups in a chain of modules, and the cuts inside its modules.
 
     With n modules of r layers each in groups of k, n / k inputs and k * r activations are held at
-    a time: least where k is the square root of n / r. A chain too short to be cut gives None.
+    a time, which is smallest if k is the square root of n / r. Return None if the chain is too
+    short to cut.
     """
     if not children:
         return None

@@ -13,10 +13,10 @@ FLOOR = 0.1
 """A loss is far below another if it is at most this fraction of it."""
 
 LEAST_FALL = 1e-3
-"""By how much of itself the scale must fall over one patience to count as falling."""
+"""Fraction by which the scale must fall over one patience to count as falling."""
 
 STILL_FITTING = 0.5
-"""By how much of itself the training loss falls over one patience while a net is still fitting."""
+"""Fraction by which the training loss falls over one patience while a network is still fitting."""
 
 _STATE = ("best", "best_step", "best_epoch", "reference", "n_seen", "n_without")
 
@@ -33,13 +33,13 @@ class Extension:
     - validation has not improved yet: its lowest loss is above `FLOOR` of what it was when plain
       patience first ran out;
     - the scale of the weights (or outputs) falls by more than the fraction `LEAST_FALL` over these
-    evaluations, measured on a straight line fitted to its logarithms, so that a single outlier does
-    not decide. This is not required while the training loss falls by more than the fraction
-    `STILL_FITTING`, because the scale grows while a network still fits its rows better;
+      evaluations, measured on a straight line fitted to its logarithms, so that a single outlier
+      does not decide. This is not required while the training loss falls by more than the fraction
+      `STILL_FITTING`, because the scale grows while a network still fits its rows better;
     - the budget is not spent.
 
     This shows that the network still changes, not that it will generalize. Losses must be
-    at least 0; patience is never extended where they are negative or their floor is far above 0.
+    at least 0; patience is never extended if they are negative or their floor is far above 0.
 
     Args:
         patience: number of evaluations that plain patience waits, and over which the scale is
@@ -88,7 +88,7 @@ class Extension:
             return "weight decay is off"
         train, val, first = min(self.train_losses), self.lowest_val_loss, self.first_val_loss
         if val is not None and first is not None and val <= FLOOR * first:
-            return f"validation has followed: its loss fell from {first:.3g} to {val:.3g}"
+            return f"validation has improved too: its loss fell from {first:.3g} to {val:.3g}"
         if val is None or not 0 <= train <= FLOOR * val:
             shown = "unknown" if val is None else f"{val:.3g}"
             return (
@@ -99,7 +99,7 @@ class Extension:
         if not (fall > LEAST_FALL or relative_fall(self.train_losses) > STILL_FITTING):
             return (
                 f"{signs.scale_of} changed by {-fall:+.2%} over the last {len(self.scales) - 1} "
-                f"evaluations, and must fall by more than {LEAST_FALL:g} of itself"
+                f"evaluations, and must fall by more than {LEAST_FALL:.1%}"
             )
         if step >= self.budget * (self.first_step or step):
             return (

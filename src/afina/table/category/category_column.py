@@ -115,7 +115,7 @@ def _warn_if_all_unknown(
     warnings.warn(
         f"{context.source}: no value of column {column.name!r} is known to the model, such as "
         f"{show_cell(levels.texts[0].as_py())}{as_type}; in training it held values such as "
-        f"{show_cell(column.vocabulary[0])}. All are taken as unknown.",
+        f"{show_cell(column.vocabulary[0])}. All are treated as unknown.",
         AfinaWarning,
         stacklevel=5,
     )

@@ -45,7 +45,7 @@ class NumberColumn(Column):
         number: how numbers are written in text cells.
         offset: whole number that is subtracted exactly, before rounding to float64 could lose
             differences.
-        missing_words: words that mean "missing" in this column, besides the usual ones.
+        missing_words: words that mean "missing" in this column, in addition to the usual ones.
     """
 
     kind: Literal["numeric"]

@@ -19,7 +19,7 @@ from afina.tabular.training.model_shape import ModelShape
 
 FORMAT = 2
 _STRICT = ConfigDict(extra="forbid", strict=True)
-_DAMAGED = "The file is damaged or of another version of afina."
+_DAMAGED = "The file is damaged or from another version of afina."
 
 
 @dataclass(frozen=True)
@@ -173,9 +173,9 @@ def check_fits(
     """
     if not _fits(record, schema, tensors):
         raise CheckpointError(
-            f"{source} must describe the model whose tensors lie beside it",
+            f"{source} must describe the model whose tensors are stored with it",
             but="it does not fit them or the schema",
-            fix="Copy the whole folder again from where it is whole.",
+            fix="Copy the whole folder again from an undamaged original.",
         )
 
 

@@ -266,7 +266,7 @@ class Predictor:
     def _check_classes(self) -> None:
         if not self.classes:
             raise SchemaError(
-                "the target must be a class to have probabilities",
+                "probabilities need a target with classes",
                 but=f"{self.target!r} is a number",
                 fix="Use predict.",
             )

@@ -191,7 +191,7 @@ def _replace(final: Path, folder: Path) -> None:
         folder.rename(final)
     except OSError as error:
         raise StorageError(
-            f"the new run must take the place of {final}",
+            f"the new run must replace {final}",
             but=f"that failed: {error}",
-            fix=f"The new run is complete in {folder}; move it yourself.",
+            fix=f"The new run is complete in {folder}; move it there by hand.",
         ) from error

@@ -105,7 +105,7 @@ def _name_differences(folder: Path, begun: RunRecord) -> tuple[str, ...]:
     except CheckpointError:
         then = None
     if then is None:
-        return ("env.json cannot be read, so it is not known whether versions differ",)
+        return ("env.json cannot be read, so it is unknown whether versions differ",)
     return name_differences(then, describe_environment(begun.threads))
 
 
@@ -118,7 +118,7 @@ def _check_same(folder: Path, begun: RunRecord, prepared: Prepared) -> None:
         if hashlib.sha256(data).hexdigest() != sha256:
             raise CheckpointError(
                 f"a run must be resumed with the {name} that it began with",
-                but=f"that of {folder} would now differ: config.toml was changed, or this is "
+                but=f"the {name} of {folder} would now differ: config.toml was changed, or this is "
                 "another version of afina",
                 fix="Restore config.toml, use the version in env.json, or fit again.",
             )

@@ -59,7 +59,7 @@ def choose_folder(out: Path | None, name: str, *, overwrite: bool) -> Path:
     if out is not None:
         if not os.path.lexists(out) or _is_empty_folder(out) or (overwrite and is_run(out)):
             return out
-        must = "A run must go to a new folder, or to an empty one"
+        must = "A run needs a new or empty folder"
         if overwrite:
             what = f"{out} is not a run of afina, so it is not overwritten"
             raise StorageError(must, but=what, fix="Choose another folder.")

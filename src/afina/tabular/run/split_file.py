@@ -65,7 +65,7 @@ def read_split(data: bytes, source: str) -> SplitRows:
         return _unpack(record)
     except (ValueError, zlib.error) as reason:
         raise CheckpointError(
-            f"{source} must say where each row went", but=str(reason), fix="Fit again."
+            f"{source} must assign every row", but=str(reason), fix="Fit again."
         ) from None
 
 

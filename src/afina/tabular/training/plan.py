@@ -93,7 +93,7 @@ def make_plan(
         threads: number of threads of the run being resumed. None: follow the settings.
         lr: learning rate that the run being resumed has found. None: follow the settings.
     """
-    # Also where nothing is held out: a monitor that cannot be is a mistake either way.
+    # Also where nothing is held out: an invalid monitor is a mistake either way.
     check_monitor(config.stop.monitor, n_classes)
     with torch_threads(1):  # sums must not depend on how many there are
         merged = merge_identical(train)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from afina.train import EpochEvent, EvalEvent, Event, StepEvent
 
 FINISHING_S = 2.2
-"""Seconds for what comes after training besides evaluations: model, scores, report, exit."""
+"""Seconds for the work after training other than evaluations: model, scores, report, exit."""
 
 _LOOKS_AFTER = 3.0
 """Evaluations that what comes after training may take: one in training's precision, and one in

@@ -107,7 +107,7 @@ class MovingBuffers:
 
     @torch.no_grad()
     def average(self, moved: Sequence[int], n_rows: int) -> None:
-        """Make the changed buffers the same in every process.
+        """Give the changed buffers the same values in every process.
 
         Args:
             moved: for each buffer, whether it changed in any process.

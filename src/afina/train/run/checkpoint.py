@@ -94,7 +94,7 @@ class Keeper:
         except StorageError as failed:
             if error is None:
                 raise
-            error.add_note(f"Besides, the last checkpoint was not saved: {failed}")
+            error.add_note(f"In addition, the last checkpoint was not saved: {failed}")
 
     def due(self, state: TrainState, value: float | None) -> bool:
         """Return whether a checkpoint is due now.
@@ -260,7 +260,7 @@ def read_newest(folder: Path) -> tuple[Snapshot | None, list[str]]:
         try:
             return read_checkpoint(path), passed_over
         except CheckpointError as error:
-            passed_over.append(f"passed over {path.name}: {error}")
+            passed_over.append(f"skipped {path.name}: {error}")
     return None, passed_over
 
 
@@ -278,7 +278,7 @@ def _unpack(files: dict[str, bytes], name: str, tree: Any, path: Path) -> Any:
     file = f"{name}.safetensors"
     if file not in files:
         raise CheckpointError(
-            f"{path} must hold the tensors that its {STATE} names",
+            f"{path} must hold the tensors that its {STATE} lists",
             but=f"there is no {shown(file)}",
             fix="Use another checkpoint.",
         )

@@ -17,8 +17,8 @@ class CheckpointPlan:
     """Write a checkpoint when the last one is this many minutes old."""
 
     keep_last: Count = 2
-    """How many of the newest checkpoints stay."""
+    """Number of newest checkpoints to keep."""
 
     keep_best: CountFromZero = 0
-    """How many of the best checkpoints by the monitored metric stay besides; one is then written
-    at each evaluation that is among the best so far."""
+    """Number of best checkpoints, by the monitored metric, to keep as well; one is then written at
+    each evaluation that is among the best so far."""

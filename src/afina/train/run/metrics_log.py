@@ -14,7 +14,7 @@ from afina.train.events import EpochEvent, EvalEvent, Event, StepEvent, StopEven
 class MetricsLog:
     """Append records to `metrics.jsonl`, starting at its size in the checkpoint.
 
-    It holds no clock times, so that a resumed run's log equals that of the uninterrupted run.
+    It holds no clock times, so that the log of a resumed run equals that of an uninterrupted run.
 
     Args:
         path: the file.
@@ -32,7 +32,7 @@ class MetricsLog:
         n_bytes = path.stat().st_size if path.exists() else 0
         if n_bytes < size:  # truncating would fill the missing bytes with zeros
             raise CheckpointError(
-                f"{path} must have at least the {size:,} bytes that the checkpoint counts",
+                f"{path} must have at least the {size:,} bytes recorded in the checkpoint",
                 but=f"it has {n_bytes:,}",
                 fix="Copy it again from a complete one, or start a new run.",
             )

@@ -68,7 +68,7 @@ def find_snapshot(
     if snapshot is None:
         if passed_over:
             raise CheckpointError(
-                f"{folder} must hold a whole checkpoint",
+                f"{folder} must hold an undamaged checkpoint",
                 but="; ".join(passed_over),
                 fix="Start again in another folder.",
             )
@@ -144,7 +144,7 @@ def same_conditions(
     changed = [f"{k} was {before.get(k)}, is {now[k]}" for k in now if now[k] != before.get(k)]
     if changed and processes.first:
         recounted = before.get("n_processes") != now["n_processes"]
-        dropout = "; dropout draws other numbers" if recounted else ""
+        dropout = "; dropout draws different numbers" if recounted else ""
         warnings.warn(
             f"the resumed run may differ in its last bits: {', '.join(changed)}{dropout}",
             AfinaWarning,

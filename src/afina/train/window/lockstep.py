@@ -127,8 +127,8 @@ class Lockstep(Generic[T]):
         elif place != self._place:
             raise ConfigError(
                 "every micro-batch must pass the same batch normalizations in the same order",
-                but=f"micro-batch 1 came to {self._place} when micro-batch {self._turn + 1} came "
-                f"to {place}",
+                but=f"micro-batch 1 reached {self._place} when micro-batch {self._turn + 1} "
+                f"reached {place}",
                 fix='Use batchnorm="microbatch".',
             )
 

@@ -1,4 +1,4 @@
-"""Batch normalization over all rows of a step, whatever the size of its micro-batches.
+"""Batch normalization over all rows of a step, regardless of the micro-batch size.
 
 The forwards of a window's micro-batches run in lockstep and meet at every batch normalization, where
 statistics of the whole window are computed. Most tensors that autograd saves are released, and
@@ -23,7 +23,7 @@ from afina.train.window.passes import WindowPass
 from afina.train.window.unsupported import FunctionWatch, check_window_norm, uses_batch
 
 N_GROUPS = 6
-"""A sixth of the tensors that the large batch saves for its backward pass is in memory at a time."""
+"""A sixth of the tensors that the large batch saves for its backward pass is in memory at once."""
 
 KEEP_BYTES = 16 * 2**20
 """Up to this, saved tensors are kept: releasing them would save too little memory for the time."""

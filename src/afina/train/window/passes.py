@@ -218,7 +218,7 @@ class WindowPass:
     def _normalize_again(self, module: AnyBatchNorm, x: Tensor) -> Tensor:
         number = self._saved.part
         if self._n_met[number] >= len(self._meetings):
-            raise replay_differs(f"it calls {self._names[module]!r} once more")
+            raise replay_differs(f"it calls {self._names[module]!r} again")
         meeting = self._meetings[self._n_met[number]]
         self._compare(meeting.samples[number], _sample(x))
         anchor = torch.empty(0, requires_grad=meeting.needs_grad)

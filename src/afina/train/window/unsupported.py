@@ -99,7 +99,9 @@ def _why_not(module: nn.Module) -> str | None:
     if isinstance(module, AnyBatchNorm):
         return _why_not_norm(module)
     if isinstance(module, nn.modules.instancenorm._InstanceNorm) and module.track_running_stats:  # noqa: SLF001
-        return "Pass track_running_stats=False: its running pair moves with every micro-batch."
+        return (
+            "Pass track_running_stats=False: its running statistics change with every micro-batch."
+        )
     if isinstance(module, torch.jit.ScriptModule):
         return "Use the module that it was scripted from."
     if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
@@ -120,5 +122,5 @@ def _why_not_norm(module: AnyBatchNorm) -> str | None:
     if any(nn.parameter.is_lazy(tensor) for tensor in tensors):
         return "Run the model on a few rows first, so that its width is known."
     if type(module).forward is not AnyBatchNorm.forward or "forward" in vars(module):
-        return "It has its own forward: use nn.BatchNorm1d, 2d or 3d."
+        return "It overrides forward; use nn.BatchNorm1d, 2d or 3d."
     return None
