@@ -143,6 +143,6 @@ def _first_difference(written: dict[str, Any], content: Any) -> str:
 def _damaged(source: str, place: str, reason: str) -> CheckpointError:
     return CheckpointError(
         f"{source} must be a schema as afina writes it",
-        but=f"{place[:200]} is invalid: {reason[:200]}",
+        but=f"{place[:200]} cannot be: {reason[:200]}",
         fix="The file is damaged or from another version of afina.",
     )
