@@ -53,7 +53,7 @@ class Run:
         self.step()
 
     def step(self) -> None:
-        """Take one step."""
+        """Perform one step."""
         F.cross_entropy(self.model(self.x), self.y).backward()
         self.optimizer.step()
         self.optimizer.zero_grad()

@@ -20,14 +20,14 @@ _HOME = {
 
 
 def __dir__() -> list[str]:
-    """List the public names, also those not imported yet."""
+    """List the public names, including those not imported yet."""
     return __all__
 
 
 if not TYPE_CHECKING:  # for a type checker every name would exist, also a misspelt one
 
     def __getattr__(name: str) -> Any:
-        """Import a public name at its first use, so that `import afina` does not wait for torch."""
+        """Import a public name on first use, so that `import afina` does not wait for torch."""
         if name not in _HOME:
             raise AttributeError(f"module 'afina' has no attribute {name!r}")
         return getattr(importlib.import_module(_HOME[name]), name)

@@ -1,4 +1,4 @@
-"""The command line's entrance: `afina` and `python -m afina`."""
+"""The entry point of the command line: `afina` and `python -m afina`."""
 
 import sys
 
@@ -7,7 +7,7 @@ from afina.cli.streams import open_closed_streams
 
 
 def run() -> None:
-    """Run one command and leave with its exit code."""
+    """Run one command and exit with its exit code."""
     open_closed_streams()
     sys.exit(run_command_line(sys.argv[1:]))
 

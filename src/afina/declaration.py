@@ -47,7 +47,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Schema: TypeAlias = dict[str, Any]
 
 RESOLVED = ("auto", "find")
-"""Values that say how to choose a value; see `Setting.keeps_auto`."""
+"""Values that stand for a rule to choose a value; see `Setting.keeps_auto`."""
 
 SAME: Any = object()
 """The default of `Setting.trainer` and `Setting.none_means`: no difference."""
@@ -59,20 +59,20 @@ CHECKED = ConfigDict(
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What there is to say about a setting besides its type, default and docstring.
+    """What is declared about a setting in addition to its type, default and docstring.
 
     Args:
-        same_at_resume: a run is only resumed with the value that it was started with.
-        experimental: only experimenters need it: section `[experimental]` in files.
-        experimental_choices: the same for some of its choices.
+        same_at_resume: a run can be resumed only with the value it was started with.
+        experimental: in files, it belongs to the section `[experimental]`.
+        experimental_choices: the choices for which only `[experimental]` is allowed.
         scope: `table`: the trainer has no such keyword; `trainer`: files have no such setting.
-        trainer: the trainer's default, where it is not the recipe's.
-        none_means: what None means to the trainer, where the recipe does not take None.
-        trainer_takes: what the trainer's keyword takes besides, as an annotation.
+        trainer: the trainer's default, if it differs from the recipe's.
+        none_means: what None means to the trainer, if the recipe does not accept None.
+        trainer_takes: what else the trainer's keyword accepts, as an annotation.
         trainer_takes_words: the same in words.
-        trainer_doc: the trainer's docstring, where it is not the recipe's.
-        keeps_auto: "auto" is a rule that the one who uses it follows; elsewhere, "auto" and
-            "find" are replaced by a value before training.
+        trainer_doc: the trainer's docstring, if it differs from the recipe's.
+        keeps_auto: "auto" is a rule that the code using the setting applies; for other settings,
+            "auto" and "find" are replaced by a value before training.
     """
 
     same_at_resume: bool = False
@@ -92,12 +92,12 @@ class Declaration:
     """A declared setting.
 
     Args:
-        name: of the field.
+        name: name of the field.
         annotation: its type without the `Setting`.
-        default: the recipe's.
+        default: the recipe's default.
         doc: the docstring under the field.
         schema: its JSON schema.
-        setting: what else was declared.
+        setting: the rest of the declaration.
     """
 
     name: str
@@ -119,7 +119,7 @@ class Declaration:
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The words it can be, "auto" included."""
+        """The words it can be, including "auto"."""
         parts = self.schema.get("anyOf", [self.schema])
         return tuple(
             value for part in parts for value in part.get("enum", [part.get("const")]) if value
@@ -140,11 +140,11 @@ class Declaration:
 def settings_class(cls: type[T]) -> type[T]:
     """Make a frozen class whose values are checked, and whose errors name the setting.
 
-    The word "none" is taken as None where a setting is optional and no free text. A static method
-    `describe_setting` of the class may say in words what a setting can be.
+    The word "none" means None if a setting is optional and is not free text. A static method
+    `describe_setting` of the class may describe what a setting allows.
 
     Raises:
-        ConfigError: on making an object: a value that a setting cannot have.
+        ConfigError: when an object is made and a setting has an invalid value.
     """
     checked: Any = checked_dataclass(frozen=True, kw_only=True, config=CHECKED)(cls)
     validate: Callable[..., None] = checked.__init__
@@ -164,7 +164,7 @@ def settings_class(cls: type[T]) -> type[T]:
 
 @functools.cache
 def declarations(cls: type) -> Mapping[str, Declaration]:
-    """Return what a class of settings declares, by name; inherited settings included."""
+    """Return the settings that a class declares or inherits, by name."""
     schemas = TypeAdapter(cls).json_schema()["properties"]
     by_name = {}
     for field in fields(cls):
@@ -184,7 +184,7 @@ def declarations(cls: type) -> Mapping[str, Declaration]:
 
 
 def resolved(value: N | str) -> N:
-    """Return a value that is no longer "auto" or "find".
+    """Return the value, which must no longer be "auto" or "find".
 
     Raises:
         TypeError: it is.
@@ -195,7 +195,7 @@ def resolved(value: N | str) -> N:
 
 
 def with_none(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Take the word "none" as None where a setting is optional and no free text."""
+    """Turn the word "none" into None if a setting is optional and is not free text."""
     known = declarations(cls) if "none" in map(_as_word, values.values()) else {}
     return {
         name: None
@@ -211,10 +211,10 @@ def explain(
     error: ValidationError,
     describe: Callable[[Declaration], str] | None = None,
 ) -> ConfigError:
-    """Turn pydantic's error into one that names the setting, what it can be, and what came.
+    """Turn pydantic's error into one that names the setting, what it allows and what it got.
 
     Args:
-        describe: says in words what a setting can be. None: as its schema has it.
+        describe: describes what a setting allows. None: the description follows from its schema.
     """
     name, *column = [str(part) for part in error.errors()[0]["loc"]]
     if name not in declarations(cls):
@@ -257,10 +257,10 @@ def suggest_choice(word: object, choices: Sequence[str]) -> str:
 
 
 def describe_allowed(schema: Schema, *, none: str = '"none"') -> str:
-    """Say in words what a JSON schema allows.
+    """Describe the values that a JSON schema allows.
 
     Args:
-        none: how None is written.
+        none: how to write None.
 
     Example:
         >>> describe_allowed({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "auto"}]})

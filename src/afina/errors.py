@@ -1,7 +1,7 @@
-r"""Every error afina raises on purpose.
+r"""All errors that afina raises on purpose.
 
     AfinaError (1)                        base of all; the number is the command line's exit code
-    ├── ConfigError (2, ValueError)       a setting that does not exist or cannot be
+    ├── ConfigError (2, ValueError)       a setting that does not exist or has an invalid value
     ├── TableError (3, ValueError)        a file or frame that cannot be read as a table
     ├── SchemaError (3, ValueError)       a table that does not fit what was asked of it
     ├── CheckpointError (4, ValueError)   a checkpoint or model that is damaged, missing or hostile
@@ -25,10 +25,10 @@ class AfinaError(Exception):
     """Base of all errors that afina raises on purpose.
 
     Args:
-        must: what must hold, without a full stop; the place (file, row, column) stands first.
+        must: what must hold, without a period; the place (file, row, column) comes first.
         got: what came instead, a noun phrase: "...; got {got}."
-        but: what is the case instead, a clause: "..., but {but}." Pass this or `got`.
-        fix: what to do, in whole sentences.
+        but: what is true instead, a clause: "..., but {but}." Pass this or `got`.
+        fix: what to do, in full sentences.
 
     Example:
         >>> print(AfinaError("patience must be at least 1", got="0", fix="Use None for never."))
@@ -44,7 +44,7 @@ class AfinaError(Exception):
         super().__init__(self._message())
 
     def add_fix(self, sentence: str) -> None:
-        """Add a sentence to what the message says to do."""
+        """Add a sentence to the advice in the message."""
         self.fix = f"{self.fix} {sentence}" if self.fix else sentence
         self.args = (self._message(),)
 
@@ -78,7 +78,7 @@ class SchemaError(AfinaError, ValueError):
 
 
 class CheckpointError(AfinaError, ValueError):
-    """A checkpoint or a model folder is damaged, incomplete, missing or not ours."""
+    """A checkpoint or a model folder is damaged, incomplete, missing or not written by afina."""
 
     exit_code = 4
 
@@ -96,12 +96,12 @@ class LockedError(AfinaError, RuntimeError):
 
 
 class PeerError(AfinaError, RuntimeError):
-    """Another process of the same run ended, failed or does not answer.
+    """Another process of the same run has ended, has failed or does not respond.
 
     Args:
         must: what happened.
         fix: what to do.
-        relayed: the other process has told its error itself.
+        relayed: the other process has already reported its own error.
     """
 
     exit_code = 7
@@ -119,7 +119,7 @@ class Interrupted(KeyboardInterrupt):
     """The run was asked to stop by a signal; its state was saved first.
 
     Args:
-        message: what was saved, and how to go on.
+        message: what was saved, and how to continue.
         signum: the signal's number; the command line exits with 128 + signum.
     """
 
@@ -128,12 +128,12 @@ class Interrupted(KeyboardInterrupt):
         self.signum = signum
 
     def add_fix(self, sentence: str) -> None:
-        """Add a sentence to what the message says to do."""
+        """Add a sentence to the advice in the message."""
         self.args = (f"{self} {sentence}",)
 
     @property
     def exit_code(self) -> int:
-        """Return what a shell expects of a program that ends by a signal."""
+        """Return the exit code that a shell expects of a program ended by a signal."""
         return 128 + self.signum
 
 

@@ -1,4 +1,4 @@
-"""Packages whose names are imported at their first use.
+"""Packages whose names are imported on first use.
 
 Settings live beside the code that uses them, and reading settings must not wait for torch.
 """
@@ -14,12 +14,12 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 def import_on_use(
     package: str, elsewhere: Mapping[str, str] = _NONE, **modules: Iterable[str]
 ) -> Callable[[str], Any]:
-    """Return a package's `__getattr__`, which imports a name from its module at its first use.
+    """Return a package's `__getattr__`, which imports each name from its module on first use.
 
     Args:
         package: dotted name.
         elsewhere: module of each public name that comes from another package.
-        modules: the public names of each module, by the module's name; `a__b` is `a.b`.
+        modules: the public names of each module, by the module's name; `a__b` stands for `a.b`.
     """
     home = {
         name: f"{package}.{module.replace('__', '.')}"

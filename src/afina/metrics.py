@@ -1,7 +1,7 @@
 """Scores of predictions: pure functions of float64 arrays, with optional row weights.
 
-A weight of 2 is the row twice, equal weights have no effect (bitwise), and a row of weight 0 does
-not exist. An undefined score (the AUC of one class, the r2 of a constant target, any score of no
+A weight of 2 is the row twice, equal weights have no effect (bitwise), and a row of weight 0 is
+ignored. An undefined score (the AUC of one class, the r2 of a constant target, any score of no
 rows) is NaN.
 """
 
@@ -51,7 +51,7 @@ HIGHER_IS_BETTER: Mapping[str, bool] = MappingProxyType(
         "median_absolute_error": False,
     }
 )
-"""The name of every score, and whether higher values are better."""
+"""The name of each score, and whether higher values are better."""
 
 
 def accuracy(y: ArrayLike, predicted: ArrayLike, weights: ArrayLike | None = None) -> float:
@@ -100,7 +100,7 @@ def confusion_matrix(
     Args:
         y: class codes from 0.
         predicted: class codes from 0.
-        n_classes: None: the greatest code plus 1.
+        n_classes: number of classes. None: the greatest code plus 1.
         weights: with weights, counts are floats; without, whole numbers.
     """
     y, predicted, w = _classes_and_weights(y, predicted, weights)
@@ -126,8 +126,8 @@ def log_loss(y: ArrayLike, proba: ArrayLike, weights: ArrayLike | None = None) -
 def brier(y: ArrayLike, proba: ArrayLike, weights: ArrayLike | None = None) -> float:
     """Return the mean squared difference between the probabilities and the true classes.
 
-    With two classes, of the second class's probability (0 to 1); with more, summed over the
-    classes (0 to 2).
+    With two classes, only the second class's probability counts (0 to 1); with more, the squares
+    are summed over the classes (0 to 2).
 
     Shape:
         (n,), (n, n_classes) -> ()
@@ -142,8 +142,8 @@ def brier(y: ArrayLike, proba: ArrayLike, weights: ArrayLike | None = None) -> f
 def auc(y: ArrayLike, proba: ArrayLike, weights: ArrayLike | None = None) -> float:
     """Return the probability that a row of a class is ranked above a row of another class.
 
-    A tie counts half. With more than two classes: the mean over the classes, each against the
-    rest, without those that do not occur. NaN if `y` has a single class.
+    A tie counts as half. With more than two classes, this is the mean over the classes that occur,
+    each against the rest. NaN if `y` has a single class.
 
     Shape:
         (n,), (n, n_classes) -> ()
@@ -173,7 +173,7 @@ def mae(y: ArrayLike, prediction: ArrayLike, weights: ArrayLike | None = None) -
 
 
 def r2(y: ArrayLike, prediction: ArrayLike, weights: ArrayLike | None = None) -> float:
-    """Return the share of the target's variance that is explained; below 0: worse than the mean.
+    """Return the share of the target's variance that is explained; below 0 is worse than the mean.
 
     NaN if the target is constant.
     """
@@ -187,9 +187,9 @@ def r2(y: ArrayLike, prediction: ArrayLike, weights: ArrayLike | None = None) ->
 def median_absolute_error(
     y: ArrayLike, prediction: ArrayLike, weights: ArrayLike | None = None
 ) -> float:
-    """Return the median absolute error: half of the weight has a smaller error.
+    """Return the median absolute error: rows with half of the total weight have a smaller error.
 
-    Between two errors it is their middle.
+    If it falls between two errors, it is their midpoint.
     """
     error, _, w = _errors_and_weights(y, prediction, weights)
     if len(error) == 0 or np.isnan(error).any():
@@ -207,7 +207,7 @@ def median_absolute_error(
 def classification_scores(
     y: ArrayLike, proba: ArrayLike, weights: ArrayLike | None = None
 ) -> dict[str, float]:
-    """Return every score for classes; the prediction is the most probable class.
+    """Return every score of a classification; the prediction is the most probable class.
 
     Shape:
         (n,), (n, n_classes) -> name -> ()
@@ -215,7 +215,7 @@ def classification_scores(
     Args:
         y: class codes from 0.
         proba: one column for each class.
-        weights: of the rows, at least 0.
+        weights: weights of the rows, at least 0.
     """
     predicted = np.asarray(proba, dtype=np.float64).argmax(axis=1)
     return {
@@ -231,7 +231,7 @@ def classification_scores(
 def regression_scores(
     y: ArrayLike, prediction: ArrayLike, weights: ArrayLike | None = None
 ) -> dict[str, float]:
-    """Return every score for predicted numbers.
+    """Return every score of a regression.
 
     Shape:
         (n,), (n,) -> name -> ()
@@ -274,7 +274,7 @@ def _mean(values: Floats, w: Floats | None) -> float:
 
 
 def _root_mean_square(values: Floats, w: Floats | None) -> float:
-    """Return the root mean square, also of values whose squares would overflow."""
+    """Return the root mean square, even of values whose squares would overflow."""
     if len(values) == 0:
         return float("nan")
     largest = float(np.abs(values).max())
@@ -295,7 +295,7 @@ def _column(values: ArrayLike) -> Floats:
 def _kept(
     n_rows: int, weights: ArrayLike | None
 ) -> tuple[slice | NDArray[np.bool_], Floats | None]:
-    """Return which rows exist, and their weights; None if they are equal and so have no effect."""
+    """Return which rows have a positive weight, and the weights; None if they are all equal."""
     if weights is None:
         return slice(None), None
     w = _column(weights)

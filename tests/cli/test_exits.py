@@ -33,7 +33,7 @@ from afina.errors import (
         (NonFiniteError("Wrong."), 1, "error: Wrong.\n"),
         (Interrupted("Saved.", 15), 143, "stopped: Saved.\n"),
         (Interrupted("Saved.", 2), 130, "stopped: Saved.\n"),
-        (KeyboardInterrupt(), 130, "error: Stopped by Ctrl-C; nothing was finished.\n"),
+        (KeyboardInterrupt(), 130, "error: Stopped by Ctrl-C before the command finished.\n"),
         (OSError(errno.ENOSPC, "No space", "a/b"), 5, "error: The disk is full: a/b. "),
         (PermissionError(errno.EACCES, "Permission denied", "a"), 1, "denied: a.\n"),
         (MemoryError(), 1, "error: There is not enough memory."),

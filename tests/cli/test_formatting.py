@@ -23,10 +23,10 @@ def summary(name: str, value: float | None, baseline: float, *, higher: bool) ->
     ("value", "baseline", "higher", "verdict"),
     [
         (0.9, 0.6, True, ""),
-        (0.5, 0.6, True, " The model is no better than that."),
-        (0.6, 0.6, True, " The model is no better than that."),
+        (0.5, 0.6, True, " The model is no better than the baseline."),
+        (0.6, 0.6, True, " The model is no better than the baseline."),
         (0.5, 0.6, False, ""),
-        (None, 0.6, True, " The model is no better than that."),
+        (None, 0.6, True, " The model is no better than the baseline."),
     ],
 )
 def test_score_sentence(value: float | None, baseline: float, higher: bool, verdict: str) -> None:

@@ -66,7 +66,7 @@ def test_help_of_commands(afina: Run, command: str) -> None:
         (["fit", "--set", "train.learning_rate=1"], "Did you mean train.lr?"),
         (["fit", "--config", "absent.toml"], "there is no absent.toml"),
         (["fit", "--set", "train.batch_size=4", "--set", "train.microbatch_size=8"], "Use 4 or l"),
-        (["fit", "--kind", "a"], "--kind must look like COL=KIND; got 'a'."),
+        (["fit", "--kind", "a"], "--kind must have the form COL=KIND; got 'a'."),
         (["fit", "--kind", "a=number"], "table.kinds.a must be one of"),
         (["fit", "--val", "a.csv", "--group", "b"], "--val and --group are given"),
         (["fit", "--group", "a", "--time", "b"], "--group and --time are given"),

@@ -40,5 +40,5 @@ def test_odd_columns(column: str) -> None:
 @pytest.mark.parametrize("kind", ["a", "=numeric", ""])
 def test_wrong_kinds(kind: str) -> None:
     """A kind without a column is refused."""
-    with pytest.raises(ConfigError, match="must look like COL=KIND"):
+    with pytest.raises(ConfigError, match="must have the form COL=KIND"):
         make_config(file=None, settings=None, kinds=[kind], flags={})

@@ -277,7 +277,7 @@ def test_blocks_are_plain(options: dict[str, object], generator: torch.Generator
         (lambda: wild(k=2, n_folds=4), "k=2, n_folds=4"),
         (
             lambda: make(torch.Generator(), members=4, members_differ="input", folds=2),
-            "members of their own weights",
+            "members that share no weights",
         ),
     ],
 )

@@ -191,7 +191,7 @@ def test_state_is_only_what_is_learned() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"n_num": 0}, "must have a column to read"),
+        ({"n_num": 0}, "must have an input column"),
         ({"n_num": 1, "cat_encodings": [("hash", 2, False)]}, "encoding must be one of onehot"),
         ({"n_num": 1, "unknown_rate": 1.0}, "unknown_rate must be in"),
     ],

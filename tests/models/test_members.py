@@ -214,7 +214,7 @@ def test_edges_need_embedded_numbers(generator: torch.Generator) -> None:
         generator=generator,
     )
 
-    with pytest.raises(TypeError, match="Edges are for embedded numbers"):
+    with pytest.raises(TypeError, match="Edges need embedded numbers"):
         net.set_edges_([])
 
 
@@ -224,5 +224,7 @@ def test_edges_need_embedded_numbers(generator: torch.Generator) -> None:
 def test_what_cannot_be_is_refused(settings: dict[str, object]) -> None:
     """Members that share no weights, and a start that is not settled, are named."""
     plain = {"members_differ": "input", "member_start": "signs", "dropout": 0.0}
-    with pytest.raises(ValueError, match="Members must share weights, and start as settled; got"):
+    with pytest.raises(
+        ValueError, match="Members must share weights and have a resolved start; got"
+    ):
         make_members(3, 1, ModelSettings(**plain | settings))

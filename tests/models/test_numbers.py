@@ -29,7 +29,7 @@ def test_every_column_can_be_embedded(kind: str) -> None:
 @pytest.mark.parametrize("columns", [(0, 0), (1, 0), (2,), (-1,)])
 def test_columns_that_are_not_there_are_refused(columns: tuple[int, ...]) -> None:
     """Places must ascend and be among the numbers."""
-    with pytest.raises(ValueError, match="columns must be ascending places"):
+    with pytest.raises(ValueError, match="columns must be ascending indices"):
         Numbers(2, EmbeddedNumbers(kind="periodic", columns=columns))
 
 
@@ -37,5 +37,5 @@ def test_bins_must_be_one_a_column() -> None:
     """A count of bins that does not fit is named; waves have no edges."""
     with pytest.raises(ValueError, match="n_bins must have one number for each embedded column"):
         Numbers(2, EmbeddedNumbers(kind="piecewise", columns=(0,)))
-    with pytest.raises(TypeError, match="Edges are for piecewise-linear"):
+    with pytest.raises(TypeError, match="Edges need piecewise-linear"):
         Numbers(2, EmbeddedNumbers(kind="periodic", columns=(0,))).set_edges_([])

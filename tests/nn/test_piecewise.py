@@ -154,7 +154,7 @@ def test_a_state_brings_its_edges() -> None:
         (lambda: PiecewiseLinear([], 2), "n_bins must hold at least one bin"),
         (lambda: PiecewiseLinear([0], 2), "n_bins must hold at least one bin"),
         (lambda: PiecewiseLinear([2], 0), "n_bins must hold at least one bin"),
-        (lambda: PiecewiseLinear([2], 2).set_edges_([torch.zeros(2)]), "one edge more than bins"),
+        (lambda: PiecewiseLinear([2], 2).set_edges_([torch.zeros(2)]), "one more edge than bins"),
         (lambda: PiecewiseLinear([1], 2).set_edges_([torch.zeros(2)]), "edges must ascend"),
     ],
 )

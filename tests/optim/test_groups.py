@@ -174,7 +174,9 @@ def test_in_a_stack_weights_decay_and_biases_do_not() -> None:
 )
 def test_a_rate_that_cannot_be_is_refused(given: dict[str, object]) -> None:
     """A factor must be above 0, and needs a rate to be a factor of."""
-    with pytest.raises(ValueError, match="lr_factors must be above 0 and go with lr"):
+    with pytest.raises(
+        ValueError, match="lr_factors must be above 0 and be passed together with lr"
+    ):
         parameter_groups(nn.Linear(2, 1), 0.0, **given)
 
 

@@ -159,7 +159,7 @@ def test_tolerant() -> None:
 
     assert np.flatnonzero(np.isnan(features.x_num[:, 0])).tolist() == [7, 50]
     assert len(features.notes) == 1
-    assert "'a': 2 cells taken as missing" in features.notes[0]
+    assert "'a': 2 cells treated as missing" in features.notes[0]
     assert "row 8 holds 'abc'" in features.notes[0]
 
     for bad in (["abc"] * 6, ["inf"]):

@@ -53,8 +53,8 @@ def repeated(cells: list[str], n_rows: int = 40) -> list[str]:
 NUMBERS = [f"{row * 1.5}" for row in range(40)]
 
 STRUCTURE = [
-    Case("empty", b"", says=("first line of column names", "empty")),
-    Case("only newlines", b"\n\r\n\n", says=("first line of column names",)),
+    Case("empty", b"", says=("first line with column names", "empty")),
+    Case("only newlines", b"\n\r\n\n", says=("first line with column names",)),
     Case("header only", b"a,b\n", says=("must have rows",)),
     Case("header without newline", b"a,b", says=("must have rows",)),
     Case("ragged, short", lines("a,b", "1,2", "3", "4,5"), says=("line 3", "2 cells", "has 1")),
@@ -78,10 +78,10 @@ STRUCTURE = [
     Case("wrong delimiter in the rows", b"a\n1,2\n3,4\n", says=("line 2", "1 cell ", "has 2")),
     Case("an image", b"\x89PNG\r\n\x1a\n\x00\x00", says=("NUL",)),
     Case("a page", b"<!DOCTYPE html>\n<html><p>a, b</p>\n", says=("line 2", "has 2")),
-    Case("garbage as Parquet", b"PAR1 no", suffix=".parquet", says=("Parquet", "whole")),
-    Case("garbage as Feather", b"ARROW1 no", suffix=".feather", says=("Arrow", "whole")),
-    Case("garbage as Arrow", b"no", suffix=".arrow", says=("Arrow", "whole")),
-    Case("empty Parquet", b"", suffix=".parquet", says=("Parquet", "whole")),
+    Case("garbage as Parquet", b"PAR1 no", suffix=".parquet", says=("Parquet", "complete")),
+    Case("garbage as Feather", b"ARROW1 no", suffix=".feather", says=("Arrow", "complete")),
+    Case("garbage as Arrow", b"no", suffix=".arrow", says=("Arrow", "complete")),
+    Case("empty Parquet", b"", suffix=".parquet", says=("Parquet", "complete")),
     Case("truncated gzip", gzip.compress(b"a,b\n1,2\n")[:-3], suffix=".csv.gz", says=("gzip",)),
     Case("damaged gzip", b"\x1f\x8b" + b"x" * 40, suffix=".csv.gz", says=("gzip", "damaged")),
     Case("unknown ending", b"a,b\n1,2\n", suffix=".xlsx", says=("'.xlsx'", ".parquet")),

@@ -243,7 +243,7 @@ def test_a_row_of_nothing_is_refused(classifier):
 
 def test_numbers_have_no_probabilities(regressor):
     """Asking a regression for the probabilities of a row is an error that says so."""
-    with pytest.raises(SchemaError, match="must be a class"):
+    with pytest.raises(SchemaError, match="need a target with classes"):
         regressor.predictor_.predict_proba_row(row_of(0))
 
 

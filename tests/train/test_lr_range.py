@@ -123,7 +123,7 @@ def test_no_clear_fall_is_said_and_the_default_suggested() -> None:
     model = nn.Linear(4, 1)
     nn.init.zeros_(model.weight)
     nn.init.zeros_(model.bias)
-    with pytest.warns(AfinaWarning, match="no learning rate"):
+    with pytest.warns(AfinaWarning, match="any learning rate"):
         found = trainer(model).find_lr(noise)
 
     assert found.suggestion == 1e-3

@@ -140,7 +140,7 @@ def test_patience_is_plain_again_when_validation_has_followed() -> None:
     stopping, at = follow_signs([signs(x, val=v) for x, v in zip(FALLING, values, strict=True)])
 
     assert at == 11 + PATIENCE
-    assert "validation has followed: its loss fell from 5 to 0.4" in stopping.why("val/loss")
+    assert "validation has improved too: its loss fell from 5 to 0.4" in stopping.why("val/loss")
 
 
 def test_an_improvement_is_no_extension() -> None:

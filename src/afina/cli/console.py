@@ -1,4 +1,4 @@
-"""What a command prints on stderr while it works: how much, in which colors, live or line by line."""
+"""Output to stderr while a command runs: how much of it, in which colors, live or line by line."""
 
 import os
 import sys
@@ -13,13 +13,13 @@ from afina.cli.streams import printable
 
 @dataclass(frozen=True)
 class Stderr:
-    """Standard error, as loud as the command was asked to be.
+    """Standard error, at the verbosity that the command was given.
 
     Args:
-        console: writes; it heeds NO_COLOR, FORCE_COLOR and TERM.
+        console: the rich console that writes; it respects NO_COLOR, FORCE_COLOR and TERM.
         quiet: write nothing.
         verbose: write details too.
-        live: it is a terminal that can redraw a line.
+        live: stderr is a terminal that can redraw a line.
     """
 
     console: Console
@@ -28,18 +28,18 @@ class Stderr:
     live: bool
 
     def write(self, text: str = "", style: str = "") -> None:
-        """Write a line, or several."""
+        """Write one or more lines."""
         if not self.quiet:
             self.console.print(Text(printable(text), style=style), soft_wrap=True)
 
     def detail(self, text: str) -> None:
-        """Write a line that only `-v` shows."""
+        """Write a line that is shown only with `-v`."""
         if self.verbose:
             self.write(text, style="dim")
 
 
 def open_stderr(*, quiet: bool, verbose: bool) -> Stderr:
-    """Return stderr with the colors and the liveness that the environment allows."""
+    """Return stderr, with color and live output if the environment allows them."""
     quiet = quiet or not is_first_process()
     dumb = os.environ.get("TERM", "").lower() in ("dumb", "unknown")
     return Stderr(

@@ -13,7 +13,7 @@ def evaluate(
 ) -> None:
     """Score a model on a table whose targets are known.
 
-    Each score stands beside the score of a baseline that always predicts the training rows' mean, or their class
+    Each score is shown next to that of a baseline that always predicts the mean of the training rows, or their class
     shares.
     """
     from afina.tabular import load, was_trained_on
@@ -21,7 +21,7 @@ def evaluate(
     result = load(model).evaluate_table(table)
     if was_trained_on(model, table):
         result["notes"].append(
-            f"{table} is the table this model was trained on: on new rows it will score lower"
+            f"{table} is the table this model was trained on; expect lower scores on new rows"
         )
     if not quiet:
         for note in result["notes"]:

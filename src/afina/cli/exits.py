@@ -1,4 +1,4 @@
-"""Errors as messages on stderr, and the exit code of each."""
+"""Turn errors into messages on stderr and exit codes."""
 
 import errno
 import os
@@ -17,7 +17,7 @@ NO_SPACE = 5
 
 
 def report_error(error: BaseException, *, debug: bool) -> int:
-    """Print on stderr what went wrong, and return the exit code.
+    """Print what went wrong to stderr, and return the exit code.
 
     Args:
         error: what ended the command.
@@ -43,7 +43,7 @@ def report_error(error: BaseException, *, debug: bool) -> int:
 
 
 def _is_reported_by_first(error: BaseException) -> bool:
-    """Tell whether the first of several processes fails in the same way, and reports it for all."""
+    """Return whether the first of several processes fails in the same way and reports it for all."""
     if isinstance(error, PeerError):
         return error.relayed
     alike = (Interrupted, ConfigError, NonFiniteError)
@@ -59,7 +59,7 @@ def _explain(error: BaseException, *, debug: bool) -> tuple[int, str]:
         case AfinaError():
             return error.exit_code, str(error)
         case KeyboardInterrupt():
-            return 128 + signal.SIGINT, "Stopped by Ctrl-C; nothing was finished."
+            return 128 + signal.SIGINT, "Stopped by Ctrl-C before the command finished."
         case OSError() if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return NO_SPACE, f"The disk is full{_at(error)}. Make room and run the command again."
         case OSError():
@@ -87,7 +87,7 @@ def _at(error: OSError) -> str:
 
 
 def _leave_quietly() -> int:
-    """End as a program that SIGPIPE killed: the reader, such as `head`, has read enough."""
+    """Exit as if killed by SIGPIPE: the reader, such as `head`, has read enough."""
     # Python flushes stdout once more when it exits; something must be there to take it.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 128 + signal.SIGPIPE

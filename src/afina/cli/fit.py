@@ -61,8 +61,8 @@ def fit(
 ) -> None:
     """Train a network on a table.
 
-    Shows how good it is next to a baseline, and prints the run folder's path. --set wins over --config, and every other
-    option over --set.
+    Shows the model's score next to a baseline's, and prints the path of the run folder. --set overrides --config, and
+    every other option overrides --set.
     """
     check_loudness(quiet=quiet, verbose=verbose)
     _check_split(val=val, val_frac=val_frac, group=group, time=time)
@@ -131,7 +131,7 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         raise ConfigError(
-            "--lr must be a number or find", got=repr(text), fix="Write --lr 0.01, for example."
+            "--lr must be a number or find", got=repr(text), fix="For example: --lr 0.01."
         ) from None
 
 
@@ -151,7 +151,7 @@ def _check_split(
 
 
 def _no_target(table: Path, config: "Config") -> ConfigError:
-    """Return an error that names the columns that could be the target."""
+    """Return an error that lists the columns that could be the target."""
     from afina.table import read_table
 
     columns = read_table(

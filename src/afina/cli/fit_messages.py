@@ -1,4 +1,4 @@
-"""The messages of a fit on stderr: what was read and learned, how training goes, the result."""
+"""The messages of a fit on stderr: what was read and learned, the progress of training, and the result."""
 
 import os
 import shlex
@@ -18,7 +18,7 @@ from afina.train import EpochEvent, EvalEvent, StepEvent, StopEvent
 
 
 class FitMessages:
-    """Print how a fit or its resumption goes; an observer for `fit_table` and `resume_run`.
+    """Print the progress of a fit or a resumed run; an observer for `fit_table` and `resume_run`.
 
     Args:
         stderr: where to print.
@@ -42,11 +42,11 @@ class FitMessages:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Restore the terminal, whatever happened."""
+        """Restore the terminal, even after an error."""
         self._close()
 
     def __call__(self, event: object) -> None:
-        """Print one event; steps are matched first, as they are the most frequent."""
+        """Print one event; steps are matched first because they are the most frequent."""
         match event:
             case StepEvent() | EpochEvent() | EvalEvent():
                 self._follow(event)
@@ -129,13 +129,13 @@ class FitMessages:
 def print_end(
     stderr: Stderr, *, run: Path, summary: Mapping[str, Any], report: Path | None
 ) -> None:
-    """Print how good the model is, where everything is, and what to type next.
+    """Print how good the model is, where the files are, and which commands to type next.
 
     Args:
         stderr: where to print.
         run: the run folder.
         summary: the content of `summary.json`.
-        report: the page about the run. None: it could not be written.
+        report: path of the report. None: it could not be written.
     """
     stderr.write(score_sentence(summary), style="bold")
     if len(summary["scores"]) > 1:
@@ -153,7 +153,7 @@ def print_end(
 
 
 def next_commands(run: Path, table: str) -> list[str]:
-    """Return commands that can be typed unchanged."""
+    """Return commands that can be copied and run unchanged."""
     folder = shlex.quote(str(run))
     source = shlex.quote(table)
     return [
@@ -164,7 +164,7 @@ def next_commands(run: Path, table: str) -> list[str]:
 
 
 def _free_name() -> str:
-    """Return a file name that is not taken, so that the command runs unchanged."""
+    """Return a file name that is not taken yet, so that the command runs unchanged."""
     name, number = "predictions.csv", 2
     while os.path.lexists(name):
         name, number = f"predictions-{number}.csv", number + 1

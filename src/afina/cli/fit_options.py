@@ -1,4 +1,4 @@
-"""The arguments and options of `afina fit` alone."""
+"""The arguments and options that only `afina fit` has."""
 
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +23,7 @@ Preset = Annotated[
     typer.Option(
         metavar="NAME",
         show_default=False,
-        help="A recipe: fast, default, best, or plain (one multilayer perceptron).",
+        help="Preset: fast, default, best, or plain (one multilayer perceptron).",
     ),
 ]
 TimeLimit = Annotated[
@@ -31,7 +31,7 @@ TimeLimit = Annotated[
     typer.Option(
         metavar="SECONDS",
         show_default=False,
-        help="Stop in time to finish within this many seconds, report included: stop.time_limit.",
+        help="Finish within this many seconds, including the report: stop.time_limit.",
     ),
 ]
 Seed = Annotated[
@@ -45,13 +45,13 @@ LearningRate = Annotated[
     typer.Option(
         metavar="LR",
         show_default=False,
-        help="Learning rate, or find for a range test before training: train.lr.",
+        help="Learning rate, or `find` to run a range test before training: train.lr.",
     ),
 ]
 RunFolder = Annotated[
     Path | None,
     typer.Option(
-        metavar="DIR", show_default=False, help="The run folder; by default runs/TIME-TABLE."
+        metavar="DIR", show_default=False, help="The run folder. Default: runs/TIME-TABLE."
     ),
 ]
 ValTable = Annotated[

@@ -1,4 +1,4 @@
-"""Numbers and sentences for people."""
+"""Format numbers and sentences for people to read."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from afina.report.formatting import pair
 
 
 def count(n: int, noun: str) -> str:
-    """Return a number with its noun.
+    """Return a number followed by its noun, in the singular or plural.
 
     Example:
         >>> count(1, "row"), count(4454, "row")
@@ -17,7 +17,7 @@ def count(n: int, noun: str) -> str:
 
 
 def score_sentence(summary: Mapping[str, Any]) -> str:
-    """Return the score and the baseline's in a sentence, with a warning if it is no better.
+    """Return a sentence with both scores, and a warning if the model is no better.
 
     Args:
         summary: the content of `summary.json`.
@@ -31,5 +31,5 @@ def score_sentence(summary: Mapping[str, Any]) -> str:
     better = None not in (value, baseline) and (
         value > baseline if score["higher_is_better"] else value < baseline
     )
-    verdict = "" if better else " The model is no better than that."
+    verdict = "" if better else " The model is no better than the baseline."
     return f"{where} {name} {ours}, against {theirs} for the baseline ({what}).{verdict}"

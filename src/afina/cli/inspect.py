@@ -34,7 +34,7 @@ def inspect(
 ) -> None:
     """Show how each column would be read, and why.
 
-    Nothing is trained. Correct a column with `afina fit --kind COL=KIND`.
+    Nothing is trained. To change how a column is read, use `afina fit --kind COL=KIND`.
     """
     settled = make_config(file=config, settings=settings, kinds=kinds, flags={})
 

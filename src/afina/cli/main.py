@@ -26,7 +26,7 @@ from afina.errors import AfinaWarning, Interrupted
 
 app = typer.Typer(
     name="afina",
-    help="Train a neural network on a table, and use it.",
+    help="Train a neural network on a table, and predict with it.",
     epilog="Start with `afina fit`, which trains on a small table that comes with afina.",
     rich_markup_mode=None,  # plain help: quick, the same everywhere, and good to generate from
     pretty_exceptions_enable=False,
@@ -92,7 +92,7 @@ def _termination() -> Iterator[None]:
     """Turn SIGTERM into an exception, so that a half-written file is removed."""
 
     def on_signal(signum: int, _frame: FrameType | None) -> None:
-        raise Interrupted("SIGTERM arrived before anything was finished.", signum)
+        raise Interrupted("SIGTERM arrived before the command finished.", signum)
 
     before = signal.signal(signal.SIGTERM, on_signal)
     try:
@@ -103,7 +103,7 @@ def _termination() -> Iterator[None]:
 
 @contextmanager
 def _notes(switches: Switches) -> Iterator[None]:
-    """Print afina's warnings as notes, each once; those of libraries are not for users."""
+    """Print each of afina's warnings once, as a note; hide those of libraries."""
     seen: set[str] = set()
 
     def on_warning(

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share, and the settings they make."""
+"""Arguments and options that several commands share, and how they become settings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Switches:
-    """The options that the code around a command needs; each context of a command holds them.
+    """The options that the code around a command needs, stored in the command's context.
 
     Args:
         quiet: show no notes.
@@ -104,17 +104,17 @@ def make_config(
     kinds: list[str] | None = None,
     flags: Mapping[str, float | str | None],
 ) -> "Config":
-    """Put the settings together: the preset, then the file, then `--set`, then `--kind` and options of their own.
+    """Combine the settings: preset, then file, then `--set`, then `--kind` and other options.
 
     Args:
         file: TOML file.
         settings: lines `section.key=value`.
-        preset: its name. None: the file's, or the default.
+        preset: name of the preset. None: the one in the file, or the default.
         kinds: lines `COL=KIND`.
         flags: values by setting, such as `{"train.seed": 3}`; None: the option was not given.
 
     Raises:
-        ConfigError: a setting that does not exist, cannot be, or contradicts another one.
+        ConfigError: a setting does not exist, has an invalid value, or contradicts another one.
     """
     from afina.config import (
         apply_settings,
@@ -134,7 +134,7 @@ def make_config(
 
 
 def check_loudness(*, quiet: bool, verbose: bool) -> None:
-    """Refuse `-q` beside `-v`."""
+    """Refuse `-q` together with `-v`."""
     if quiet and verbose:
         raise ConfigError(
             "Only one of -q and -v can be given", but="both are", fix="Leave one out."
@@ -145,8 +145,8 @@ def _split_kind(text: str) -> tuple[str, str]:
     column, equals, kind = text.rpartition("=")
     if not equals or not column:
         raise ConfigError(
-            "--kind must look like COL=KIND",
+            "--kind must have the form COL=KIND",
             got=repr(text),
-            fix="Write --kind zip=categorical, for example.",
+            fix="For example: --kind zip=categorical.",
         )
     return column, kind

@@ -17,7 +17,7 @@ def predict(
         typer.Option(
             metavar="FILE",
             show_default=False,
-            help="Write .csv, .tsv, .parquet, .feather or .arrow; else CSV to stdout.",
+            help="The file to write: .csv, .tsv, .parquet, .feather or .arrow. Default: stdout.",
         ),
     ] = None,
     overwrite: Overwrite = False,
@@ -26,7 +26,7 @@ def predict(
 ) -> None:
     """Predict each row of a table, in order.
 
-    The output has the column `prediction` and, for classes, a column `probability_<class>` each.
+    The output has a column `prediction` and, for classification, a column `probability_<class>` for each class.
     """
     from afina.cli.write import check_out, write_csv, write_table
 

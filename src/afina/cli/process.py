@@ -1,4 +1,4 @@
-"""When the command began, and which of several processes this is; only the first prints."""
+"""When the command started, and whether this process is the one that prints."""
 
 import os
 import time
@@ -8,7 +8,7 @@ BEGAN = time.monotonic()
 
 
 def is_first_process() -> bool:
-    """Tell whether this process prints: the only one, or the first that a launcher started.
+    """Return whether this process prints: the only one, or the first that a launcher started.
 
     The rule is the same as in `afina.train.processes.current_processes`, without loading torch.
     """

@@ -1,4 +1,4 @@
-"""The progress of training: a line that is redrawn on a terminal, a few plain lines elsewhere."""
+"""The progress of training: one line that is redrawn on a terminal, a few plain lines elsewhere."""
 
 import time
 from collections.abc import Callable
@@ -18,7 +18,7 @@ class Progress(Protocol):
     """A display of the progress of training."""
 
     def step(self, event: StepEvent) -> None:
-        """Note an optimizer step; called so often that it must cost nothing."""
+        """Note an optimizer step; called so often that it must cost next to nothing."""
 
     def trained(self, event: EpochEvent) -> None:
         """Note an epoch's training loss; its evaluation, if any, comes next."""
@@ -27,19 +27,19 @@ class Progress(Protocol):
         """Note an evaluation."""
 
     def close(self) -> None:
-        """Show the last state, and restore the terminal."""
+        """Show the final state, and restore the terminal."""
 
 
 def open_progress(
     stderr: Stderr, *, n_epochs_max: int, monitor: str, validates: bool = True
 ) -> Progress:
-    """Return the display that suits where stderr goes.
+    """Return the display that suits stderr: a terminal, or anything else.
 
     Args:
         stderr: where to print.
         n_epochs_max: the largest number of epochs.
         monitor: the metric that decides what is best.
-        validates: whether there are validation rows, so that evaluations will come.
+        validates: whether there are validation rows, and so evaluations.
     """
     if stderr.live:
         return LiveLine(stderr, n_epochs_max=n_epochs_max, monitor=monitor)
@@ -53,7 +53,7 @@ class LiveLine:
         stderr: where to print.
         n_epochs_max: the largest number of epochs.
         monitor: the metric that decides what is best.
-        clock: returns seconds since any moment.
+        clock: returns seconds since an arbitrary moment.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class LiveLine:
 
 
 class PlainLines:
-    """A line at epochs 1, 2, 5, 10, 20, 50 and so on, or with `-v` at each."""
+    """A line at epochs 1, 2, 5, 10, 20, 50 and so on, or at every epoch with `-v`."""
 
     def __init__(self, stderr: Stderr, *, monitor: str, validates: bool = True) -> None:
         self._stderr = stderr
@@ -128,7 +128,7 @@ class PlainLines:
         """Do nothing: steps get no lines."""
 
     def trained(self, event: EpochEvent) -> None:
-        """Keep the training loss, or write it where no evaluation will follow."""
+        """Keep the training loss, or write it if no evaluation will follow."""
         self._loss = event.loss
         if not self._validates:
             self._write(event.epoch, f"epoch {event.epoch}, loss {figure(event.loss)}")
@@ -150,7 +150,7 @@ class PlainLines:
 
 
 def is_round(epoch: int) -> bool:
-    """Tell whether an epoch is 1, 2 or 5 times a power of ten.
+    """Return whether an epoch is 1, 2 or 5 times a power of ten.
 
     Example:
         >>> [epoch for epoch in range(1001) if is_round(epoch)]

@@ -16,15 +16,15 @@ def report(
         typer.Option(
             metavar="FILE",
             show_default=False,
-            help="The page to write; by default report.html in the run folder.",
+            help="The page to write. Default: report.html in the run folder.",
         ),
     ] = None,
     _quiet: Quiet = False,
     _debug: Debug = False,
 ) -> None:
-    """Write a page about a run, to open in a browser.
+    """Write a report on a run, one page to open in a browser.
 
-    It shows curves and scores, and needs no network. Prints the page's path.
+    The page shows curves and scores, and opens offline. Prints the path of the page.
     """
     from afina.report import write_report
 

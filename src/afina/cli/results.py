@@ -8,12 +8,12 @@ from afina.tabular import Outcome
 
 
 def finish(stderr: Stderr, outcome: Outcome, *, as_json: bool) -> None:
-    """Print the result and the run folder; of several processes, only the first does.
+    """Print the result and the run folder; if there are several processes, only the first prints.
 
     Args:
         stderr: where the result goes.
         outcome: the result of the fit.
-        as_json: print an object with the summary instead of the path.
+        as_json: print the summary as one JSON object instead of the path.
     """
     if not is_first_process():
         return

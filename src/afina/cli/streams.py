@@ -44,7 +44,7 @@ def show_note(message: str) -> None:
 
 
 def show_stop(message: str) -> None:
-    """Write to stderr that the command was stopped, and what was saved."""
+    """Write to stderr that the command was stopped and what was saved."""
     _write_message("stopped", message)
 
 
@@ -54,7 +54,7 @@ def show_error(message: str) -> None:
 
 
 def printable(text: str) -> str:
-    r"""Escape what could control a terminal: a table's cells and names end up in messages.
+    r"""Escape terminal control characters, because cells and names of a table end up in messages.
 
     Example:
         >>> print(printable("a\x1b[31mb"))

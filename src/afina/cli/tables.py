@@ -29,7 +29,7 @@ def column_lines(schema: Schema, *, whole: bool) -> list[str]:
 def score_lines(
     scores: Mapping[str, float | None], baseline: Mapping[str, float | None]
 ) -> list[str]:
-    """Return a line for each score, with the baseline's beside it."""
+    """Return a line for each score, with the baseline's score next to it."""
     rows = [("score", "model", "baseline")]
     for name, value in scores.items():
         ours, theirs = pair(value, baseline.get(name))
@@ -50,7 +50,7 @@ def share(part: float) -> str:
 
 
 def align(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Align columns by the width of each character in a terminal; the last may be long."""
+    """Align columns by the width of each character in a terminal; the last column may be long."""
     cells = [[" ".join(cell.split()) for cell in row] for row in rows]
     n_fitted = len(cells[0]) - 1
     widths = [min(max(cell_len(row[j]) for row in cells), WIDEST_CELL) for j in range(n_fitted)]

@@ -1,4 +1,4 @@
-"""Write predictions to a file: all of it or nothing."""
+"""Write predictions to a file: either the whole file or nothing."""
 
 import io
 import os
@@ -20,7 +20,7 @@ def check_out(out: Path, *, table: Path, overwrite: bool) -> None:
     """Refuse a file that cannot be written, before any work is done.
 
     Raises:
-        ConfigError: the suffix belongs to no kind of table.
+        ConfigError: the suffix is not that of a table format.
         StorageError: the file exists already, or its folder does not.
     """
     if out.suffix.lower() not in WRITERS:
@@ -30,7 +30,7 @@ def check_out(out: Path, *, table: Path, overwrite: bool) -> None:
         )
     if out.is_dir():
         raise StorageError(
-            "--out must be a file", but=f"{out} is a folder", fix="Name a file in it."
+            "--out must be a file", but=f"{out} is a folder", fix="Name a file inside it."
         )
     if out.exists() and table.exists() and out.samefile(table):
         raise StorageError(
@@ -42,7 +42,7 @@ def check_out(out: Path, *, table: Path, overwrite: bool) -> None:
         raise StorageError(
             "--out must be a new file",
             but=f"{out} exists",
-            fix="Choose another name, or add --overwrite to replace it.",
+            fix="Choose a different name, or add --overwrite to replace it.",
         )
     if not out.parent.is_dir():
         raise StorageError(
@@ -96,7 +96,7 @@ def write_csv(table: pa.Table, file: BinaryIO, *, delimiter: str = ",") -> None:
 
 
 def _line(cells: Iterable[str], delimiter: str) -> str:
-    """Return a row; the standard library's writer leaves a lone carriage return unquoted."""
+    """Return a row as CSV; the standard library's writer leaves a lone carriage return unquoted."""
     special = {delimiter, '"', "\r", "\n"}
     quoted = (
         '"' + cell.replace('"', '""') + '"' if not cell or special & set(cell) else cell
@@ -106,7 +106,7 @@ def _line(cells: Iterable[str], delimiter: str) -> str:
 
 
 def _cells(column: pa.Array) -> list[str]:
-    """Return cells that read back equal, float32 with as few digits as that takes."""
+    """Return cells as text that reads back equal; float32 gets as few digits as possible."""
     if pa.types.is_float32(column.type):
         return list(map(str, column.to_numpy(zero_copy_only=False)))
     if pa.types.is_boolean(column.type):

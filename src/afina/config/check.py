@@ -1,4 +1,4 @@
-"""Settings that contradict each other, found before anything is read."""
+"""Find settings that contradict each other, before anything is read."""
 
 from afina.config.sections import Config, TrainSettings
 from afina.errors import ConfigError
@@ -8,7 +8,7 @@ def check_config(config: Config) -> None:
     """Check settings against each other.
 
     Raises:
-        ConfigError: two settings that cannot go together.
+        ConfigError: two settings cannot be combined.
     """
     _check_batches(config)
     _check_optimizer(config)

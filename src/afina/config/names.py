@@ -1,4 +1,4 @@
-"""Where each setting stands in a file, and which one a misspelled name may mean."""
+"""Where each setting belongs in a file, and which one a misspelled name may mean."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -16,11 +16,11 @@ Sections = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Place:
-    """Where a setting stands.
+    """Where a setting belongs in a file.
 
     Args:
         attribute: the field of `Config` that holds it.
-        declared: the setting; of one that has experimental choices, the part that stands here.
+        declared: the setting; if it has experimental choices, the part that belongs here.
     """
 
     attribute: str
@@ -70,7 +70,7 @@ def by_attribute(values: Mapping[str, Mapping[str, Any]]) -> Sections:
 
 
 def where_now(section: str, key: str, value: object = None) -> str | None:
-    """Return the full name of a setting that moved to `[experimental]`; None: it did not."""
+    """Return the full name of a setting that moved to `[experimental]`, or None for any other."""
     experimental = places()[EXPERIMENTAL].get(key)
     if experimental is None or experimental.attribute != section:
         return None
@@ -79,7 +79,7 @@ def where_now(section: str, key: str, value: object = None) -> str | None:
 
 
 def section_of(key: str) -> str:
-    """Return the section of a setting by its bare name.
+    """Return the section that a setting belongs to.
 
     Example:
         >>> section_of("lr"), section_of("frequency_sigma")
@@ -89,12 +89,12 @@ def section_of(key: str) -> str:
 
 
 def describe_place(section: str, key: str, *, part: bool = False) -> str:
-    """Say in words what a setting allows.
+    """Describe the values that a setting allows.
 
     Args:
         section: name of the section.
         key: name of the setting.
-        part: describe one value of a setting that goes by column.
+        part: describe one value of a setting that has a value for each column.
 
     Example:
         >>> describe_place("train", "batch_size")
@@ -105,7 +105,7 @@ def describe_place(section: str, key: str, *, part: bool = False) -> str:
 
 
 def suggest(name: str, section: str = "") -> str | None:
-    """Return a sentence with the settings that a wrong name may mean, or with those there are.
+    """Return a sentence that lists the settings a wrong name may mean, or else all settings.
 
     Example:
         >>> suggest("lr")
@@ -147,6 +147,6 @@ def _experimental_part(declared: Declaration) -> Declaration:
 
 
 def _opens_with(full: str, words: str) -> bool:
-    """Tell whether a setting's description begins with these words: "learning_rate" is lr."""
+    """Return whether a setting's description begins with these words: "learning_rate" is lr."""
     section, _, key = full.partition(".")
     return places()[section][key].declared.doc.lower().startswith(words.replace("_", " "))

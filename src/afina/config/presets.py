@@ -1,4 +1,4 @@
-"""Presets: recipes by name, as what differs from the defaults."""
+"""Presets: recipes by name, stored as differences from the defaults."""
 
 from typing import Any
 
@@ -42,7 +42,7 @@ def preset_sections(name: str) -> Sections:
     """Return the settings of a preset that differ from the defaults: section, then key.
 
     Raises:
-        ConfigError: no such preset.
+        ConfigError: there is no such preset.
     """
     if name not in PRESETS:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Settings to and from TOML text."""
+"""Read settings from TOML text, and write them."""
 
 import json
 import tomllib
@@ -28,17 +28,17 @@ _ADAPTER = TypeAdapter(Config)
 
 
 def read_config(path: Path | str, preset: str | None = None, *, former: bool = False) -> Config:
-    """Read settings from a TOML file; what the file leaves out is as in its preset.
+    """Read settings from a TOML file; settings that the file omits are those of its preset.
 
     Args:
         path: the file; before its sections it may have the line `preset = "best"`.
-        preset: wins over that line.
-        former: also take settings where they stood before they moved to `[experimental]`, as in
-            the run folders of then.
+        preset: overrides that line.
+        former: also accept settings in the sections they had before they moved to `[experimental]`,
+            as in older run folders.
 
     Raises:
-        ConfigError: there is no such file, it is not TOML, or it has a setting or a value that
-            does not exist.
+        ConfigError: the file does not exist, is not TOML, or has an unknown setting or an invalid
+            value.
     """
     path = Path(path)
     try:
@@ -71,14 +71,14 @@ def preset_config(name: str) -> Config:
 
 
 def apply_settings(config: Config, settings: Sequence[str]) -> Config:
-    """Change settings by lines of the form `section.key=value`; a later one wins.
+    """Apply lines of the form `section.key=value` to the settings; later lines win.
 
-    The value is TOML (`0.1`, `true`, `["a", "b"]`); anything else is taken as text, so that
-    `train.optimizer=sgd` needs no quotes. `none` unsets what can be unset. The settings that go
-    by column take the column's name as third part: `table.kinds.zip=categorical`.
+    The value is TOML (`0.1`, `true`, `["a", "b"]`); anything else is read as text, so
+    `train.optimizer=sgd` needs no quotes. `none` unsets a setting that can be unset. Settings with
+    a value for each column take the column's name as a third part: `table.kinds.zip=categorical`.
 
     Raises:
-        ConfigError: a setting that does not exist, or a value that it cannot have.
+        ConfigError: a setting does not exist, or has an invalid value.
 
     Example:
         >>> from afina.config import Config
@@ -90,7 +90,7 @@ def apply_settings(config: Config, settings: Sequence[str]) -> Config:
         name, equals, text = setting.partition("=")
         if not equals or "." not in name:
             raise ConfigError(
-                "A setting must look like section.key=value",
+                "A setting must have the form section.key=value",
                 got=repr(setting),
                 fix=None if "." in name else suggest(name.strip()),
             )
@@ -116,10 +116,10 @@ def apply_settings(config: Config, settings: Sequence[str]) -> Config:
 
 
 def change_settings(config: Config, changes: Mapping[str, Any]) -> Config:
-    """Change settings by full name and value, such as `{"train.seed": 3}`.
+    """Return the settings with values changed by full name, such as `{"train.seed": 3}`.
 
     Raises:
-        ConfigError: a value that a setting cannot have.
+        ConfigError: a setting has an invalid value.
     """
     values = to_sections(config)
     for name, value in changes.items():
@@ -129,10 +129,10 @@ def change_settings(config: Config, changes: Mapping[str, Any]) -> Config:
 
 
 def to_toml(config: Config) -> str:
-    """Write every setting as TOML text that `read_config` reads back equal.
+    """Return every setting as TOML text, which `read_config` reads back to equal settings.
 
-    TOML has no word for "not set": such a setting becomes a comment where that is the default, and
-    `"none"` where the default is a value.
+    TOML has no word for "not set": such a setting becomes a comment if that is its default, and
+    `"none"` if its default is a value.
     """
     defaults = to_sections(Config())
     lines: list[str] = []
@@ -170,7 +170,7 @@ def _read_text(path: Path) -> str:
 
 
 def _parse(section: str, key: str, text: str) -> Any:
-    """Parse the value of a line; text is kept unchanged where the setting is free text."""
+    """Parse the value of a line; if the setting is free text, the text is kept unchanged."""
     declared = places()[section][key].declared
     if text.strip() == "none" and declared.optional:
         return None
@@ -212,7 +212,7 @@ def _check_key(section: str, key: str, value: object, source: Path | None = None
 
 
 def _moved(parsed: Sections) -> Sections:
-    """Move settings from where they stood before to `[experimental]`."""
+    """Move settings from their former sections to `[experimental]`."""
     moved: Sections = {section: {} for section in (*parsed, EXPERIMENTAL)}
     for section, keys in parsed.items():
         for key, value in keys.items():
@@ -222,7 +222,7 @@ def _moved(parsed: Sections) -> Sections:
 
 
 def _without_none(parsed: Mapping[str, Mapping[str, Any]]) -> Sections:
-    """Turn the word "none" into None where None is possible and text is not."""
+    """Turn the word "none" into None for settings that allow None but not free text."""
     return {
         section: {
             key: None if value == "none" and _can_be_none(section, key) else value

@@ -1,4 +1,4 @@
-"""Several networks side by side in one, each of which may leave a share of the rows out."""
+"""Several networks side by side in one, each of which may hold out a share of the rows."""
 
 import itertools
 from collections.abc import Sequence
@@ -17,9 +17,9 @@ from afina.nn import (
 
 
 class Ensemble(nn.Module):
-    """Take rows through k networks of their own weights; their predictions are averaged.
+    """Pass rows through k networks that share no weights, and average their predictions.
 
-    With folds, each network leaves out the rows of one fold, and each row is left out by the
+    With folds, each network holds out the rows of one fold, and each row is held out by the
     networks of its fold. So all rows train, and all rows validate: in evaluation, a row whose fold
     is given is predicted only by the networks that have not learned from it.
 
@@ -29,18 +29,19 @@ class Ensemble(nn.Module):
         learn from each row; in evaluation (n, d_out)
 
     Args:
-        widths: of the hidden layers; empty: linear models.
-        d_own: the last k * d_own inputs are not shared: d_own belong to each network.
+        widths: widths of the hidden layers; empty for linear models.
+        d_own: number of inputs that belong to each network alone; they are the last k * d_own
+            inputs.
         k: number of networks, at least 1; a multiple of `n_folds`.
-        n_folds: folds, at least 2; or 1: no rows are left out.
-        activation: of the hidden layers.
-        dropout: chance that a hidden unit is zeroed while training, in [0, 1).
+        n_folds: number of folds, at least 2; or 1 if no rows are held out.
+        activation: activation of the hidden layers.
+        dropout: probability that a hidden unit is zeroed while training, in [0, 1).
         linear_skip: add a linear model of the inputs to the outputs; it starts at 0.
-        probabilities: whether outputs are class scores, whose probabilities are averaged; otherwise
-            values are.
+        probabilities: whether outputs are class scores, whose probabilities are averaged;
+            otherwise, the values are averaged.
 
     Raises:
-        ValueError: a number that cannot be.
+        ValueError: an argument is out of range.
 
     Example:
         >>> net = Ensemble(3, 1, widths=[8], k=4, n_folds=2, probabilities=False)
@@ -110,7 +111,7 @@ class Ensemble(nn.Module):
         return outputs.transpose(0, 1)
 
     def _part(self, x: Tensor, some: slice) -> tuple[Tensor, Tensor | None]:
-        """Split the shared inputs from each network's own: (n, d), (k, n, d_own)."""
+        """Separate the shared inputs from each network's own: (n, d), (k, n, d_own)."""
         if not self.d_own:
             return x, None
         n_same = x.shape[1] - self.n_members * self.d_own
@@ -121,7 +122,7 @@ class Ensemble(nn.Module):
         return mean_of_members(outputs, probabilities=self.probabilities)
 
     def _predict_left_out(self, x: Tensor, folds: Tensor) -> Tensor:
-        """Predict each row by the networks that leave its fold out."""
+        """Predict each row with the networks that hold out its fold."""
         predictions = x.new_empty(len(x), self.heads.weight.shape[2])
         size = self.n_members // self.n_folds
         for fold in range(self.n_folds):

@@ -24,9 +24,9 @@ CatEncoding: TypeAlias = tuple[Encoding, int, bool]
 class RawBatchNorm(nn.Module):
     """Batch-normalize raw numbers in float64, then scale and shift them in the network's precision.
 
-    So nanosecond timestamps keep their differences. The running statistics are the plain mean over
-    all batches so far (torch's momentum=None): raw numbers do not drift as hidden ones do, and a
-    moving average would start from 0 and need hundreds of steps to reach a timestamp.
+    This way, nanosecond timestamps keep their differences. The running statistics are the plain
+    mean over all batches so far (torch's momentum=None): raw numbers do not drift as hidden ones
+    do, and a moving average would start from 0 and need hundreds of steps to reach a timestamp.
 
     Shape:
         (n, n_num) float64 -> (n, n_num) float32
@@ -49,32 +49,33 @@ class RawBatchNorm(nn.Module):
 
 
 class InputLayer(nn.Module):
-    """Put numbers and encoded categories side by side.
+    """Concatenate numbers and encoded categories.
 
-    The order of the outputs: numbers as they are, embedded numbers, one-hot columns, ordinal ranks,
+    The order of the outputs: plain numbers, embedded numbers, one-hot columns, ordinal ranks,
     ordinal marks, embeddings. `chunks` holds the column of each output.
 
-    With `normalize`, the numbers come raw, and batch normalization is their only scaler: see
+    With `normalize`, the inputs are raw numbers, and batch normalization is their only scaler: see
     `RawBatchNorm`.
 
     Shape:
         x_num (n, n_num) float, x_cat (n, n_cat) int64 -> (n, d_out)
 
     Args:
-        n_num: numeric columns, at least 0.
+        n_num: number of numeric columns, at least 0.
         cat_encodings: for each categorical column (encoding, n_levels, has_missing). A column
             without missing cells in training treats a later one as unknown.
         embedding_dim: width of each embedded category; `auto`: by its levels, see
             `embedding_width`.
-        unknown_rate: chance that a category is shown as unknown while training, in [0, 1).
+        unknown_rate: probability that a category is replaced by unknown while training, in [0, 1).
         normalize: batch normalization of raw numbers.
-        embedded: which numbers are embedded, and how; None: none is.
+        embedded: which numbers are embedded, and how. None: no numbers are.
         scales: give each output a trained factor.
         members: number of networks that each have their own embeddings. These come last, the first
             network's `d_own` outputs first.
 
     Raises:
-        ValueError: no column at all, an unknown encoding, or a number that cannot be.
+        ValueError: there is no column at all, or an encoding is unknown, or an argument is out of
+            range.
 
     Example:
         >>> layer = InputLayer(2, [("onehot", 3, False), ("embedding", 40, True)], embedding_dim=8)
@@ -98,7 +99,7 @@ class InputLayer(nn.Module):
     ) -> None:
         if n_num < 0 or n_num + len(cat_encodings) < 1:
             raise ValueError(
-                f"A network must have a column to read; got {n_num=} and no categories."
+                f"A network must have an input column; got {n_num=} and no categories."
             )
         if not 0.0 <= unknown_rate < 1.0:
             raise ValueError(f"unknown_rate must be in [0, 1); got {unknown_rate=}.")
@@ -153,7 +154,7 @@ class InputLayer(nn.Module):
         return row if self.scale is None else self.scale(row)
 
     def _by_member(self, encoded: Tensor, n_columns: int) -> Tensor:
-        """Split each column's embedding among the networks: (n, columns * k * d) to (n, k, ...)."""
+        """Split each column's embedding among the networks: (n, columns * k * d) -> (n, k, ...)."""
         by_column = encoded.reshape(len(encoded), n_columns, self.n_members, -1)
         return by_column.transpose(1, 2).flatten(2)
 

@@ -19,21 +19,22 @@ from afina.nn import (
 
 
 class Members(nn.Module):
-    """Take rows through what all members share, then through each member.
+    """Pass rows through the layers that all members share, then through each member.
 
-    While training, the outputs are those of each member, so that the loss can be the mean of their
-    losses, never the loss of their mean. In evaluation, they are the prediction of all together.
+    While training, each member has its own outputs, so that the loss can be the mean of the
+    members' losses, never the loss of their mean. In evaluation, the output is the prediction of
+    all members together.
 
     Shape:
         (n, d_in) -> (n, k, d_out) while training, (n, d_out) in evaluation
 
     Args:
-        before: from the input to where members part, rows (n, d).
+        before: maps the input to the point where members diverge, rows (n, d).
         part: makes each member's rows.
-        after: from there to the outputs, rows (n * k, d).
+        after: maps these to the outputs, rows (n * k, d).
         heads: one output layer for each member.
-        probabilities: whether outputs are class scores, whose probabilities are averaged; otherwise
-            values are.
+        probabilities: whether outputs are class scores, whose probabilities are averaged;
+            otherwise, the values are averaged.
 
     Example:
         >>> import torch
@@ -83,13 +84,14 @@ def make_members(
 
     Args:
         d_in: width of the input.
-        d_out: outputs of a row; with more than one, members' probabilities are averaged.
-        settings: how many members there are, where they differ, and their blocks. With no blocks,
-            `linear` and `block` are `input`.
-        chunks: which feature of the table each of the inputs belongs to. None: all are their own.
+        d_out: number of outputs for each row; with more than one, members' probabilities are
+            averaged.
+        settings: number of members, where they differ, and their blocks. Without blocks, `linear`
+            and `block` mean `input`.
+        chunks: the feature of the table that each input belongs to. None: each input is a feature.
 
     Raises:
-        ValueError: members that share no weights.
+        ValueError: the members share no weights.
 
     Example:
         >>> import torch
@@ -101,7 +103,7 @@ def make_members(
     differ, start = settings.members_differ, settings.member_start
     if differ == "weights" or start == "auto":
         raise ValueError(
-            f"Members must share weights, and start as settled; got {differ=}, {start=}."
+            f"Members must share weights and have a resolved start; got {differ=}, {start=}."
         )
     n_members, d_block = settings.members, settings.d_block
     shared, own = _steps(d_in, settings)
@@ -118,7 +120,7 @@ def make_members(
 
 
 def _steps(d_in: int, settings: ModelSettings) -> tuple[list[nn.Module], list[nn.Module]]:
-    """Return what comes before the point where members part, and what comes behind it."""
+    """Return the layers before the point where members diverge, and the layers after it."""
     differ, d_block, n_blocks = settings.members_differ, settings.d_block, settings.n_blocks
     dropout = resolved(settings.dropout)
     projects = settings.residual and n_blocks > 0

@@ -1,4 +1,4 @@
-"""The multilayer perceptron: blocks one behind the other, and a linear output."""
+"""The multilayer perceptron: a sequence of blocks and a linear output."""
 
 from torch import Tensor, nn
 
@@ -8,21 +8,21 @@ from afina.nn import Block
 
 
 class MLP(nn.Module):
-    """Take rows of numbers to outputs through hidden blocks of one width.
+    """Map rows of numbers to outputs through hidden blocks of one width.
 
-    The residual form starts with a linear projection to the blocks' width. No blocks is a linear
-    model.
+    The residual form starts with a linear projection to the blocks' width. Without blocks, the
+    network is a linear model.
 
     Shape:
         (n, d_in) -> (n, d_out)
 
     Args:
         d_in: width of the input, at least 1.
-        d_out: outputs of a row: classes, or 1 for regression.
+        d_out: number of outputs for each row: the number of classes, or 1 for regression.
         settings: the blocks; `dropout` must be a number.
 
     Raises:
-        ValueError: a width that cannot be.
+        ValueError: a width is out of range.
 
     Example:
         >>> import torch

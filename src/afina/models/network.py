@@ -22,15 +22,15 @@ _N_SAMPLE_ROWS = 256
 
 
 class TabularNet(nn.Module):
-    """Take numbers and category codes to outputs.
+    """Map numbers and category codes to outputs.
 
     Shape:
         x_num (n, n_num) float, x_cat (n, n_cat) int64, folds (n,) int64 or None -> (n, d_out);
-        bodies of several members give more while training
+        a body of several members returns one set of outputs for each while training
 
     Args:
-        input: takes numbers and codes to one row of floats.
-        body: takes that row to the outputs; folds are for an `Ensemble`.
+        input: maps numbers and codes to one row of floats.
+        body: maps that row to the outputs; only an `Ensemble` uses folds.
 
     Example:
         >>> settings = ModelSettings(n_blocks=1, d_block=8, dropout=0.0)
@@ -47,7 +47,7 @@ class TabularNet(nn.Module):
     def set_edges_(self, edges: Sequence[Tensor]) -> None:
         """Set the edges of the numbers' bins; see `PiecewiseLinear`."""
         if not isinstance(self.input, InputLayer) or self.input.numbers is None:
-            raise TypeError("Edges are for embedded numbers, but there are none.")
+            raise TypeError("Edges need embedded numbers, but there are none.")
         self.input.numbers.set_edges_(edges)
 
     def forward(self, x_num: Tensor, x_cat: Tensor, folds: Tensor | None = None) -> Tensor:
@@ -66,13 +66,13 @@ def make_network(
 ) -> TabularNet:
     """Build the network of a table, and initialize it.
 
-    Every weight is a function of the arguments and the generator; torch's global random state is
-    as it was before.
+    Every weight is a function of the arguments and the generator; torch's global random state does
+    not change.
 
     Args:
-        shape: what the data decides.
-        n_levels: levels of each categorical column.
-        model: the network; resolved.
+        shape: sizes that the data determines.
+        n_levels: number of levels of each categorical column.
+        model: settings of the network, resolved.
         preprocess: how categories are embedded, and whether raw numbers are normalized.
         generator: source of the weights, on the CPU.
 
@@ -106,14 +106,14 @@ def make_network(
 
 def _make_body(head: InputLayer, shape: NetworkShape, model: ModelSettings) -> nn.Module:
     if shape.folds > 1 and (model.members == 1 or model.members_differ != "weights"):
-        raise ValueError(f"Folds need members of their own weights; got folds={shape.folds}.")
+        raise ValueError(f"Folds need members that share no weights; got folds={shape.folds}.")
     if model.members == 1:
         return MLP(head.d_out, shape.d_out, model)
     if model.members_differ != "weights":
         return make_members(head.d_out, shape.d_out, model, chunks=head.chunks)
     if model.norm is not None or model.residual or model.parametric_activation:
         raise ValueError(
-            f"Members of their own weights must have plain blocks; got norm={model.norm}, "
+            f"Members that share no weights must have plain blocks; got norm={model.norm}, "
             f"residual={model.residual}, parametric_activation={model.parametric_activation}."
         )
     return Ensemble(

@@ -17,12 +17,12 @@ class EmbeddedNumbers:
     """Which columns of numbers are embedded, and how.
 
     Args:
-        kind: of the embedding.
-        columns: their places among the numbers, ascending.
-        d_embedding: outputs of each.
-        n_bins: for `piecewise`: bins of each; their edges are set later.
-        n_frequencies: for `periodic`: waves of each.
-        sigma: for `periodic`: deviation of their frequencies at the start.
+        kind: kind of the embedding.
+        columns: their indices among the numbers, ascending.
+        d_embedding: number of outputs of each.
+        n_bins: for `piecewise`: number of bins of each; their edges are set later.
+        n_frequencies: for `periodic`: number of waves of each.
+        sigma: for `periodic`: standard deviation of the initial frequencies.
     """
 
     kind: NumericEmbedding
@@ -34,7 +34,7 @@ class EmbeddedNumbers:
 
 
 def embedded_numbers(shape: NetworkShape, model: ModelSettings) -> EmbeddedNumbers | None:
-    """Return which numbers are embedded, and how; None: none is."""
+    """Return which numbers are embedded, and how; None if no numbers are."""
     if model.numeric_embedding is None or not shape.embedded:
         return None
     return EmbeddedNumbers(
@@ -48,17 +48,17 @@ def embedded_numbers(shape: NetworkShape, model: ModelSettings) -> EmbeddedNumbe
 
 
 class Numbers(nn.Module):
-    """Pass some columns of numbers unchanged, and embed the others behind them.
+    """Pass some columns of numbers through unchanged, followed by the embeddings of the others.
 
     Shape:
         (n, n_num) -> (n, d_out)
 
     Args:
-        n_num: columns.
+        n_num: number of columns.
         embedded: which are embedded, at least one.
 
     Raises:
-        ValueError: columns that do not exist, or a number that cannot be.
+        ValueError: a column does not exist, or an argument is out of range.
 
     Example:
         >>> embedded = EmbeddedNumbers(kind="piecewise", columns=(1,), n_bins=(3,), d_embedding=4)
@@ -73,7 +73,7 @@ class Numbers(nn.Module):
         columns = embedded.columns
         if not set(columns) <= set(range(n_num)) or list(columns) != sorted(set(columns)):
             raise ValueError(
-                f"columns must be ascending places among {n_num} numbers; got {columns}."
+                f"columns must be ascending indices of {n_num} numbers; got {columns}."
             )
         super().__init__()
         passing = [i for i in range(n_num) if i not in set(columns)]
@@ -84,9 +84,9 @@ class Numbers(nn.Module):
         self.d_out = len(self.chunks)
 
     def set_edges_(self, edges: Sequence[Tensor]) -> None:
-        """Set the edges of the bins of each embedded column; for `piecewise` only."""
+        """Set the edges of the bins of each embedded column; only for `piecewise`."""
         if not isinstance(self.embedding, PiecewiseLinear):
-            raise TypeError("Edges are for piecewise-linear embeddings, but there is none.")
+            raise TypeError("Edges need piecewise-linear embeddings, but there are none.")
         self.embedding.set_edges_(edges)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What the data decides about a network."""
+"""What the data determines about a network."""
 
 from typing import Annotated
 
@@ -13,10 +13,11 @@ Size = Annotated[int, Field(ge=1, le=10_000_000)]
 
 @settings_class
 class NetworkShape:
-    """What the data decides about a network, besides the levels of each category."""
+    """What the data determines about a network, apart from the levels of each category."""
 
     n_num: Width
-    """Columns of numbers that preprocessing returns. 0, without categories: only an intercept."""
+    """Number of columns of numbers that preprocessing returns. 0, without categories: only an
+    intercept."""
 
     encodings: tuple[Encoding, ...] = ()
     """How each categorical column is encoded."""
@@ -25,13 +26,13 @@ class NetworkShape:
     """Whether each categorical column had missing cells among the training rows."""
 
     embedded: tuple[Width, ...] = ()
-    """Places of the numbers that are embedded, ascending."""
+    """Indices of the embedded numbers, ascending."""
 
     n_bins: tuple[Size, ...] = ()
-    """Bins of each embedded number, for piecewise-linear embeddings."""
+    """Number of bins of each embedded number, for piecewise-linear embeddings."""
 
     d_out: Size = 1
-    """Classes, or 1 for regression."""
+    """Number of classes, or 1 for regression."""
 
     folds: Size = 1
-    """Folds that the training rows are in; 1: none."""
+    """Number of folds of the training rows. 1: no folds."""

@@ -1,4 +1,4 @@
-"""Layers and initialization. Knows torch only: no table, no loop, no model of afina's."""
+"""Layers and initialization. Depends only on torch: no table, no loop, none of afina's models."""
 
 from typing import TYPE_CHECKING
 

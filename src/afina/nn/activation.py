@@ -53,7 +53,7 @@ def make_activation(name: ActivationName) -> nn.Module:
 
 
 def activation_gain(name: str, *, negative_slope: float = 0.01) -> float:
-    """Return the factor on a layer's weights that makes up for the shrinking by its activation.
+    """Return the factor on a layer's weights that compensates for the shrinkage by its activation.
 
     relu, leaky_relu, gelu, silu, mish, elu: the g that solves E[f(g z)^2] = 1 for a standard
     normal z (in closed form sqrt(2) for relu, sqrt(2 / (1 + slope^2)) for leaky_relu). tanh: 5/3,
@@ -61,7 +61,7 @@ def activation_gain(name: str, *, negative_slope: float = 0.01) -> float:
     gain. none: 1.
 
     Args:
-        negative_slope: of leaky_relu; other activations ignore it.
+        negative_slope: slope of leaky_relu below 0; other activations ignore it.
 
     Raises:
         ValueError: a name without a known gain.
@@ -85,8 +85,9 @@ class ParametricActivation(nn.Module):
         (*, n_units) -> (*, n_units)
 
     Args:
-        name: of the activation.
-        n_units: at least 1; each share starts at 1, which is the activation itself.
+        name: name of the activation.
+        n_units: number of units, at least 1; each share starts at 1, which is the activation
+            itself.
 
     Example:
         >>> ParametricActivation("relu", 2)(torch.tensor([[-1.0, 1.0]])).tolist()

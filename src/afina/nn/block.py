@@ -35,7 +35,7 @@ class Block(nn.Module):
         eps: added to the variance before the square root.
         parametric: let each unit learn how much of the activation it applies.
         quick: use the faster `QuickDropout`.
-        linear: the layer from d_in to d_out; None: `nn.Linear`.
+        linear: the layer from d_in to d_out. None: `nn.Linear`.
 
     Raises:
         ValueError: a residual block whose widths differ, or an argument out of range.

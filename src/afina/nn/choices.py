@@ -1,4 +1,4 @@
-"""What layers and initializations are called; each list of choices stands here once."""
+"""The names of layers and initializations, with each list of choices defined only here."""
 
 from typing import Literal, TypeAlias
 

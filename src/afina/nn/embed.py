@@ -1,8 +1,8 @@
-"""Category codes to numbers: one-hot, ordinal, and embeddings with a trained unknown.
+"""Turn category codes into numbers: one-hot, ordinal, and embeddings with a trained unknown.
 
 A code is 0 for missing, 1 for unknown, and 2, 3, ... for the levels of a column in order. Any
-other code, as from a damaged table, counts as unknown. Each module takes all columns of its
-encoding at once, so that a thousand columns cost a few calls and not a thousand.
+other code, as from a damaged table, counts as unknown. Each module encodes all columns of its
+encoding at once, so a thousand columns take a few calls instead of a thousand.
 """
 
 import math
@@ -18,7 +18,7 @@ MISSING, UNKNOWN, FIRST_LEVEL = 0, 1, 2
 def embedding_width(n_levels: int) -> int:
     """Return a width for a column with n levels: the power of two nearest to 1.6 n^0.56.
 
-    It is from 4 to 32. Powers of two let columns of similar size share a table.
+    The width is between 4 and 32. Powers of two let columns of similar size share a table.
 
     Example:
         >>> [embedding_width(n) for n in (2, 17, 50, 1000, 10**6)]
@@ -29,7 +29,7 @@ def embedding_width(n_levels: int) -> int:
 
 
 def hide_codes(codes: Tensor, rate: float, *, training: bool) -> Tensor:
-    """Replace random codes by unknown while training, so that unknown is trained too.
+    """Replace random codes with unknown while training, so that unknown is trained too.
 
     Shape:
         (n, n_columns) -> (n, n_columns)
@@ -130,10 +130,10 @@ class Ordinal(nn.Module):
 class CategoryEmbedding(nn.Module):
     """Encode each level of each column, unknown and missing as trained vectors.
 
-    Levels start as N(0, 1 / d_embedding), a vector of length about 1 like a one-hot row. Unknown
-    and missing start at 0, the mean of the levels, and are separate 1-D parameters, which weight
-    decay leaves alone. In columns without missing cells in training, missing counts as unknown,
-    so that no untrained vector is ever used.
+    Levels start as N(0, 1 / d_embedding), so each vector has a length of about 1, like a one-hot
+    row. Unknown and missing start at 0, the mean of the levels, and are separate 1-D parameters,
+    which weight decay leaves alone. In columns without missing cells in training, missing counts as
+    unknown, so that no untrained vector is ever used.
 
     Shape:
         (n, n_columns) int64 -> (n, n_columns * d_embedding)
@@ -174,7 +174,7 @@ class CategoryEmbedding(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw the levels again and set unknown and missing to 0."""
+        """Redraw the levels, and set unknown and missing to 0."""
         self.weight.normal_(0.0, self.d_embedding**-0.5, generator=generator)
         self.unknown.zero_()
         self.missing.zero_()

@@ -1,4 +1,4 @@
-"""Eval mode for a while: afterwards each module is back in its own mode."""
+"""Temporary eval mode: afterwards, each module is back in its own mode."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from torch import nn
 
 @contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
-    """Put every module in eval mode inside; restore each module's own mode afterwards."""
+    """Put every module in eval mode in the `with` block; restore each module's mode afterwards."""
     with restored_modes(model):
         model.eval()
         yield
@@ -16,7 +16,7 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def restored_modes(model: nn.Module) -> Iterator[None]:
-    """Restore each module's own mode afterwards, whatever is set inside."""
+    """Restore each module's own mode when the `with` block ends."""
     modes = [(module, module.training) for module in model.modules()]
     try:
         yield

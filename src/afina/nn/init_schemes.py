@@ -10,13 +10,13 @@ from afina.nn.choices import FanMode, Scheme
 
 
 def fans(weight: Tensor) -> tuple[int, int]:
-    """Return how many inputs one output sums over, and how many outputs one input feeds.
+    """Return the number of inputs that one output sums over, and of outputs that one input feeds.
 
     Shape:
         (d_out, d_in, *kernel) -> fan_in = d_in * prod(kernel), fan_out = d_out * prod(kernel)
 
     Raises:
-        ValueError: a tensor with fewer than two dimensions, which has no fans.
+        ValueError: the tensor has fewer than two dimensions, and so no fans.
 
     Example:
         >>> fans(torch.empty(8, 3, 5, 5))
@@ -78,7 +78,7 @@ def init_weight_(
     constant: float = 0.01,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Fill a weight in place by a scheme; `weight_std` has the formulas.
+    """Fill a weight in place by a scheme; see `weight_std` for the formulas.
 
     Args:
         weight: (d_out, d_in, *kernel); any shape for zeros, ones and constant.
@@ -87,7 +87,7 @@ def init_weight_(
         fan_mode: for Kaiming, fan_in preserves the variance of the forward pass, fan_out that of
             the backward pass.
         constant: the value of the scheme `constant`.
-        generator: source of the draws; None: torch's global one.
+        generator: source of the draws. None: torch's global one.
 
     Returns:
         The weight itself.

@@ -42,8 +42,8 @@ class InitRecord:
 
     Args:
         layer: its dotted name; empty if it is the module itself.
-        fan_in: how many inputs one output sums over.
-        fan_out: how many outputs one input feeds.
+        fan_in: number of inputs that one output sums over.
+        fan_out: number of outputs that one input feeds.
         follows: the activation after it, `output` or `none`.
         scheme: the scheme that was applied.
         gain: the factor in the scheme's formula.
@@ -80,8 +80,9 @@ def initialize_(
     kaiming_normal by fan_in with the activation's gain; tanh, sigmoid: xavier_normal with the gain;
     selu and layers without an activation: lecun_normal. The output: lecun_normal with gain 0.1.
     The last layer of each residual branch is divided by the number of branches, so that their sum
-    stays bounded. Then unit-normal rows pass through once, and every layer whose output is off its
-    aim by more than a tenth is rescaled; otherwise random errors of narrow layers multiply with depth.
+    stays bounded. Then unit-normal rows pass through once, and every layer whose output misses its
+    target scale by more than a tenth is rescaled; otherwise the random errors of narrow layers
+    would multiply with depth.
 
     Norms stay unchanged (except at the end of a residual branch). Embeddings, and what members do
     not share, initialize themselves. Torch's composite modules (attention, recurrent, transformer)
@@ -89,7 +90,7 @@ def initialize_(
 
     Args:
         constant: the value of the scheme `constant`.
-        generator: source of every draw; None: torch's global one, which is not touched otherwise.
+        generator: source of every draw. None: torch's global one, which is otherwise left alone.
         sample: inputs like real ones (zero mean, unit variance), for the rescaling by `auto`. None:
             unit-normal rows if the network takes one (n, d) tensor; otherwise nothing is rescaled.
 
@@ -189,7 +190,7 @@ def _init_layer_(
 def _start_parts_(
     module: nn.Module, scheme: InitName, constant: float, generator: torch.Generator | None
 ) -> None:
-    """Draw what is not a single layer: embeddings, what members do not share, stacks of layers."""
+    """Initialize everything but single layers: embeddings, parts of members, stacks of layers."""
     for part in module.modules():
         if isinstance(part, _STARTING) or getattr(part, "follows", "") == "zero":
             part.reset_parameters(generator)  # type: ignore[operator] # all of them have it
@@ -226,7 +227,7 @@ def _unit_rows(
 def _rescale_(
     module: nn.Module, sample: tuple[Tensor, ...], aims: dict[int, float | None]
 ) -> dict[int, float]:
-    """Run the sample once and rescale each layer that misses its aim, from first to last.
+    """Run the sample once and rescale each layer that misses its target scale, from first to last.
 
     The pass is in evaluation mode, so that no running statistic changes and nothing is dropped.
     """

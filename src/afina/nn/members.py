@@ -1,4 +1,4 @@
-"""Members: several networks in one, which share most of their weights.
+"""Members: several networks in one that share most of their weights.
 
 Inside, rows are (n * k, d): the first row for each of the k members, then the second, and so on,
 so that every row-wise layer serves all members. This file holds what differs between members.
@@ -35,7 +35,7 @@ def mean_of_members(outputs: Tensor, *, probabilities: bool) -> Tensor:
 
 
 class MemberScale(nn.Module):
-    """Multiply the same features by different factors for each member.
+    """Multiply the features by different factors for each member.
 
     Shape:
         (n, d) -> (n * k, d)
@@ -44,8 +44,8 @@ class MemberScale(nn.Module):
         d: features.
         k: members, at least 1.
         start: factors start as N(0, 1), or as random 1 and -1.
-        chunks: number of the chunk that each feature belongs to; features of one chunk start with
-            the same factor, as the outputs of one column's embedding do. None: each feature is a
+        chunks: number of the chunk that each feature belongs to. Features of one chunk, such as the
+            outputs of one column's embedding, start with the same factor. None: each feature is a
             chunk.
         bias: also add a term for each member and feature, which starts at 0.
 
@@ -85,7 +85,7 @@ class MemberScale(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw the factors again, and set the terms to 0."""
+        """Redraw the factors, and set the terms to 0."""
         if self.bias is not None:
             self.bias.zero_()
         k = len(self.scale)
@@ -115,7 +115,7 @@ class MemberLinear(nn.Module):
     Args:
         k: members, at least 1.
         bias: whether there is a bias.
-        scales_input: whether there is an r, which a layer right after `MemberScale` does not need.
+        scales_input: whether there is an r; a layer right after `MemberScale` does not need one.
 
     Example:
         >>> MemberLinear(3, 2, 4)(torch.ones(8, 3)).shape

@@ -1,4 +1,4 @@
-"""Batch, layer and RMS normalization: the formulas spelled out, and torch's kernels for networks.
+"""Batch, layer and RMS normalization: the formulas in plain code, and torch's kernels for networks.
 
 The functions are for reading and checking; networks use torch's modules through `make_norm`,
 which compute the same several times faster.
@@ -23,7 +23,7 @@ NORMS = (
     nn.GroupNorm,
     nn.RMSNorm,
 )
-"""Every normalization of torch that has its own scale and shift."""
+"""All of torch's normalizations that have their own scale and shift."""
 
 
 def batch_norm(
@@ -37,22 +37,22 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Center and scale each feature, by the batch while training, else by the running statistics.
+    """Center and scale each feature by the batch while training, else by running statistics.
 
-    While training, `running_mean` and `running_var` move in place towards the batch by `momentum`.
+    While training, `running_mean` and `running_var` move in place toward the batch by `momentum`.
     The batch is normalized by its biased variance (/N); the running one uses the unbiased (/(N-1)).
 
     Shape:
         (n, n_features, *) -> (n, n_features, *)
 
     Args:
-        weight: scale of each feature (gamma); None: 1.
-        bias: shift of each feature (beta); None: 0.
+        weight: scale of each feature (gamma). None: 1.
+        bias: shift of each feature (beta). None: 0.
         momentum: weight of the newest batch in the running statistics, in (0, 1].
         eps: added to the variance before the square root.
 
     Raises:
-        ValueError: a single value for each feature while training, which has no variance.
+        ValueError: there is only one value for each feature while training, and so no variance.
 
     Example:
         >>> x = torch.tensor([[1.0], [3.0]])
@@ -97,8 +97,8 @@ def layer_norm(
         (*, n_features) -> (*, n_features)
 
     Args:
-        weight: scale of each feature (gamma); None: 1.
-        bias: shift of each feature (beta); None: 0.
+        weight: scale of each feature (gamma). None: 1.
+        bias: shift of each feature (beta). None: 0.
         eps: added to the variance before the square root.
 
     Example:
@@ -125,7 +125,7 @@ def rms_norm(x: Tensor, weight: Tensor | None = None, *, eps: float = 1e-5) -> T
         (*, n_features) -> (*, n_features)
 
     Args:
-        weight: scale of each feature (gamma); None: 1.
+        weight: scale of each feature (gamma). None: 1.
         eps: added to the mean square before the square root.
 
     Example:
@@ -152,7 +152,7 @@ def make_norm(
         eps: added to the variance (or the mean square) before the square root.
 
     Raises:
-        ValueError: an unknown kind, or a momentum or eps out of range.
+        ValueError: the kind is unknown, or momentum or eps is out of range.
 
     Example:
         >>> make_norm("rms", 8)

@@ -16,7 +16,7 @@ class Periodic(nn.Module):
         n_columns: at least 1.
         d_embedding: outputs for each column, including the number itself, at least 2.
         n_frequencies: waves for each column, at least 1.
-        sigma: standard deviation of the initial frequencies, above 0: about the inverse of the
+        sigma: standard deviation of the initial frequencies, above 0; about the inverse of the
             smallest difference between numbers that matters.
 
     Raises:
@@ -47,7 +47,7 @@ class Periodic(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw all parameters again."""
+        """Redraw all parameters."""
         bound = self.frequency.shape[1] ** -0.5
         self.frequency.normal_(0.0, self.sigma, generator=generator)
         self.phase.uniform_(-math.pi, math.pi, generator=generator)

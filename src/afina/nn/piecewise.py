@@ -44,7 +44,7 @@ def piecewise_linear(
 def _add_products(
     line: Tensor, columns: Tensor, left: Tensor, slope: Tensor, weight: Tensor
 ) -> Tensor:
-    """Add PLE(x) @ W of each column as a product: work in proportion to the bins."""
+    """Add PLE(x) @ W of each column as a product; the work grows with the number of bins."""
     shares = ((columns.unsqueeze(2) - left.unsqueeze(1)) * slope.unsqueeze(1)).clamp(0.0, 1.0)
     return torch.baddbmm(line, shares, weight)
 
@@ -54,7 +54,8 @@ def _add_looked_up(
 ) -> Tensor:
     """Add PLE(x) @ W by a lookup: the sum of all bins below that of x, plus the share of its own.
 
-    The work hardly grows with the bins; for many bins it takes a fraction of the products' time.
+    The work hardly grows with the number of bins; for many bins it takes a fraction of the time of
+    the product.
     """
     n_columns, n_bins, d = weight.shape
     place = torch.searchsorted(left, columns, right=True).sub_(1).clamp_(min=0)
@@ -117,7 +118,7 @@ class PiecewiseLinear(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw the lines again and flatten the curves; the edges stay."""
+        """Redraw the lines and flatten the curves; the edges stay."""
         bound = self.linear_weight.shape[1] ** -0.5
         self.weight.zero_()
         self.linear_weight.uniform_(-bound, bound, generator=generator)
@@ -128,8 +129,8 @@ class PiecewiseLinear(nn.Module):
         """Set the ascending edges of each column's bins: one more than the column has bins."""
         if [len(column) - 1 for column in edges] != list(self.n_bins):
             raise ValueError(
-                f"each column must have one edge more than bins; got n_bins={list(self.n_bins)} and "
-                f"{[len(column) for column in edges]} edges."
+                f"each column must have one more edge than bins; got n_bins={list(self.n_bins)} "
+                f"and {[len(column) for column in edges]} edges."
             )
         for i, column in enumerate(edges):
             inner = column.to(self.left.dtype)

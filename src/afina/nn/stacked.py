@@ -11,13 +11,13 @@ class StackedLinear(nn.Module):
     """Apply k linear layers at once, one for each network.
 
     Shape:
-        (n, d_in), the same rows for every network, or (k, n, d_in), other rows for each; or
+        (n, d_in), the same rows for every network, or (k, n, d_in), different rows for each; or
         (n, d_in - d_own) shared inputs with `own` (k, n, d_own), the last inputs -> (k, n, d_out)
 
     Args:
         k: networks, at least 1.
-        follows: what comes after it, for `initialize_`: an activation's name, `output`, or
-            `zero`: it starts at 0, whatever the scheme.
+        follows: what comes after it, for `initialize_`: an activation's name, `output`, or `zero`
+            to start at 0 regardless of the scheme.
 
     Raises:
         ValueError: a size below 1.

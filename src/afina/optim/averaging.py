@@ -13,17 +13,17 @@ from afina.optim.settings import AveragingName
 class Average:
     """A running average of everything in a model's `state_dict`, beside the model.
 
-    `ema`: after update n (the first is 0), average += (1 - d) * (now - average) with
+    `ema`: in update n (the first is 0), average += (1 - d) * (now - average) with
     d = min(decay, (1 + n) / (10 + n)), so that the first values are soon forgotten.
     `swa`: the plain mean of all updates. Before the first update the average is the model itself.
     Floating buffers (running statistics) are averaged as weights are; counters are copied.
 
     Args:
-        name: which average.
-        decay: of `ema`, in [0, 1).
+        name: kind of average.
+        decay: decay of `ema`, in [0, 1).
 
     Raises:
-        ValueError: an unknown name, or a decay that cannot be.
+        ValueError: the name is unknown, or the decay is out of range.
 
     Example:
         >>> net = nn.Linear(1, 1)
@@ -53,7 +53,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
-        """Add the model's present weights and buffers to the average."""
+        """Add the model's current weights and buffers to the average."""
         now = self._now(model)
         if self.n_updates == 0:
             self.values = {name: tensor.detach().clone() for name, tensor in now.items()}
@@ -67,7 +67,7 @@ class Average:
 
     @contextmanager
     def swapped_in(self, model: nn.Module) -> Iterator[None]:
-        """Put the average in the model's place inside; nothing is copied, so it is exact."""
+        """Swap the average into the model for the `with` block, exactly: nothing is copied."""
         if self.n_updates == 0:
             yield
             return
@@ -78,7 +78,7 @@ class Average:
             self._swap(model)
 
     def _now(self, model: nn.Module) -> dict[str, Tensor]:
-        """Return the model's tensors; after the first call, without building its state dict."""
+        """Return the model's tensors; only the first call builds its state dict."""
         if self._model is not model:
             self._model, self._places = model, _find_places(model)
         if self._places is None:
@@ -86,7 +86,7 @@ class Average:
         return {place.name: getattr(place.owner, place.leaf) for place in self._places}
 
     def _share(self) -> float:
-        """Share of the newest value."""
+        """The weight of the newest value in the average."""
         if self.name == "swa":
             return 1.0 / (self.n_updates + 1)
         return 1.0 - min(self.decay, (1.0 + self.n_updates) / (10.0 + self.n_updates))
@@ -103,7 +103,7 @@ class _Place(NamedTuple):
 
 
 def _find_places(model: nn.Module) -> list[_Place] | None:
-    """Find the owner of each of the model's tensors; None if a name in its state does not tell."""
+    """Find the module that owns each of the model's tensors; None if a name does not show it."""
     places = []
     for name, tensor in _tensors(model).items():
         path, _, leaf = name.rpartition(".")
@@ -118,7 +118,7 @@ def _find_places(model: nn.Module) -> list[_Place] | None:
 
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Return the model's own parameters and buffers by name; tied ones once."""
+    """Return the model's own parameters and buffers by name, tied ones only once."""
     state = model.state_dict(keep_vars=True)
     own = {id(t) for t in (*model.parameters(), *model.buffers())}
     tensors: dict[str, Tensor] = {}

@@ -18,9 +18,9 @@ from afina.optim.shampoo import OneSidedShampoo
 def fused_step(optimizer: Optimizer) -> Callable[[], object]:
     """Return a function that does what `optimizer.step()` does.
 
-    It does so directly for torch's own fused Adam and AdamW in their common form, and for what
-    Shampoo leaves to AdamW; by `optimizer.step` for anything else: other classes, hooks, tensors
-    on several devices.
+    It calls the kernel directly for torch's own fused Adam and AdamW in their common form, and for
+    the parameters that Shampoo leaves to AdamW. It calls `optimizer.step` for anything else: other
+    classes, hooks, tensors on several devices.
 
     Evidence: docs/evidence/loop.md.
     """

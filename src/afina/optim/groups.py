@@ -1,4 +1,4 @@
-"""Which parameters weight decay shrinks: by module type and role, never by name alone."""
+"""Decide which parameters weight decay shrinks: by module type and role, never by name alone."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,10 +51,10 @@ _EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag, CategoryEmbedding)
 
 @dataclass(frozen=True, eq=False)
 class ParameterRole:
-    """What a parameter is for, and whether weight decay shrinks it.
+    """The role of a parameter, and whether weight decay shrinks it.
 
     Args:
-        name: dotted name in the module; of tied parameters the first.
+        name: dotted name in the module; for tied parameters, the first one.
         module: class name of the module that holds it.
         role: `weight`: a matrix or kernel; `embedding`: a table of vectors; `bias`; `norm`: any
             parameter of a normalization; `vector`: anything else of one dimension, such as a
@@ -70,7 +70,7 @@ class ParameterRole:
 
     @property
     def decays(self) -> bool:
-        """Whether weight decay shrinks it: weights and embedding tables, nothing else."""
+        """Whether weight decay shrinks it: only weights and embedding tables."""
         return self.role in ("weight", "embedding")
 
 
@@ -78,7 +78,7 @@ def decay_groups(module: nn.Module) -> tuple[ParameterRole, ...]:
     """Return the role of each trainable parameter, once, in the order of `module.parameters()`.
 
     Weights of linear, convolutional, bilinear, recurrent and attention modules decay, and so do
-    tables of embeddings: they are matrices, and a level that is rare in the data is pulled towards
+    tables of embeddings: they are matrices, and a level that is rare in the data is pulled toward
     the mean. Biases, everything in a normalization, and vectors do not: shrinking them removes no
     capacity and moves the function. In modules of unknown type a parameter with two dimensions
     larger than 1 is a weight, so that a norm's (1, d, 1, 1) is a vector.
@@ -123,15 +123,15 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Split the trainable parameters into groups for torch's optimizers; no group is empty.
 
-    Those that decay come first; in each half those of factor 1 do.
+    Those that decay come first; in each half, those with a factor of 1 come first.
 
     Args:
-        weight_decay: of those that decay.
-        lr: learning rate, with `lr_factors`.
-        lr_factors: factor of the learning rate by role, above 0; 1 for roles that are not in it.
+        weight_decay: weight decay of those that decay.
+        lr: learning rate; needed with `lr_factors`.
+        lr_factors: factors of the learning rate by role, above 0; 1 for all other roles.
 
     Raises:
-        ValueError: there is nothing to train, or a factor that cannot be.
+        ValueError: there is nothing to train, or a factor is out of range.
 
     Example:
         >>> [group["weight_decay"] for group in parameter_groups(nn.Linear(2, 1), 0.01)]
@@ -148,7 +148,9 @@ def parameter_groups(
         )
     factors = dict(lr_factors or {})
     if not all(factor > 0 for factor in factors.values()) or (factors and lr is None):
-        raise ValueError(f"lr_factors must be above 0 and go with lr; got {factors}, {lr=}.")
+        raise ValueError(
+            f"lr_factors must be above 0 and be passed together with lr; got {factors}, {lr=}."
+        )
     groups: dict[tuple[bool, bool, float], list[nn.Parameter]] = {}
     for one in roles:
         factor = factors.get(one.role, 1.0)
@@ -179,7 +181,7 @@ def _role(owner: nn.Module, leaf: str, parameter: nn.Parameter) -> Role:
 
 
 def _role_in_ours(owner: nn.Module, leaf: str) -> Role | None:
-    """Return the role in a module of afina whose parameters' shapes do not tell it."""
+    """Return a parameter's role in those of afina's modules where its shape does not show it."""
     match owner:
         case PiecewiseLinear() | Periodic():
             return "numeric"

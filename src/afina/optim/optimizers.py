@@ -34,14 +34,15 @@ def make_optimizer(
         lr: learning rate before any schedule.
         weight_decay: decoupled decay of weight matrices: W <- (1 - lr * weight_decay) W in every
             step, with the learning rate of that step. Not for adam.
-        momentum: of sgd, in [0, 1).
-        beta1: decay of the mean gradient in adam and adamw, and of what shampoo leaves to it.
+        momentum: momentum of sgd, in [0, 1).
+        beta1: decay of the mean gradient in adam and adamw, including the parameters that shampoo
+            leaves to adamw.
         beta2: decay of the mean squared gradient, for the same optimizers.
         eps: added to the root of the mean squared gradient, for the same optimizers.
         lr_factors: factor of the learning rate by role; see `parameter_groups`.
 
     Raises:
-        ValueError: an unknown name, nothing to train, or adam with weight decay.
+        ValueError: the name is unknown, there is nothing to train, or adam has weight decay.
 
     Example:
         >>> optimizer = make_optimizer("sgd", nn.Linear(2, 1), lr=0.1, weight_decay=0.01)
@@ -77,7 +78,7 @@ def make_optimizer(
 
 
 def optimizer_from(settings: OptimSettings, module: nn.Module) -> Optimizer:
-    """Make the optimizer that the settings describe."""
+    """Return the optimizer that the settings describe."""
     factors: dict[Role, float] = {
         "bias": settings.bias_lr_factor,
         "scaling": settings.scale_lr_factor,
@@ -114,7 +115,7 @@ def _split_matrices(
 def add_l2_grad_(params: Sequence[nn.Parameter], l2: float) -> None:
     """Add the gradient of the penalty (l2 / 2) * sum of squares to the gradients, in place.
 
-    Parameters without a gradient are left out, as the optimizer leaves them out.
+    Parameters without a gradient are skipped, as the optimizer skips them.
 
     Example:
         >>> w = nn.Parameter(torch.tensor([2.0]))

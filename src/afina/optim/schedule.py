@@ -14,7 +14,7 @@ ONECYCLE_END = 1e-4
 def make_schedule(
     name: ScheduleName, *, total_steps: int, warmup_steps: int = 0
 ) -> Callable[[int], float]:
-    """Make the function from the step about to be taken (the first is 0) to the factor of the lr.
+    """Return a function from the step about to be taken (the first is 0) to the factor of the lr.
 
     With a warm-up, step s < warmup_steps has the factor (s + 1) / warmup_steps of the schedule's
     first value; the schedule then runs over the remaining steps. Steps after total_steps keep the
@@ -32,7 +32,7 @@ def make_schedule(
         warmup_steps: steps of the linear rise, at least 0; 0 for coslog4, which rises from 0.
 
     Raises:
-        ValueError: an unknown name, a count that cannot be, or coslog4 with a warm-up.
+        ValueError: the name is unknown, a count is out of range, or coslog4 has a warm-up.
 
     Example:
         >>> factor = make_schedule("cosine", total_steps=6, warmup_steps=2)

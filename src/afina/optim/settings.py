@@ -16,12 +16,12 @@ ScheduleName: TypeAlias = Literal["constant", "cosine", "onecycle", "flat_cos", 
 AveragingName: TypeAlias = Literal["ema", "swa"]
 
 DEFAULT_LR = 1e-3
-"""The trainer's learning rate where none is given, and where a range test finds none."""
+"""The trainer's learning rate if none is given, or if a range test finds none."""
 
 
 @settings_class
 class OptimSettings:
-    """How a gradient becomes a step."""
+    """Settings of how a gradient becomes a step."""
 
     optimizer: Annotated[
         OptimizerName,
@@ -32,7 +32,8 @@ class OptimSettings:
             trainer_takes_words="a torch optimizer, or a callable that makes one from the model",
             trainer_doc="The update rule by name (`shampoo`: matrices by one-sided Shampoo, "
             "everything else by adamw), a torch optimizer over the model's parameters, or a "
-            "callable `model -> optimizer`. `lr` to `weight_decay` are for named ones.",
+            "callable `model -> optimizer`. `lr` to `weight_decay` apply only to "
+            "named ones.",
         ),
     ] = "shampoo"
     """The update rule. `shampoo`: matrices by one-sided Shampoo, everything else by adamw."""
@@ -46,16 +47,16 @@ class OptimSettings:
             trainer_doc="Learning rate before the schedule, above 0. None: 1e-3.",
         ),
     ] = 3e-3
-    """Learning rate before the schedule; `find`: by a range test before training."""
+    """Learning rate before the schedule; `find`: chosen by a range test before training."""
 
     momentum: Annotated[Rate, Setting(same_at_resume=True)] = 0.9
     """Momentum of sgd."""
 
     beta1: Annotated[Rate, Setting(same_at_resume=True)] = 0.9
-    """Decay of the mean gradient in adam and adamw, and in what shampoo leaves to adamw."""
+    """Decay of the mean gradient in adam and adamw, including adamw within shampoo."""
 
     beta2: Annotated[Rate, Setting(same_at_resume=True, trainer=0.999)] = 0.98
-    """Decay of the mean squared gradient in adam and adamw, and in what shampoo leaves to adamw."""
+    """Decay of the mean squared gradient in adam and adamw, including adamw within shampoo."""
 
     weight_decay: Annotated[
         NonNegative,
@@ -73,7 +74,7 @@ class OptimSettings:
     """Penalty in the loss: (l2 / 2) times the sum of squares of the weight matrices."""
 
     bias_lr_factor: Annotated[Positive, Setting(experimental=True, scope="table")] = 1.0
-    """Factor of the learning rate of biases."""
+    """Factor of the learning rate for biases."""
 
     scale_lr_factor: Annotated[Positive, Setting(experimental=True, scope="table")] = 1.0
     """Factor of the learning rate of `model.feature_scale`."""
@@ -95,7 +96,7 @@ class OptimSettings:
             "step number that returns the factor of the learning rate.",
         ),
     ] = "constant"
-    """Course of the learning rate over `max_epochs`."""
+    """Schedule of the learning rate over `max_epochs`."""
 
     warmup_steps: Annotated[CountFromZero, Setting(same_at_resume=True)] = 0
     """Steps over which the learning rate rises linearly from near 0 to the schedule."""
@@ -104,13 +105,13 @@ class OptimSettings:
         Positive | None,
         Setting(same_at_resume=True, trainer=None),
     ] = 1.0
-    """Longest gradient (2-norm over all parameters); a longer one is shortened to it.
-    None: no limit."""
+    """Largest norm of the gradient (2-norm over all parameters); a larger gradient is scaled down
+    to it. None: no limit."""
 
 
 @settings_class
 class AveragingSettings:
-    """Which average of the weights is evaluated and kept."""
+    """Settings of which average of the weights is evaluated and kept."""
 
     averaging: Annotated[AveragingName | None, Setting(same_at_resume=True, trainer=None)] = "ema"
     """Evaluate, and end on, a running average of the weights: exponential (`ema`, at every step)
@@ -121,10 +122,10 @@ class AveragingSettings:
         Setting(
             same_at_resume=True,
             trainer=0.999,
-            trainer_doc="Share of the average that stays at each step of `ema`.",
+            trainer_doc="Share of the average that is kept at each step of `ema`.",
         ),
     ] = "auto"
-    """Share of the average that stays at each step of `ema`. `auto`: 1 - 1 / (steps of an epoch),
+    """Share of the average that is kept at each step of `ema`. `auto`: 1 - 1 / (steps of an epoch),
     so that the average is over about one epoch."""
 
     averaging_start: Annotated[CountFromZero, Setting(same_at_resume=True)] = 0

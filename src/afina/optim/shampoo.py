@@ -1,4 +1,4 @@
-"""One-sided Shampoo: steps of matrices are preconditioned by past gradients."""
+"""One-sided Shampoo: the steps of matrices are preconditioned by past gradients."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ from torch.optim.adamw import adamw
 from afina.nn import StackedLinear
 
 SMALLEST_SIDE, LARGEST_SIDE = 32, 1024
-"""Sides, the shorter one of a matrix, from and to which it has a preconditioner."""
+"""Smallest and largest shorter side of a matrix that is preconditioned."""
 
 _MOMENTUM = 0.95
 _COVARIANCE_DECAY = 0.99
@@ -59,18 +59,18 @@ class OneSidedShampoo(Optimizer):
         W <- (1 - lr * weight_decay) W - 0.4 lr U / rms(U)
 
     The root is renewed in steps 1 to 4, and then in every tenth. The last line gives a step the
-    size of AdamW's, so that one learning rate suits all parameters. The cost is two products of
-    matrices in each step, and an eigendecomposition of the shorter side in every tenth.
+    size of an AdamW step, so that one learning rate suits all parameters. The cost is two products
+    of matrices in each step, and an eigendecomposition of the shorter side in every tenth.
 
     Args:
         params: groups, as torch takes them. Those with `matrices=True` hold weights of two
             dimensions, or three: a stack of matrices.
         lr: learning rate.
-        betas, eps: of AdamW.
+        betas, eps: as in AdamW.
         fused: use torch's fused kernel of AdamW.
 
     Raises:
-        ValueError: a matrix without two sides.
+        ValueError: a matrix does not have two sides.
 
     Example:
         >>> weight = nn.Parameter(torch.eye(2))
@@ -114,7 +114,7 @@ class OneSidedShampoo(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Take one step."""
+        """Perform one step."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -128,7 +128,7 @@ class OneSidedShampoo(Optimizer):
 
     @torch.no_grad()
     def step_matrices(self, group: dict[str, Any]) -> None:
-        """Take the step of a group of matrices."""
+        """Perform the step of a group of matrices."""
         for weight in group["params"]:
             if weight.grad is None:
                 continue

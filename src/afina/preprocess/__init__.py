@@ -1,4 +1,4 @@
-"""Fitted modules before the network: what they learn from training rows is in their buffers."""
+"""Fitted modules that run before the network; what they learn is in their buffers."""
 
 from typing import TYPE_CHECKING
 

@@ -18,7 +18,7 @@ def column_edges(
 ) -> dict[int, Tensor]:
     """Return the edges of each column's bins; a column with fewer than 3 distinct values has none.
 
-    For two values a curve is just a line. If there are at most n_bins + 1 distinct values (or
+    With two values, a curve is just a line. If there are at most n_bins + 1 distinct values (or
     `n_values`), each is an edge; otherwise the edges are quantiles without repeats.
 
     Shape:
@@ -27,7 +27,7 @@ def column_edges(
     Args:
         x: training rows as the network gets them; NaN is missing.
         weights: one for each row; a weight of 2 is the row twice.
-        n_bins: most bins of a column with many values, at least 1.
+        n_bins: largest number of bins of a column with many values, at least 1.
         n_values: up to this number of distinct values, each is an edge; has no effect below n_bins + 1.
         columns: the columns of x to find edges for.
 

@@ -1,4 +1,4 @@
-"""What every module that learns from columns of training rows has in common."""
+"""The base of every module that learns from columns of training rows."""
 
 from collections.abc import Sequence
 from typing import Self
@@ -21,7 +21,7 @@ class ColumnModule(nn.Module):
 
 
 def check_width(x: Tensor, n_features: int) -> None:
-    """Raise ValueError unless rows have as many columns as were fitted."""
+    """Raise ValueError unless rows have as many columns as the module was fitted on."""
     if x.ndim != 2 or x.shape[1] != n_features:
         raise ValueError(
             f"x must have shape (n, {n_features}), as in fit; got shape {tuple(x.shape)}. "

@@ -1,4 +1,4 @@
-"""The whole of preprocessing: raw numbers and times become the numbers that a network reads."""
+"""All of preprocessing: raw numbers and times become the numbers that a network reads."""
 
 from collections.abc import Sequence
 from typing import Self, TypeAlias, get_args
@@ -64,15 +64,15 @@ class Preprocess(nn.Module):
             x_num: numbers.
             x_time: seconds since 1970.
             weights: one for each row, at least 0.
-            num_names: names of the numbers, for `out_names`; None: `num0`, `num1`, ...
-            time_names: names of the times; None: `time0`, `time1`, ...
+            num_names: names of the numbers, for `out_names`. None: `num0`, `num1`, ...
+            time_names: names of the times. None: `time0`, `time1`, ...
 
         Raises:
-            ValueError: mismatched shapes, infinite values, or negative weights.
+            ValueError: shapes do not match, values are infinite, or weights are negative.
         """
         if x_num.ndim != 2 or x_time.ndim != 2 or len(x_num) != len(x_time):
             raise ValueError(
-                "x_num and x_time must be (n, d) of the same n; got the shapes "
+                "x_num and x_time must be (n, d) with the same n; got the shapes "
                 f"{tuple(x_num.shape)} and {tuple(x_time.shape)}."
             )
         nums, times = column_samples(x_num, weights), column_samples(x_time, weights)
@@ -103,7 +103,7 @@ class Preprocess(nn.Module):
 
     @property
     def n_quantiles(self) -> int:
-        """Knots of the scaling `quantile`; 0 for others."""
+        """Number of knots of the scaling `quantile`; 0 for others."""
         return len(self.scale.knots) if isinstance(self.scale, QuantileNormal) else 0
 
     @classmethod
@@ -118,7 +118,7 @@ class Preprocess(nn.Module):
         n_timed: int,
         n_quantiles: int,
     ) -> Self:
-        """Build a module that can load the state of a fitted one of the same sizes."""
+        """Build an unfitted module that can load the state of a fitted one of the same sizes."""
         made = cls(scaling, impute)
         made.num_names, made.time_names = list(num_names), list(time_names)
         n_features = len(made.num_names) + len(made.time_names)
@@ -148,7 +148,5 @@ def _make_scaler(scaling: Scaling | None, n_features: int, n_quantiles: int) -> 
 def _names(names: Sequence[str] | None, default: str, n_columns: int) -> list[str]:
     chosen = [f"{default}{i}" for i in range(n_columns)] if names is None else list(names)
     if len(chosen) != n_columns:
-        raise ValueError(
-            f"There must be a name for each of {n_columns} columns; got {len(chosen)}."
-        )
+        raise ValueError(f"Each of the {n_columns} columns must have a name; got {len(chosen)}.")
     return chosen

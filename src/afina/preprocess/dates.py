@@ -1,4 +1,4 @@
-"""What recurs in a time: the day of the year, the day of the week, the time of day.
+"""The parts of a time that recur: the day of the year, the day of the week, the time of day.
 
 The calendar is the Gregorian one, also before 1582, in whole-number operations that can be
 exported. Years are counted from March, so that a leap day is the last day of its year.
@@ -35,8 +35,8 @@ class DateParts(ColumnModule):
         (n, n_features) -> (n, 4 * n_features + 2 * n_timed) float32
 
     Args:
-        n_features: columns; `fit` sets it, but a module that is to load a state needs it.
-        n_timed: columns with times of day; like n_features.
+        n_features: number of columns; set by `fit`, and needed by a module that loads a state.
+        n_timed: number of columns with times of day; set and needed like n_features.
 
     Example:
         >>> x = torch.tensor([[0.0]], dtype=torch.float64)  # Thursday, 1 January 1970
@@ -124,6 +124,6 @@ def _floor(whole: Tensor, divisor: int) -> Tensor:
 
 
 def _varies_in_the_day(sample: Sample) -> bool:
-    """Return whether there are two times of day; plain dates all have the same."""
+    """Return whether the times of day differ; plain dates all have the same one."""
     times = sample.values - (sample.values / DAY_S).floor() * DAY_S
     return len(times) > 0 and bool((times != times[0]).any())

@@ -1,4 +1,4 @@
-"""Missing numbers: a value in their place, and a column that marks them."""
+"""Missing numbers: a value to fill in, and a column that marks them."""
 
 from collections.abc import Sequence
 from typing import Self
@@ -20,8 +20,8 @@ class Impute(ColumnModule):
     Args:
         strategy: what to fill in, computed from the values of the training rows; a column without
             any is filled with 0.
-        n_features: columns; `fit` sets it, but a module that is to load a state needs it.
-        n_indicators: columns that had missing values; like n_features.
+        n_features: number of columns; set by `fit`, and needed by a module that loads a state.
+        n_indicators: number of columns that had missing values; set and needed like n_features.
 
     Example:
         >>> x = torch.tensor([[1.0], [float("nan")], [5.0]], dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""The quantile scaler: any distribution becomes normal."""
+"""The quantile scaler, which makes any distribution normal."""
 
 from collections.abc import Sequence
 from typing import Self
@@ -25,8 +25,8 @@ class QuantileNormal(ColumnModule):
         (n, n_features) -> (n, n_features)
 
     Args:
-        n_features: columns; `fit` sets it, but a scaler that is to load a state needs it.
-        n_quantiles: quantiles of each column; like n_features.
+        n_features: number of columns; set by `fit`, and needed by a scaler that loads a state.
+        n_quantiles: number of quantiles of each column; set and needed like n_features.
 
     Source: Gorishniy et al. 2021, arXiv:2106.11959, for the number of quantiles.
 

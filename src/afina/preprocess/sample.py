@@ -1,4 +1,4 @@
-"""What the training rows hold of each column: its distinct values and their weights.
+"""A sample of each column in the training rows: its distinct values and their weights.
 
 Every statistic is a function of this. Repeated rows and rows weighted by whole numbers give the
 same sample, and so the same statistics bit for bit; so does any order of the rows.
@@ -21,7 +21,7 @@ class Sample:
         values: the distinct values, ascending, float64. Shape (n_values,).
         weights: the weight of each, above 0. Shape (n_values,).
         has_missing: whether a row has no value.
-        n_rows: total weight of all rows, including those without a value.
+        n_rows: total weight of all rows, including rows without a value.
     """
 
     values: Tensor
@@ -33,7 +33,7 @@ class Sample:
 def column_samples(x: Tensor, weights: Tensor | None) -> list[Sample]:
     """Collect a sample of every column.
 
-    Rows of weight 0 do not exist. Equal weights have no effect. Weights that are not all whole
+    Rows of weight 0 are ignored. Equal weights have no effect. Weights that are not all whole
     are divided by their mean, so that they add up to the number of rows.
 
     Shape:
@@ -44,7 +44,7 @@ def column_samples(x: Tensor, weights: Tensor | None) -> list[Sample]:
         weights: at least 0; a weight of 2 is the row twice.
 
     Raises:
-        ValueError: shapes that do not fit, infinite values, negative weights.
+        ValueError: shapes do not match, values are infinite, or weights are negative.
     """
     x = x.to(torch.float64)
     if x.ndim != 2 or x.isinf().any():
@@ -62,7 +62,7 @@ def column_samples(x: Tensor, weights: Tensor | None) -> list[Sample]:
 
 
 def mean(sample: Sample) -> float:
-    """Return the weighted mean; 0 for no values. Precise even for close values far from 0."""
+    """Return the weighted mean, or 0 without values. Precise even for close values far from 0."""
     if len(sample.values) == 0:
         return 0.0
     values, unit = _near(sample.values)
@@ -70,7 +70,7 @@ def mean(sample: Sample) -> float:
 
 
 def deviation(sample: Sample) -> float:
-    """Return the weighted standard deviation (divided by the total weight); 0 for no values."""
+    """Return the weighted standard deviation (divided by the total weight), or 0 without values."""
     if len(sample.values) == 0:
         return 0.0
     values, unit = _near(sample.values)

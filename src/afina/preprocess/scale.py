@@ -44,7 +44,7 @@ class AffineScaler(ColumnModule):
         (n, n_features) -> (n, n_features)
 
     Args:
-        n_features: columns; `fit` sets it, but a scaler that is to load a state needs it.
+        n_features: number of columns; set by `fit`, and needed by a scaler that loads a state.
     """
 
     center: Tensor
@@ -119,7 +119,7 @@ class Identity(ColumnModule):
         (n, n_features) -> (n, n_features)
 
     Args:
-        n_features: columns; `fit` sets it.
+        n_features: number of columns; set by `fit`.
     """
 
     def __init__(self, n_features: int = 0) -> None:
@@ -136,7 +136,7 @@ class Identity(ColumnModule):
 
 
 def _inverse(spread: Tensor) -> Tensor:
-    """Invert; 0 stays 0, and the inverse of a subnormal number is clipped."""
+    """Return the reciprocal; 0 stays 0, and the reciprocal of a subnormal number is clipped."""
     return torch.where(spread > 0, 1 / spread, 0.0).clamp(max=_LARGEST)
 
 
@@ -147,5 +147,5 @@ def _ends(sample: Sample) -> Tensor:
 
 
 def _columns(rows: list[Tensor], width: int) -> Tensor:
-    """Stack one row of statistics for each column, also if there is no column."""
+    """Stack one row of statistics for each column, even if there are no columns."""
     return torch.stack(rows) if rows else torch.zeros(0, width, dtype=torch.float64)

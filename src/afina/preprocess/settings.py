@@ -14,37 +14,37 @@ TargetKind: TypeAlias = Literal["log", "quantile"]
 
 @settings_class
 class PreprocessSettings:
-    """How columns become numbers that a network learns well from."""
+    """Settings of how columns become numbers that a network learns well from."""
 
     scaling: Scaling | None = "robust"
     """Scaling of numeric columns; `batchnorm`: a normalization layer in the network is the only
-    scaler. None: numbers stay as they are."""
+    scaler. None: numbers are not scaled."""
 
     categories: Encoding | Literal["auto"] = "auto"
     """Encoding of categories. `auto`: one-hot up to `onehot_max` levels, an embedding above."""
 
     encodings: dict[str, Encoding] = Field(default_factory=dict)
-    """Encoding by column name; wins over `categories`."""
+    """Encoding by column name; overrides `categories`."""
 
     onehot_max: Count = 64
-    """Most levels that `auto` encodes one-hot."""
+    """Largest number of levels that `auto` encodes one-hot."""
 
     embedding_dim: Annotated[Count | Literal["auto"], Setting(keeps_auto=True)] = 8
-    """Width of a category's embedding. `auto`: from 4 to 32, by the number of its levels. With
-    `members_differ = "weights"` each member has its own embeddings."""
+    """Width of a category's embedding. `auto`: from 4 to 32, depending on the number of levels.
+    With `members_differ = "weights"` each member has its own embeddings."""
 
     min_count: Count = 2
     """Levels seen in fewer training rows (by weight) share the unknown level."""
 
     unknown_rate: Rate = 0.02
-    """Chance that a category is shown as unknown while training, so that the network learns what
-    to do with an unknown one."""
+    """Probability that a category is replaced by unknown while training, so that the network learns
+    to handle unknown ones."""
 
     impute: Strategy = "median"
-    """What replaces a missing number; an indicator column says that it was missing."""
+    """The value that replaces a missing number; an indicator column marks it as missing."""
 
     target_transform: TargetKind | Literal["auto"] | None = None
-    """What a regression target goes through before the network: logarithms, or a map to a normal
+    """Transform of a regression target before training: logarithms, or a map to a normal
     distribution. `auto`: logarithms if it is skewed. Scores stay in the target's own units."""
 
     clip_predictions: bool = False

@@ -24,7 +24,7 @@ _SKEWED = 2.0
 
 
 class Log(nn.Module):
-    """Take the signed logarithm of the distance from an anchor.
+    """Transform targets by the signed logarithm of the distance from an anchor.
 
     `sign(z) log(1 + |z|)` with `z = (y - anchor) / unit`. The anchor is the end of the training
     targets on the side of the short tail, or their median if both tails are long; the unit is the
@@ -49,7 +49,7 @@ class Log(nn.Module):
         self.register_buffer("unit", torch.ones((), dtype=torch.float64))
 
     def fit_sample(self, sample: Sample) -> Self:
-        """Learn anchor and unit from the training targets."""
+        """Learn the anchor and the unit from the training targets."""
         levels = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0], dtype=torch.float64)
         low, first, middle, third, high = (quantiles(sample, levels) / 2).tolist()  # no overflow
         spread = third - first
@@ -84,7 +84,7 @@ class Quantile(nn.Module):
         (n,) -> (n,) float64
 
     Args:
-        n_knots: `fit_sample` sets it, but a module that is to load a state needs it.
+        n_knots: number of knots; set by `fit_sample`, and needed by a module that loads a state.
     """
 
     knots: Tensor
@@ -116,7 +116,7 @@ class Quantile(nn.Module):
 def fit_target(
     kind: TargetKind | Literal["auto"] | None, y: Tensor, weights: Tensor | None
 ) -> Log | Quantile | None:
-    """Fit a transform on training targets; None: they stay as they are.
+    """Fit a transform on training targets; None if they stay unchanged.
 
     Args:
         kind: `auto`: `log` if the skewness is beyond 2 on either side, else None.
@@ -132,7 +132,7 @@ def fit_target(
 
 
 def _follow_lines(x: Tensor, knots: Tensor, values: Tensor) -> Tensor:
-    """Interpolate from knots to values along straight lines; the outer ones have no end."""
+    """Interpolate between knots along straight lines; the outer lines have no end."""
     below = last_knot_below(x[:, None], knots[:, None])[:, 0].clamp(max=len(knots) - 2)
     low, high = knots[below] / 2, knots[below + 1] / 2  # halves: differences may overflow
     width = (high - low).clamp(min=_SMALLEST)  # half the smallest number is 0

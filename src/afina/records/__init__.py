@@ -1,4 +1,4 @@
-"""The files of a run folder, each declared once: writer, reader and report share the declaration.
+"""The files of a run folder, each declared once for writer, reader and report.
 
 A record is a frozen dataclass whose types and bounds pydantic checks whenever one is made,
 by afina or from a file. Nothing here imports torch, pyarrow or numpy. `MANIFEST.json` is not among

@@ -10,12 +10,12 @@ from afina.records.json_record import Count, Text
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(populate_by_name=True))
 class Environment:
-    """What the last bits of a run's numbers depend on besides its settings.
+    """What the last bits of a run's numbers depend on, apart from its settings.
 
     Args:
         cpu_capability: the vector instructions that torch uses.
-        n_cpus: processors of the machine. None: unknown.
-        threads: processor threads of the run.
+        n_cpus: number of processors of the machine. None: unknown.
+        threads: number of processor threads of the run.
     """
 
     format: Literal[1] = 1

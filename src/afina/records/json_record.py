@@ -1,4 +1,4 @@
-"""Reading and writing records: every complaint names the file and the key."""
+"""Read and write records; every error names the file and the key."""
 
 import json
 import math
@@ -15,12 +15,12 @@ from afina.storage.manifest import shown
 Record = TypeVar("Record")
 Unknown = Literal["ignore", "forbid"]
 
-FIX = "Restore the file, or fit again into a new run folder."
+FIX = "Restore the file, or fit again in a new run folder."
 _OTHER_VERSION = "It was written by another version of afina; use that one."
 
 
 def _finite_or_none(value: Any) -> Any:
-    """Turn a number that is not finite into None; leave the rest to the type's own check."""
+    """Turn a number that is not finite into None; leave everything else to the type's own check."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
     try:
@@ -53,7 +53,7 @@ def parse_record(
         kind: the record's class.
         source: the file's path, for messages.
         fix: what to do about a damaged file.
-        max_bytes: refuse larger files, and files of too many values. None: no limit.
+        max_bytes: refuse larger files, and files with too many values. None: no limit.
         unknown: what to do with keys that the record does not declare.
 
     Raises:
@@ -67,10 +67,10 @@ def parse_record(
 def parse_object(
     data: bytes, source: Path | str, fix: str = FIX, max_bytes: int | None = None
 ) -> dict[str, Any]:
-    """Decode a JSON object whose keys nobody has declared.
+    """Decode a JSON object without declared keys.
 
     Raises:
-        CheckpointError: the bytes are not one JSON object.
+        CheckpointError: the bytes are not a JSON object.
     """
     try:
         content = read_json(data, max_bytes=max_bytes)
@@ -89,7 +89,7 @@ def check(
     unknown: Unknown = "ignore",
     key: str = "",
 ) -> Any:
-    """Check values that came from JSON, and return them as `kind`.
+    """Check values parsed from JSON, and return them as `kind`.
 
     Args:
         values: what the JSON holds: the keys and values of a record, or a single value.
@@ -97,17 +97,17 @@ def check(
         source: the file's path, for messages.
         fix: what to do about a damaged file.
         unknown: what to do with keys that the record does not declare.
-        key: where `values` stands in the file, for messages. Empty: the file's top.
+        key: where `values` is in the file, for messages. Empty: at the top level.
 
     Raises:
-        CheckpointError: a value cannot be what it is.
+        CheckpointError: a value is invalid.
 
     Example:
         >>> check(-1, Count, "metrics.jsonl, line 2", key="step")
         Traceback (most recent call last):
         ...
         afina.errors.CheckpointError: metrics.jsonl, line 2: step must be greater than or equal \
-to 0; got -1. Restore the file, or fit again into a new run folder.
+to 0; got -1. Restore the file, or fit again in a new run folder.
     """
     try:
         return _adapter(kind).validate_python(values, extra=unknown)
@@ -121,10 +121,10 @@ to 0; got -1. Restore the file, or fit again into a new run folder.
 
 
 def read_bytes(path: Path) -> bytes | None:
-    """Read a file of a run, or return None where there is none.
+    """Read a file of a run, or return None if it does not exist.
 
     Raises:
-        CheckpointError: the file is there but cannot be read.
+        CheckpointError: the file exists but cannot be read.
     """
     try:
         return path.read_bytes()
@@ -137,24 +137,24 @@ def read_bytes(path: Path) -> bytes | None:
 
 
 def read_record(path: Path, kind: type[Record]) -> Record | None:
-    """Read a record from a file of a run, or return None where there is none.
+    """Read a record from a file of a run, or return None if it does not exist.
 
     Raises:
-        CheckpointError: the file is there but damaged.
+        CheckpointError: the file exists but is damaged.
     """
     data = read_bytes(path)
     return None if data is None else parse_record(data, kind, source=path)
 
 
 def to_dict(record: object) -> dict[str, Any]:
-    """Return a record as JSON has it: lists for tuples, and the file's own keys."""
+    """Return a record as JSON values: lists instead of tuples, and the keys used in the file."""
     kind: Any = type(record)
     values: dict[str, Any] = _adapter(kind).dump_python(record, mode="json", by_alias=True)
     return values
 
 
 def write_record(record: object) -> bytes:
-    """Encode a record as its file, in ASCII: text may hold a lone surrogate, which UTF-8 cannot."""
+    """Encode a record in ASCII: text may hold a lone surrogate, which UTF-8 cannot encode."""
     return json.dumps(to_dict(record), indent=1, allow_nan=False).encode() + b"\n"
 
 
@@ -164,7 +164,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def _must(problem: str, message: str) -> str:
-    """Turn pydantic's sentence about a value into the second half of ours."""
+    """Turn pydantic's message about a value into the second half of afina's."""
     match problem:
         case "missing":
             return "must be there"

@@ -1,4 +1,4 @@
-"""metrics.jsonl: one JSON object a line, for a step, an epoch, an evaluation or the end.
+"""metrics.jsonl: one JSON object per line, for a step, an epoch, an evaluation or the end.
 
     {"kind": "step", "step", "epoch", "train/loss", "lr", "grad_norm"}
     {"kind": "epoch", "step", "epoch", "train/loss"}
@@ -6,7 +6,7 @@
     {"kind": "stop", ...the fields of `StopRecord`}
 
 There is a line for every step, so training writes them as plain JSON. `step` and `epoch` count
-finished ones; a number that is not finite is null.
+finished steps and epochs; a number that is not finite is null.
 """
 
 from pathlib import Path
@@ -44,9 +44,9 @@ class StopRecord:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Read the records of metrics.jsonl, in order; a missing file has none.
+    """Read the records of metrics.jsonl, in order; return none if the file is missing.
 
-    A last line that was written in part is left out, as a resumed run leaves it out.
+    An incomplete last line is skipped; a resumed run overwrites it.
 
     Raises:
         CheckpointError: any other line is not a JSON object; the message names file and line.
@@ -65,5 +65,5 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def line_of(path: Path, number: int) -> str:
-    """Name a line of metrics.jsonl, counted from 1, for messages."""
+    """Return the name of a line of metrics.jsonl for messages, counted from 1."""
     return f"{path}, line {number}"

@@ -1,4 +1,4 @@
-"""run.json: what it takes to make a run again."""
+"""run.json: what is needed to repeat a run."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,11 +14,11 @@ _MAX_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file that a run was made from.
+    """An input file of a run.
 
     Args:
-        path: absolute.
-        size: bytes.
+        path: absolute path.
+        size: size in bytes.
         sha256: 64 hexadecimal digits.
     """
 
@@ -35,11 +35,11 @@ class RunRecord:
         table: the table. None: rows passed from Python, which cannot be read again.
         val: the table of validation rows. None: validation rows came from `table`.
         target: name of the target column.
-        threads: processor threads, as resolved.
+        threads: number of processor threads, as resolved.
         batch_size: rows per step, as resolved.
         lr: learning rate, as resolved.
-        schema_sha256: digest of schema.json, which must come out the same again.
-        split_sha256: digest of split.json, which must come out the same again.
+        schema_sha256: digest of schema.json, which must be the same at resume.
+        split_sha256: digest of split.json, which must be the same at resume.
     """
 
     format: Literal[1] = 1
@@ -55,7 +55,7 @@ class RunRecord:
 
 
 def read_run_record(run: Path) -> RunRecord:
-    """Read run.json, in bounded time, whoever wrote it; refuse keys of another version.
+    """Read run.json without trusting it, in bounded time; refuse keys of another version.
 
     Raises:
         CheckpointError: it is missing or damaged.

@@ -1,7 +1,7 @@
-"""split.json: which row of the table went where, small, and readable by a written rule.
+"""split.json: how each row of the table was assigned, in a compact form with a documented format.
 
-A mask is base64 of zlib of one bit a row (row 0 is the highest bit of the first byte; the last
-byte is filled up with zeros). Rows count from 0 in the table's order; a row in neither mask was
+A mask is base64 of zlib of one bit per row (row 0 is the highest bit of the first byte; the last
+byte is padded with zeros). Rows are numbered from 0 in the table's order; a row in neither mask was
 left out.
 """
 
@@ -21,11 +21,11 @@ class SplitRecord:
 
     Args:
         how: the rule, as a sentence.
-        n_rows: rows of the table.
+        n_rows: number of rows of the table.
         train: mask of the training rows.
-        val: mask of the validation rows. None: they are a table of their own, or there are folds.
+        val: mask of the validation rows. None: they are a separate table, or there are folds.
         folds: base64 of zlib of one byte for each training row, in order: its fold, from 0. None:
-            there are no folds, and no such key.
+            there are no folds, and the key is absent.
         sha256: digest of `n_rows` in decimal digits, followed by the raw bytes of the masks,
             training rows first, and of the folds.
     """

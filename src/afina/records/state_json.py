@@ -1,4 +1,4 @@
-"""state.json of a checkpoint: what resuming needs besides the tensors."""
+"""state.json of a checkpoint: what is needed to resume, apart from the tensors."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,15 +12,16 @@ from afina.storage.bounded_json import MAX_BYTES
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointState:
-    """Where a run is, and under what it began.
+    """The position of a run, and the conditions under which it began.
 
     Args:
         state: the scalars of the training state, as `TrainState.to_dict` returns them.
         monitored: the metric that decides what is best. None: not evaluated at this step.
-        position: where the data's iterator is, in its own words. None: at an epoch's start.
+        position: the position of the data's iterator, in its own format. None: at the start of an
+            epoch.
         metrics_bytes: length of metrics.jsonl at this step.
         conditions: threads, versions and processes that the run's bits depend on.
-        settings: must be the same when the run is resumed.
+        settings: settings that must be the same when the run is resumed.
         trees: the form of each nested state; its tensors are in `<name>.safetensors`.
     """
 
@@ -35,7 +36,7 @@ class CheckpointState:
 
 
 def parse_state(data: bytes, source: Path) -> CheckpointState:
-    """Decode state.json, in bounded time, whoever wrote it.
+    """Decode state.json without trusting it, in bounded time.
 
     Raises:
         CheckpointError: it is damaged, or of another format.

@@ -10,13 +10,13 @@ from afina.records.metrics_jsonl import StopRecord
 
 @dataclass(frozen=True, kw_only=True)
 class RowCounts:
-    """How many rows did what.
+    """The number of rows that trained, validated or were left out.
 
     Args:
-        train: rows that trained.
-        val: rows that decided when to stop.
-        left_out: rows without a target or with weight 0.
-        folds: folds that the rows are in, so that all of them did both. 1: there are none.
+        train: number of training rows.
+        val: number of rows that decided when to stop.
+        left_out: number of rows without a target or with weight 0.
+        folds: number of folds; with folds, every row trains and validates. 1: there are no folds.
     """
 
     train: Count = 0
@@ -27,7 +27,7 @@ class RowCounts:
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """The headline score of the model, beside a baseline's that never looks at a row.
+    """The headline score of the model, and that of a baseline that ignores the features.
 
     Args:
         name: the score's name.
@@ -45,7 +45,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Confusion:
-    """How many rows of each true class (row) were predicted as each class (column)."""
+    """The number of rows of each true class (row) predicted as each class (column)."""
 
     labels: tuple[Text, ...]
     counts: tuple[tuple[Count, ...], ...]
@@ -58,7 +58,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Scatter:
-    """True and predicted target of a sample of rows."""
+    """True and predicted targets of a sample of rows."""
 
     true: tuple[Number, ...]
     predicted: tuple[Number, ...]
@@ -79,13 +79,13 @@ class Summary:
         target: name of the target column.
         table: path of the table.
         on: the rows that were scored.
-        score: the headline.
+        score: the headline score.
         scores: every score of the model.
         baseline_scores: every score of the baseline.
         confusion: for classes, unless there are too many.
         scatter: for regression.
-        stop: why training ended. None: it did not say.
-        seconds: duration of the fit, or of what followed its last resumption.
+        stop: why training ended. None: unknown.
+        seconds: duration of the fit, or of the part since it was last resumed.
     """
 
     format: Literal[1] = 1

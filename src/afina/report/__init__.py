@@ -1,6 +1,6 @@
-"""The report: a run folder read into one HTML file that opens offline.
+"""The report: one HTML file about a run folder, which opens offline.
 
-Nothing here touches a live trainer; what is not in the run folder is not in the report. The chart
+The report is made from the run folder alone and never touches a live trainer. The chart
 library is imported when the first report is written.
 """
 
@@ -13,7 +13,7 @@ __all__ = ["write_report"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the page, and with it the chart library, at its first use."""
+    """Import the page, and with it the chart library, on first use."""
     if name != "write_report":
         raise AttributeError(f"module 'afina.report' has no attribute {name!r}")
     from afina.report.page import write_report  # noqa: PLC0415 - it waits for the chart library

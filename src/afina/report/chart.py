@@ -1,4 +1,4 @@
-"""What all charts share: a record for each, one look, colors from the page's style sheet."""
+"""What all charts share: a record for each chart, one look, colors from the page's style sheet."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -41,9 +41,9 @@ class Chart:
     """A chart of the page.
 
     Args:
-        name: a plain word, unique on the page.
+        name: an identifier, unique on the page.
         title: what the chart shows.
-        spec: Vega-Lite, data included.
+        spec: the Vega-Lite specification, including its data.
         legend: color and meaning of each line.
         caption: what to look for.
         min_width: in pixels; on a narrower page the chart scrolls sideways.
@@ -68,8 +68,8 @@ def finish(drawing: alt.LayerChart, data: dict[str, list[Row]], height: int, top
         height: height of the frame, in pixels.
         top: room above the frame, in pixels.
 
-    Altair neither checks nor counts data that is passed by name: that is fast, and leaves its
-    limit on rows alone for everyone else in the process.
+    Altair neither checks nor counts data that is passed by name: that is fast, and does not change
+    its row limit for other code in the process.
     """
     spec: Spec = drawing.properties(width="container", height=height).to_dict()
     del spec["$schema"]  # an address; the page needs none
@@ -83,7 +83,7 @@ def library() -> str:
 
 
 def spans_decades(values: list[float]) -> bool:
-    """Tell whether values need a logarithmic axis: all above 0, and two decades apart."""
+    """Return whether values need a logarithmic axis: all above 0, and spanning two decades."""
     if not values or min(values) < 1e-300 or max(values) > 1e300:  # no power of ten beyond it
         return False
     return max(values) >= 100 * min(values)

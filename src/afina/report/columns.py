@@ -18,12 +18,12 @@ class ColumnRow:
 
     Args:
         name: the column's name.
-        kind: what it is read as.
+        kind: its kind.
         why: the reason.
         missing: share of missing cells, as text.
         distinct: number of distinct values, as text.
         levels: the first levels of a category.
-        range: the range of numbers or dates, or how many more levels there are.
+        range: the range of numbers or dates, or the number of levels not listed.
     """
 
     name: str
@@ -36,7 +36,7 @@ class ColumnRow:
 
 
 def columns_section(schema: dict[str, Any] | None) -> Markup:
-    """Return the schema as a section of at most `N_COLUMNS` rows."""
+    """Return the schema as a section of the page with at most `N_COLUMNS` rows."""
     columns = schema.get("columns") if schema else None
     if not isinstance(columns, list):
         return fill("text", title="Columns", text="The run has no schema.json yet.")

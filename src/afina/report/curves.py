@@ -1,4 +1,4 @@
-"""The course of training as charts: loss and score by epoch, learning rate and gradient by step."""
+"""Charts of training: loss and score by epoch, learning rate and gradient by step."""
 
 import math
 from collections.abc import Iterable
@@ -29,11 +29,11 @@ _POINTS_UP_TO = 40  # a point for each epoch, while they can be told apart
 
 
 def loss_chart(metrics: Metrics, stop: StopRecord | None, unit: str) -> Chart | None:
-    """Draw training and validation loss by epoch; None where there is nothing to draw.
+    """Draw training and validation loss by epoch; None if there is nothing to draw.
 
     Args:
-        metrics: the course of the run.
-        stop: where it ended and was best. None: it is unfinished.
+        metrics: the curves of the run.
+        stop: where training ended and where it was best. None: the run is unfinished.
         unit: the loss's unit, for the axis.
     """
     both = {"training": metrics.train_loss, "validation": metrics.val.get("val/loss", Curve())}
@@ -41,7 +41,7 @@ def loss_chart(metrics: Metrics, stop: StopRecord | None, unit: str) -> Chart | 
 
 
 def score_chart(metrics: Metrics, stop: StopRecord | None, name: str) -> Chart | None:
-    """Draw a score of the validation rows by epoch; None where there is none."""
+    """Draw a score of the validation rows by epoch; None if there is no score."""
     curves = {"validation": metrics.val.get(f"val/{name}", Curve())}
     title = f"Validation {clean(name, 30)} by epoch"
     return _by_epoch("score", title, clean(name, 30), curves, metrics, stop, height=200)
@@ -55,7 +55,7 @@ def lr_chart(metrics: Metrics, stop: StopRecord | None) -> Chart | None:
 def grad_norm_chart(
     metrics: Metrics, stop: StopRecord | None, max_grad_norm: float | None
 ) -> Chart | None:
-    """Draw the gradient's norm by step, with the line above which it is clipped."""
+    """Draw the gradient's norm by step, with a line where clipping starts."""
     title, axis = "Gradient norm by step", "2-norm before clipping"
     return _by_step("grad_norm", title, axis, metrics.grad_norm, stop, limit=max_grad_norm)
 
@@ -92,7 +92,7 @@ def _by_epoch(
 def _curve_layers(
     name: str, names: list[str], x: alt.X, y: alt.Y, *, points: bool
 ) -> list[alt.Chart]:
-    """Draw the lines, and their points: visible where they are few, otherwise only there to hover over."""
+    """Draw the lines and their points; if there are many, the points only show up on hover."""
     scale = alt.Scale(domain=names, range=[_COLORS[of] for of in names])
     chart = alt.Chart(alt.NamedData("curve")).encode(
         x=x, y=y, color=alt.Color("of:N", scale=scale, legend=None)
@@ -132,7 +132,7 @@ def _marks(
 def _flag_layers(
     texts: dict[str, str], data: dict[str, list[Row]], x: alt.X, y: alt.Y, last: float
 ) -> list[alt.Chart]:
-    """Draw a labeled line for each mark, its label above the frame in a separate row."""
+    """Draw a line for each mark, with its label in a separate row above the frame."""
     layers: list[alt.Chart] = []
     for row, (name, text) in enumerate(reversed(texts.items())):
         chart = alt.Chart(alt.NamedData(name))

@@ -1,10 +1,10 @@
-"""Text for people: names cut to a length, figures with as many digits as they need."""
+"""Format text for people: names cut to a length, numbers with as many digits as they need."""
 
 LONGEST = 120
 
 
 def clean(text: object, longest: int = LONGEST) -> str:
-    """Make any text printable: cut where it is long, with U+FFFD for control characters.
+    """Make any text printable: shorten it, and replace control characters with U+FFFD.
 
     Example:
         >>> clean("a" * 200, longest=4)
@@ -46,7 +46,7 @@ def figure(value: float | None, digits: int = 3) -> str:
 
 
 def pair(one: float | None, other: float | None) -> tuple[str, str]:
-    """Format two numbers with as many digits as it takes to tell them apart.
+    """Format two numbers with as many digits as are needed to tell them apart.
 
     Example:
         >>> pair(0.81461, 0.81472)

@@ -1,4 +1,4 @@
-"""The course of training as curves, from metrics.jsonl."""
+"""The progress of training as curves, read from metrics.jsonl."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,12 +8,12 @@ from afina.records.json_record import Count, Number, check
 from afina.records.metrics_jsonl import StopRecord, line_of, read_lines
 
 Lines = list[tuple[str, dict[str, Any]]]
-"""Each record, after the file and line that it is from."""
+"""Each record, preceded by its file and line."""
 
 
 @dataclass
 class Curve:
-    """A value followed over a run.
+    """The values of one metric over a run.
 
     Args:
         x: steps or epochs, ascending.
@@ -35,17 +35,17 @@ class Curve:
 
 @dataclass(frozen=True)
 class Metrics:
-    """What metrics.jsonl says.
+    """The content of metrics.jsonl.
 
     Args:
-        train_loss: by epoch.
-        val: by epoch, for each of `val/loss` and the scores.
+        train_loss: training loss by epoch.
+        val: `val/loss` and each score, by epoch.
         lr: learning rate by step.
         grad_norm: gradient norm before clipping, by step.
         step: steps finished when the last record was written.
-        epoch: epochs finished then.
+        epoch: epochs finished at that time.
         stop: the stop record. None: the run is unfinished.
-        epochs_per_step: set where evaluations stand between whole epochs.
+        epochs_per_step: set if evaluations were made within epochs.
     """
 
     train_loss: Curve
@@ -58,12 +58,12 @@ class Metrics:
     epochs_per_step: float | None = None
 
     def place(self, epoch: int, step: int) -> float:
-        """Return where an evaluation stands on the axis of epochs."""
+        """Return the position of an evaluation on the epoch axis."""
         return epoch if self.epochs_per_step is None else step * self.epochs_per_step
 
 
 def read_metrics(path: Path) -> Metrics:
-    """Read metrics.jsonl; a missing file is a run without records.
+    """Read metrics.jsonl; if the file is missing, the run has no records.
 
     Raises:
         CheckpointError: a line is damaged; the message names file, line and key.
@@ -97,7 +97,7 @@ def read_metrics(path: Path) -> Metrics:
 
 
 def _val_curves(lines: Lines) -> tuple[dict[str, Curve], float | None]:
-    """Collect the evaluations by name; several in one epoch stand between whole epochs."""
+    """Collect the evaluations by name; several in one epoch are placed between whole epochs."""
     evals = [(where, record) for where, record in lines if record.get("kind") == "eval"]
     epochs = [_count(record, "epoch", where) for where, record in evals]
     places: list[float] = list(epochs)
@@ -115,7 +115,7 @@ def _val_curves(lines: Lines) -> tuple[dict[str, Curve], float | None]:
 
 
 def _epochs_per_step(lines: Lines) -> float | None:
-    """Return the ratio at the last finished epoch, or None before the first."""
+    """Return the epochs per step at the last finished epoch, or None before the first."""
     for where, record in reversed(lines):
         if record.get("kind") == "epoch" and (step := _count(record, "step", where)):
             return _count(record, "epoch", where) / step

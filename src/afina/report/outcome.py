@@ -22,7 +22,7 @@ N_POINTS = 2000
 
 
 def most_confused(confusion: Confusion, n: int = N_CLASSES) -> Confusion:
-    """Keep the `n` classes with the most mistakes, in their order.
+    """Keep the `n` classes with the most mistakes, in their original order.
 
     Example:
         >>> most_confused(Confusion(("a", "b", "c"), ((9, 0, 0), (0, 7, 2), (0, 1, 8))), 2).labels
@@ -42,7 +42,7 @@ def most_confused(confusion: Confusion, n: int = N_CLASSES) -> Confusion:
 
 
 def confusion_chart(confusion: Confusion) -> Chart | None:
-    """Draw the confusion matrix, of the most confused classes where there are many."""
+    """Draw the confusion matrix; if there are many classes, only of the most confused ones."""
     if not confusion.labels:
         return None
     shown = most_confused(confusion) if len(confusion.labels) > N_CLASSES else confusion
@@ -122,7 +122,7 @@ def _cell_text(n: int, n_classes: int) -> str:
 
 
 def _tell_apart(labels: tuple[str, ...]) -> list[str]:
-    """Cut long labels and number those that become equal: a label is a position on the axis."""
+    """Shorten long labels, and number equal ones, because labels are positions on the axis."""
     seen: dict[str, int] = {}
     apart: list[str] = []
     for label in (clean(label, 60) for label in labels):
@@ -132,7 +132,7 @@ def _tell_apart(labels: tuple[str, ...]) -> list[str]:
 
 
 def _confusion_caption(confusion: Confusion, shown: Confusion) -> str:
-    text = "Rows are true classes, columns are predicted ones; the fuller the color, the larger the share."
+    text = "Rows are true classes, columns are predicted ones; darker cells have larger shares."
     if len(shown.labels) == len(confusion.labels):
         return text
     n_shown = sum(map(sum, shown.counts))
@@ -144,7 +144,7 @@ def _confusion_caption(confusion: Confusion, shown: Confusion) -> str:
 
 
 def scatter_chart(scatter: Scatter, target: str) -> Chart | None:
-    """Draw predicted against true values, with the line on which both are equal."""
+    """Draw predicted against true values, with the line where both are equal."""
     pairs = [
         (true, predicted)
         for true, predicted in zip(scatter.true, scatter.predicted, strict=True)
@@ -153,7 +153,7 @@ def scatter_chart(scatter: Scatter, target: str) -> Chart | None:
     if not pairs:
         return None
     shown = _sample(pairs)
-    caption = "On the dashed line a prediction is right; above it, too high."
+    caption = "Points on the dashed line are correct predictions; points above it are too high."
     if len(shown) < len(pairs):
         caption = f"{len(shown):,} of {len(pairs):,} rows, including the worst. {caption}"
     low, high = min(map(min, shown)), max(map(max, shown))
@@ -184,7 +184,7 @@ def _against(low: float, high: float, name: str, opacity: float) -> alt.LayerCha
 
 
 def _sample(pairs: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Keep at most `N_POINTS` rows: the 100 worst, and others at even distances."""
+    """Keep at most `N_POINTS` rows: the 100 worst, and evenly spaced others."""
     if len(pairs) <= N_POINTS:
         return pairs
     order = sorted(range(len(pairs)), key=lambda i: -abs(pairs[i][0] - pairs[i][1]))

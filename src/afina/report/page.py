@@ -1,4 +1,4 @@
-"""Put a run's page together: one HTML file that needs nothing but a browser."""
+"""Build the report of a run: one HTML file that needs nothing but a browser."""
 
 from pathlib import Path
 
@@ -29,10 +29,10 @@ def write_report(run: Path, out: Path | None = None) -> Path:
 
     Args:
         run: the run folder, finished or not. Only its files are read.
-        out: the file to write, replacing what is there. None: `report.html` in the run folder.
+        out: the file to write; an existing file is replaced. None: `report.html` in the run folder.
 
     Raises:
-        CheckpointError: `run` is no run folder, or one of its files is damaged.
+        CheckpointError: `run` is not a run folder, or one of its files is damaged.
         StorageError: the file cannot be written.
     """
     goal = run / "report.html" if out is None else out

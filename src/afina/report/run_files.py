@@ -1,4 +1,4 @@
-"""Read a run folder into one frozen record, finished or not."""
+"""Read a run folder, finished or not, into one frozen record."""
 
 import tomllib
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ from afina.report.metrics import Metrics, read_metrics
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The files of a run folder; None where a file is not there yet.
+    """The files of a run folder; None for a file that does not exist yet.
 
     Args:
-        folder: the run folder, as it was named.
+        folder: the run folder, as the caller named it.
         config_text: config.toml, exactly as written.
         config: the same, parsed.
-        begun: what the run was made from.
+        begun: the inputs of the run.
         env: versions, threads, hardware.
         schema: how each column is read.
         split: how rows were assigned.
-        metrics: the course of training.
+        metrics: the curves of training.
         summary: scores and plots.
     """
 
@@ -50,7 +50,7 @@ class RunFiles:
 
     @property
     def finished(self) -> bool:
-        """Whether training ended and the scores are there."""
+        """Whether training has ended and the scores have been written."""
         return self.summary is not None and self.stop is not None
 
 
@@ -58,7 +58,7 @@ def read_run(folder: Path) -> RunFiles:
     """Read a run folder.
 
     Raises:
-        CheckpointError: it is no run folder, or one of its files is damaged.
+        CheckpointError: it is not a run folder, or one of its files is damaged.
     """
     if not any((folder / name).is_file() for name in ("config.toml", "metrics.jsonl")):
         raise CheckpointError(
@@ -84,7 +84,7 @@ def read_run(folder: Path) -> RunFiles:
 
 
 def _read_config(path: Path) -> tuple[str, dict[str, Any]]:
-    """Read config.toml as text and as values; empty where there is none."""
+    """Read config.toml as text and as values; both are empty if it does not exist."""
     try:
         text = (read_bytes(path) or b"").decode("utf-8")
         return text, tomllib.loads(text)

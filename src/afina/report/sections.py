@@ -39,7 +39,7 @@ def _facts(run: RunFiles) -> list[str]:
 
 
 def target_and_table(run: RunFiles) -> tuple[str, str]:
-    """Return the target and the path of the table; empty where the run does not say."""
+    """Return the target and the path of the table, empty if the run does not record them."""
     if run.summary is not None:
         return run.summary.target, run.summary.table
     if run.begun is None:
@@ -48,7 +48,7 @@ def target_and_table(run: RunFiles) -> tuple[str, str]:
 
 
 def score_section(run: RunFiles) -> Markup:
-    """Return the score beside its baseline, in large type and in a sentence."""
+    """Return the score next to the baseline's, in large type and in a sentence."""
     if not run.finished or run.summary is None:
         return _unfinished(run)
     summary, score = run.summary, run.summary.score
@@ -78,7 +78,7 @@ def score_section(run: RunFiles) -> Markup:
 
 
 def _verdict(score: Score) -> tuple[str, bool]:
-    """Compare model and baseline in a sentence, and tell whether it is a warning."""
+    """Compare model and baseline in a sentence, and return whether it is a warning."""
     if score.value is None or score.baseline is None:
         return "", False
     better = score.value - score.baseline
@@ -103,10 +103,10 @@ def stop_section(run: RunFiles) -> Markup:
     stop = run.stop
     if stop is None:
         return Markup()
-    why = clean((stop.why or stop.reason or "The run does not say.").strip(), 400)
+    why = clean((stop.why or stop.reason or "The run folder does not say why.").strip(), 400)
     parts = [why + ("" if why[-1] in ".!?" else ".")]
     if stop.best_epoch is None:
-        parts.append("No rows were held out, so the model has the last weights.")
+        parts.append("No rows were held out, so the model has the final weights.")
     else:
         best = f", where {clean(stop.monitor)} was {figure(stop.best, 4)}" if stop.monitor else ""
         parts.append(f"The model has the weights of epoch {stop.best_epoch:,}{best}.")
@@ -117,7 +117,7 @@ def stop_section(run: RunFiles) -> Markup:
 
 
 def scores_table(summary: Summary) -> Markup:
-    """Return every score beside the baseline's."""
+    """Return every score next to the baseline's."""
     both = summary.scores, summary.baseline_scores
     rows = [
         [name, *(figure(scores[name], 4) if name in scores else "" for scores in both)]
@@ -130,7 +130,7 @@ def scores_table(summary: Summary) -> Markup:
 
 
 def classes_table(confusion: Confusion) -> Markup:
-    """Return the recall and precision of each class, or the mistakes where classes are many."""
+    """Return the recall and precision of each class, or the mistakes if there are many classes."""
     if len(confusion.labels) > _MANY_CLASSES:
         return mistakes_table(confusion)
     rows = []
@@ -167,7 +167,7 @@ def mistakes_table(confusion: Confusion) -> Markup:
 
 
 def settings_section(run: RunFiles) -> Markup:
-    """Return settings, environment and split, folded away."""
+    """Return settings, environment and split, collapsed."""
     blocks = [("Settings", "config.toml", run.config_text.strip())]
     if run.env is not None:
         blocks.append(("Environment", "env.json", _lines(run.env)))
@@ -203,7 +203,7 @@ def _share(part: int, whole: int) -> str:
 
 
 def _lines(record: object) -> str:
-    """Return a record as a line for each key, long values cut."""
+    """Return a record as one line for each key, with long values shortened."""
     texts = {
         key: value if isinstance(value, str) else json.dumps(value)
         for key, value in to_dict(record).items()

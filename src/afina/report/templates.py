@@ -1,4 +1,4 @@
-"""The page's templates: whatever is put into one is escaped, unless it is markup from another."""
+"""The page's templates; all values are escaped, unless they are markup from another template."""
 
 from functools import cache
 from pathlib import Path

@@ -1,16 +1,16 @@
-"""Draw long curves with few points, without losing a peak."""
+"""Thin out long curves without losing a peak."""
 
 from afina.report.metrics import Curve
 
 
 def thin(curve: Curve, n_max: int = 1000) -> Curve:
-    """Keep at most `n_max` points: the first, the last, and the two extremes of every stretch.
+    """Keep at most `n_max` points: the first, the last, and the two extremes of every interval.
 
     Thinning drops points that are not finite. A short curve is returned unchanged.
 
     Args:
         curve: the points, ascending in x.
-        n_max: most points to keep, at least 4.
+        n_max: largest number of points to keep, at least 4.
 
     Example:
         >>> spike = Curve(list(range(10_000)), [1.0] * 5_000 + [99.0] + [1.0] * 4_999)

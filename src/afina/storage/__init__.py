@@ -1,4 +1,4 @@
-"""Files and folders on disk: written whole or not at all, read only if whole, never run.
+"""Files and folders on disk: complete or absent, checked when read, never executed.
 
 Nothing here imports torch before the first use of `Memory`, `pack_tensors`, `save_tensors`,
 `load_tensors`, `flatten_state` or `restore_state`.
@@ -64,7 +64,7 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs torch at its first use."""
+    """Import what needs torch on first use."""
     if name not in _HOME:
         raise AttributeError(f"module 'afina.storage' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME[name]), name)

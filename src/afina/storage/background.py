@@ -1,17 +1,17 @@
-"""Work in a thread, whose errors are never lost."""
+"""Work in a background thread whose errors are never lost."""
 
 import threading
 from collections.abc import Callable
 
 
 class Background:
-    """Do one piece of work at a time beside the caller.
+    """Do one piece of work at a time in the background.
 
     An error in it is raised once, in the caller's thread, by the next `start`, `check` or `wait`.
 
-    Not a `ThreadPoolExecutor`: its worker stays alive between two pieces of work, so that each
-    fork of a `DataLoader` would be one of a process with threads (a warning since Python 3.12);
-    and in a forked child, where the worker is gone, its future never ends, so `wait` would hang.
+    Not a `ThreadPoolExecutor`: its worker stays alive between two pieces of work, so each fork by a
+    `DataLoader` would fork a process with threads (a warning since Python 3.12); and in a forked
+    child, where the worker is gone, its future never ends, so `wait` would hang.
 
     Example:
         >>> done = []
@@ -27,14 +27,14 @@ class Background:
         self._error: BaseException | None = None
 
     def start(self, work: Callable[[], None]) -> None:
-        """Wait for the last piece of work, and begin another."""
+        """Wait for the previous piece of work, and start another."""
         self.wait()
         # Not a daemon: the interpreter waits for it before it exits.
         self._thread = threading.Thread(target=self._run, args=(work,), name="afina-checkpoint")
         self._thread.start()
 
     def check(self) -> None:
-        """Raise the error of work that has ended; do not wait for work that goes on."""
+        """Raise the error of work that has ended; do not wait for unfinished work."""
         if self._thread is not None and not self._thread.is_alive():
             self.wait()
 

@@ -1,4 +1,4 @@
-"""JSON from files that anybody may have written, read in bounded time and memory.
+"""Read JSON from untrusted files, in bounded time and memory.
 
 A byte limit is not enough: `[{},{},{},...` grows to thirty times its size in memory. So the
 number of values is limited too, by a count of the characters that separate them.
@@ -20,15 +20,16 @@ def read_json(
     max_bytes: int | None = MAX_BYTES,
     on_object: Callable[[Pairs], Any] | None = None,
 ) -> Any:
-    """Decode UTF-8 JSON within the limits.
+    """Decode UTF-8 JSON that is within the limits.
 
     Args:
         data: the whole file.
-        max_bytes: refuse more bytes, and more than `MAX_SEPARATORS` values. None: no limit.
-        on_object: makes a value of an object's pairs; a dict by default.
+        max_bytes: refuse more bytes than this, and more than `MAX_SEPARATORS` values. None: no
+            limit.
+        on_object: makes a value from the pairs of an object; by default, a dict.
 
     Raises:
-        ValueError: with the part of a sentence that says what is wrong.
+        ValueError: the message is the part of a sentence that says what is wrong.
 
     Example:
         >>> read_json(b'{"step": 12}')
@@ -45,10 +46,10 @@ def read_json(
 
 
 def why_too_large(data: bytes, *, max_bytes: int = MAX_BYTES) -> str | None:
-    """Say which limit the JSON exceeds; None when it is within both."""
+    """Return which limit the JSON exceeds; None if it is within both."""
     if len(data) > max_bytes:
-        return f"it is {len(data):,} bytes long, the limit is {max_bytes:,}"
+        return f"it is {len(data):,} bytes long; the limit is {max_bytes:,}"
     n_separators = sum(data.count(letter) for letter in b",[{")
     if n_separators > MAX_SEPARATORS:
-        return f"it has {n_separators:,} commas and brackets, the limit is {MAX_SEPARATORS:,}"
+        return f"it has {n_separators:,} commas and brackets; the limit is {MAX_SEPARATORS:,}"
     return None

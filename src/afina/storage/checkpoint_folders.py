@@ -7,7 +7,7 @@ _NAME = re.compile(r"step-[0-9]{8,}")
 
 
 def checkpoint_name(step: int) -> str:
-    """Name the folder of a checkpoint.
+    """Return the folder name of a checkpoint.
 
     Example:
         >>> checkpoint_name(1200)
@@ -17,15 +17,15 @@ def checkpoint_name(step: int) -> str:
 
 
 def checkpoint_step(path: Path) -> int:
-    """Return the step of a checkpoint that `list_checkpoints` listed."""
+    """Return the step of a checkpoint folder from `list_checkpoints`."""
     return int(path.name.removeprefix("step-"))
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """List the committed checkpoints in a folder, by step; whether they are whole is not checked.
+    """List the committed checkpoints in a folder, by step, without checking them for damage.
 
-    Folders with other names are the user's, and links are listed, so that whoever reads one can
-    refuse it by name.
+    Folders with other names belong to the user. Links are listed too, so that the reader can refuse
+    one by name.
     """
     paths = (path for path in folder.glob("step-*") if _NAME.fullmatch(path.name))
     return sorted((path for path in paths if path.is_dir()), key=checkpoint_step)

@@ -1,7 +1,7 @@
-"""Write folders and files so that a reader sees the whole new one or the old one.
+"""Write folders and files so that a reader sees either the old version or the complete new one.
 
-The order is what makes it safe against a kill and against a power cut: write into a temporary
-name beside the goal, fsync every file, fsync the temporary folder, rename, fsync the parent.
+The order of operations makes this safe against kills and power cuts: write under a temporary name
+next to the destination, fsync every file, fsync the temporary folder, rename, fsync the parent.
 Without the first fsync a power cut leaves a file of length zero under the new name; without the
 last one the rename itself may be lost.
 """
@@ -25,17 +25,17 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def commit_folder(goal: Path, files: Mapping[str, bytes | memoryview]) -> None:
-    """Write a new folder with these files and a manifest: durable and whole, or not at all.
+    """Write a new folder with these files and a manifest: durable and complete, or not at all.
 
-    The slow parts (hashing, writing, fsync) release the interpreter's lock, so that in a thread
-    they do not hold up the others.
+    The slow parts (hashing, writing, fsync) release the interpreter's lock, so a background thread
+    does not hold up the others.
 
     Args:
-        goal: the folder, whose name must be new; its parent must exist.
-        files: content by file name, without separators or a leading dot.
+        goal: the folder, which must not exist yet; its parent must exist.
+        files: content by file name; names have no separators and no leading dot.
 
     Raises:
-        StorageError: it exists already, or cannot be written. Nothing is left behind then.
+        StorageError: it already exists, or cannot be written. Nothing is left behind.
         ValueError: a file name is not allowed.
     """
     for name in files:
@@ -74,10 +74,10 @@ def commit_folder(goal: Path, files: Mapping[str, bytes | memoryview]) -> None:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write one file, replacing what is there: a reader sees the old one or the new, never a part.
+    """Write or replace one file: a reader sees the old content or the new, never a part.
 
     Raises:
-        StorageError: it cannot be written or made durable; the file that is there is whole.
+        StorageError: it cannot be written or made durable; any existing file is intact.
     """
     scratch = _temporary_name(path)
     try:
@@ -93,10 +93,10 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and its parents so that they outlive a power cut; they may exist already.
+    """Make a folder and its parents so that they survive a power cut; they may already exist.
 
     Raises:
-        StorageError: it cannot be made.
+        StorageError: it cannot be created.
     """
     missing = [place for place in (path, *path.parents) if not place.exists()]
     try:
@@ -113,7 +113,7 @@ def sync_file(descriptor: int, path: Path) -> None:
     """Make what was written to an open file durable, and the file's name too.
 
     Raises:
-        StorageError: that failed.
+        StorageError: this failed.
     """
     try:
         os.fsync(descriptor)
@@ -126,7 +126,7 @@ def remove_folder(path: Path) -> None:
     """Remove a folder so that a reader never sees half of it.
 
     Raises:
-        StorageError: it is not there or cannot be removed.
+        StorageError: it does not exist or cannot be removed.
     """
     scratch = _temporary_name(path)
     try:
@@ -138,10 +138,10 @@ def remove_folder(path: Path) -> None:
 
 
 def sweep(parent: Path) -> list[Path]:
-    """Remove what writers that no longer run have left unfinished in a folder.
+    """Remove unfinished files that writers no longer running have left in a folder.
 
-    Call it at the start of a run, with the run folder's lock: leftovers under this process's own
-    number are taken for those of an earlier process with the same number.
+    Call it at the start of a run, with the run folder's lock: leftovers with this process's own
+    number are assumed to be from an earlier process with the same number.
 
     Returns:
         the paths removed.
@@ -201,17 +201,17 @@ def _remove(path: Path) -> None:
 
 
 def _discard(path: Path) -> None:
-    """Remove what was begun; if even that fails, `sweep` removes it at the next start."""
+    """Remove a partial write; if that fails too, `sweep` removes it at the next start."""
     with contextlib.suppress(OSError):
         _remove(path)
 
 
 def _failed(done: str, path: Path, reason: OSError, n_bytes: int | None = None) -> StorageError:
-    """Make an error that names the path, the reason and the free space."""
+    """Return an error that names the path, the reason and the free space."""
     code = errno.errorcode.get(reason.errno or 0, "no code")
     need = "" if n_bytes is None else f", and {n_bytes:,} are needed"
     return storage_error(
-        f"{path} must be {done} whole",
+        f"{path} must be {done} in full",
         reason,
         but=f"that failed: {reason.strerror or reason} ({code}); "
         f"{_free_space(path.parent)} free there{need}",

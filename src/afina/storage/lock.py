@@ -1,4 +1,4 @@
-"""One writer for a folder."""
+"""A lock that allows a folder only one writer."""
 
 import contextlib
 import fcntl
@@ -16,7 +16,7 @@ _PAUSE_S = 0.005
 
 @contextlib.contextmanager
 def lock_folder(path: Path) -> Iterator[None]:
-    """Hold a folder for this process alone; the lock ends with the process, whatever ends it.
+    """Lock a folder for this process alone; the lock ends with the process, even if killed.
 
     The lock is the kernel's: `flock` on the file `.lock` in the folder, which holds the process
     number only to name it to others. The file is never removed: otherwise two processes could
@@ -60,7 +60,7 @@ def _take(path: Path) -> int:
         raise LockedError(
             "A run folder must have only one writer",
             but=f"{path} is in use by {holder}",
-            fix="Wait for it, stop it, or use another folder.",
+            fix="Wait for it to end, stop it, or use another folder.",
         ) from None
     except OSError as reason:
         os.close(descriptor)
@@ -69,17 +69,17 @@ def _take(path: Path) -> int:
 
 
 def _holder(descriptor: int) -> str:
-    """Read who holds the lock; whoever has just taken it may not have written its number yet."""
+    """Read who holds the lock; a process that just took it may not have written its number yet."""
     for _ in range(_N_ATTEMPTS):
         written = os.pread(descriptor, 20, 0).strip()
         if written.isdigit() and is_alive(int(written)):
             return f"process {int(written)}"
         time.sleep(_PAUSE_S)
-    return "a process whose number is not known here (on another machine or in a container)"
+    return "a process with an unknown number (on another machine or in a container)"
 
 
 def is_alive(pid: int) -> bool:
-    """Tell whether a process with this number is running."""
+    """Return whether a process with this number is running."""
     try:
         os.kill(pid, 0)
     except PermissionError:
@@ -99,5 +99,5 @@ def _cannot_lock(path: Path, reason: OSError) -> StorageError:
         "A run folder must be lockable",
         reason,
         but=f"{path} could not be locked: {reason.strerror}",
-        fix="Choose a folder that can be written to, on a file system with locks.",
+        fix="Choose a writable folder on a file system that supports locks.",
     )

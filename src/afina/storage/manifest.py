@@ -1,8 +1,8 @@
 """MANIFEST.json: the name, size and sha256 of every file of a committed folder.
 
-The manifest's bytes are a function of its content. A reader encodes what it has read once more and
-compares, so that no changed byte of a manifest goes unnoticed. That check, and that storage needs
-the standard library alone, is why this file has no record of pydantic's.
+The manifest's bytes are a function of its content. A reader encodes the parsed manifest again and
+compares the bytes, so that no changed byte of a manifest goes unnoticed. Because of that check, and
+because storage needs only the standard library, this file does not use pydantic.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ class Entry:
     """The size and digest of one file.
 
     Args:
-        size: bytes.
+        size: size in bytes.
         sha256: 64 lowercase hexadecimal digits.
     """
 
@@ -50,10 +50,10 @@ def write_manifest(entries: Mapping[str, Entry]) -> bytes:
 
 
 def read_manifest(data: bytes) -> dict[str, Entry]:
-    """Decode a manifest, in bounded time, whoever wrote it.
+    """Decode a manifest without trusting it, in bounded time.
 
     Raises:
-        ValueError: with the part of a sentence that says what is wrong.
+        ValueError: the message is the part of a sentence that says what is wrong.
     """
     content = read_json(data, max_bytes=MAX_MANIFEST_BYTES)
     if not isinstance(content, dict):
@@ -70,7 +70,7 @@ def read_manifest(data: bytes) -> dict[str, Entry]:
 
 
 def why_bad_name(name: str) -> str | None:
-    """Say what is wrong with a file name inside a committed folder; None when it is good."""
+    """Return what is wrong with a file name inside a committed folder; None if it is valid."""
     if not name or name.startswith("."):
         return "is empty or starts with a dot"
     if any(letter in "/\\" or ord(letter) < 32 for letter in name):
@@ -85,7 +85,7 @@ def why_bad_name(name: str) -> str | None:
 
 
 def shown(value: object) -> str:
-    """Show a value from an untrusted file: printable ASCII, and short."""
+    """Return a value from an untrusted file as short printable ASCII."""
     text = ascii(value) if isinstance(value, str | int | float | None) else type(value).__name__
     return text if len(text) <= 80 else text[:77] + "..."
 

@@ -1,4 +1,4 @@
-"""Errors of the operating system as errors of afina."""
+"""Turn errors of the operating system into afina's errors."""
 
 from afina.errors import StorageError
 
@@ -6,7 +6,7 @@ from afina.errors import StorageError
 def storage_error(
     must: str, reason: OSError, *, but: str | None = None, fix: str | None = None
 ) -> StorageError:
-    """Make a StorageError that keeps the number of the system's error.
+    """Return a StorageError that keeps the errno of the system's error.
 
     Example:
         >>> storage_error("a must be writable", OSError(28, "No space left"), but="it is not").errno

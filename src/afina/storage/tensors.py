@@ -60,13 +60,13 @@ class Span:
 
 
 class Memory:
-    """Bytes that are kept from one use to the next, as the first write to a page is what costs."""
+    """A buffer that is reused, because the first write to a memory page is the expensive one."""
 
     def __init__(self) -> None:
         self._bytes = bytearray()
 
     def take(self, n_bytes: int) -> memoryview:
-        """Return the first `n_bytes`, with whatever the last use left in them."""
+        """Return the first `n_bytes` of the buffer, which still hold the bytes of the last use."""
         if len(self._bytes) < n_bytes:
             self._bytes = bytearray(n_bytes)
         return memoryview(self._bytes)[:n_bytes]
@@ -76,8 +76,8 @@ def save_tensors(tensors: Mapping[str, Tensor]) -> bytes:
     """Encode tensors by name. Views and tied tensors are each stored whole.
 
     Raises:
-        CheckpointError: a tensor is not dense or of a dtype that cannot be stored, or there are
-            more than can be read back.
+        CheckpointError: a tensor is not dense or has a dtype that cannot be stored, or there are
+            more tensors than can be read back.
 
     Example:
         >>> load_tensors(save_tensors({"a": torch.arange(3)}), source="memory")["a"]
@@ -93,7 +93,7 @@ def pack_tensors(tensors: Mapping[str, Tensor], memory: Memory) -> memoryview:
         The file's bytes; the next use of `memory` changes them.
 
     Raises:
-        CheckpointError: as `save_tensors`.
+        CheckpointError: as in `save_tensors`.
     """
     spans = _lay_out(tensors)
     header = _write_header(spans)
@@ -107,7 +107,7 @@ def pack_tensors(tensors: Mapping[str, Tensor], memory: Memory) -> memoryview:
 
 
 def load_tensors(data: bytes, *, source: str) -> dict[str, Tensor]:
-    """Decode what `save_tensors` encoded, from bytes that anybody may have written.
+    """Decode what `save_tensors` encoded, without trusting the bytes.
 
     Args:
         data: a whole safetensors file.
@@ -127,7 +127,7 @@ def load_tensors(data: bytes, *, source: str) -> dict[str, Tensor]:
 
 
 class _HeaderError(Exception):
-    """The part of a sentence that says what is wrong with a header."""
+    """An error whose message is the part of a sentence that says what is wrong with a header."""
 
 
 def _check_storable(name: str, tensor: Tensor) -> None:
@@ -141,14 +141,14 @@ def _check_storable(name: str, tensor: Tensor) -> None:
         )
     if tensor.dtype not in _CODES:
         raise CheckpointError(
-            "A stored tensor must have a dtype of safetensors",
+            "A stored tensor must have a dtype that safetensors supports",
             but=f"{name!r} is {tensor.dtype}",
             fix="Convert it to another dtype.",
         )
 
 
 def _lay_out(tensors: Mapping[str, Tensor]) -> list[Span]:
-    """Decide where each tensor goes: the widest dtypes first, then by name."""
+    """Assign each tensor its place: the widest dtypes first, then by name."""
     for name, tensor in tensors.items():
         _check_storable(name, tensor)
     spans: list[Span] = []
@@ -184,7 +184,7 @@ def _write_header(spans: list[Span]) -> bytes:
 
 
 def _read_header(data: bytes) -> tuple[int, list[Span]]:
-    """Check everything in a header; return where the tensors begin, and where each of them is.
+    """Check everything in a header; return the offset of the tensors, and the span of each.
 
     Layout: 8 bytes n (little endian), n bytes of JSON, then the tensors without gaps or overlaps.
     """
@@ -226,7 +226,7 @@ def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _span(name: str, entry: Any) -> Span:
     """Check one entry of a header."""
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
-        raise _HeaderError(f"{shown(name)} has no entry of dtype, shape and data_offsets")
+        raise _HeaderError(f"{shown(name)} does not have exactly dtype, shape and data_offsets")
     code, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(code, str) or code not in _DTYPES:
         raise _HeaderError(f"{shown(name)} has the dtype {shown(code)}")
@@ -239,10 +239,10 @@ def _span(name: str, entry: Any) -> Span:
         n_values *= size
         n_strides *= max(size, 1)  # torch multiplies these even where there is no value
         if n_strides >= 2**60:
-            raise _HeaderError(f"{shown(name)} has too large a shape")
+            raise _HeaderError(f"{shown(name)} has a shape that is too large")
     dtype = _DTYPES[code]
     if offsets[1] - offsets[0] != n_values * dtype.itemsize:
-        raise _HeaderError(f"{shown(name)} has a length that does not fit its shape and dtype")
+        raise _HeaderError(f"{shown(name)} has a length that does not match its shape and dtype")
     return Span(offsets[0], offsets[1], name, dtype, tuple(shape))
 
 
@@ -267,5 +267,5 @@ def _error(source: str, what: str) -> CheckpointError:
     return CheckpointError(
         f"{source} must be a safetensors file",
         but=what,
-        fix="Use another checkpoint, or copy this one again from a place where it is whole.",
+        fix="Use another checkpoint, or copy this one again from an undamaged original.",
     )

@@ -1,14 +1,14 @@
 """Convert a nested state to tensors and JSON, and back exactly.
 
-    None, bool, int, text      themselves
-    float                      itself; not finite: {"float": its 16 hexadecimal digits}
+    None, bool, int, text      unchanged
+    float                      unchanged; if not finite: {"float": its 16 hexadecimal digits}
     list                       [...]
     tuple                      {"tuple": [...]}
     dict                       {"dict": [[key, value], ...]}, so that 0 and "0" stay apart
     tensor                     {"tensor": its name among the tensors}
 
-Nothing else can be stored: a state that would need code to be restored is refused by its path when
-it is saved, rather than when it is needed.
+Nothing else can be stored: a state that would need code to restore it is refused when it is saved,
+with the path to the value, rather than when it is needed.
 """
 
 import math
@@ -27,12 +27,12 @@ _MAX_INT = 10**4000  # JSON readers refuse numbers of more than 4,300 digits
 
 
 def flatten_state(state: Any, *, name: str = "state") -> tuple[dict[str, Tensor], Any]:
-    """Take a state such as `optimizer.state_dict()` apart.
+    """Split a state such as `optimizer.state_dict()` into tensors and JSON.
 
     Args:
-        state: dicts (keys are text or whole numbers), lists and tuples of tensors, numbers,
-            text, booleans and None. An `OrderedDict` comes back as a dict.
-        name: what the state is called in messages and in the tensors' names.
+        state: dicts (keys are text or whole numbers), lists and tuples of tensors, numbers, text,
+            booleans and None. An `OrderedDict` is restored as a dict.
+        name: name of the state in messages and in the tensors' names.
 
     Returns:
         The tensors by name, and the rest, ready for `json.dumps(..., allow_nan=False)`.
@@ -50,7 +50,7 @@ def flatten_state(state: Any, *, name: str = "state") -> tuple[dict[str, Tensor]
 
 
 def restore_state(tensors: Mapping[str, Tensor], jsonable: Any) -> Any:
-    """Put together what `flatten_state` took apart.
+    """Rebuild a state from what `flatten_state` returned.
 
     Raises:
         CheckpointError: the two do not belong together or were not made by `flatten_state`.
@@ -130,7 +130,7 @@ def _restore_dict(pairs: list[Any], unused: dict[str, Tensor], depth: int) -> di
     restored: dict[Any, Any] = {}
     for pair in pairs:
         if not isinstance(pair, list) or len(pair) != 2 or type(pair[0]) not in (str, int):
-            raise _damaged("a dict in it has an entry that is no pair of key and value")
+            raise _damaged("a dict in it has an entry that is not a pair of key and value")
         if pair[0] in restored:
             raise _damaged(f"a dict in it has the key {shown(pair[0])} twice")
         restored[pair[0]] = _restore(pair[1], unused, depth + 1)

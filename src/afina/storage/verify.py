@@ -1,6 +1,6 @@
-"""Read a committed folder, whoever wrote it: every byte checked, or an error that names the file.
+"""Read a committed folder without trusting it: check every byte, or name the faulty file.
 
-Time and memory are bounded by what is really in the folder: sizes are taken from the open file
+Time and memory are bounded by the actual content of the folder: sizes are taken from the open file
 before anything is read, links and devices are not opened, and each file is read once, so that the
 bytes checked are the bytes returned.
 """
@@ -84,7 +84,7 @@ def _check_names(path: Path, folder: int, entries: dict[str, Entry]) -> None:
 
 
 def _check_memory(path: Path, entries: dict[str, Entry]) -> None:
-    """Refuse what can never fit: a sparse file of any size costs its author nothing."""
+    """Refuse files that do not fit in memory: a huge sparse file costs its author nothing."""
     need = sum(entry.size for entry in entries.values())
     have = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if need > have:
@@ -106,7 +106,7 @@ def _checked(path: Path, folder: int, name: str, entry: Entry) -> bytes:
 
 
 def _read(path: Path, folder: int, name: str, size: int | None) -> bytes:
-    """Read one plain file of a known size, or the manifest, whose size is only limited."""
+    """Read one plain file of a known size, or the manifest, which only has a size limit."""
     try:
         if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
             raise _error(path, f"{shown(name)} is a link, a folder or a device, not a plain file")
@@ -142,7 +142,7 @@ def _check_size(path: Path, name: str, status: os.stat_result, size: int | None)
 
 def _error(path: Path, what: str) -> CheckpointError:
     return CheckpointError(
-        "A saved folder must be whole and unchanged",
+        "A saved folder must be complete and unchanged",
         but=f"in {path}, {what}",
-        fix="Use another checkpoint, or copy this one again from a place where it is whole.",
+        fix="Use another checkpoint, or copy this one again from an undamaged original.",
     )

@@ -1,7 +1,7 @@
-"""Reading tables, and what is known of their columns before anything is trained.
+"""Read tables, and learn about their columns before anything is trained.
 
-No torch and no scikit-learn here. A value's way: `read_table` or `to_table`, `row_ids` and
-`split_rows`, `infer_schema` on training rows, `encode`. docs/design/schema.md has the rules.
+No torch and no scikit-learn here. The path of a value: `read_table` or `to_table`, `row_ids` and
+`split_rows`, `infer_schema` on training rows, `encode`. See docs/design/schema.md for the rules.
 """
 
 from afina.table.arrays import (

@@ -1,4 +1,4 @@
-"""The cells of one column: distinct values and codes, and what counts as missing or infinite."""
+"""The cells of one column: distinct values, codes, and which cells are missing or infinite."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Levels:
 
     Args:
         texts: distinct cells, in the order of their first rows.
-        codes: each row's place in `texts`; -1 for a missing cell. Shape (n_rows,).
+        codes: the index of each row's cell in `texts`; -1 for a missing cell. Shape (n_rows,).
     """
 
     texts: pa.Array
@@ -76,7 +76,7 @@ def as_mask(matches: pa.Array) -> NDArray[np.bool_]:
 
 
 def read_levels(column: pa.ChunkedArray, missing_values: Sequence[str] = ()) -> Levels:
-    """Return the distinct cells of a column of any type as text; empty cells are missing."""
+    """Return the distinct cells of a column of any type as text; empty cells count as missing."""
     if pa.types.is_null(column.type):
         return Levels(pa.array([], pa.string()), np.full(len(column), -1))
     coded = as_one(column).dictionary_encode()
@@ -129,7 +129,7 @@ def is_infinite(texts: pa.Array) -> NDArray[np.bool_]:
 
 
 def describe_type(kind: pa.DataType) -> str:
-    """Name a column's type for a message."""
+    """Describe a column's type for a message."""
     if is_text(kind):
         return "text"
     if is_number(kind):

@@ -1,4 +1,4 @@
-"""What the record of every column holds, and the types of fields that are read from a file.
+"""The fields that all column records share, and the types of fields that are read from a file.
 
 Each kind of column adds its own fields: see `numeric`, `category` and `date`.
 """
@@ -30,14 +30,14 @@ Finite = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 
 @dataclass(frozen=True)
 class Column:
-    """What a column holds, and why afina thinks so.
+    """The kind of a column, and why afina chose it.
 
     Args:
-        name: as in the table.
+        name: name of the column in the table.
         kind: numeric, categorical, boolean, datetime, text or ignored.
-        why: one sentence for the reader of `afina inspect`.
-        missing_frac: weight of the rows without a value, as a share in [0, 1].
-        n_unique: distinct values that are not missing.
+        why: the reason, in one sentence; `afina inspect` shows it.
+        missing_frac: share of the total weight whose rows have no value, in [0, 1].
+        n_unique: number of distinct values that are not missing.
     """
 
     name: Text

@@ -1,4 +1,4 @@
-"""What a column is inferred and encoded by, besides its cells."""
+"""What inference and encoding of a column depend on, apart from its cells."""
 
 from dataclasses import dataclass
 from typing import NoReturn
@@ -15,12 +15,12 @@ from afina.table.names import count_cells, show_cell
 
 @dataclass(frozen=True)
 class TrainingRows:
-    """The rows that the rules may see.
+    """The rows that inference may see.
 
     Args:
         numbers: their row numbers in the table, from 0. Shape (n_rows,).
-        repeats: how often each counts in the vocabulary: its weight where all weights are whole
-            (a weight of 2 is the row twice), else 1.
+        repeats: how often each counts in the vocabulary: its weight if all weights are whole (a
+            weight of 2 is the row twice), otherwise 1.
         weights: their weights, all above 0.
     """
 
@@ -29,19 +29,19 @@ class TrainingRows:
     weights: NDArray[np.float64]
 
     def missing_frac(self, missing: NDArray[np.bool_]) -> float:
-        """Weigh the missing rows, as a share of all."""
+        """Return the share of the total weight whose rows are missing."""
         return float(self.weights[missing].sum() / self.weights.sum()) if missing.any() else 0.0
 
 
 @dataclass(frozen=True)
 class InferContext:
-    """One column as the rules see it.
+    """One column to infer.
 
     Args:
-        name: the column's.
-        source: the table's, for messages.
+        name: name of the column.
+        source: name of the table, for messages.
         rows: which rows of the table these are.
-        requested: the kind that the user requested; None: infer it.
+        requested: the kind that the user requested. None: infer it.
         missing_values: words that mean "missing" in every column.
         min_count: least count of a level with a code of its own.
         declared: whether the frame or file declares it as categories.
@@ -56,7 +56,7 @@ class InferContext:
     declared: bool = False
 
     def ignore(self, why: str, *, missing_frac: float = 0.0, n_unique: int = 0) -> UnusedColumn:
-        """Leave the column out, and say why."""
+        """Return a record that leaves the column out, with the reason."""
         return UnusedColumn(self.name, "ignored", why, missing_frac, n_unique)
 
     def row_number(self, levels: Levels, level: int) -> int:
@@ -68,7 +68,7 @@ class InferContext:
         return f"{show_cell(levels.texts[level].as_py())} (row {self.row_number(levels, level)})"
 
     def refuse(self, levels: Levels, level: int, content: str) -> NoReturn:
-        """Raise the error of a column that cannot be of the requested kind.
+        """Raise the error for a column that cannot have the requested kind.
 
         Args:
             content: what a column of that kind holds, such as `numbers`.
@@ -81,7 +81,7 @@ class InferContext:
         )
 
     def explain(self, why: str) -> str:
-        """Add to a sentence that the kind was requested, if it was."""
+        """Append to a sentence that the kind was requested, if it was."""
         return f"{why}; {self.requested}, as asked" if self.requested else why
 
 
@@ -93,11 +93,11 @@ class EncodeContext:
     """One column to encode.
 
     Args:
-        name: the column's.
-        source: the table's, for messages.
-        tolerant: take few cells that do not fit as missing.
+        name: name of the column.
+        source: name of the table, for messages.
+        tolerant: treat a few cells that do not fit as missing.
         missing_values: words that mean "missing" in every column.
-        notes: collects a sentence for each column with cells that were taken as missing.
+        notes: collects a sentence for each column with cells that were treated as missing.
     """
 
     name: str
@@ -107,11 +107,11 @@ class EncodeContext:
     notes: list[str]
 
     def refuse_type(self, kind: pa.DataType, content: str) -> NoReturn:
-        """Raise the error of a column of another type.
+        """Raise the error for a column with the wrong type.
 
         Args:
-            kind: its type.
-            content: what it must hold.
+            kind: the type of the column.
+            content: what the column must hold.
         """
         raise SchemaError(
             f"{self.source}: column {self.name!r} must hold {content}",
@@ -130,7 +130,7 @@ class EncodeContext:
 
         Args:
             texts: the cells.
-            fits: which of them are what the column holds.
+            fits: which of them are valid for the column.
             content: what the column holds.
             missing_words: words that mean "missing" in this column only.
         """
@@ -146,7 +146,7 @@ class EncodeContext:
         infinite = is_infinite(texts.take(bad)).any()
         if self.tolerant and not infinite and len(bad) <= max(1, _MOST_BAD * n_values):
             self.notes.append(
-                f"column {self.name!r}: {count_cells(len(bad))} taken as missing because not "
+                f"column {self.name!r}: {count_cells(len(bad))} treated as missing because not "
                 f"{content} ({first})"
             )
             return

@@ -1,4 +1,4 @@
-"""Where a CSV file is broken: a slow and careful search, made only after fast reading failed."""
+"""Find where a CSV file is malformed: a slow search, made only after the fast reader failed."""
 
 import re
 from dataclasses import dataclass
@@ -64,10 +64,11 @@ def unquote(cell: bytes) -> bytes:
 
 
 def has_quote_fault(data: bytes, start: int, delimiter: str) -> bool:
-    r"""Return whether text follows a closing quote, or a quote is never closed; exact, and fast.
+    r"""Return whether text follows a closing quote, or a quote is never closed; exact and fast.
 
-    pyarrow lets both pass. A run of an even number of quotes does not change whether we are inside
-    a quoted cell; an odd one ends a quoted cell, begins one after a delimiter, or is text.
+    pyarrow accepts both. An even number of quotes in a row does not change whether the position is
+    inside a quoted cell; an odd number ends a quoted cell, begins one after a delimiter, or is
+    text.
 
     Example:
         >>> has_quote_fault(b'"a,""b",c\n', 0, ","), has_quote_fault(b'"a"b,c\n', 0, ",")
@@ -94,11 +95,11 @@ def has_quote_fault(data: bytes, start: int, delimiter: str) -> bool:
 
 @dataclass(frozen=True)
 class CsvFault:
-    """What is wrong with a row, in the parts of an error message.
+    """The fault of a row, as the parts of an error message.
 
     Args:
         must: what must hold.
-        but: what is the case instead, and where.
+        but: what is true instead, and where.
         fix: what to do.
     """
 
@@ -114,10 +115,10 @@ def find_fault(data: bytes, start: int, *, delimiter: str, n_columns: int) -> Cs
         data: the whole file.
         start: position of the first row to check.
         delimiter: one ASCII character.
-        n_columns: cells that every row must have.
+        n_columns: number of cells that every row must have.
 
     Returns:
-        The fault; None if there is none.
+        The fault, or None if there is none.
     """
     mark = delimiter.encode()
     position = start
@@ -142,13 +143,13 @@ def _quote_fault(data: bytes, position: int, cells: list[bytes], n_columns: int)
                 return CsvFault(
                     "every quote must be closed",
                     f"the one opened in line {line_at(data, at)} never is",
-                    "Close it, or double a quote that belongs to the text.",
+                    "Close it, or double it if it belongs to the text.",
                 )
             if closed.end() < len(cell):
                 return CsvFault(
                     "a closing quote must end its cell",
                     f"in line {line_at(data, at + closed.end())} text follows one",
-                    "Double the quotes inside a quoted cell, or close an earlier one.",
+                    "Double the quotes inside a quoted cell, or close an earlier quote.",
                 )
         at += len(cell) + 1
     if len(cells) != n_columns:

@@ -1,4 +1,4 @@
-"""CSV files as tables of text: the structure is checked, no cell is altered."""
+"""Read CSV files as tables of text: the structure is checked, and no cell is altered."""
 
 import codecs
 import gzip
@@ -38,7 +38,7 @@ def read_csv(path: Path, *, delimiter: str | None = None, encoding: str = "utf-8
 
     Args:
         path: the file; gzip is recognized by its content.
-        delimiter: one ASCII character; None: whichever of comma, semicolon, tab and bar is most
+        delimiter: one ASCII character. None: whichever of comma, semicolon, tab and bar is most
             frequent in the first line, outside quotes.
         encoding: how bytes become text; a byte-order mark at the start takes precedence.
 
@@ -51,7 +51,7 @@ def read_csv(path: Path, *, delimiter: str | None = None, encoding: str = "utf-8
     line = _FIRST_LINE.match(data, start)
     if line is None or not line[0].strip():
         raise TableError(
-            f"{path}: a table must have a first line of column names",
+            f"{path}: a table must have a first line with column names",
             but="it is empty",
             fix="Add the names, or name another file.",
         )
@@ -64,7 +64,7 @@ def read_csv(path: Path, *, delimiter: str | None = None, encoding: str = "utf-8
     if not data[start + len(header) :].strip(b"\r\n"):
         raise TableError(
             f"{path}: a table must have rows",
-            but=f"there is only a first line of {len(names)} names",
+            but=f"there is only a first line with {len(names)} names",
             fix="Add rows, or name another file.",
         )
     return _parse(data, start + len(header), mark, names, path)
@@ -78,7 +78,7 @@ def _load(path: Path) -> bytes:
         return gzip.decompress(data)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise TableError(
-            f"{path}: a gzip file must be whole",
+            f"{path}: a gzip file must be complete",
             but=f"it is truncated or damaged ({error})",
             fix="Copy or compress it again.",
         ) from error

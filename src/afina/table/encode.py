@@ -1,4 +1,4 @@
-"""A table's cells as numbers and codes, by the schema that was learned from training rows."""
+"""Encode a table's cells as numbers and codes, by the schema learned from the training rows."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -26,10 +26,11 @@ class Features:
     """Rows as arrays; columns by kind, in the order of the schema.
 
     Args:
-        x_num: numbers, less the column's offset; NaN is missing. Shape (n_rows, n_num).
-        x_cat: codes: 0 missing, 1 unknown, then the vocabulary in order. Shape (n_rows, n_cat).
+        x_num: numbers minus the column's offset; NaN is missing. Shape (n_rows, n_num).
+        x_cat: codes: 0 for missing, 1 for unknown, then the vocabulary in order. Shape (n_rows,
+            n_cat).
         x_time: seconds since 1970 in UTC; NaN is missing. Shape (n_rows, n_time).
-        notes: a sentence for each column with cells that tolerant mode took as missing.
+        notes: a sentence for each column with cells that tolerant mode treated as missing.
     """
 
     x_num: NDArray[np.float64]
@@ -43,10 +44,10 @@ def encode(table: pa.Table, schema: Schema, *, source: str, tolerant: bool = Fal
 
     Args:
         table: from `read_table` or `to_table`.
-        schema: what the training rows held.
+        schema: the schema learned from the training rows.
         source: the table's name in messages.
-        tolerant: take cells that do not parse as missing if they are few (5 % of a column, or
-            one), and say so in `notes`; for the validation rows of the same fit.
+        tolerant: treat cells that do not parse as missing if they are few (5 % of a column, or
+            one), with a sentence in `notes`; meant for the validation rows of the same fit.
 
     Raises:
         SchemaError: a missing column, a cell that is not the number or date it must be, or an

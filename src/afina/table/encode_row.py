@@ -1,4 +1,4 @@
-"""One row's cells as numbers and codes, without a table around them.
+"""Encode the cells of one row as numbers and codes, without making a table.
 
 The result is what `encode` makes of a table of that one row, bit for bit, or nothing: a row that
 is out of the ordinary (a column too many or too few, a cell of an unusual type, one that is worth
@@ -24,8 +24,8 @@ class RowEncoder:
     """Turn rows into arrays one at a time, each a mapping of column name to cell.
 
     Args:
-        schema: what the training rows held.
-        beside: other columns that a row may have, such as the target; they are not used.
+        schema: the schema learned from the training rows.
+        beside: other columns that a row may have, such as the target; they are ignored.
 
     Example:
         >>> from afina.table import CategoryColumn, NumberColumn, NumberFormat
@@ -51,7 +51,7 @@ class RowEncoder:
         self._unused = (schema.names | frozenset(beside)) - self._used
 
     def encode(self, row: Mapping[str, object]) -> Features | None:
-        """Return a row's arrays; None if the row must be encoded as a table."""
+        """Return the arrays of a row; None if the row must be encoded as a table."""
         cell = row.get
         try:
             numbers = [read(cell(name, _ABSENT)) for name, read in self._numbers]
@@ -68,7 +68,7 @@ class RowEncoder:
         )
 
     def _may_ignore_rest(self, row: Mapping[str, object]) -> bool:
-        """Return whether every unused column is known by name and could stand in a table."""
+        """Return whether each unused column has a known name and a cell that a table could hold."""
         return all(
             name in self._unused and fits_a_table(cell)
             for name, cell in row.items()

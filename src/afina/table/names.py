@@ -1,4 +1,4 @@
-"""Names and cells in messages, and what the names of a table's columns must be."""
+"""Names and cells in messages, and the check of column names."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ MOST_NAMED = 5
 
 
 def nearest_name(name: str, names: Iterable[str]) -> str | None:
-    """Find the name that was probably meant; None if none is near.
+    """Return the name that was probably meant; None if none is similar.
 
     Example:
         >>> nearest_name("prise", ["year", "price"])
@@ -25,7 +25,7 @@ def nearest_name(name: str, names: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Suggest the nearest name in a sentence that starts with a space; empty if none is near.
+    """Suggest the most similar name in a sentence with a leading space; empty if none is.
 
     Example:
         >>> did_you_mean("prise", ["year", "price"])
@@ -55,7 +55,7 @@ def suggest_names(absent: Sequence[str], others: Sequence[str]) -> str:
 
 
 def list_names(names: Sequence[str]) -> str:
-    """List up to five names, and say how many more there are.
+    """List up to five names, followed by the number of the others.
 
     Example:
         >>> list_names(list("abcdefg"))
@@ -67,7 +67,7 @@ def list_names(names: Sequence[str]) -> str:
 
 
 def show_cell(cell: object) -> str:
-    """Quote a cell for a message, cut short where it is long."""
+    """Quote a cell for a message, shortened if it is long."""
     return repr(_shorten(cell)) if isinstance(cell, str) else repr(cell)
 
 
@@ -82,7 +82,7 @@ def count_cells(count: float) -> str:
 
 
 def check_names(names: Sequence[str], source: str) -> None:
-    """Raise a TableError unless every column has a name, and names differ."""
+    """Raise a TableError unless every column has a name and all names differ."""
     empty = [number for number, name in enumerate(names, 1) if not name.strip()]
     if empty:
         raise TableError(

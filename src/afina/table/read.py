@@ -1,4 +1,4 @@
-"""A table file of any known kind, as a pyarrow table."""
+"""Read a table file of any known format as a pyarrow table."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def read_table(
     Args:
         path: `.csv`, `.tsv` or `.txt` (each also with `.gz`), `.parquet`, `.pq`, `.feather`,
             `.arrow` or `.ipc`.
-        delimiter: one character between CSV cells; None: a tab in `.tsv`, otherwise inferred from
+        delimiter: one character between CSV cells. None: a tab in `.tsv`, otherwise inferred from
             the first line.
         encoding: text encoding of a CSV file; a byte-order mark takes precedence.
 
@@ -33,7 +33,7 @@ def read_table(
         Columns of text, numbers, booleans, dates and times with unique names; at least one row.
 
     Raises:
-        TableError: what is wrong, where, and what to do; no content raises any other error.
+        TableError: the file cannot be read; the message says what is wrong, where, and what to do.
     """
     path = Path(path)
     _check_file(path)
@@ -53,7 +53,7 @@ def read_table(
     except PermissionError as error:
         raise TableError(
             f"{path}: the file must be readable",
-            but=f"the system says: {error.strerror}",
+            but=f"it cannot be opened ({error.strerror})",
             fix="Change its permissions, or copy it.",
         ) from error
     check_names(table.column_names, str(path))
@@ -71,7 +71,7 @@ def _check_file(path: Path) -> None:
         return
     if path.is_dir():
         raise TableError(
-            f"{path}: a table must be a file", got="a folder", fix="Name a file in it."
+            f"{path}: a table must be a file", got="a folder", fix="Name a file inside it."
         )
     if path.exists():
         raise TableError(
@@ -120,7 +120,7 @@ def _read_binary(path: Path, ending: str) -> pa.Table:
     except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise TableError(
-            f"{path}: the file must be a whole {form} file",
+            f"{path}: the file must be a complete {form} file",
             but=f"it cannot be read ({reason})",
             fix="Write or copy it again.",
         ) from error

@@ -1,4 +1,4 @@
-"""Row identity: which rows are identical, which belong together, which came first."""
+"""Row identity: which rows are identical, which form a group, and which came first."""
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,7 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 def row_ids(table: pa.Table) -> NDArray[np.int64]:
     """Number the distinct rows by first occurrence; identical rows share a number.
 
-    Exact: rows are matched by a hash and then compared cell by cell.
+    The result is exact: rows are matched by a hash and then compared cell by cell.
 
     Example:
         >>> row_ids(pa.table({"a": [5, 7, 5], "b": ["x", "x", "x"]}))
@@ -51,7 +51,7 @@ def time_ranks(column: pa.ChunkedArray, *, name: str, source: str) -> NDArray[np
     """Rank rows by a column of dates or numbers; equal times share a rank.
 
     Raises:
-        SchemaError: a missing time, or a column that is neither dates nor numbers.
+        SchemaError: a time is missing, or the column holds neither dates nor numbers.
 
     Example:
         >>> column = pa.chunked_array([["31.12.2023", "01.01.2024", "31.12.2023"]])
@@ -83,7 +83,7 @@ def time_ranks(column: pa.ChunkedArray, *, name: str, source: str) -> NDArray[np
 
 
 def _text_moments(levels: Levels, where: str) -> NDArray[np.int64] | NDArray[np.float64]:
-    """Read text as numbers or as dates of one format, of which only the order matters."""
+    """Read text as numbers or as dates of one format; only their order matters."""
     texts = levels.texts
     form, fits = find_format(texts, np.ones(len(texts)))
     if fits.all():

@@ -1,4 +1,4 @@
-"""What afina knows of a table's columns: the contract that later tables must meet."""
+"""What afina knows about a table's columns: the contract that later tables must meet."""
 
 from dataclasses import dataclass, fields
 from functools import cache, cached_property
@@ -15,12 +15,12 @@ from afina.table.numeric import NumberColumn
 AnyColumn: TypeAlias = Annotated[
     NumberColumn | CategoryColumn | DateColumn | UnusedColumn, Discriminator("kind")
 ]
-"""A column of any kind; its `kind` says which."""
+"""A column of any kind; its `kind` tells which."""
 
 
 def _check_names(columns: tuple[AnyColumn, ...]) -> tuple[AnyColumn, ...]:
     if len({column.name for column in columns}) != len(columns):
-        raise ValueError("names of columns must differ")
+        raise ValueError("column names must differ")
     return columns
 
 
@@ -68,11 +68,11 @@ class Schema:
 
     @cached_property
     def names(self) -> frozenset[str]:
-        """Names of all columns, ignored ones too."""
+        """Names of all columns, including ignored ones."""
         return frozenset(column.name for column in self.columns)
 
     def to_dict(self) -> dict[str, Any]:
-        """Write the schema as plain values, for JSON."""
+        """Return the schema as plain values, for JSON."""
         plain = _adapter().dump_python(self, mode="json")
         shared = [field.name for field in fields(Column)]
         columns = [
@@ -82,14 +82,14 @@ class Schema:
 
     @staticmethod
     def from_dict(content: object, source: str = "schema.json") -> "Schema":
-        """Read what `to_dict` wrote, and check every value of it.
+        """Read what `to_dict` returned, and check every value.
 
         Args:
             content: parsed JSON.
             source: the file's name in messages.
 
         Raises:
-            CheckpointError: the column and key with an impossible value.
+            CheckpointError: a value is invalid; the message names the column and the key.
         """
         try:
             schema = _adapter().validate_python(content)
@@ -108,7 +108,7 @@ def _adapter() -> TypeAdapter[Schema]:
 
 
 def _unused_fields() -> dict[str, Any]:
-    """Return what schema.json holds for the fields that a column's kind does not have."""
+    """Return the values in schema.json of fields that a column's kind does not have."""
     return {
         "vocabulary": [],
         "minimum": None,
@@ -130,7 +130,7 @@ def _place(location: tuple[int | str, ...]) -> str:
 
 
 def _first_difference(written: dict[str, Any], content: Any) -> str:
-    """Name the keys that would be written otherwise than they are in the file; empty if none."""
+    """List the keys whose values would be written differently from the file, if any."""
     for number, (ours, theirs) in enumerate(
         zip(written["columns"], content["columns"], strict=True), 1
     ):

@@ -1,4 +1,4 @@
-"""Settings of how a table is read and split."""
+"""Settings for reading and splitting a table."""
 
 from typing import Annotated, Literal
 
@@ -13,35 +13,38 @@ MOST_FOLDS = 64
 
 @settings_class
 class TableSettings:
-    """How the table is read and split."""
+    """Settings for reading and splitting the table."""
 
     task: RequestedTask = "auto"
-    """What the target is. `auto`: text, two values, or at most ten whole numbers are classes."""
+    """What the target is. `auto`: text, two values, or at most ten distinct whole numbers are
+    classes."""
 
     kinds: dict[str, Kind] = Field(default_factory=dict)
-    """Kind by column name, where the inferred one is wrong."""
+    """Kind by column name, to correct the inferred one."""
 
     missing_values: tuple[str, ...] = Field(default=(), strict=False)
-    """More words that mean "missing", in every column; the empty cell always does."""
+    """More words that mean "missing", in every column; an empty cell always does."""
 
     delimiter: str | None = None
-    """The one character between cells. Not set: found from the first line."""
+    """The one character between cells. Not set: inferred from the first line."""
 
     encoding: str = "utf-8"
-    """Text encoding of CSV files; a byte-order mark wins over it."""
+    """Text encoding of CSV files; a byte-order mark takes precedence."""
 
     folds: Annotated[int, Field(ge=1, le=MOST_FOLDS)] | Literal["auto"] = "auto"
-    """Folds of the rows, with `members_differ = "weights"`: each member leaves one fold out, which
-    tells how good it is, so that all rows train and all rows decide when to stop (members share
-    only the embeddings and the scales of the numbers). `auto`: about six, a divisor of `members`.
-    With 1, and where `val_frac`, `time` or a table of validation rows is given, rows are held out
+    """Folds of the rows, with `members_differ = "weights"`: each member holds out one fold, on
+    which it is scored, so that all rows train and all rows decide when to stop (members share only
+    the embeddings and the scales of the numbers). `auto`: about six, a divisor of `members`. With
+    1, or if `val_frac`, `time` or a table of validation rows is given, rows are held out
     instead."""
 
     val_frac: Frac | None = None
-    """Share of the rows held out to decide when to stop, in (0, 1). Not set: 0.2 without folds."""
+    """Share of the rows held out to decide when to stop, in (0, 1). Not set: 0.2 if there are no
+    folds."""
 
     group: str | None = None
-    """Column whose rows of equal value stay on one side of the split; not used as a feature."""
+    """Column whose rows with the same value stay on one side of the split; not used as a
+    feature."""
 
     time: str | None = None
     """Column by which the latest rows become the validation rows."""

@@ -1,4 +1,4 @@
-"""What readers of single cells share, whatever the kind of column.
+"""What readers of single cells share, for any kind of column.
 
 A reader returns what encoding a table with that one row would, bit for bit, or raises
 `OddCellError` for a cell that is not of an ordinary type, or is worth an error or a warning.
@@ -26,7 +26,7 @@ _NUMPY_TYPES: dict[type, Callable[[Any], object]] = {
 
 
 class OddCellError(Exception):
-    """A cell that only encoding a table can handle."""
+    """A cell that must be encoded as part of a table."""
 
 
 def missing_words(*words: str) -> frozenset[str]:
@@ -57,7 +57,7 @@ def check_range(number: int) -> int:
 
 
 def is_encodable(text: str) -> bool:
-    """Return whether a text holds no half of a surrogate pair, which no file can hold."""
+    """Return whether a text has no lone surrogate, which no file can hold."""
     return text.isascii() or text == text.encode(errors="ignore").decode()
 
 
@@ -67,7 +67,7 @@ def is_zoned(moment: dt.date) -> bool:
 
 
 def fits_a_table(cell: object) -> bool:
-    """Return whether a table could hold an unused cell."""
+    """Return whether a table could hold this cell of an unused column."""
     if type(cell) not in PLAIN_TYPES:
         return type(cell) in _NUMPY_TYPES
     if isinstance(cell, int):

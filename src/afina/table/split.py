@@ -14,7 +14,7 @@ class Split:
 
     Args:
         train: row numbers, from 0.
-        val: row numbers, from 0; none in common with `train`.
+        val: row numbers, from 0; none are also in `train`.
         how: one sentence that says how they were separated.
     """
 
@@ -34,13 +34,13 @@ def split_rows(
 ) -> Split:
     """Hold out distinct rows, whole groups, or the latest rows.
 
-    Identical rows are never on both sides, and repeating a row moves no other row: the draw is
-    among distinct rows or groups, in the order of their first rows.
+    Identical rows are never on both sides, and repeating a row moves no other row: distinct rows or
+    groups are drawn, in the order of their first rows.
 
     Args:
         ids: from `row_ids`. Shape (n_rows,).
         val_frac: share of distinct rows (or groups) to hold out, in (0, 1).
-        seed: of the draw; not used with `times`.
+        seed: seed of the draw; not used with `times`.
         strata: class codes; the same share of each class is held out, and each keeps a row in
             training.
         groups: from `group_ids`; each distinct row with -1 is its own group.
@@ -75,7 +75,7 @@ class Folds:
     """Which fold each row is in.
 
     Args:
-        of: fold of each row, from 0. Shape (n_rows,).
+        of: fold number of each row, from 0. Shape (n_rows,).
         how: one sentence that says how they were separated.
     """
 
@@ -84,7 +84,7 @@ class Folds:
 
 
 def count_units(ids: NDArray[np.int64], groups: NDArray[np.int64] | None = None) -> int:
-    """Count what a split or folds can separate: distinct rows, or groups."""
+    """Count the units that a split or folds can separate: distinct rows, or groups."""
     return _number_units(ids, groups)[1]
 
 
@@ -103,7 +103,7 @@ def assign_folds(
     Args:
         ids: from `row_ids`. Shape (n_rows,).
         n_folds: at least 2.
-        seed: of the draw.
+        seed: seed of the draw.
         strata: class codes; each class is spread over the folds.
         groups: from `group_ids`; each distinct row with -1 is its own group.
 
@@ -131,7 +131,7 @@ def assign_folds(
 def _number_units(
     ids: NDArray[np.int64], groups: NDArray[np.int64] | None
 ) -> tuple[NDArray[np.int64], int, str]:
-    """Return the unit of each row (its distinct row or group), how many there are, and their name.
+    """Return the unit of each row (its distinct row or group), the number of units, and their name.
 
     Groups are numbered by first row; identical rows without a group are one unit. They cannot be
     in different groups, because the group is a column of the row.
@@ -151,7 +151,7 @@ def _unit_classes(
     n_units: int,
     strata: NDArray[np.int64] | None,
 ) -> NDArray[np.int64]:
-    """Return a class for each unit: its rarest by distinct rows, so that rare ones are spread too."""
+    """Return a class for each unit: its rarest by distinct rows, so that rare ones spread too."""
     if strata is None:
         return np.zeros(n_units, dtype=np.int64)
     codes = strata - strata.min()

@@ -2,7 +2,7 @@
 
 The only package that knows all of them. `fit_table` is what the command line calls; the
 estimators are the same join with scikit-learn's contract. scikit-learn is imported when an
-estimator is first asked for.
+estimator is first used.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -35,7 +35,7 @@ def describe_environment(threads: int) -> Environment:
 
 
 def name_differences(then: Environment, now: Environment) -> tuple[str, ...]:
-    """Return a sentence for each difference that may change the last bits of a number."""
+    """Return a sentence for each difference that may change the last bits of a result."""
     before, after = to_dict(then), to_dict(now)
     return tuple(
         f"{name} was {before[name]:.60} when the run began and is {after[name]} now, so the "

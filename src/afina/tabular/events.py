@@ -1,4 +1,4 @@
-"""The records that an observer of a fit gets, besides those of training itself.
+"""The records that an observer of a fit gets, in addition to those of training.
 
 An observer is a callable that takes one record: `Read`, `Learned`, `Started`, then the records of
 `afina.train` (steps, evaluations, checkpoints, the stop), then `Finished`.
@@ -29,19 +29,19 @@ class Read:
 
 @dataclass(frozen=True)
 class Learned:
-    """Everything that is learned from a table before training was learned.
+    """Everything that a fit learns from the table before training is known.
 
     Args:
-        schema: what each column was taken as, and why.
+        schema: the kind of each column, and why.
         target: the target column's name.
         task: "binary", "multiclass" or "regression".
-        n_train: rows to train on.
-        n_val: rows that decide when to stop.
-        n_folds: folds of the rows, with which all rows train and decide when to stop. 1: no folds.
-        n_left_out: rows without a target or with weight 0.
-        how_split: a sentence about how training and validation rows were told apart.
-        notes: sentences about what was done that may not be expected.
-        n_parameters: trained numbers of the network.
+        n_train: number of rows to train on.
+        n_val: number of rows that decide when to stop.
+        n_folds: number of folds; with folds, all rows train and decide when to stop. 1: no folds.
+        n_left_out: number of rows without a target or with weight 0.
+        how_split: a sentence about how training and validation rows were separated.
+        notes: sentences about what the user may not expect.
+        n_parameters: number of trained parameters of the network.
         threads: processor threads.
         batch_size: rows per optimizer step.
     """
@@ -66,8 +66,8 @@ class Started:
 
     Args:
         run: the run folder.
-        n_epochs_max: the most epochs that training can take.
-        resumed_from: step of the checkpoint that the run continues from, 0 for the start. None: it is
+        n_epochs_max: the largest number of epochs.
+        resumed_from: step of the checkpoint that the run resumes from, 0 for the start. None: it is
             a new run.
     """
 
@@ -81,7 +81,7 @@ class Finished:
     """The run folder is complete.
 
     Args:
-        summary: what `summary.json` says.
+        summary: the content of `summary.json`.
     """
 
     summary: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""`inspect_table`: what the columns of a table would be taken as, before anything is trained."""
+"""`inspect_table`: how the columns of a table would be read, before anything is trained."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +15,13 @@ from afina.tabular.preparation.roles import choose_roles
 
 @dataclass(frozen=True)
 class Inspection:
-    """What the columns of a table would be taken as.
+    """How the columns of a table would be read.
 
     Args:
         schema: each column's kind, and why.
         target: the target column. None: it was not named.
-        n_rows: rows of the table.
-        notes: what would be done that may not be expected.
+        n_rows: number of rows of the table.
+        notes: sentences about what the user may not expect.
     """
 
     schema: Schema
@@ -33,7 +33,7 @@ class Inspection:
 def inspect_table(
     path: Path | None, *, target: str | None = None, config: Config | None = None
 ) -> Inspection:
-    """Learn a table's schema as a fit would, and train nothing.
+    """Learn a table's schema as a fit would, without training.
 
     With a target, the schema is learned from the rows that a fit would train on; without, from
     all rows.

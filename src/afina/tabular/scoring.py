@@ -1,4 +1,4 @@
-"""Scores of predictions, beside those of a baseline that does not look at a row."""
+"""Scores of predictions, compared with those of a baseline that ignores the features."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Verdict(NamedTuple):
     """The part of `summary.json` that says how good the model is.
 
     Args:
-        score: the headline.
+        score: the headline score.
         scores: every score of the model.
         baseline_scores: every score of the baseline.
         confusion: for classes, unless there are too many.
@@ -47,7 +47,7 @@ class Verdict(NamedTuple):
 
 @dataclass(frozen=True)
 class Baseline:
-    """What can be predicted without looking at a row, learned from the training rows.
+    """The best prediction without features, learned from the training rows.
 
     Args:
         shares: share of each class by weight; empty for regression.
@@ -80,10 +80,10 @@ def score(predictions: Floats, y: NDArray[Any], weights: Floats | None) -> dict[
 
 
 def check_monitor(monitor: str, n_classes: int) -> bool | None:
-    """Tell whether a higher value of the monitored metric is better; None for the loss.
+    """Return whether higher values of the monitored metric are better; None for the loss.
 
     Raises:
-        ConfigError: no such score for this task.
+        ConfigError: there is no such score for this task.
     """
     names = _CLASS_SCORES if n_classes else _NUMBER_SCORES
     name = monitor.removeprefix("val/")
@@ -97,9 +97,9 @@ def check_monitor(monitor: str, n_classes: int) -> bool | None:
 
 
 def choose_headline(n_classes: int, baseline: Baseline) -> str:
-    """Choose the one score a person looks at.
+    """Choose the headline score.
 
-    Accuracy, unless nearly all rows are of one class, where it says little.
+    This is accuracy, unless nearly all rows are of one class, because accuracy says little then.
 
     Example:
         >>> choose_headline(2, Baseline((0.9, 0.1))), choose_headline(0, Baseline(mean=1.0))
@@ -113,7 +113,7 @@ def choose_headline(n_classes: int, baseline: Baseline) -> str:
 
 
 def describe_baseline(baseline: Baseline, classes: tuple[Label, ...]) -> str:
-    """Say what the baseline predicts, as a person would."""
+    """Describe in words what the baseline predicts."""
     if baseline.mean is not None:
         return f"always the mean of the training rows, {baseline.mean:.5g}"
     common = int(np.argmax(baseline.shares))
@@ -123,7 +123,7 @@ def describe_baseline(baseline: Baseline, classes: tuple[Label, ...]) -> str:
 def judge(
     predictions: Floats, rows: Rows, baseline: Baseline, classes: tuple[Label, ...]
 ) -> Verdict:
-    """Score a model's predictions beside the baseline's, on the same rows."""
+    """Score the predictions of the model and of the baseline on the same rows."""
     n_classes = len(classes)
     scores = score(predictions, rows.y, rows.weights)
     below = score(baseline.predict(len(rows)), rows.y, rows.weights)
@@ -156,7 +156,7 @@ def _confusion(predictions: Floats, rows: Rows, classes: tuple[Label, ...]) -> C
 
 
 def _scatter(predictions: Floats, rows: Rows) -> Scatter:
-    """Take rows at even distances, where there are many."""
+    """Return evenly spaced rows if there are many, otherwise all of them."""
     n_rows = len(rows)
     n_shown = min(n_rows, _MOST_POINTS)
     picked = np.arange(n_shown) * n_rows // n_shown

@@ -1,4 +1,4 @@
-"""The training loop for any `nn.Module`. It knows no table and none of afina's models."""
+"""The training loop for any `nn.Module`. It knows nothing about tables or afina's models."""
 
 from typing import TYPE_CHECKING
 

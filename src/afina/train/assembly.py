@@ -1,4 +1,4 @@
-"""The parts of a run, made from the settings: optimizer, schedule, state, and what it records."""
+"""Build the parts of a run from the settings: optimizer, schedule, state, settings record."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -62,10 +62,10 @@ def check_learns(model: nn.Module) -> None:
 def choose_optimizer(
     model: nn.Module, optimizer: OptimizerLike, settings: TrainerSettings
 ) -> Optimizer:
-    """Return the optimizer that was named or passed, or make it from the callable.
+    """Return the optimizer that was named or passed, or call the callable that makes it.
 
     Raises:
-        ConfigError: it holds no parameter of the model, or cannot be sharded.
+        ConfigError: it holds none of the model's parameters, or cannot be sharded.
     """
     if isinstance(optimizer, str):
         chosen = optimizer_from(settings, model)
@@ -76,13 +76,13 @@ def choose_optimizer(
             raise ConfigError(
                 "The optimizer must hold parameters of the model",
                 but="it has none of them",
-                fix="Make it from model.parameters() of the model that is trained.",
+                fix="Make it from model.parameters() of the model to train.",
             )
     else:
         chosen = optimizer(model)
     if settings.sharding is not None and isinstance(chosen, OneSidedShampoo):
         raise ConfigError(
-            'sharding="fsdp2" does not go with shampoo', fix="Leave out one of the two."
+            'sharding="fsdp2" cannot be combined with shampoo', fix="Leave out one of the two."
         )
     return chosen
 
@@ -93,17 +93,17 @@ def choose_schedule(
     """Return the schedule that was named or passed.
 
     Args:
-        total_steps: steps of the whole run. None: not known.
+        total_steps: steps of the whole run. None: unknown.
 
     Raises:
-        ConfigError: the schedule needs that number.
+        ConfigError: the schedule needs the number of steps, which is unknown.
     """
     if not isinstance(schedule, str):
         return schedule
     if total_steps is None and schedule != "constant":
         raise ConfigError(
             f"schedule={schedule!r} needs the number of steps",
-            but="the data does not say its length",
+            but="the data has no length",
             fix="Pass max_steps.",
         )
     return make_schedule(
@@ -123,7 +123,7 @@ def first_state(settings: TrainerSettings) -> TrainState:
 
 
 def choose_sign_reader(setup: TrainSetup, val: Any) -> SignReader | None:
-    """Return what reads the signs of late generalization, or None if nothing asks for them."""
+    """Return the function that measures the signs of late generalization, or None if not needed."""
     if setup.settings.patience_extends_while is None:
         return None
     device = device_of(setup.model)
@@ -138,7 +138,7 @@ def choose_sign_reader(setup: TrainSetup, val: Any) -> SignReader | None:
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Return where a model's first parameter is; the CPU if it has none."""
+    """Return the device of a model's first parameter, or the CPU if it has none."""
     first = next(model.parameters(), None)
     return torch.device("cpu") if first is None else first.device
 
@@ -151,9 +151,9 @@ def resume_record(
     schedule: str | Schedule,
     steps_per_epoch: int | None,
 ) -> dict[str, Any]:
-    """Return what must be the same at resume for the run to be the same run.
+    """Return the settings that must be the same at resume.
 
-    A callable cannot be compared across processes: it is recorded as None.
+    A callable cannot be compared between processes, so it is recorded as None.
     """
     record = {
         name: getattr(settings, name)
@@ -172,11 +172,11 @@ def resume_record(
 def check_processes(
     settings: TrainerSettings, data: Any, processes: Processes, *, record: Mapping[str, Any]
 ) -> None:
-    """Refuse what several processes cannot do, and settings in which they differ.
+    """Refuse settings that several processes do not support, or in which they differ.
 
     Args:
         data: the training data, as passed.
-        processes: all of them call this together.
+        processes: the processes of the run; all of them call this together.
         record: what must be the same in every process.
 
     Raises:
@@ -186,9 +186,9 @@ def check_processes(
         return
     if settings.batchnorm == "window" and settings.microbatch_size == "auto":
         raise ConfigError(
-            'batchnorm="window" needs micro-batches of a given size in several processes',
+            'batchnorm="window" in several processes needs a fixed microbatch_size',
             got='microbatch_size="auto"',
-            fix="Give a number of rows.",
+            fix="Set microbatch_size to a number of rows.",
         )
     if isinstance(getattr(data, "sampler", None), DistributedSampler):
         raise ConfigError(
@@ -205,5 +205,5 @@ def check_processes(
         raise ConfigError(
             "All processes must be started with the same settings",
             but=shown,
-            fix="Start them by the same command.",
+            fix="Start them with the same command.",
         )

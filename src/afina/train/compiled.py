@@ -1,11 +1,11 @@
 """The compiled gradient: forward, loss and backward of a micro-batch as one graph.
 
-Tracing the backward together with the forward, instead of compiling the forward and leaving the
-backward to autograd, keeps nothing between the two and pays for one call: that is what makes
-small networks faster than a hand-written loop on the CPU (docs/evidence/loop.md).
+The backward pass is traced together with the forward pass, instead of being left to autograd. This
+saves no tensors between the two and takes a single call, which makes small networks faster than a
+hand-written loop on the CPU (docs/evidence/loop.md).
 
-Every number of rows gets its own graph, never a dynamic one: which graph runs is then a function
-of the shapes alone, and a resumed run repeats the uninterrupted one bit for bit.
+Every number of rows gets its own graph, never a dynamic one. Which graph runs then depends on the
+shapes alone, so a resumed run repeats the uninterrupted one bit for bit.
 """
 
 import sysconfig
@@ -51,20 +51,20 @@ class CompiledGradient:
 def compiled_gradient(
     model: nn.Module, loss: WeightedLoss, forward: Forward, device: torch.device
 ) -> Iterator[CompiledGradient]:
-    """Compile the computation of the gradient, for use inside; the model is not changed.
+    """Compile the computation of the gradient for the `with` block; the model is not changed.
 
     A graph is compiled when a shape first occurs. Every call checks everything that the trace
-    relied on (modes, attributes, types) and compiles again what changed. Random numbers come from
+    relied on (modes, attributes, types) and recompiles what changed. Random numbers come from
     torch's generator, the same ones as without compilation.
 
     Args:
         model: the model whose gradient it is.
-        loss: in the form whose parts add up.
-        forward: maps a micro-batch's inputs to outputs.
+        loss: loss in the form of sums and weights.
+        forward: maps the inputs of a micro-batch to outputs.
         device: the model's device.
 
     Raises:
-        ConfigError: there is no compiler; or, when called, the model cannot be traced as a whole.
+        ConfigError: there is no compiler, or, when called, the model cannot be traced as a whole.
     """
     check_compiler(device)
     with warnings.catch_warnings():
@@ -114,7 +114,7 @@ def traced_sums(
     *,
     of_mean: bool = False,
 ) -> Sums:
-    """Make the function to compile, which maps a micro-batch to its sums and gradients.
+    """Return the function to compile, which maps a micro-batch to its sums and gradients.
 
     Args:
         params: the parameters, in the order of their gradients (None for frozen and unused ones).
@@ -144,7 +144,7 @@ def check_compiler(device: torch.device) -> None:
     """Check that everything needed to compile for a device is installed.
 
     Raises:
-        ConfigError: something must be installed first.
+        ConfigError: something is not installed; the message says what to install.
     """
     if device.type != "cpu":
         from torch.utils._triton import has_triton  # noqa: PLC0415 - only compile needs it
@@ -210,7 +210,7 @@ def _accumulate(params: Sequence[nn.Parameter], grads: Sequence[Tensor | None]) 
 def _cannot_compile(error: Exception, *, too_many: bool) -> ConfigError:
     if too_many:
         return ConfigError(
-            f"compile=True takes up to {MOST_SHAPES} shapes of a micro-batch",
+            f"compile=True allows up to {MOST_SHAPES} shapes of a micro-batch",
             but="there are more, or the model changes at every step",
             fix="Pad to fewer shapes, or leave compile out.",
         )

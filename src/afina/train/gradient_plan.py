@@ -1,4 +1,4 @@
-"""How the gradient of a window is computed: plain, compiled, in half precision, sharded."""
+"""Choose how the gradient of a window is computed: plain, compiled, in half precision, sharded."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -24,7 +24,7 @@ from afina.train.window.norm import WindowNorm
 def spread(
     model: nn.Module, processes: Processes, sharding: Sharding | None
 ) -> Iterator[nn.Module]:
-    """Return the model to train: equal in every process, and a sharded copy if that is set.
+    """Return the model to train: the same in every process, and a sharded copy if requested.
 
     Raises:
         ConfigError: it cannot be sharded.
@@ -47,17 +47,17 @@ def planned_gradient(
     device: torch.device,
     processes: Processes = ALONE,
 ) -> Iterator[GradientMethod]:
-    """Decide how a window's gradient is computed; the model may be changed for it inside.
+    """Choose how a window's gradient is computed; the `with` block may change the model for it.
 
     Args:
         model: the module to differentiate.
-        loss: in the form whose parts add up.
+        loss: loss in the form of sums and weights.
         settings: precision, compilation, micro-batches, and what batch normalization sees.
         device: where the model is.
-        processes: those that share the rows of a window.
+        processes: the processes that share the rows of a window.
 
     Raises:
-        ConfigError: the model or the machine cannot do what is set.
+        ConfigError: the model or the machine does not support the settings.
     """
     with ExitStack() as stack:
         if settings.activation_checkpointing:

@@ -1,9 +1,9 @@
 """Signs that a network may still generalize late (grok): measurements, never a forecast.
 
 A network that has memorized its training rows can find the rule behind them much later, while
-weight decay shrinks its weights. As long as the weights shrink, something still changes; when they
-stop, nothing does. The norm of the weights shows this where it sets the size of the outputs. In
-front of a normalization it does not: there, the size of the outputs is measured instead.
+weight decay shrinks its weights. As long as the weights shrink, the network still changes; when
+they stop, it does not. The norm of the weights shows this if it determines the scale of the
+outputs. Before a normalization it does not, so the scale of the outputs is measured instead.
 
 Source: Power et al. 2022, arXiv:2201.02177 (the phenomenon); Nanda et al. 2023, arXiv:2301.05217
 (weights shrink just before); Liu et al. 2022, arXiv:2210.01117 (the norm and the delay).
@@ -36,7 +36,7 @@ class GrokkingSigns:
         train_loss: weighted mean loss over the epoch before the evaluation, at least 0.
         val_loss: loss on the validation rows.
         decays: whether weight decay or the l2 penalty shrinks any weight.
-        scale: size of what decay shrinks, at least 0.
+        scale: scale of the weights or outputs that decay shrinks, at least 0.
         scale_of: what `scale` measures, in words.
     """
 
@@ -57,15 +57,15 @@ def make_sign_reader(
     l2_params: Sequence[nn.Parameter] = (),
     outputs: Callable[[], Any],
 ) -> SignReader:
-    """Make the function `(train_loss, val_loss) -> GrokkingSigns` for a model in training.
+    """Return the function `(train_loss, val_loss) -> GrokkingSigns` for a model in training.
 
     The structure of the model is examined once, here, on a copy; weights and outputs are read
     whenever the function is called.
 
     Args:
         l2_params: parameters with an l2 penalty in the loss.
-        outputs: computes the model's outputs for some validation rows, always the same, in eval
-            mode and without gradients; called only if the model ends in a normalization.
+        outputs: computes the model's outputs for a fixed set of validation rows, in eval mode and
+            without gradients; called only if the model ends in a normalization.
 
     Example:
         >>> net = nn.Linear(2, 1, bias=False)
@@ -91,7 +91,7 @@ def make_sign_reader(
 def decayed_weights(
     optimizer: Optimizer, l2_params: Sequence[nn.Parameter] = ()
 ) -> list[nn.Parameter]:
-    """List the parameters that decay shrinks, decoupled or not, each once."""
+    """List the parameters that decoupled decay or the l2 penalty shrinks, each once."""
     by_optimizer = (p for g in optimizer.param_groups if _decay_of(g) for p in g["params"])
     return list({id(p): p for p in (*by_optimizer, *l2_params)}.values())
 
@@ -113,11 +113,11 @@ def weight_norm(weights: Sequence[Tensor]) -> float:
 def output_scale(outputs: Any) -> float:
     """Compute the root mean square distance of a row's outputs from their mean.
 
-    Shifting all logits of a row changes no probability, so it does not count. With one output a
+    Shifting all logits of a row changes no probability, so it does not count. With one output per
     row, the mean is over all rows.
 
     Shape:
-        (n, *), or a nest of such -> scalar
+        (n, *), or a nested structure of these -> scalar
 
     Example:
         >>> output_scale(torch.tensor([[1.0, 3.0], [10.0, 12.0]]))
@@ -141,13 +141,13 @@ def output_scale(outputs: Any) -> float:
 
 
 def ends_in_norm(model: nn.Module) -> bool:
-    """Tell whether the outputs come from a normalization, or from one layer after it.
+    """Return whether the outputs come from a normalization, or from one layer after it.
 
-    If so, the size of the weights before the normalization changes nothing but how far a step
-    turns them. Between the normalization and the last layer there may be activations, dropout,
-    reshapes and sums of normalized parts. The forward pass is traced; if it cannot be, the order
-    in which layers and normalizations were registered decides. A normalization is one of torch's
-    modules or functions, or any module with `norm` in the name of its class.
+    If so, the scale of the weights before the normalization affects only how far a step turns them.
+    Between the normalization and the last layer there may be activations, dropout, reshapes and
+    sums of normalized parts. The forward pass is traced; if it cannot be, the order in which layers
+    and normalizations were registered decides. A normalization is one of torch's modules or
+    functions, or any module with `norm` in the name of its class.
 
     Example:
         >>> ends_in_norm(nn.Sequential(nn.Linear(2, 4), nn.LayerNorm(4), nn.Linear(4, 3)))
@@ -166,7 +166,7 @@ def ends_in_norm(model: nn.Module) -> bool:
 
 
 def _trace_copy(model: nn.Module) -> fx.Graph | None:
-    """Trace a copy: a forward pass that stores what it computes would store the tracer's proxies."""
+    """Trace a copy: a forward pass that stores its results would store the tracer's proxies."""
     try:
         model = copy.deepcopy(model)
     except Exception:  # noqa: BLE001 - the user's code may raise anything in its __deepcopy__
@@ -179,7 +179,7 @@ def _is_norm(module: nn.Module) -> bool:
 
 
 def _is_normed(node: fx.Node, modules: dict[str, nn.Module], *, n_layers: int) -> bool:
-    """Tell whether every path back from a node meets a normalization within `n_layers` layers."""
+    """Return whether each path back from a node reaches a normalization within `n_layers` layers."""
     inputs = [source for source in node.all_input_nodes if source.op != "get_attr"]
     if node.op == "call_module":
         module = modules[str(node.target)]

@@ -1,4 +1,4 @@
-"""The trainer's keywords as checked settings."""
+"""Turn the trainer's keywords into checked settings."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ from afina.train.settings import TrainerSettings
 
 
 def form_settings(keywords: Any) -> TrainerSettings:
-    """Form the settings from the trainer's attributes, and refuse what cannot be.
+    """Build the settings from the trainer's attributes, and refuse invalid ones.
 
-    An optimizer or a schedule of the user's own stays with the trainer: it has no name.
+    An optimizer or a schedule of the user's own is not among them, because it has no name.
 
     Raises:
-        ConfigError: a setting that cannot be, or two that contradict each other.
+        ConfigError: a setting is invalid, or two contradict each other.
     """
     values = {}
     for name, declared in declarations(TrainerSettings).items():
@@ -45,7 +45,7 @@ def form_settings(keywords: Any) -> TrainerSettings:
 
 
 def keywords_of(*settings: object) -> dict[str, Any]:
-    """Return settings as keywords of the trainer; those that it does not take are left out."""
+    """Return settings as keywords of the trainer, omitting those that it does not take."""
     return {
         name: getattr(one, name)
         for name, declared in declarations(TrainerSettings).items()
@@ -64,7 +64,7 @@ def _check_own_optimizer(optimizer: Any, lr: float | None, weight_decay: float |
         )
     if not isinstance(optimizer, str) and (lr is not None or weight_decay is not None):
         raise ConfigError(
-            "lr and weight_decay must be left out beside an optimizer of your own",
+            "lr and weight_decay must be left out with an optimizer of your own",
             got=f"{lr=}, {weight_decay=}",
             fix="Set them there.",
         )
@@ -80,11 +80,13 @@ def _check_sizes(batch_size: int | None, microbatch_size: int | str | None) -> N
 
 
 def _check_execution(settings: TrainerSettings) -> None:
-    """Refuse two ways of running a micro-batch at once."""
+    """Refuse to combine two ways of running a micro-batch."""
     chosen = [name for name, is_chosen in _ways(settings).items() if is_chosen]
     if len(chosen) > 1:
         raise ConfigError(
-            f"{chosen[0]} does not go with {chosen[1]}", but="both are set", fix="Leave out one."
+            f"{chosen[0]} cannot be combined with {chosen[1]}",
+            but="both are set",
+            fix="Leave out one.",
         )
 
 
@@ -97,12 +99,12 @@ def _check_sharding(settings: TrainerSettings, optimizer: Any) -> None:
         'microbatch_size="auto"': settings.microbatch_size == "auto",
         "patience_extends_while": settings.patience_extends_while is not None,
         'optimizer="shampoo"': optimizer == "shampoo",
-        "an optimizer made before": isinstance(optimizer, Optimizer),
+        "an optimizer made in advance": isinstance(optimizer, Optimizer),
     }
     chosen = [name for name, is_chosen in refused.items() if is_chosen]
     if chosen:
         raise ConfigError(
-            f'sharding="fsdp2" does not go with {chosen[0]}',
+            f'sharding="fsdp2" cannot be combined with {chosen[0]}',
             fix="Leave out one of the two (an optimizer can be given as a callable that makes it "
             "from the model).",
         )

@@ -1,4 +1,4 @@
-"""The learning-rate range test: the loss while the rate rises, and a rate to start with."""
+"""The learning-rate range test: the loss while the rate rises, and a suggested rate."""
 
 import math
 import warnings
@@ -24,10 +24,10 @@ class LrRange:
 
     Args:
         lrs: learning rates, each larger than the one before by a constant factor.
-        losses: training loss at each, smoothed over the steps before it.
-        suggestion: a tenth of the largest rate whose loss is within 5 % of the smallest loss, as
-            that rate is already on the way to divergence; the default learning rate if the loss
-            fell clearly at no rate.
+        losses: training loss at each rate, smoothed over the previous steps.
+        suggestion: a tenth of the largest rate whose loss is within 5 % of the smallest loss,
+            because that rate is already close to divergence. The default learning rate if the loss
+            did not fall clearly at any rate.
 
     Source: Smith 2017, arXiv:1506.01186, section 3.3.
     """
@@ -43,11 +43,11 @@ def run_range(
     """Train while the learning rate rises from `lowest` to `highest`; stop when it diverges.
 
     Args:
-        setup: has no validation rows; its model and optimizer are trained.
-        state: a new one.
+        setup: setup without validation rows; its model and optimizer are trained.
+        state: a new state.
         lowest: first learning rate of the first parameter group; the others keep their ratio.
         highest: learning rate of the last step, unless the loss diverges before.
-        n_steps: steps, at least 2.
+        n_steps: number of steps, at least 2.
     """
     if not (0.0 < lowest < highest < math.inf and n_steps >= 2):
         raise ConfigError(
@@ -84,7 +84,7 @@ def run_range(
 
 
 def _suggest(lrs: Sequence[float], losses: Sequence[float], n_steps: int) -> float:
-    """Return a tenth of the last rate with nearly the smallest loss if the loss fell clearly."""
+    """Return a tenth of the largest rate with a nearly minimal loss, if the loss fell clearly."""
     n_first = max(2, n_steps // 10)  # the losses of the first few batches are mostly noise
     start = losses[min(n_first, len(losses)) - 1]
     later = range(min(n_first, len(losses) - 1), len(losses))
@@ -93,7 +93,7 @@ def _suggest(lrs: Sequence[float], losses: Sequence[float], n_steps: int) -> flo
         # The last one near the minimum: where it is flat, the position of the smallest is noise.
         return lrs[max(i for i in later if losses[i] <= NEARLY * smallest)] / BELOW_EDGE
     warnings.warn(
-        f"the loss fell clearly at no learning rate from {lrs[0]:.2g} to {lrs[-1]:.2g}; "
+        f"the loss did not fall clearly at any learning rate from {lrs[0]:.2g} to {lrs[-1]:.2g}; "
         f"suggesting the default of {DEFAULT_LR:g}",
         AfinaWarning,
         stacklevel=2,
@@ -102,7 +102,7 @@ def _suggest(lrs: Sequence[float], losses: Sequence[float], n_steps: int) -> flo
 
 
 def _smoothed(before: list[float], loss: float) -> float:
-    """Return the exponential average of the losses so far, without bias to the first one."""
+    """Return the exponential average of the losses so far, without bias toward the first one."""
     n = len(before)
     weight = (1.0 - SMOOTHING) / (1.0 - SMOOTHING ** (n + 1))
     mean = loss if n == 0 else before[-1] + weight * (loss - before[-1])

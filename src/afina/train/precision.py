@@ -46,7 +46,7 @@ def with_autocast(forward: Forward, precision: Precision, device: torch.device) 
 
 
 def next_scale(scale: float, n_good: int) -> tuple[float, int]:
-    """Return the scale and the count of good steps after one more good step.
+    """Return the loss scale and the number of steps without overflow, after one more such step.
 
     Source: Micikevicius et al. 2018, arXiv:1710.03740, section 3.2 (dynamic loss scaling).
 

@@ -1,8 +1,8 @@
 """Several processes that train one model, started by `torchrun`.
 
 Every process holds the whole model, takes its share of each window's rows, and exchanges data with
-the others once, at the window's end. Nothing is pickled: tensors are sent as they are, everything
-else as JSON.
+the others once, at the end of the window. Nothing is pickled: tensors are sent as raw bytes,
+everything else as JSON.
 """
 
 import importlib
@@ -29,11 +29,11 @@ LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 @dataclass(frozen=True)
 class Processes:
-    """The processes of one run, seen from one of them. With one process, nothing is exchanged.
+    """The processes of one run, as seen from one of them. A single process exchanges nothing.
 
     Args:
         rank: this process's number, from 0. Process 0 writes files, runs observers and decides.
-        n_processes: how many there are.
+        n_processes: number of processes.
         device: the device for exchanged tensors: with nccl, this process's own GPU.
     """
 
@@ -43,19 +43,19 @@ class Processes:
 
     @property
     def alone(self) -> bool:
-        """Tell whether there is only one process."""
+        """Return whether there is only one process."""
         return self.n_processes == 1
 
     @property
     def first(self) -> bool:
-        """Tell whether this is the process that writes files and runs observers."""
+        """Return whether this is the process that writes files and runs observers."""
         return self.rank == 0
 
     def agree(self, flags: Sequence[int]) -> list[int]:
-        """Return the highest of all processes' flags, one by one, so that all do the same.
+        """Return the maximum of each flag over all processes, so that all of them act alike.
 
         Args:
-            flags: whole numbers, such as whether to stop; the same number in every process.
+            flags: whole numbers, such as whether to stop; as many in every process.
         """
         if self.alone or not flags:
             return list(flags)
@@ -77,10 +77,10 @@ class Processes:
                     tensor.copy_(part)  # does nothing where `part` is the tensor itself
 
     def broadcast_json(self, value: Any) -> Any:
-        """Return process 0's value in every process; floats survive bit for bit.
+        """Return process 0's value in every process; floats keep every bit.
 
         Args:
-            value: anything that JSON can hold; only that of process 0 is read.
+            value: anything that JSON can hold; only process 0's value is used.
         """
         if self.alone:
             return value
@@ -127,8 +127,8 @@ def all_together(processes: Processes, work: Callable[[], T]) -> T:
     """Run `work` in every process; if it fails in one, all fail.
 
     Raises:
-        AfinaError: the error of `work` in this process. A PeerError if `work` failed elsewhere, or
-            also in process 0, which then reports it for all.
+        AfinaError: the error of `work` in this process; or a PeerError if `work` failed only
+            elsewhere, or failed in process 0 too, which then reports it for all.
     """
     if processes.alone:
         return work()
@@ -150,14 +150,14 @@ def all_together(processes: Processes, work: Callable[[], T]) -> T:
 
 
 def share(n_rows: int, rank: int, n_processes: int, *, least: int = 1) -> range:
-    """Return the rows of a window that one process takes: an even, contiguous share, maybe empty.
+    """Return the rows of a window that one process takes: an even, contiguous share or none.
 
     Args:
         n_rows: rows of the window.
         rank: number of the process.
-        n_processes: how many processes share the rows.
-        least: fewest rows in a share that has any (2 for batch normalization, which cannot train
-            on one). If there are too few rows, the last processes have none.
+        n_processes: number of processes that share the rows.
+        least: smallest number of rows in a share that is not empty (2 for batch normalization,
+            which cannot train on one). If there are too few rows, the last processes get none.
 
     Example:
         >>> [share(7, rank, 3) for rank in range(3)]
@@ -175,16 +175,16 @@ def share(n_rows: int, rank: int, n_processes: int, *, least: int = 1) -> range:
 
 @contextmanager
 def current_processes(device: torch.device = CPU) -> Iterator[Processes]:
-    """Join the processes that were started together with this one; leave them at the end.
+    """Join the processes that were started together with this one, and leave them at the end.
 
-    An open process group is used and left open. If there is none, and a launcher has set the
+    An existing process group is used and left open. If there is none, and a launcher has set the
     environment, one is opened: gloo on the CPU, nccl on GPUs.
 
     Args:
         device: the model's device; `cuda` without a number becomes this process's GPU.
 
     Raises:
-        PeerError: the others cannot be reached.
+        PeerError: the other processes cannot be reached.
     """
     if not dist.is_available():
         yield ALONE
@@ -232,7 +232,7 @@ def own_device(device: torch.device, environ: Mapping[str, str]) -> torch.device
 
     Args:
         device: the model's device.
-        environ: has LOCAL_RANK, this process's number on its machine.
+        environ: environment variables with LOCAL_RANK, this process's number on its machine.
     """
     if str(device) != "cuda":
         return device

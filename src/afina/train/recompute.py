@@ -1,10 +1,10 @@
-"""Activation checkpointing: keep the inputs of a model's parts, and compute the rest again.
+"""Activation checkpointing: keep the inputs of a model's parts, and recompute the rest.
 
-A forward keeps its activations for the backward. Inside `recomputed`, only the inputs of a few
-parts of the model are kept, and each part is run again when its gradient is due: about the square
-root of the memory for at most one more forward. The numbers are the same, bit for bit: a part is
-run again with the random numbers, the buffers and the attributes that it had the first time, and
-changes none of them a second time.
+A forward pass keeps its activations for the backward pass. Inside `recomputed`, only the inputs of
+a few parts of the model are kept, and each part is run again when its gradient is needed. This
+takes about the square root of the memory, for at most one more forward pass. The numbers are the
+same, bit for bit: a part is run again with the random numbers, the buffers and the attributes that
+it had the first time, and changes none of them a second time.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,20 +25,20 @@ PartForward: TypeAlias = Callable[..., Any]
 
 @contextmanager
 def recomputed(model: nn.Module) -> Iterator[None]:
-    """Make the parts of a model compute their activations again for the backward, inside.
+    """Make the parts of a model recompute their activations in backward passes in the `with` block.
 
     The model is cut at its outermost `nn.Sequential` or `nn.ModuleList` of several parts with
     parameters, such as the blocks of an MLP, the stages of a ResNet or the layers of an encoder.
-    A part that holds most of the parameters is cut in turn if it can be. Small layers in an
+    A part that holds most of the parameters is itself cut if possible. Small layers in an
     `nn.Sequential` are grouped. Without gradients nothing changes.
 
-    Whatever a forward does to lists and objects outside of the model, it does twice.
+    Side effects of a forward pass on objects outside the model happen twice.
 
     Args:
-        model: its modules have another `forward` inside, and their own again afterwards.
+        model: the model; its modules have a different `forward` inside the `with` block only.
 
     Raises:
-        ConfigError: there is nowhere to cut.
+        ConfigError: there is no place to cut the model.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU())
@@ -66,7 +66,7 @@ def recomputed(model: nn.Module) -> Iterator[None]:
 
 
 def cut(module: nn.Module) -> list[tuple[nn.Module, PartForward]]:
-    """Return the modules to change, each with a forward that computes its activations again."""
+    """Return the modules to change, each with a forward that recomputes its activations."""
     if type(module).forward is nn.Sequential.forward and "forward" not in vars(module):
         cuts = _cut_sequence(list(module))  # type: ignore[call-overload] # it is a Sequential
         if cuts is not None:
@@ -80,7 +80,7 @@ def cut(module: nn.Module) -> list[tuple[nn.Module, PartForward]]:
 
 
 def n_leaves(module: nn.Module) -> int:
-    """Count the layers in a module; its activations grow with them."""
+    """Count the layers in a module, a measure of its activations."""
     return sum(not list(part.children()) for part in module.modules())
 
 
@@ -90,7 +90,7 @@ def n_numbers(module: nn.Module) -> int:
 
 
 def in_place(module: nn.Module) -> bool:
-    """Tell whether a layer writes into its input."""
+    """Return whether a layer writes into its input."""
     return bool(getattr(module, "inplace", False))
 
 
@@ -102,10 +102,11 @@ def _cut_block(block: nn.Module, whole: nn.Module) -> list[tuple[nn.Module, Part
 def _cut_sequence(
     children: list[nn.Module],
 ) -> tuple[list[PartForward], list[tuple[nn.Module, PartForward]]] | None:
-    """Return the forwards of groups in a chain of modules, and the cuts inside of its modules.
+    """Return the forwards of groups in a chain of modules, and the cuts inside its modules.
 
     With n modules of r layers each in groups of k, n / k inputs and k * r activations are held at
-    a time: least where k is the square root of n / r. A chain too short to be cut gives None.
+    a time, which is smallest if k is the square root of n / r. Return None if the chain is too
+    short to cut.
     """
     if not children:
         return None
@@ -155,7 +156,7 @@ def _again(first: PartForward, modules: Sequence[nn.Module]) -> PartForward:
 def _contexts(
     modules: Sequence[nn.Module],
 ) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-    """Return the contexts of the first run and of the second."""
+    """Return the context managers of the first run and of the second."""
     return nullcontext(), _as_before(modules, ModuleState(modules))
 
 

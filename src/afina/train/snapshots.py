@@ -10,10 +10,10 @@ from torch.optim import Optimizer
 
 
 class Buffers:
-    """The values that a module's buffers have now, such as running statistics.
+    """A copy of the values of a module's buffers, such as running statistics.
 
     Args:
-        module: the buffers of its submodules are included.
+        module: the module; the buffers of its submodules are included.
 
     Example:
         >>> norm = nn.BatchNorm1d(2)
@@ -32,17 +32,17 @@ class Buffers:
 
     @torch.no_grad()
     def restore(self) -> None:
-        """Copy the values back into the buffers; those registered since then stay as they are."""
+        """Copy the values back into the buffers; buffers registered since then are unchanged."""
         for name, buffer in self.module.named_buffers():
             if name in self.values:
                 buffer.copy_(self.values[name])
 
 
 class ModuleState:
-    """All that modules have now besides parameters: the values of buffers, and attributes.
+    """A copy of the state of modules other than parameters: buffers and attributes.
 
     Args:
-        modules: their submodules are included.
+        modules: the modules; their submodules are included.
     """
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
@@ -63,7 +63,7 @@ class ModuleState:
 
 @contextmanager
 def kept_buffers(module: nn.Module) -> Iterator[None]:
-    """Restore the module's buffers afterwards, whatever a forward does to them inside."""
+    """Restore the module's buffers after the `with` block."""
     before = Buffers(module)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Early stopping: what is best so far, how long ago that was, and when to wait longer."""
+"""Early stopping: the best value so far, how long ago it was, and when to wait longer."""
 
 import math
 import statistics
@@ -13,10 +13,10 @@ FLOOR = 0.1
 """A loss is far below another if it is at most this fraction of it."""
 
 LEAST_FALL = 1e-3
-"""By how much of itself the scale must fall over one patience to count as falling."""
+"""Fraction by which the scale must fall over one patience to count as falling."""
 
 STILL_FITTING = 0.5
-"""By how much of itself the training loss falls over one patience while a net is still fitting."""
+"""Fraction by which the training loss falls over one patience while a network is still fitting."""
 
 _STATE = ("best", "best_step", "best_epoch", "reference", "n_seen", "n_without")
 
@@ -30,19 +30,20 @@ class Extension:
     - weight decay is on;
     - the training loss is at its floor: the lowest of the last `patience` + 1 evaluations is at
       most `FLOOR` of the lowest validation loss so far;
-    - validation has not followed yet: its lowest loss is above `FLOOR` of what it was when plain
+    - validation has not improved yet: its lowest loss is above `FLOOR` of what it was when plain
       patience first ran out;
-    - the scale of the weights (or outputs) falls by more than `LEAST_FALL` of itself over these
-      evaluations, measured by the straight line through its logarithms, so that one outlier
-      decides nothing. This is not required while the training loss falls by more than
-      `STILL_FITTING` of itself, because the scale grows while a net still fits its rows better;
+    - the scale of the weights (or outputs) falls by more than the fraction `LEAST_FALL` over these
+      evaluations, measured on a straight line fitted to its logarithms, so that a single outlier
+      does not decide. This is not required while the training loss falls by more than the fraction
+      `STILL_FITTING`, because the scale grows while a network still fits its rows better;
     - the budget is not spent.
 
-    This shows that something still changes, not that the network will generalize. Losses must be
-    at least 0; patience is never extended where they are negative or their floor is far above 0.
+    This shows that the network still changes, not that it will generalize. Losses must be
+    at least 0; patience is never extended if they are negative or their floor is far above 0.
 
     Args:
-        patience: evaluations that plain patience waits, and over which the scale is followed.
+        patience: number of evaluations that plain patience waits, and over which the scale is
+            measured.
         budget: patience is extended to at most this many times the steps at which plain
             patience first ran out.
         train_losses: training losses at the last `patience` + 1 evaluations.
@@ -50,9 +51,9 @@ class Extension:
         lowest_val_loss: lowest validation loss over all evaluations.
         first_step: steps taken when plain patience first ran out.
         first_val_loss: the lowest validation loss at that time.
-        n_extended: evaluations that were waited for besides plain patience.
-        refusal: why patience is not extended now. None: it is, or it has not run out.
-        extending: whether training continues only because of this.
+        n_extended: number of evaluations waited for beyond plain patience.
+        refusal: why patience is not extended now. None: it is extended, or it has not run out.
+        extending: whether training continues only because patience is extended.
     """
 
     patience: int
@@ -67,7 +68,7 @@ class Extension:
     extending: bool = False
 
     def update(self, signs: GrokkingSigns, *, step: int, exhausted: bool) -> None:
-        """Record one evaluation, and whether plain patience has run out at it."""
+        """Record one evaluation, and whether plain patience has run out."""
         self.train_losses = [*self.train_losses, signs.train_loss][-self.patience - 1 :]
         self.scales = [*self.scales, signs.scale][-self.patience - 1 :]
         if self.lowest_val_loss is None or signs.val_loss < self.lowest_val_loss:
@@ -87,7 +88,7 @@ class Extension:
             return "weight decay is off"
         train, val, first = min(self.train_losses), self.lowest_val_loss, self.first_val_loss
         if val is not None and first is not None and val <= FLOOR * first:
-            return f"validation has followed: its loss fell from {first:.3g} to {val:.3g}"
+            return f"validation has improved too: its loss fell from {first:.3g} to {val:.3g}"
         if val is None or not 0 <= train <= FLOOR * val:
             shown = "unknown" if val is None else f"{val:.3g}"
             return (
@@ -98,7 +99,7 @@ class Extension:
         if not (fall > LEAST_FALL or relative_fall(self.train_losses) > STILL_FITTING):
             return (
                 f"{signs.scale_of} changed by {-fall:+.2%} over the last {len(self.scales) - 1} "
-                f"evaluations, and must fall by more than {LEAST_FALL:g} of itself"
+                f"evaluations, and must fall by more than {LEAST_FALL:.1%}"
             )
         if step >= self.budget * (self.first_step or step):
             return (
@@ -112,16 +113,16 @@ class Extension:
 class Stopping:
     """Follow one metric over the evaluations of a run.
 
-    The best value is the best ever seen, by whatever margin; patience counts evaluations since
+    The best value is the best seen so far, by any margin; patience counts evaluations since
     the last improvement by more than `min_delta`. NaN is never an improvement.
 
     Args:
-        settings: direction of the metric, patience, and what extends it.
-        best: best value so far; with the step and the epoch of its evaluation.
+        settings: direction of the metric, patience, and how it is extended.
+        best: best value so far, with the step and the epoch of its evaluation.
         reference: the value that the next improvement is measured against.
-        n_seen: evaluations so far.
-        n_without: evaluations since the last improvement.
-        extension: what may extend patience. None: nothing.
+        n_seen: number of evaluations so far.
+        n_without: number of evaluations since the last improvement.
+        extension: the extension of patience. None: patience is never extended.
     """
 
     settings: StopSettings
@@ -162,7 +163,7 @@ class Stopping:
 
     @property
     def exhausted(self) -> bool:
-        """Whether patience has run out and nothing extends it."""
+        """Whether patience has run out and is not extended."""
         return self._is_spent() and not self.extending
 
     @property
@@ -209,7 +210,7 @@ class Stopping:
 
 
 def relative_fall(scales: list[float]) -> float:
-    """Return the fraction of itself by which a positive scale fell from the first value to the last.
+    """Return the fraction by which a positive scale fell from the first value to the last.
 
     Measured on the least-squares line through the logarithms. NaN for fewer than two values, or
     where one is not a positive number.

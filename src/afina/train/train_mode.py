@@ -1,4 +1,4 @@
-"""Train mode for the time of a fit, and whether rows affect each other in it."""
+"""Train mode during a fit, and whether rows affect each other in it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +12,9 @@ AnyBatchNorm = nn.modules.batchnorm._BatchNorm  # noqa: SLF001 - the class all o
 
 @contextmanager
 def train_mode(model: nn.Module) -> Iterator[None]:
-    """Put a model that is entirely in eval mode in train mode inside, and restore it afterwards.
+    """Put a model that is entirely in eval mode in train mode for the `with` block.
 
-    In a model in train mode, submodules in eval mode stay in it: somebody froze them.
+    In a model in train mode, submodules in eval mode stay so, because the user froze them.
     """
     with restored_modes(model):
         if not model.training:
@@ -23,5 +23,5 @@ def train_mode(model: nn.Module) -> Iterator[None]:
 
 
 def has_batch_norm(model: nn.Module) -> bool:
-    """Tell whether the rows of a batch affect each other's outputs in train mode."""
+    """Return whether the rows of a batch affect each other's outputs in train mode."""
     return any(isinstance(module, AnyBatchNorm) for module in model.modules())

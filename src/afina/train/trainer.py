@@ -91,13 +91,13 @@ class Trainer:
         loss_weight: for a loss that returns a mean: the weight that the mean stands for.
         optimizer: the update rule by name (`shampoo`: matrices by one-sided Shampoo, everything
             else by adamw), a torch optimizer over the model's parameters, or a callable `model ->
-            optimizer`. `lr` to `weight_decay` are for named ones. One of `adamw`, `adam`, `sgd`,
-            `shampoo`.
+            optimizer`. `lr` to `weight_decay` apply only to named ones. One of `adamw`, `adam`,
+            `sgd`, `shampoo`.
         lr: learning rate before the schedule, above 0. None: 1e-3.
         momentum: momentum of sgd.
-        beta1: decay of the mean gradient in adam and adamw, and in what shampoo leaves to adamw.
-        beta2: decay of the mean squared gradient in adam and adamw, and in what shampoo leaves to
-            adamw.
+        beta1: decay of the mean gradient in adam and adamw, including adamw within shampoo.
+        beta2: decay of the mean squared gradient in adam and adamw, including adamw within
+            shampoo.
         weight_decay: decoupled decay of weight matrices (not of biases and norms), times the
             learning rate, at every step. None: 0.
         l2: penalty in the loss: (l2 / 2) times the sum of squares of the weight matrices.
@@ -106,8 +106,8 @@ class Trainer:
             `onecycle`, `flat_cos`, `coslog4`.
         warmup_steps: steps over which the learning rate rises linearly from near 0 to the
             schedule.
-        max_grad_norm: longest gradient (2-norm over all parameters); a longer one is shortened to
-            it. None: no limit.
+        max_grad_norm: largest norm of the gradient (2-norm over all parameters); a larger gradient
+            is scaled down to it. None: no limit.
         seed: everything random follows from it.
         max_epochs: most passes over the training rows.
         max_steps: most steps. None: only `max_epochs` counts.
@@ -130,7 +130,7 @@ class Trainer:
             share of a step's rows.
         averaging: evaluate, and end on, a running average of the weights: exponential (`ema`, at
             every step) or plain (`swa`, at the end of every epoch). None: the weights themselves.
-        ema_decay: share of the average that stays at each step of `ema`.
+        ema_decay: share of the average that is kept at each step of `ema`.
         averaging_start: epochs before the average begins.
         patience: evaluations without improvement before training stops (tables are evaluated once
             an epoch). None: never.

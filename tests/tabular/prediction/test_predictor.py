@@ -160,7 +160,7 @@ def test_a_prediction_that_is_not_finite_names_the_row(regressor, prices_csv):
 
 def test_numbers_have_no_probabilities(regressor, prices_csv):
     """Asking a regression for probabilities is an error that says so."""
-    with pytest.raises(SchemaError, match="must be a class"):
+    with pytest.raises(SchemaError, match="need a target with classes"):
         regressor.predict_proba(read_table(prices_csv))
 
 

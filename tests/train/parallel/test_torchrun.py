@@ -128,7 +128,7 @@ def test_killed_and_stopped_runs_go_on(tmp_path: Path) -> None:
 
     alone = launch(1, "run", tmp_path / "alone", 0, 0)
     assert alone.returncode == 0, alone.stderr
-    assert "n_processes was 2, is 1; dropout draws other numbers" in alone.stderr
+    assert "n_processes was 2, is 1; dropout draws different numbers" in alone.stderr
     stops = [tmp_path / "alone-1-0.json", tmp_path / "whole-2-0.json"]
     steps = [json.loads(path.read_text())["stop"]["step"] for path in stops]
     assert steps[0] == steps[1]

@@ -125,7 +125,7 @@ def test_after_any_damage_the_one_before_is_read_and_the_damaged_one_named(folde
 
         assert snapshot.state["step"] == 1
         assert len(passed_over) == 1
-        assert passed_over[0].startswith("passed over step-00000002: ")
+        assert passed_over[0].startswith("skipped step-00000002: ")
         assert name in passed_over[0] or name == MANIFEST  # which may put the blame on another
 
 

@@ -100,7 +100,7 @@ def test_different_places_are_refused(places: list) -> None:
 
     steps = Lockstep([lambda p=p: call(p) for p in places])
     words = [place or "its end" for place in places]
-    with pytest.raises(ConfigError, match=f"1 came to {words[0]}.* 2 came to {words[1]}"):
+    with pytest.raises(ConfigError, match=f"1 reached {words[0]}.* 2 reached {words[1]}"):
         steps.run()
 
 

@@ -116,13 +116,13 @@ def own_generator(net: Calling, x: Tensor) -> Tensor:
         (functional_norm, "'' .Calling. calls batch_norm|a Calling calls batch_norm"),
         (torch_norm, "calls batch_norm as a function"),
         (lambda net, x: net.other(x) if len(x) == 4 else x, "same batch normalizations"),
-        (lambda net, x: net.norm(x) if len(x) == 4 else net.other(x), "came to 'other'"),
+        (lambda net, x: net.norm(x) if len(x) == 4 else net.other(x), "reached 'other'"),
         (lambda net, x: checkpoint(net.other, x, use_reentrant=False), "'other' runs in"),
         (differentiating, "must not compute gradients in its forward"),
         (lambda net, x: net.other(own_generator(net, x)), "do the same when it is run again"),
         (own_generator, "it computes other values"),
         (lambda net, x: x.tanh() if net.n_calls > 3 else x * x, "do the same when it is run again"),
-        (lambda net, x: net.norm(x) if net.n_calls > 3 else x, "it calls 'norm' once more"),
+        (lambda net, x: net.norm(x) if net.n_calls > 3 else x, "it calls 'norm' again"),
     ],
 )
 def test_forwards_are_refused_and_nothing_moves(function, words: str) -> None:

@@ -1,4 +1,4 @@
-"""Columns of categories and booleans: how they are recognized, recorded, and encoded."""
+"""Columns of categories and booleans: how they are recognized, recorded and encoded."""
 
 from afina.table.category.category_column import (
     BOOLEANS,

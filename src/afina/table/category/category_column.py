@@ -32,7 +32,7 @@ class CategoryColumn(Column):
     """A column of categories or booleans.
 
     Args:
-        vocabulary: the levels with a code of their own, sorted.
+        vocabulary: the levels that have their own code, sorted.
     """
 
     kind: Literal["categorical", "boolean"]
@@ -40,12 +40,12 @@ class CategoryColumn(Column):
 
     @cached_property
     def codes(self) -> dict[str, int]:
-        """Code by level, each exactly as written."""
+        """The code of each level, exactly as written."""
         return {level: code for code, level in enumerate(self.vocabulary, FIRST_LEVEL)}
 
     @cached_property
     def number_codes(self) -> dict[str, int]:
-        """Code by the canonical text of levels that are numbers, if only one level has it."""
+        """The code of each canonical text of levels that are numbers, if only one level has it."""
         by_number: dict[str, int] = {}
         shared: set[str] = set()
         for level, code in self.codes.items():
@@ -61,7 +61,7 @@ _MANY_CELLS = 20  # from here on, a column without any known level is no acciden
 def encode_categories(
     column: CategoryColumn, cells: pa.ChunkedArray, context: EncodeContext
 ) -> NDArray[np.int64]:
-    """Turn cells into codes: 0 missing, 1 unknown, then the vocabulary in order."""
+    """Turn cells into codes: 0 for missing, 1 for unknown, then the vocabulary in order."""
     levels = read_levels(cells, context.missing_values)
     texts = levels.texts.to_pylist()
     if column.kind == "boolean":
@@ -91,7 +91,7 @@ def _boolean_code(text: str) -> int:
 
 
 def _code_of_bool(column: CategoryColumn, text: str) -> int:
-    """Return the code of true or false among categories, in whichever spelling it has one."""
+    """Return the code of true or false among categories, in whichever spelling occurs."""
     number = "1" if text == "true" else "0"
     spellings = (text, text.capitalize(), text.upper(), number)
     codes = (column.codes.get(spelling, UNKNOWN) for spelling in spellings)
@@ -105,7 +105,7 @@ def _warn_if_all_unknown(
     codes: Sequence[int],
     context: EncodeContext,
 ) -> None:
-    """Warn that a whole column is unknown: most often codes that lost their leading zeros."""
+    """Warn that all values of a column are unknown: usually codes without their leading zeros."""
     if not codes or not column.vocabulary or set(codes) != {UNKNOWN} or context.tolerant:
         return
     retyped = not is_text(kind)
@@ -115,14 +115,14 @@ def _warn_if_all_unknown(
     warnings.warn(
         f"{context.source}: no value of column {column.name!r} is known to the model, such as "
         f"{show_cell(levels.texts[0].as_py())}{as_type}; in training it held values such as "
-        f"{show_cell(column.vocabulary[0])}. All are taken as unknown.",
+        f"{show_cell(column.vocabulary[0])}. All are treated as unknown.",
         AfinaWarning,
         stacklevel=5,
     )
 
 
 class CategoryReader:
-    """Read one cell of a column of categories as `encode_categories` reads a column."""
+    """Read one cell of a column of categories, as `encode_categories` would."""
 
     def __init__(self, column: CategoryColumn, missing_values: tuple[str, ...]) -> None:
         self.column = column

@@ -1,4 +1,4 @@
-"""When a column is categories, booleans or free text, and what is learned from them."""
+"""Decide whether a column holds categories, booleans or free text, and learn from its cells."""
 
 import numpy as np
 import pyarrow as pa
@@ -16,14 +16,14 @@ _MANY_TEXTS, _LONG = 100, 20  # levels; characters
 
 
 def infer_booleans(context: InferContext, levels: Levels) -> CategoryColumn | UnusedColumn | str:
-    """Take a column of the words true and false as booleans.
+    """Treat a column of the words true and false as booleans.
 
     Args:
-        context: if booleans were requested, 1 and 0 are true and false too.
+        context: the column's context; if booleans were requested, 1 and 0 also mean true and false.
         levels: the cells, without the usual words for "missing".
 
     Returns:
-        The column; or the empty text if a cell is another word.
+        The column, or the empty text if a cell is any other word.
     """
     words = is_in(pc.utf8_lower(pc.utf8_trim_whitespace(levels.texts)), BOOLEANS)
     if context.requested:
@@ -53,7 +53,7 @@ def infer_booleans(context: InferContext, levels: Levels) -> CategoryColumn | Un
 def infer_categories(
     context: InferContext, levels: Levels, reason: str
 ) -> CategoryColumn | UnusedColumn:
-    """Take a column as categories, free text or an identifier.
+    """Treat a column as categories, free text or an identifier.
 
     Args:
         levels: the cells.

@@ -45,8 +45,9 @@ class DateColumn(Column):
     """A column of dates or instants.
 
     Args:
-        minimum: seconds since 1970 of the earliest date of the training rows; None: there is none.
-        maximum: of the latest.
+        minimum: the earliest date of the training rows, in seconds since 1970. None: there are no
+            dates.
+        maximum: the latest date.
         date_format: how dates are written in text cells: a key of `FORMATS`.
     """
 
@@ -80,7 +81,7 @@ def encode_dates(
 
 
 class DateReader:
-    """Read one cell of a column of dates as `encode_dates` reads a column."""
+    """Read one cell of a column of dates, as `encode_dates` would."""
 
     def __init__(self, column: DateColumn, missing_values: tuple[str, ...]) -> None:
         self.form, self.words = column.date_format, missing_words(*missing_values)

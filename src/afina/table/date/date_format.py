@@ -1,4 +1,4 @@
-"""How a text cell holds a date or an instant, and the seconds since 1970 of it."""
+"""The formats of dates and instants in text cells, and their conversion to seconds since 1970."""
 
 import datetime as dt
 import re
@@ -81,7 +81,7 @@ def parse_dates(texts: pa.Array, form: str) -> tuple[NDArray[np.float64], NDArra
 
 
 def parse_date(text: str, form: str) -> float | None:
-    """Read one text as `parse_dates` does, at a hundredth of its cost; None if it is no date.
+    """Read one text as `parse_dates` does, at a hundredth of its cost; None if it is not a date.
 
     Example:
         >>> parse_date("1970-01-02 00:00:01.5", "YYYY-MM-DD"), parse_date("1970-02-30", "YYYY-MM-DD")
@@ -134,7 +134,7 @@ def typed_seconds(column: pa.Array) -> NDArray[np.float64]:
 
 
 def find_date_formats(texts: pa.Array) -> dict[str, NDArray[np.bool_]]:
-    """Return which texts fit each format that any of them fits, in order of preference."""
+    """Return which texts fit each format, in order of preference; omit formats that fit none."""
     fits = {form: parse_dates(texts, form)[1] for form in FORMATS if form != COMPACT}
     return {form: mask for form, mask in fits.items() if mask.any()}
 
@@ -147,7 +147,7 @@ def _days(
 
 
 def _read_part(parts: pa.Array, name: str, empty: str, kind: pa.DataType) -> NDArray[Any]:
-    """Read the numbers of one part of a date; a part that is not there counts as `empty`."""
+    """Read the numbers of one part of a date; a missing part is read as `empty`."""
     text = pc.struct_field(parts, name)
     filled = pc.if_else(pc.equal(text, ""), empty, text).fill_null(empty)
     return np.asarray(filled.cast(kind).to_numpy(zero_copy_only=False))

@@ -1,4 +1,4 @@
-"""When a column is dates, and what is learned from them."""
+"""Decide whether a column holds dates, and learn from its cells."""
 
 import numpy as np
 import pyarrow as pa
@@ -22,19 +22,19 @@ from afina.table.date.date_format import (
 
 
 def infer_typed_dates(context: InferContext, column: pa.ChunkedArray) -> DateColumn | UnusedColumn:
-    """Take a column of dates or timestamps; an instant without a zone is taken as UTC."""
+    """Treat a typed column as dates; a timestamp without a zone is read as UTC."""
     zoned = pa.types.is_timestamp(column.type) and column.type.tz is not None
     return _describe(context, typed_seconds(as_one(column)), ISO_OFFSET if zoned else ISO, [])
 
 
 def infer_text_dates(context: InferContext, levels: Levels) -> DateColumn | UnusedColumn | str:
-    """Take text cells as dates of one format, or say why they are none.
+    """Treat text cells as dates of one format, or return why they are not dates.
 
     Args:
         levels: the cells, without the usual words for "missing".
 
     Returns:
-        The column; or the reason, empty if the cells do not look like dates.
+        The column, or the reason, which is empty if the cells do not look like dates.
     """
     texts = levels.texts
     if not context.requested and not any(maybe_date(text) for text in texts[:3].to_pylist()):

@@ -1,4 +1,4 @@
-"""Columns of numbers: how they are recognized, recorded, and encoded."""
+"""Columns of numbers: how they are recognized, recorded and encoded."""
 
 from afina.table.numeric.exact_numbers import (
     canonical_number,

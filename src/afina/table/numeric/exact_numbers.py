@@ -1,4 +1,4 @@
-"""Numbers read exactly: whole numbers, numbers of typed columns, and equal numbers in one spelling."""
+"""Read numbers exactly: whole numbers, typed columns, and one spelling for equal numbers."""
 
 import re
 from functools import cache
@@ -36,7 +36,8 @@ def whole_cells(plain: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Read whole numbers in plain text exactly, also those that end in `.0`.
 
     Returns:
-        The numbers (0 for a cell that is null, not whole, or beyond int64), and which were read.
+        The numbers (0 for a cell that is null, not whole, or beyond int64), and which cells were
+        read.
     """
     try:
         whole = plain.cast(pa.int64())
@@ -65,7 +66,7 @@ def missing_numbers(words: tuple[str, ...]) -> tuple[float, ...]:
 
 
 def canonical_number(text: str) -> str | None:
-    """Write a plain number the one way that equal numbers share; None for any other text.
+    """Return the canonical spelling of a plain number; None for any other text.
 
     Example:
         >>> canonical_number("1.0"), canonical_number("+1"), canonical_number("1e-1")
@@ -132,8 +133,9 @@ def check_finite(
 
     Args:
         source: the table's name in the message.
-        name: the column's.
-        rows: the row number (from 0) of each value in the table; None: the values are all rows.
+        name: name of the column.
+        rows: the row number (from 0) of each value in the table. None: there is a value for every
+            row.
     """
     infinite = np.isinf(values)
     if infinite.any():
@@ -143,6 +145,6 @@ def check_finite(
 
 
 def infinite_error(where: str, but: str) -> SchemaError:
-    """Make the error of a column that holds an infinite number."""
+    """Return the error for a column that holds an infinite number."""
     fix = "Replace it, or leave the cell empty."
     return SchemaError(f"{where} must hold finite numbers", but=but, fix=fix)

@@ -39,13 +39,13 @@ class NumberColumn(Column):
     """A column of numbers.
 
     Args:
-        minimum: smallest number of the training rows; None: there is none.
-        maximum: largest.
+        minimum: smallest number of the training rows. None: there are no numbers.
+        maximum: largest number of the training rows.
         integer: whether every number is whole.
         number: how numbers are written in text cells.
-        offset: whole number that is subtracted exactly, before rounding to float64 can lose a
-            difference.
-        missing_words: words that mean "missing" in this column, besides the usual ones.
+        offset: whole number that is subtracted exactly, before rounding to float64 could lose
+            differences.
+        missing_words: words that mean "missing" in this column, in addition to the usual ones.
     """
 
     kind: Literal["numeric"]
@@ -60,7 +60,7 @@ class NumberColumn(Column):
 def encode_numbers(
     column: NumberColumn, cells: pa.ChunkedArray, context: EncodeContext
 ) -> NDArray[np.float64]:
-    """Turn cells into numbers less the column's offset; NaN where missing."""
+    """Turn cells into numbers minus the column's offset; NaN where missing."""
     offset, kind = column.offset, cells.type
     if pa.types.is_null(kind):
         return np.full(len(cells), np.nan)
@@ -87,7 +87,7 @@ def encode_numbers(
 def _subtract(
     values: NDArray[np.float64], whole: NDArray[np.int64], exact: NDArray[np.bool_], offset: int
 ) -> NDArray[np.float64]:
-    """Subtract the offset exactly; in floats where a cell is not whole or int64 overflows."""
+    """Subtract the offset exactly, or in floats if a cell is not whole or int64 overflows."""
     difference = whole - np.int64(offset)
     overflows = ((whole ^ np.int64(offset)) & (whole ^ difference)) < 0
     exact = exact & ~overflows & ~np.isnan(values)
@@ -95,7 +95,7 @@ def _subtract(
 
 
 class NumberReader:
-    """Read one cell of a column of numbers as `encode_numbers` reads a column."""
+    """Read one cell of a column of numbers, as `encode_numbers` would."""
 
     def __init__(self, column: NumberColumn, missing_values: tuple[str, ...]) -> None:
         self.form, self.offset = column.number, column.offset
@@ -132,7 +132,7 @@ class NumberReader:
             raise OddCellError from None
 
     def _subtract(self, value: float, whole: int | None) -> float:
-        """Subtract the offset; exactly from a whole number, unless the rest exceeds 64 bits."""
+        """Subtract the offset, exactly for whole numbers unless the difference exceeds 64 bits."""
         if math.isinf(value):
             raise OddCellError
         if value in self.marked:

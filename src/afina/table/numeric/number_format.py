@@ -1,4 +1,4 @@
-"""How a text cell holds a number: decimal mark, thousands, currency and percent signs."""
+"""The formats of numbers in text cells: decimal mark, thousands, currency and percent signs."""
 
 import re
 from dataclasses import dataclass
@@ -57,10 +57,10 @@ class NumberFormat:
 
     Args:
         decimal: `.` or `,`.
-        thousands: what may stand between groups of three digits: `,`, `.`, a space (also a
-            no-break one), an apostrophe, or nothing.
+        thousands: separator between groups of three digits: `,`, `.`, a space (also a no-break
+            one), an apostrophe, or none.
         prefix: a currency sign or code that may precede the number.
-        suffix: one that may follow it; `%` must.
+        suffix: one that may follow the number; `%` must follow it.
 
     Example:
         >>> NumberFormat(decimal=",", thousands=".", suffix="€").describe()
@@ -93,12 +93,12 @@ class NumberFormat:
 
     @cached_property
     def compiled(self) -> re.Pattern[str]:
-        """The pattern of a trimmed text in this format."""
+        """The regular expression of a trimmed text in this format."""
         return re.compile(_pattern(self))
 
     @cached_property
     def separators(self) -> str:
-        """The pattern of what stands between digits and means nothing."""
+        """The regular expression of the thousands separators, which carry no meaning."""
         return f"{_THOUSANDS[self.thousands]}|{_SPACES}" if self.thousands else _SPACES
 
 
@@ -111,8 +111,8 @@ def parse_numbers(
     """Read texts as numbers written in one format.
 
     Returns:
-        The numbers (NaN for a text that is none, infinity for one that is too large); which texts
-        are numbers; and the numbers as plain text (null for a text that is none).
+        The numbers (NaN for a text that is not a number, infinity for one that is too large); which
+        texts are numbers; and the numbers as plain text (null for a text that is not a number).
 
     Example:
         >>> parse_numbers(pa.array(["1.234,5 €", "x"]), NumberFormat(",", ".", "", "€"))[0]
@@ -130,8 +130,8 @@ def parse_number(text: str, form: NumberFormat) -> tuple[float, str] | None:
     """Read one text as `parse_numbers` does, at a hundredth of its cost.
 
     Returns:
-        The number (infinity if it is too large) and the same as plain text; None for a text that
-        is no number.
+        The number (infinity if it is too large) and the same as plain text; None for a text that is
+        not a number.
 
     Example:
         >>> parse_number("1.234,5 €", NumberFormat(",", ".", "", "€"))
@@ -150,7 +150,7 @@ def parse_number(text: str, form: NumberFormat) -> tuple[float, str] | None:
 
 
 def has_leading_zero(texts: pa.Array) -> NDArray[np.bool_]:
-    """Mark the texts that start with a zero and another digit, as codes such as 01234 do."""
+    """Mark the texts that start with a zero and another digit, like the code 01234."""
     return as_mask(pc.match_substring_regex(texts, _LEADING_ZERO))
 
 
@@ -161,7 +161,7 @@ def all_plain(texts: pa.Array) -> bool:
 
 @cache
 def _pattern(form: NumberFormat) -> str:
-    """Return the pattern of a trimmed text in a format."""
+    """Return the regular expression of a trimmed text in a format."""
     mark = re.escape(form.decimal)
     whole = "[0-9]+"
     if form.thousands:
@@ -227,7 +227,7 @@ def find_format(
 
 
 def is_ambiguous(texts: pa.Array, form: NumberFormat) -> bool:
-    """Return whether commas taken as thousands could all be decimal commas too."""
+    """Return whether commas read as thousands separators could all be decimal commas instead."""
     if form.thousands != "," or form.decimal != ".":
         return False
     twin = _pattern(NumberFormat(",", "", form.prefix, form.suffix))
@@ -237,7 +237,7 @@ def is_ambiguous(texts: pa.Array, form: NumberFormat) -> bool:
 def _likely_affixes(
     loose: pa.Array, counts: NDArray[np.float64], is_loose: NDArray[np.bool_]
 ) -> list[tuple[str, str]]:
-    """Return no affix, and the pair of prefix and suffix that most cells have, if any."""
+    """Return the candidate affixes: none, and the most common pair of prefix and suffix, if any."""
     prefixes, suffixes = (pc.struct_field(loose, name) for name in ("prefix", "suffix"))
     pairs = pc.binary_join_element_wise(prefixes, suffixes, pa.scalar(" ", prefixes.type))
     coded = pairs.dictionary_encode()

@@ -1,4 +1,4 @@
-"""When a column is numbers, and what is learned from them."""
+"""Decide whether a column holds numbers, and learn from its cells."""
 
 import numpy as np
 import pyarrow as pa
@@ -34,7 +34,7 @@ _EXACT = 2**53  # from here on, float64 cannot tell every two whole numbers apar
 def infer_typed_numbers(
     context: InferContext, column: pa.ChunkedArray
 ) -> NumberColumn | UnusedColumn | None:
-    """Take a column of numbers or booleans as numbers; None if they exceed int64."""
+    """Treat a column of numbers or booleans as numbers; None if they exceed int64."""
     values, whole = typed_numbers(column)
     if whole is None and pa.types.is_integer(column.type):
         return None
@@ -42,13 +42,13 @@ def infer_typed_numbers(
 
 
 def infer_text_numbers(context: InferContext, levels: Levels) -> NumberColumn | UnusedColumn | str:
-    """Take text cells as numbers, or say why they are none.
+    """Treat text cells as numbers, or return why they are not numbers.
 
     Args:
         levels: the cells, without the usual words for "missing".
 
     Returns:
-        The column; or the reason, empty if hardly any cell is a number.
+        The column, or the reason, which is empty if hardly any cell is a number.
     """
     counts = levels.count(context.rows.repeats)
     form, fits = find_format(levels.texts, counts)
@@ -94,7 +94,7 @@ def _read_whole(
 
 
 def _why_codes(context: InferContext, levels: Levels, fits: NDArray[np.bool_]) -> str:
-    """Say why what looks like numbers are codes; empty if they are not."""
+    """Return why cells that look like numbers are codes; empty if they are not codes."""
     zeros = has_leading_zero(levels.texts) & fits
     example = context.quote(levels, int(np.argmax(zeros)))
     return f"codes, because of the leading zero of {example}" if zeros.any() else ""
@@ -103,7 +103,7 @@ def _why_codes(context: InferContext, levels: Levels, fits: NDArray[np.bool_]) -
 def _why_too_long(
     context: InferContext, levels: Levels, fits: NDArray[np.bool_], plain: pa.Array
 ) -> str:
-    """Say that whole numbers are too long to keep exactly; empty if some have a fraction."""
+    """Return that whole numbers are too long to be exact; empty if some have a fraction."""
     long = exceeds_int64(plain)
     if long.any() and (long | whole_cells(plain)[1])[fits].all():
         return f"beyond 64 bits, as {context.quote(levels, int(np.argmax(long)))}, so taken as text"
@@ -126,7 +126,7 @@ def _describe(
     words: tuple[str, ...] = (),
     notes: list[str] | None = None,
 ) -> NumberColumn | UnusedColumn:
-    """Learn range, wholeness and offset from the numbers of all rows (NaN where missing)."""
+    """Learn range, offset and whether all are whole from all rows' numbers (NaN if missing)."""
     check_finite(values, source=context.source, name=context.name, rows=context.rows.numbers)
     values = blank_marked(values, context.missing_values)
     missing = np.isnan(values)

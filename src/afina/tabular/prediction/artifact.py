@@ -1,4 +1,4 @@
-"""The shipped model on disk: a folder that is whole or refused, and never runs code."""
+"""The shipped model on disk: a folder that is complete or refused, and never runs code."""
 
 import json
 from pathlib import Path
@@ -33,7 +33,7 @@ def model_files(
 
     Args:
         config: all settings, resolved.
-        config_toml: the settings as they were given.
+        config_toml: the settings as the user gave them.
     """
     record = ModelRecord(facts, config.preprocess, config.model, built.shape)
     return {
@@ -55,7 +55,7 @@ def load(path: str | Path) -> Predictor:
     """Load a fitted model from a run folder or its `model/` folder; no code in it is ever run.
 
     Raises:
-        CheckpointError: there is none, or it is damaged, incomplete or not ours.
+        CheckpointError: there is no model, or it is damaged, incomplete or not written by afina.
     """
     folder = find_model(Path(path))
     files = verify_folder(folder)
@@ -64,7 +64,7 @@ def load(path: str | Path) -> Predictor:
         raise CheckpointError(
             f"A model folder must have {', '.join(FILES)}",
             but=f"{folder} lacks {', '.join(missing)}",
-            fix="Copy the whole folder again from where it is whole.",
+            fix="Copy the whole folder again from an undamaged original.",
         )
     where = f"{folder / 'model.json'}"
     schema = read_schema(files["schema.json"], f"{folder / 'schema.json'}")
@@ -82,8 +82,8 @@ def load(path: str | Path) -> Predictor:
         what = " ".join(str(reason).split())[:200]
         raise CheckpointError(
             "A model must fit its own description",
-            but=f"that in {folder} does not ({type(reason).__name__}: {what})",
-            fix="Copy the whole folder again from where it is whole, or fit again.",
+            but=f"the one in {folder} does not ({type(reason).__name__}: {what})",
+            fix="Copy the whole folder again from an undamaged original, or fit again.",
         ) from None
 
 
@@ -126,10 +126,10 @@ def read_schema(data: bytes, source: str) -> Schema:
 
 
 def _rebuild(record: ModelRecord, schema: Schema) -> TabularModel:
-    """Build a model of the right shapes; its numbers come from the file."""
+    """Build a model of the right shapes, to be filled from the file."""
     settings, shape, classes = record.preprocess, record.shape, record.facts.classes
     if (len(classes) or 1) != shape.d_out:
-        raise ValueError("the network has another number of outputs than there are classes")
+        raise ValueError("the number of outputs of the network differs from the number of classes")
     if (shape.num_names, shape.time_names) != (schema.num_names, schema.time_names):
         raise ValueError("preprocessing and schema name different columns")
     preprocess = Preprocess.sized(
@@ -150,7 +150,7 @@ def _rebuild(record: ModelRecord, schema: Schema) -> TabularModel:
 
 
 def _check_shapes(model: TabularModel, tensors: dict[str, Tensor]) -> None:
-    """Raise ValueError unless names, shapes and types of the tensors are those of the model."""
+    """Raise ValueError unless the tensors have the names, shapes and types of the model's."""
     own = {name: (tensor.shape, tensor.dtype) for name, tensor in model.state_dict().items()}
     stored = {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
     for name in sorted(own.keys() | stored.keys()):

@@ -1,4 +1,4 @@
-"""What a shipped model holds besides tensors and schema: `model.json`."""
+"""`model.json`: what a shipped model holds in addition to tensors and schema."""
 
 import json
 from collections.abc import Mapping
@@ -19,16 +19,16 @@ from afina.tabular.training.model_shape import ModelShape
 
 FORMAT = 2
 _STRICT = ConfigDict(extra="forbid", strict=True)
-_DAMAGED = "The file is damaged or of another version of afina."
+_DAMAGED = "The file is damaged or from another version of afina."
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of the target and of how its tables are read.
+    """What is known about the target, and about how tables are read.
 
     Args:
         task: "binary", "multiclass" or "regression".
-        target: name of the column.
+        target: name of the target column.
         classes: label of each class number, unchanged; empty for regression.
         baseline: the best constant prediction.
         n_train: rows that trained.
@@ -36,8 +36,8 @@ class Facts:
         weight: column of weights, which `evaluate` uses.
         group: column that the network does not see.
         missing_values: words that mean "missing".
-        delimiter: between cells of CSV files.
-        encoding: of CSV files.
+        delimiter: delimiter of CSV files.
+        encoding: encoding of CSV files.
     """
 
     task: str
@@ -83,12 +83,12 @@ _LARGEST_TABLE = 1_000_000  # of folds and members, which is not among the tenso
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """What model.json says: what a model is built from, and what is known of its target.
+    """The content of model.json: what a model is built from, and what is known about its target.
 
     Args:
-        facts: of the target.
-        preprocess: settings, resolved.
-        model: settings, resolved.
+        facts: facts about the target.
+        preprocess: settings of preprocessing, resolved.
+        model: settings of the network, resolved.
         shape: what was learned from the data.
     """
 
@@ -118,10 +118,10 @@ def write_record(record: ModelRecord) -> bytes:
 
 
 def read_record(data: bytes, source: str) -> ModelRecord:
-    """Decode model.json; whether it fits schema and tensors is still to be checked.
+    """Decode model.json, without checking that it fits schema and tensors.
 
     Raises:
-        CheckpointError: a value that cannot be.
+        CheckpointError: a value is invalid.
     """
     try:
         _check_format(data, source)
@@ -166,21 +166,21 @@ def read_record(data: bytes, source: str) -> ModelRecord:
 def check_fits(
     record: ModelRecord, schema: Schema, tensors: Mapping[str, Tensor], source: str
 ) -> None:
-    """Make sure that building the model takes no more than the tensors beside it.
+    """Make sure that building the model takes no more memory than the tensors stored with it.
 
     Raises:
         CheckpointError: the description does not fit schema and tensors.
     """
     if not _fits(record, schema, tensors):
         raise CheckpointError(
-            f"{source} must describe the model whose tensors lie beside it",
+            f"{source} must describe the model whose tensors are stored with it",
             but="it does not fit them or the schema",
-            fix="Copy the whole folder again from where it is whole.",
+            fix="Copy the whole folder again from an undamaged original.",
         )
 
 
 def _check_format(data: bytes, source: str) -> None:
-    """Name an earlier format, whose other values would only look wrong."""
+    """Raise an error that names an earlier format, rather than values that only look wrong."""
     content = json.loads(data)
     number = content.get("format") if isinstance(content, dict) else None
     if type(number) is int and number < FORMAT:
@@ -192,7 +192,7 @@ def _check_format(data: bytes, source: str) -> None:
 
 
 def _fits(record: ModelRecord, schema: Schema, tensors: Mapping[str, Tensor]) -> bool:
-    """Tell if building the model takes about as many numbers as lie beside it, or fewer."""
+    """Return whether building the model allocates no more numbers than are stored, roughly."""
     shape, model = record.shape, record.model
     n_numbers = sum(tensor.numel() for tensor in tensors.values())
     widths = [

@@ -45,10 +45,10 @@ _LITTLE_WORK = 1 << 23  # rows times parameters; threads that wait for each othe
 
 
 class Predictor:
-    """A fitted model: it takes raw rows, or a single one, and never predicts NaN.
+    """A fitted model, which predicts for raw rows or a single row, and never returns NaN.
 
-    It computes in float64 and in evaluation mode, so the prediction for a row does not depend on the
-    rows beside it.
+    It computes in float64 and in evaluation mode, so the prediction for a row does not depend on
+    the other rows.
 
     Args:
         model: preprocessing, network and target scale.
@@ -101,7 +101,7 @@ class Predictor:
         """Predict the probability of each class, in the order of `classes`.
 
         Raises:
-            SchemaError: the target is a number, or rows do not fit.
+            SchemaError: the target is a number, or the rows do not fit the schema.
         """
         self._check_classes()
         return self._predict(data)
@@ -137,7 +137,7 @@ class Predictor:
             -> (n_classes,)
 
         Raises:
-            SchemaError: the target is a number, or the row does not fit.
+            SchemaError: the target is a number, or the row does not fit the schema.
         """
         self._check_classes()
         probabilities: Floats = self._predict_row(row)[0]
@@ -147,7 +147,8 @@ class Predictor:
         """Predict each row of a table file, in its order.
 
         Returns:
-            The column `prediction`, followed for classes by `probability_<label>` for each.
+            The column `prediction`, and for classification a column `probability_<label>` for each
+            class.
         """
         predictions = self._predict_table(self._read(path), str(path))
         columns: dict[str, Any] = {"prediction": self._labels(predictions)}
@@ -158,7 +159,7 @@ class Predictor:
         return pa.table(columns)
 
     def evaluate_table(self, path: str | Path) -> dict[str, Any]:
-        """Score predictions on a table file that holds the target, beside the baseline.
+        """Score predictions on a table file that holds the target, compared with the baseline.
 
         Returns:
             `scores` and `baseline_scores` by name, the headline `score`, `rows` and `notes`.
@@ -193,8 +194,9 @@ class Predictor:
 
         Args:
             features: from `encode`, by this predictor's schema.
-            source: what the rows are called in messages.
-            folds: of training rows, which then are predicted by the members that left them out.
+            source: name of the rows in messages.
+            folds: fold of each training row; each row is then predicted by the members that held it
+                out.
 
         Raises:
             NonFiniteError: a prediction is not finite.
@@ -224,7 +226,7 @@ class Predictor:
         return predictions
 
     def predict_row_quickly(self, row: Mapping[str, object]) -> Floats | None:
-        """Predict one row without making a table; None where that takes a table."""
+        """Predict one row without making a table; None if the row needs one."""
         features = self._encoder.encode(row)
         if features is None:
             return None
@@ -280,7 +282,7 @@ class Predictor:
     def _check_classes(self) -> None:
         if not self.classes:
             raise SchemaError(
-                "the target must be a class to have probabilities",
+                "probabilities need a target with classes",
                 but=f"{self.target!r} is a number",
                 fix="Use predict.",
             )
@@ -309,7 +311,7 @@ class Predictor:
 
 @torch.no_grad()
 def _exact_copy(model: TabularModel) -> TabularModel:
-    """Copy a model to predict with.
+    """Copy a model for prediction.
 
     Weights are float32; computing in float64 makes the prediction for a row the same, to 1e-12, in
     any batch.
@@ -323,7 +325,7 @@ def _exact_copy(model: TabularModel) -> TabularModel:
 
 
 def _choose_rows_a_batch(model: TabularModel) -> int:
-    """Choose how many rows are predicted at once, by the width of the widest layer."""
+    """Return the number of rows to predict at once, by the width of the widest layer."""
     widths = [1]
     for layer in model.modules():
         if isinstance(layer, nn.Linear):
@@ -334,7 +336,7 @@ def _choose_rows_a_batch(model: TabularModel) -> int:
 
 
 def label_text(label: Label) -> str:
-    """Write a label as it stands in the table."""
+    """Return a label as text, as it is written in the table."""
     if isinstance(label, bool):
         return "true" if label else "false"
     return str(label)

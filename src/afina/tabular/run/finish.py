@@ -1,4 +1,4 @@
-"""What is written when training has ended: the model, the summary and the report."""
+"""Finish a run after training: write the model, the summary and the report."""
 
 import time
 import warnings
@@ -46,7 +46,7 @@ class Run:
     Args:
         folder: the run folder.
         table: the table's name.
-        started: `time.monotonic()` when it began or was resumed.
+        started: `time.monotonic()` when the run began or was resumed.
     """
 
     folder: Path
@@ -84,7 +84,7 @@ def finish_run(run: Run, result: Result, listen: FitObserver) -> Outcome:
 
 
 def _report(folder: Path) -> None:
-    """Write the report; the model is safe by now, so a failure is only a warning."""
+    """Write the report; the model is already saved, so a failure is only a warning."""
     try:
         from afina.report import write_report  # it waits for the chart library
 
@@ -116,7 +116,7 @@ def make_predictor(prepared: Prepared, plan: Plan, config: Config) -> Predictor:
 
 
 def summarize(run: Run, predictor: Predictor, result: Result) -> Summary:
-    """Score the model on the validation rows, or on the training rows where there are none."""
+    """Score the model on the validation rows, or on the training rows if there are none."""
     prepared, facts = run.prepared, predictor.facts
     rows = prepared.train if prepared.val is None else prepared.val
     features = Features(rows.x_num, rows.x_cat, rows.x_time)

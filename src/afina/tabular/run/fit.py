@@ -44,17 +44,17 @@ def fit_table(
 ) -> Outcome:
     """Train a network on a table file, and write a run folder with model, scores and report.
 
-    Nothing is written before the table was read and understood. With `overwrite`, the new run
-    is made beside the old one and takes its place only when it is complete. Where torchrun
-    started several processes, all read the table and train together; only the first writes.
+    Nothing is written before the table has been read and its schema learned. With `overwrite`, the
+    new run is made next to the old one and replaces it only when it is complete. If torchrun
+    started several processes, all of them read the table and train together; only the first writes.
 
     Args:
         table: the file. None: the small table that ships with afina.
         target: the column to predict. None: only with the table that ships with afina.
         config: all settings.
         val: a table file of validation rows. None: some rows of the table are held out.
-        out: the run folder, which must not exist. None: `runs/<utc>-<name>`.
-        overwrite: let the new run replace a run that is in `out`.
+        out: the run folder, which must not exist yet. None: `runs/<utc>-<name>`.
+        overwrite: let the new run replace an existing run in `out`.
         listen: an observer; gets every record of `afina.tabular.events` and of training.
         started: `time.monotonic()` from which `stop.time_limit` counts. None: now.
 
@@ -65,9 +65,9 @@ def fit_table(
         TableError: a file cannot be read as a table.
         SchemaError: the table does not fit the settings.
         StorageError: the run folder is taken or cannot be written.
-        NonFiniteError: training gave a number that is not finite.
-        Interrupted: SIGINT or SIGTERM came; the state was saved if there was any.
-        PeerError: another process of the run ended, or does not answer.
+        NonFiniteError: training produced a number that is not finite.
+        Interrupted: SIGINT or SIGTERM arrived; the state was saved if training had begun.
+        PeerError: another process of the run ended, or does not respond.
     """
     started = time.monotonic() if started is None else started
     config = config or Config()
@@ -111,7 +111,7 @@ def read_and_plan(
     lr: float | None = None,
     more_notes: tuple[str, ...] = (),
 ) -> tuple[Prepared, Plan]:
-    """Do everything up to training, which depends on the files and the settings alone."""
+    """Do everything up to training, which depends only on the files and the settings."""
     given = _read(path, target, config, observer, held_out=False)
     held_out = None if val is None else _read(val, target, config, observer, held_out=True)
     prepared = prepare(given, held_out, config)
@@ -170,7 +170,7 @@ def _read(
 
 
 def _observe_nothing(_event: object) -> None:
-    """Leave observing to the first process."""
+    """Ignore an event: only the first process notifies observers."""
 
 
 def _is_full(folder: Path) -> bool:
@@ -184,14 +184,14 @@ def _beside(final: Path) -> Path:
 
 
 def _replace(final: Path, folder: Path) -> None:
-    """Put a complete run where the old one was."""
+    """Replace the old run with the complete new one."""
     try:
         with lock_folder(final):
             remove_folder(final)
         folder.rename(final)
     except OSError as error:
         raise StorageError(
-            f"the new run must take the place of {final}",
+            f"the new run must replace {final}",
             but=f"that failed: {error}",
-            fix=f"The new run is complete in {folder}; move it yourself.",
+            fix=f"The new run is complete in {folder}; move it there by hand.",
         ) from error

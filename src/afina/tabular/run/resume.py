@@ -1,4 +1,4 @@
-"""`resume_run`: an interrupted run continues and ends as if it had not been interrupted."""
+"""`resume_run`: continue an interrupted run, which ends as if it had not been interrupted."""
 
 import hashlib
 import time
@@ -27,7 +27,7 @@ from afina.train.processes import all_together, current_processes, naming_lost_p
 
 
 def resume_run(run: str | Path, *, listen: FitObserver | None = None) -> Outcome:
-    """Continue a run from its newest whole checkpoint, or from the start if it has none.
+    """Continue a run from its newest complete checkpoint, or from the start if it has none.
 
     The table is read again and must not have changed. A finished run is left unchanged.
 
@@ -37,9 +37,9 @@ def resume_run(run: str | Path, *, listen: FitObserver | None = None) -> Outcome
 
     Raises:
         CheckpointError: it is not a run folder, or all of its checkpoints are damaged.
-        SchemaError: the table is gone or changed.
-        LockedError: another process is working on it.
-        PeerError: another process of the run ended, or does not answer.
+        SchemaError: the table no longer exists or has changed.
+        LockedError: another process is using it.
+        PeerError: another process of the run ended, or does not respond.
     """
     folder = Path(run)
     begun = read_run_record(folder)
@@ -99,13 +99,13 @@ def _read_finished(folder: Path) -> Outcome | None:
 
 
 def _name_differences(folder: Path, begun: RunRecord) -> tuple[str, ...]:
-    """Say which versions and which hardware differ from those the run began with."""
+    """Return which versions and which hardware differ from those the run began with."""
     try:
         then = read_record(folder / "env.json", Environment)
     except CheckpointError:
         then = None
     if then is None:
-        return ("env.json cannot be read, so it is not known whether versions differ",)
+        return ("env.json cannot be read, so it is unknown whether versions differ",)
     return name_differences(then, describe_environment(begun.threads))
 
 
@@ -118,7 +118,7 @@ def _check_same(folder: Path, begun: RunRecord, prepared: Prepared) -> None:
         if hashlib.sha256(data).hexdigest() != sha256:
             raise CheckpointError(
                 f"a run must be resumed with the {name} that it began with",
-                but=f"that of {folder} would now differ: config.toml was changed, or this is "
+                but=f"the {name} of {folder} would now differ: config.toml was changed, or this is "
                 "another version of afina",
                 fix="Restore config.toml, use the version in env.json, or fit again.",
             )

@@ -15,7 +15,7 @@ from afina.storage import checkpoint_step, list_checkpoints, storage_error, writ
 
 
 def describe_file(path: Path) -> SourceFile:
-    """Return the path, size and digest of a file that a run is made from."""
+    """Return the path, size and digest of an input file."""
     digest, size = hashlib.sha256(), 0
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -28,7 +28,7 @@ def check_unchanged(file: SourceFile) -> Path:
     """Return the file's path, having checked that the file still holds the same bytes.
 
     Raises:
-        SchemaError: it is gone or changed.
+        SchemaError: it no longer exists or has changed.
     """
     path, must = Path(file.path), "A run must be resumed with the table it began with"
     try:
@@ -53,13 +53,13 @@ def choose_folder(out: Path | None, name: str, *, overwrite: bool) -> Path:
     """Return the folder a new run goes to: `out`, or `runs/<utc>-<name>`.
 
     Raises:
-        StorageError: `out` exists already, and is neither an empty folder nor a run that may be
+        StorageError: `out` already exists, and is neither an empty folder nor a run that may be
             overwritten.
     """
     if out is not None:
         if not os.path.lexists(out) or _is_empty_folder(out) or (overwrite and is_run(out)):
             return out
-        must = "A run must go to a new folder, or to an empty one"
+        must = "A run needs a new or empty folder"
         if overwrite:
             what = f"{out} is not a run of afina, so it is not overwritten"
             raise StorageError(must, but=what, fix="Choose another folder.")
@@ -79,7 +79,7 @@ def choose_folder(out: Path | None, name: str, *, overwrite: bool) -> Path:
 def begin_folder(run: Path, files: Mapping[str, bytes]) -> Iterator[None]:
     """Make the run folder with its first files; remove it again if what follows fails.
 
-    A folder that holds a checkpoint by then stays, so that the run can be resumed.
+    A folder that already holds a checkpoint stays, so that the run can be resumed.
 
     Raises:
         StorageError: it cannot be made or written.
@@ -96,7 +96,7 @@ def begin_folder(run: Path, files: Mapping[str, bytes]) -> Iterator[None]:
 
 
 def read_settings(run: Path) -> Config:
-    """Read a run's config.toml, also one of before `[experimental]`."""
+    """Read a run's config.toml, even one from before `[experimental]` was introduced."""
     return read_config(run / "config.toml", former=True)
 
 
@@ -106,7 +106,7 @@ def write_settings(config: Config) -> bytes:
 
 
 def is_run(folder: Path) -> bool:
-    """Tell whether a folder is a run of afina."""
+    """Return whether a folder is one of afina's run folders."""
     try:
         read_run_record(folder)
     except CheckpointError:
@@ -115,7 +115,7 @@ def is_run(folder: Path) -> bool:
 
 
 def was_trained_on(model: Path, table: Path) -> bool:
-    """Tell whether a table file is, byte for byte, the one that a model was trained on."""
+    """Return whether a table file is, byte for byte, the one that a model was trained on."""
     run = model if (model / "run.json").exists() else model.parent
     try:
         source = read_run_record(run).table
@@ -125,17 +125,17 @@ def was_trained_on(model: Path, table: Path) -> bool:
 
 
 def has_checkpoint(run: Path) -> bool:
-    """Tell whether a run folder holds a checkpoint to resume from."""
+    """Return whether a run folder holds a checkpoint to resume from."""
     return newest_checkpoint(run) is not None
 
 
 def newest_checkpoint(run: Path) -> int | None:
-    """Return the step of the newest checkpoint, whole or not, or None if there is none."""
+    """Return the step of the newest checkpoint, damaged or not, or None if there is none."""
     return max(map(checkpoint_step, list_checkpoints(run / "checkpoints")), default=None)
 
 
 def write_log(run: Path, line: str) -> None:
-    """Append a line with the time to log.txt; a log that cannot be written stops nothing."""
+    """Append a line with the time to log.txt; ignore errors of writing it."""
     with contextlib.suppress(OSError), (run / "log.txt").open("a", encoding="utf-8") as file:
         file.write(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {' '.join(line.splitlines())}\n")
 

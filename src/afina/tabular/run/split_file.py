@@ -1,4 +1,4 @@
-"""The rows of a split, packed into split.json and unpacked again; `SplitRecord` has the rule."""
+"""Pack the rows of a split into split.json, and unpack them; see `SplitRecord` for the format."""
 
 import base64
 import hashlib
@@ -20,7 +20,7 @@ class SplitRows(NamedTuple):
 
     Args:
         train: the training rows.
-        val: the validation rows. None: they are a table of their own, or there are folds.
+        val: the validation rows. None: they are a separate table, or there are folds.
         folds: the fold of each training row. None: there are no folds.
     """
 
@@ -65,12 +65,12 @@ def read_split(data: bytes, source: str) -> SplitRows:
         return _unpack(record)
     except (ValueError, zlib.error) as reason:
         raise CheckpointError(
-            f"{source} must say where each row went", but=str(reason), fix="Fit again."
+            f"{source} must assign every row", but=str(reason), fix="Fit again."
         ) from None
 
 
 def _unpack(record: SplitRecord) -> SplitRows:
-    """Unpack the masks and folds; any error says that the file is not as it was written."""
+    """Unpack the masks and folds; any error means that the file was changed."""
     n_rows, n_bytes = record.n_rows, -(-record.n_rows // 8)
     mask = _unzip(record.train, n_bytes)
     val_mask = None if record.val is None else _unzip(record.val, n_bytes)

@@ -31,13 +31,13 @@ from afina.train.processes import ALONE, Processes, naming_lost_peers, only_firs
 def plan_run(
     prepared: Prepared, config: Config, *, threads: int | None = None, lr: float | None = None
 ) -> Plan:
-    """Fit preprocessing and build the network; the notes are those of the whole way so far.
+    """Fit preprocessing and build the network; the notes include those from preparing the rows.
 
     Args:
         prepared: the rows.
         config: all settings.
-        threads: of the run that is resumed. None: as the settings say.
-        lr: of the run that is resumed, where it was found. None: as the settings say.
+        threads: number of threads of the run being resumed. None: follow the settings.
+        lr: learning rate that the run being resumed has found. None: follow the settings.
     """
     plan = make_plan(
         prepared.train,
@@ -58,11 +58,11 @@ def train_run(
     *,
     resumed_from: int | None = None,
 ) -> tuple[Result, Outcome]:
-    """Train a run whose folder was begun, then write its model, summary and report.
+    """Train a run whose folder exists, then write its model, summary and report.
 
     Args:
         run: the run.
-        observer: gets every record of training, and the last one.
+        observer: gets every record of training, and the final one.
         processes: all of them train; the first one writes.
         resumed_from: step of the newest checkpoint, 0 for the start. None: it is a new run.
     """
@@ -128,7 +128,7 @@ def _first_line(run: Run, resumed_from: int | None) -> str:
 
 @contextlib.contextmanager
 def _explaining_failures(folder: Path, processes: Processes) -> Iterator[None]:
-    """Say with every failure what is left of the run, and how to continue."""
+    """Add to every error what is left of the run, and how to continue."""
     log = write_log if processes.first else _write_nothing
     try:
         with naming_lost_peers():
@@ -152,4 +152,4 @@ def _explaining_failures(folder: Path, processes: Processes) -> Iterator[None]:
 
 
 def _write_nothing(_folder: Path, _line: str) -> None:
-    """Leave the log to the first process."""
+    """Ignore an event: only the first process writes the log."""

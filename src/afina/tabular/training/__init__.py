@@ -1,3 +1,3 @@
-"""From prepared rows to a trained network: what `auto` means, the model, the trainer."""
+"""From prepared rows to a trained network: resolve `auto`, build the model, run the trainer."""
 
 __all__: list[str] = []

@@ -9,12 +9,12 @@ from afina.train.loss import Loss, WeightedLoss
 def make_loss(n_classes: int, *, n_members: int, label_smoothing: float) -> Loss:
     """Return cross-entropy for classes, squared error for numbers.
 
-    With members the loss of a row is the mean of its members' losses, never the loss of their
-    mean, which would let members lean on each other. In evaluation they predict together, and the
-    loss is that of their prediction.
+    With members, the loss of a row is the mean of its members' losses, never the loss of their
+    mean, which would let members rely on each other. In evaluation, the loss is that of their joint
+    prediction.
 
     Args:
-        n_classes: 0 for regression.
+        n_classes: number of classes, 0 for regression.
         n_members: number of members.
         label_smoothing: share of the target probability spread over all classes.
     """

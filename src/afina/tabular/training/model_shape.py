@@ -1,4 +1,4 @@
-"""What was learned from the data about the form of a model: the record beside its settings."""
+"""The sizes of a model that were learned from the data, recorded next to its settings."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ _Columns = Annotated[int, Field(ge=0, le=1_000_000)]
 
 @settings_class
 class ModelShape(NetworkShape):
-    """What the data decides about preprocessing, network and target scale."""
+    """What the data determines about preprocessing, network and target scale."""
 
     num_names: tuple[str, ...] = ()
     """Names of the numeric columns."""

@@ -41,10 +41,10 @@ class Plan:
 
     Args:
         built: the model.
-        train: what the trainer gets.
-        val: what decides when to stop. None: nothing is held out.
+        train: the rows the trainer gets.
+        val: the rows that decide when to stop. None: nothing is held out.
         config: all settings, resolved.
-        notes: sentences about what was found on the way.
+        notes: sentences for the user about what was found in the data.
     """
 
     built: Built
@@ -69,7 +69,7 @@ class Plan:
         return resolved(self.config.train.lr)
 
     def with_train(self, **changes: Any) -> "Plan":
-        """Return the plan with other settings of the section train."""
+        """Return the plan with changed settings of the section `train`."""
         train = replace(self.config.train, **changes)
         return replace(self, config=replace(self.config, train=train))
 
@@ -87,13 +87,13 @@ def make_plan(
     """Fit preprocessing, build the network and lay out the rows.
 
     Args:
-        train: training rows as they stand in the table.
-        val: validation rows as they stand in the table; with folds, `train` itself.
-        n_classes: 0 for regression.
-        threads: of the run that is resumed. None: as the settings say.
-        lr: of the run that is resumed, if it was found. None: as the settings say.
+        train: training rows, unchanged from the table.
+        val: validation rows, unchanged from the table; with folds, `train` itself.
+        n_classes: number of classes, 0 for regression.
+        threads: number of threads of the run being resumed. None: follow the settings.
+        lr: learning rate that the run being resumed has found. None: follow the settings.
     """
-    # Also where nothing is held out: a monitor that cannot be is a mistake either way.
+    # Also where nothing is held out: an invalid monitor is a mistake either way.
     check_monitor(config.stop.monitor, n_classes)
     with torch_threads(1):  # sums must not depend on how many there are
         merged = merge_identical(train)
@@ -171,7 +171,7 @@ def make_trainer(
 
 
 def has_lr_factors(settings: OptimSettings) -> bool:
-    """Tell whether some parameters have a learning rate of their own."""
+    """Return whether some parameters have their own learning rate."""
     return any(
         getattr(settings, name) != declared.default
         for name, declared in declarations(OptimSettings).items()
@@ -180,7 +180,7 @@ def has_lr_factors(settings: OptimSettings) -> bool:
 
 
 def _with_found_lr(plan: Plan) -> Plan:
-    """Set the learning rate that a range test suggests; the model is as before afterwards."""
+    """Set the learning rate that a range test suggests; the model does not change."""
     with torch_threads(plan.threads):
         lr = make_trainer(plan.with_train(lr=1.0)).find_lr(plan.train).suggestion
     note = f"the range test suggests a learning rate of {lr:.2g}"
@@ -221,7 +221,7 @@ def score_with(model: TabularModel) -> Callable[[Any, Any, Any], Mapping[str, fl
 
 
 def _passing_on(listen: FitObserver) -> Callable[[object], None]:
-    """Let an observer read the trainer's events; what it returns stops nothing."""
+    """Let an observer read the trainer's events, and ignore what it returns."""
 
     def observer(event: object) -> None:
         listen(event)

@@ -1,4 +1,4 @@
-"""What `auto` comes to, once the data is known: the same settings, with a value each."""
+"""Resolve `auto` once the data is known: the same settings, each with a value."""
 
 import os
 from dataclasses import dataclass, replace
@@ -38,16 +38,16 @@ _OTHERS = 4  # rows that each row of another than the most common class stands f
 
 @dataclass(frozen=True, kw_only=True)
 class DataFacts:
-    """What `auto` goes by.
+    """The data that `auto` depends on.
 
     Args:
-        n_rows: training rows that an epoch goes through.
-        n_classes: 0 for regression.
-        n_folds: folds that the training rows are in; 1: none.
+        n_rows: number of training rows in an epoch.
+        n_classes: number of classes, 0 for regression.
+        n_folds: number of folds of the training rows. 1: no folds.
         validates: whether there are rows to validate on.
-        n_bins: most bins of a number.
-        n_embedded: numbers that are embedded.
-        target_kind: transform of the target, as fitted.
+        n_bins: largest number of bins of a number.
+        n_embedded: number of columns of numbers that are embedded.
+        target_kind: the fitted transform of the target.
     """
 
     n_rows: int
@@ -60,9 +60,9 @@ class DataFacts:
 
 
 def resolve(config: Config, facts: DataFacts) -> Config:
-    """Replace every `auto` by what it comes to on this data, and what cannot act by its absence.
+    """Replace every `auto` with a value for this data, and switch off settings that have no effect.
 
-    Two settings are left, which take a network to choose: `threads` (see `choose_threads`) and
+    Two settings remain, because choosing them takes a network: `threads` (see `choose_threads`) and
     `lr = "find"`.
 
     Example:
@@ -138,7 +138,7 @@ def _resolve_stop(config: Config, facts: DataFacts) -> StopSettings:
 
 
 def choose_batch_size(n_rows: int, optimizer: OptimizerName = "adamw") -> int:
-    """Choose rows per step by the number of training rows, and by the optimizer.
+    """Choose the rows per step by the number of training rows and the optimizer.
 
     Example:
         >>> [choose_batch_size(n) for n in (100, 3_500, 50_000, 10**6)]
@@ -154,20 +154,19 @@ def choose_batch_size(n_rows: int, optimizer: OptimizerName = "adamw") -> int:
 
 
 def choose_threads(work: int) -> int:
-    """Choose processor threads by rows per step times parameters: one, unless steps are large."""
+    """Choose the thread count by rows per step times parameters: one unless steps are large."""
     return 1 if work < _ROWS_TIMES_NUMBERS else min(os.cpu_count() or 1, _MOST_THREADS)
 
 
 def choose_n_bins(
     n_bins: int | Literal["auto"], n_rows: int, n_most_common: int | None = None
 ) -> int:
-    """Choose the most bins of a number by distinct training rows: a curve needs rows to be learned.
+    """Choose the largest number of bins by the distinct training rows: learning a curve takes rows.
 
     Args:
-        n_bins: as set.
+        n_bins: the setting.
         n_rows: distinct training rows.
-        n_most_common: rows of the most common class; beyond three for each other row they add
-            little.
+        n_most_common: rows of the most common class; more than three for each other row add little.
 
     Example:
         >>> [choose_n_bins("auto", n) for n in (50, 640, 10**6)]
@@ -188,10 +187,10 @@ def most_common(y: NDArray[np.int64] | NDArray[np.float64]) -> int:
 
 
 def choose_encodings(schema: Schema, settings: PreprocessSettings) -> tuple[Encoding, ...]:
-    """Choose the encoding of each categorical column: by name, for all, or by its levels.
+    """Choose the encoding of each categorical column: as set for it or for all, or by its levels.
 
     Raises:
-        SchemaError: an encoding for a column that is not categorical.
+        SchemaError: an encoding is set for a column that is not categorical.
     """
     for name in settings.encodings:
         if name not in schema.cat_names:

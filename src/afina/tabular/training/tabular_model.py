@@ -22,7 +22,7 @@ _MANY_BINS = 64  # from here on, up to twice as many values are codes rather tha
 
 
 class TabularModel(nn.Module):
-    """Take a table's arrays to class scores, or to values in the target's own units.
+    """Map a table's arrays to class scores, or to values in the target's own units.
 
     Shape:
         x_num (n, n_num), x_cat (n, n_cat), x_time (n, n_time), folds (n,) or None
@@ -30,9 +30,9 @@ class TabularModel(nn.Module):
 
     Args:
         preprocess: fitted on training rows.
-        network: takes its numbers and the codes to outputs.
-        n_classes: 0 for regression.
-        target: takes outputs to the target's units; unused for classes.
+        network: maps preprocessed numbers and codes to outputs.
+        n_classes: number of classes, 0 for regression.
+        target: maps outputs to the target's units; unused for classes.
     """
 
     def __init__(
@@ -68,7 +68,8 @@ class TabularModel(nn.Module):
         """Return class scores, or values in the target's units.
 
         Args:
-            folds: of training rows, which the members that left them out predict.
+            folds: fold of each training row; each row is then predicted by the members that held it
+                out.
         """
         outputs: Tensor = self.network(*self.inputs(x_num, x_cat, x_time), folds)
         if self.n_classes:
@@ -79,14 +80,14 @@ class TabularModel(nn.Module):
 
 @dataclass(frozen=True)
 class FittedParts:
-    """What was learned from the training rows before there is a network.
+    """What is learned from the training rows before the network is built.
 
     Args:
-        preprocess: fitted.
-        edges: of the bins of each number that is embedded, by its place.
-        n_bins: most bins of a number.
-        target: takes outputs to the target's units.
-        encodings: of each categorical column.
+        preprocess: the fitted preprocessing.
+        edges: edges of the bins of each embedded number, by its index.
+        n_bins: largest number of bins of a number.
+        target: maps outputs to the target's units.
+        encodings: encoding of each categorical column.
         has_missing: whether each categorical column has missing cells.
     """
 
@@ -104,7 +105,7 @@ class Built:
 
     Args:
         model: preprocessing is fitted, the network is initialized.
-        shape: what the data decided.
+        shape: what the data determined.
     """
 
     model: TabularModel
@@ -112,7 +113,7 @@ class Built:
 
     @property
     def n_parameters(self) -> int:
-        """Trained numbers of the network."""
+        """Number of trained parameters of the network."""
         return sum(p.numel() for p in self.model.network.parameters())
 
 
@@ -121,8 +122,8 @@ def fit_preprocessing(train: Rows, schema: Schema, n_classes: int, config: Confi
 
     Args:
         train: training rows, identical rows merged.
-        schema: of the training rows.
-        n_classes: 0 for regression.
+        schema: schema of the training rows.
+        n_classes: number of classes, 0 for regression.
     """
     settings = config.preprocess
     preprocess = Preprocess(settings.scaling, settings.impute).fit(
@@ -156,9 +157,9 @@ def build_model(fitted: FittedParts, schema: Schema, n_classes: int, config: Con
     """Build the model around what was fitted.
 
     Args:
-        schema: of the training rows.
-        n_classes: 0 for regression.
-        config: resolved.
+        schema: schema of the training rows.
+        n_classes: number of classes, 0 for regression.
+        config: all settings, resolved.
     """
     preprocess, edges = fitted.preprocess, fitted.edges
     piecewise = config.model.numeric_embedding == "piecewise"
@@ -192,7 +193,7 @@ def make_table_network(
     preprocess: PreprocessSettings,
     generator: torch.Generator,
 ) -> TabularNet:
-    """Build the network, with as many levels of each category as the schema has."""
+    """Build the network, with the number of levels of each category from the schema."""
     levels = [len(column.vocabulary) for column in schema.cat_columns]
     return make_network(shape, levels, model=model, preprocess=preprocess, generator=generator)
 
@@ -201,7 +202,7 @@ def make_table_network(
 def _edges(
     preprocess: Preprocess, train: Rows, model: ModelSettings, n_bins: int
 ) -> dict[int, Tensor]:
-    """Find the edges of the numbers' bins, of numbers and times as the network gets them."""
+    """Find the bin edges of numbers and times, as the network gets them."""
     n_scaled = len(preprocess.num_names) + len(preprocess.time_names)
     if model.numeric_embedding is None or n_scaled == 0:
         return {}

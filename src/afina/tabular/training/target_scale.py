@@ -1,4 +1,4 @@
-"""A regression target on its way to the network, and the network's outputs on their way back."""
+"""Scale a regression target for the network, and scale its outputs back."""
 
 from typing import Literal
 
@@ -11,13 +11,13 @@ from afina.tabular.preparation.rows import Floats, even_weights
 
 
 class TargetScale(nn.Module):
-    """Take standardized outputs to the target's own units.
+    """Map standardized outputs to the target's own units.
 
     Shape:
         (n,) -> (n,) float64
 
     Args:
-        transform: what the target went through before it was standardized. None: nothing.
+        transform: transform applied to the target before it was standardized. None: no transform.
         clips: keep results within the range of the training targets.
     """
 
@@ -44,16 +44,16 @@ class TargetScale(nn.Module):
 
     @property
     def n_knots(self) -> int:
-        """Knots of the transform `quantile`; 0 for others."""
+        """Number of knots of the transform `quantile`; 0 for others."""
         return len(self.transform.knots) if isinstance(self.transform, Quantile) else 0
 
     def standardize(self, y: Tensor) -> Tensor:
-        """Take targets to what the network is trained on."""
+        """Map targets to the values that the network is trained on."""
         seen = y.double() if self.transform is None else self.transform(y)
         return (seen - self.mean) / self.scale
 
     def undo(self, outputs: Tensor) -> Tensor:
-        """Undo `standardize`, whatever the range."""
+        """Undo `standardize`, without clipping to the range."""
         seen = outputs.double() * self.scale + self.mean
         return seen if self.transform is None else self.transform.back(seen)
 
@@ -70,9 +70,9 @@ def fit_target_scale(
 
     Args:
         y: training targets.
-        weights: one a row, above 0.
-        kind: of the transform.
-        clips: keep predictions within the range.
+        weights: one for each row, above 0.
+        kind: kind of the transform.
+        clips: keep predictions within that range.
     """
     values = torch.from_numpy(y)
     scale_module = TargetScale(fit_target(kind, values, torch.from_numpy(weights)), clips=clips)
@@ -86,13 +86,13 @@ def fit_target_scale(
 
 
 def make_target_scale(kind: TargetKind | None, n_knots: int, *, clips: bool) -> TargetScale:
-    """Build a module that can load the state of one with these properties."""
+    """Build an unfitted module that can load the state of a fitted one with these properties."""
     transform = None if kind is None else Log() if kind == "log" else Quantile(n_knots)
     return TargetScale(transform, clips=clips)
 
 
 def target_scale(y: Floats, weights: Floats) -> tuple[float, float]:
-    """Return weighted mean and standard deviation (divided by the total weight) of a target.
+    """Return the weighted mean and standard deviation (divided by the total weight) of a target.
 
     A constant target has scale 1. Squares of huge and tiny targets stay in range.
 

@@ -1,4 +1,4 @@
-"""A fit that ends in time: training stops while there is still time for what comes after it."""
+"""Limit the time of a fit: training stops while there is still time for what comes after it."""
 
 import time
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from afina.train import EpochEvent, EvalEvent, Event, StepEvent
 
 FINISHING_S = 2.2
-"""Seconds for what comes after training besides evaluations: model, scores, report, exit."""
+"""Seconds for the work after training other than evaluations: model, scores, report, exit."""
 
 _LOOKS_AFTER = 3.0
 """Evaluations that what comes after training may take: one in training's precision, and one in
@@ -14,12 +14,12 @@ float64, which takes twice as long."""
 
 
 class TimeLimit:
-    """Ask training to stop in time; an observer of `afina.train`.
+    """Request that training stop in time; an observer of `afina.train`.
 
     Args:
         limit_s: seconds from `started` to the end of everything.
         started: when the fit began, by `clock`.
-        clock: gives seconds that never go back.
+        clock: returns monotonic seconds.
 
     Example:
         >>> now = 0.0

@@ -1,4 +1,4 @@
-"""Sums over all processes: gradients at a window's end, and buffers that forward passes change."""
+"""Sums over all processes: gradients at the end of a window, and changed buffers."""
 
 import itertools
 from collections.abc import Sequence
@@ -22,13 +22,13 @@ def sum_gradients(
 ) -> tuple[float, float, list[int]]:
     """Replace each process's gradient of its sum of losses by the sum over all processes.
 
-    A parameter without a gradient in this process counts as zeros if it has one elsewhere, and
-    stays without one if it has none anywhere. All processes end with the same bits. Taking the
-    mean is left to the caller: one division by the total weight, never a mean of means.
+    If a parameter has a gradient only in other processes, it counts as zeros here; if it has none
+    anywhere, it stays without one. All processes end with the same bits. The caller takes the mean:
+    one division by the total weight, never a mean of means.
 
     Args:
-        processes: the processes that take part.
-        params: the same ones in the same order in every process.
+        processes: the participating processes.
+        params: the parameters, in the same order in every process.
         sum_of_losses: this process's losses times their weights.
         sum_of_weights: this process's weights.
         flags: whole numbers sent along; a flag is 1 for all if any process raises it.
@@ -71,7 +71,7 @@ def sum_gradients(
 
 
 def sum_tensor(processes: Processes, tensor: Tensor) -> Tensor:
-    """Sum a tensor over all processes; all get the same bits.
+    """Sum a tensor over all processes; all of them get the same bits.
 
     Shape:
         (*) -> (*)
@@ -83,15 +83,15 @@ def sum_tensor(processes: Processes, tensor: Tensor) -> Tensor:
 
 
 class MovingBuffers:
-    """Buffers that forward passes change, such as batch normalization's running statistics.
+    """The buffers that forward passes change, such as batch normalization's running statistics.
 
     Each process sees different rows, so each would end with different statistics. After a step, a
     buffer that changed in any process becomes the mean over the processes, weighted by their rows;
     whole numbers (counts of batches) become those of process 0. Unchanged buffers are not touched.
 
     Args:
-        model: has the buffers; they must be the same in every process now.
-        processes: the processes that take part.
+        model: the model with the buffers, which must now be the same in every process.
+        processes: the participating processes.
     """
 
     def __init__(self, model: nn.Module, processes: Processes) -> None:
@@ -100,18 +100,19 @@ class MovingBuffers:
         self.before = [buffer.clone() for buffer in self.buffers]
 
     def moved(self) -> list[int]:
-        """Tell for each buffer whether it has changed in this process; the processes must then agree."""
+        """Return whether each buffer changed in this process; the processes must then agree."""
         # By value: torch's batch normalization leaves the version counter as it was.
         pairs = zip(self.buffers, self.before, strict=True)
         return [int(not torch.equal(now, before)) for now, before in pairs]
 
     @torch.no_grad()
     def average(self, moved: Sequence[int], n_rows: int) -> None:
-        """Make the changed buffers the same in every process.
+        """Give the changed buffers the same values in every process.
 
         Args:
             moved: for each buffer, whether it changed in any process.
-            n_rows: rows that this process saw since the last time; 0 leaves it out of the mean.
+            n_rows: rows that this process has seen since the last call; 0 excludes it from the
+                mean.
         """
         chosen = [i for i, flag in enumerate(moved) if flag]
         if not chosen:
@@ -138,12 +139,12 @@ def over_processes(
     sharded: bool = False,
     halve: bool = False,
 ) -> SumGradient:
-    """Make a method that sums the gradients of all processes at the window's end.
+    """Return a method that sums the gradients of all processes at the end of the window.
 
     Args:
         sum_gradient: computes this process's gradient.
-        sharded: the backward passes have summed the gradients already.
-        halve: if one process runs out of memory, all raise MemoryError together.
+        sharded: whether the backward passes have already summed the gradients.
+        halve: whether all raise MemoryError together if one process runs out of memory.
     """
     params = [] if sharded else [p for p in model.parameters() if p.requires_grad]
     buffers = MovingBuffers(model, processes)

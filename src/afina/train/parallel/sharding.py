@@ -24,13 +24,13 @@ from afina.train.processes import Processes
 
 @contextmanager
 def sharded_copy(model: nn.Module, processes: Processes) -> Iterator[nn.Module]:
-    """Yield a sharded copy of a model to train; at the end the model gets the copy's values.
+    """Yield a sharded copy of a model to train, and copy its values into the model at the end.
 
-    Inside, the model's own parameters take no memory. After an error they are NaN, so that nobody
-    mistakes them for trained ones: the trained ones are in the newest checkpoint.
+    Within the `with` block, the model's own parameters take no memory. After an error they are NaN,
+    so that they are not mistaken for trained ones, which are in the newest checkpoint.
 
     Args:
-        model: whole, and equal in every process.
+        model: the unsharded model, the same in every process.
         processes: the processes to shard it over.
 
     Raises:
@@ -87,7 +87,7 @@ def shard_model(model: nn.Module, processes: Processes) -> nn.Module:
 
 
 def accumulate_sharded(model: nn.Module, loss: WeightedLoss, forward: Forward) -> SumGradient:
-    """Make the plain method for a sharded model: only a window's last backward sums over processes.
+    """Return the plain method for a sharded model: only a window's last backward exchanges sums.
 
     Every process must have the same number of micro-batches: each forward gathers the parameters.
 
@@ -109,8 +109,8 @@ def whole(tree: Any, *, keep: bool = True) -> Any:
 
     Args:
         tree: `state_dict()` of a model or an optimizer, or any nest of tensors.
-        keep: whether this process needs the result; if not, tensors become `None` one by one, so
-            that the whole state is in memory only where it is written.
+        keep: whether this process needs the result. If not, tensors become `None` one by one, so
+            that only the process that writes the whole state holds it in memory.
     """
     if isinstance(tree, DTensor):
         full = tree.full_tensor().detach()
@@ -128,7 +128,7 @@ def load_model_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 
 def shard_state(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Shard a whole state as the model is sharded; each process gets its own shards."""
+    """Shard a whole state in the same way as the model; each process gets its own shards."""
     own = model.state_dict()
     return {name: _shard(item, own.get(name)) for name, item in state.items()}
 

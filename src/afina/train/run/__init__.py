@@ -1,3 +1,3 @@
-"""The files of a run, written and read back: checkpoints, metrics.jsonl, the point of resume."""
+"""The files of a run, written and read back: checkpoints, metrics.jsonl, the resume point."""
 
 __all__: list[str] = []

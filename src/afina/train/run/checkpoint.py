@@ -1,6 +1,6 @@
-"""Checkpoints: whole or absent, never code, and always enough to continue bit for bit.
+"""Checkpoints: complete or absent, never code, and always enough to continue bit for bit.
 
-A save holds training only while every tensor is copied into memory that is kept for that. A
+A save pauses training only while every tensor is copied into reserved memory. A
 background thread then hashes, writes and commits the copy while training continues.
 """
 
@@ -43,9 +43,9 @@ class Snapshot:
     """A checkpoint as read from disk, verified.
 
     Args:
-        state: what `TrainState.to_dict` gave.
-        trees: nested states of tensors: `model`, `optimizer`, and `best` and `average` where
-            they are other than the model's.
+        state: what `TrainState.to_dict` returned.
+        trees: nested states of tensors: `model`, `optimizer`, and `best` and `average` where they
+            differ from the model's.
     """
 
     path: Path
@@ -58,14 +58,14 @@ class Snapshot:
 
 
 class Keeper:
-    """Write checkpoints by plan into `<run>/checkpoints`, and remove what the plan lets go.
+    """Write checkpoints into `<run>/checkpoints` by a plan, and remove those it does not keep.
 
-    Used in a `with` statement, it leaves only when the last write has ended. What goes wrong in
-    the background is raised by the next call of `due`, `save` or `wait`, or when leaving.
+    A `with` statement ends only when the last write has ended. Errors in the background are raised
+    by the next call of `due`, `save` or `wait`, or at the end of the `with` statement.
 
     Args:
-        folder: the checkpoints folder; made if it is not there.
-        plan: when and which.
+        folder: the checkpoints folder; created if it does not exist.
+        plan: when to write checkpoints, and which to keep.
         higher_is_better: direction of the monitored metric.
     """
 
@@ -94,17 +94,17 @@ class Keeper:
         except StorageError as failed:
             if error is None:
                 raise
-            error.add_note(f"Besides, the last checkpoint was not saved: {failed}")
+            error.add_note(f"In addition, the last checkpoint was not saved: {failed}")
 
     def due(self, state: TrainState, value: float | None) -> bool:
-        """Say whether a checkpoint is to be written now.
+        """Return whether a checkpoint is due now.
 
         Args:
-            state: where the run is.
-            value: the monitored metric, where an evaluation has just been made.
+            state: the current state of the run.
+            value: the monitored metric, if it has just been evaluated.
 
         Raises:
-            StorageError: the last checkpoint could not be written; earlier ones are as they were.
+            StorageError: the last checkpoint could not be written; earlier ones are unchanged.
         """
         self._settle(self._work.check)
         plan, step = self.plan, state.step
@@ -136,23 +136,23 @@ class Keeper:
         *,
         first: Callable[[], None] | None = None,
     ) -> Path:
-        """Copy a checkpoint, and begin to write it.
+        """Copy the tensors of a checkpoint, and start writing it.
 
-        It is durable after `wait`, or when `finished` names it. Those that the plan no longer
-        keeps are removed after that. The tree named `best` must not change in place: as long as
+        The checkpoint is durable after `wait`, or when `finished` lists it. Then those that the
+        plan no longer keeps are removed. The tree named `best` must not change in place: as long as
         it is the same object, it is not copied again.
 
         Args:
-            state: where the run is.
+            state: the current state of the run.
             trees: nested states of tensors by name, as in `Snapshot`.
-            extra: what else `Snapshot` holds: position, metrics_bytes, conditions, settings.
-            value: the monitored metric at this very step, if evaluated.
-            first: what must be done before the checkpoint may appear, in the background: making
-                the metrics durable that `extra` counts.
+            extra: the other fields of `Snapshot`: position, metrics_bytes, conditions, settings.
+            value: the monitored metric at this step, if evaluated.
+            first: called in the background before the checkpoint may appear, to make the metrics
+                durable that `extra` counts.
 
         Raises:
             StorageError: the checkpoint before this one could not be written.
-            CheckpointError: a tree holds what cannot be stored.
+            CheckpointError: a tree holds something that cannot be stored.
         """
         self.wait()
         goal = self._path(state.step)
@@ -196,7 +196,7 @@ class Keeper:
         """Wait until the last checkpoint is durable.
 
         Raises:
-            StorageError: it could not be written; earlier ones are as they were.
+            StorageError: it could not be written; earlier ones are unchanged.
         """
         self._settle(self._work.wait)
 
@@ -204,7 +204,7 @@ class Keeper:
         return self.folder / checkpoint_name(step)
 
     def _settle(self, ask: Callable[[], None]) -> None:
-        """Raise what went wrong in the background, after a look at what is on disk."""
+        """Raise an error from the background thread, after listing what is on disk."""
         try:
             ask()
         except BaseException:
@@ -228,7 +228,7 @@ def read_checkpoint(path: Path) -> Snapshot:
     """Read one checkpoint and check every byte of it.
 
     Raises:
-        CheckpointError: it is damaged, incomplete or not ours.
+        CheckpointError: it is damaged, incomplete or not written by afina.
     """
     if path.is_symlink():
         raise CheckpointError(
@@ -250,17 +250,17 @@ def read_checkpoint(path: Path) -> Snapshot:
 
 
 def read_newest(folder: Path) -> tuple[Snapshot | None, list[str]]:
-    """Read the newest checkpoint that is whole.
+    """Read the newest checkpoint that is complete.
 
     Returns:
-        The checkpoint, none if there is none; and what was passed over, and why.
+        The checkpoint, or None if there is none; and the checkpoints passed over, with the reasons.
     """
     passed_over: list[str] = []
     for path in reversed(list_checkpoints(folder)):
         try:
             return read_checkpoint(path), passed_over
         except CheckpointError as error:
-            passed_over.append(f"passed over {path.name}: {error}")
+            passed_over.append(f"skipped {path.name}: {error}")
     return None, passed_over
 
 
@@ -274,11 +274,11 @@ def _parse(state: bytes, path: Path) -> "CheckpointState":
 
 
 def _unpack(files: dict[str, bytes], name: str, tree: Any, path: Path) -> Any:
-    """Restore a nested state from its file, and let the file's bytes go."""
+    """Restore a nested state from its file, and free the file's bytes."""
     file = f"{name}.safetensors"
     if file not in files:
         raise CheckpointError(
-            f"{path} must hold the tensors that its {STATE} names",
+            f"{path} must hold the tensors that its {STATE} lists",
             but=f"there is no {shown(file)}",
             fix="Use another checkpoint.",
         )
@@ -287,7 +287,7 @@ def _unpack(files: dict[str, bytes], name: str, tree: Any, path: Path) -> Any:
 
 
 def _monitored(path: Path) -> float | None:
-    """Read the metric that a checkpoint was kept for. None: there is none, or it is damaged."""
+    """Read the metric that a checkpoint was kept for; None if there is none or it is damaged."""
     try:
         return _parse(verify_file(path, STATE), path).monitored
     except CheckpointError:

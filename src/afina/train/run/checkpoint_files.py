@@ -1,4 +1,4 @@
-"""The files of a checkpoint, copied from a run that continues meanwhile."""
+"""Copy the files of a checkpoint while the run continues."""
 
 import json
 from collections.abc import Mapping
@@ -22,8 +22,8 @@ class PackedTrees:
         """Copy every tree; return the content of each file by its name.
 
         Args:
-            trees: nests of tensors by name.
-            head: values for `state.json` beside the form of the trees.
+            trees: nested tensors by name.
+            head: values for `state.json`, in addition to the form of the trees.
 
         Raises:
             CheckpointError: a tree or `head` holds something that cannot be stored.

@@ -5,7 +5,7 @@ from afina.declaration import Count, CountFromZero, NonNegative, settings_class
 
 @settings_class
 class CheckpointPlan:
-    """When checkpoints are written, and which of them stay. One is always written at the end."""
+    """When checkpoints are written, and which are kept. One is always written at the end."""
 
     every_steps: Count | None = None
     """Write a checkpoint after this many steps."""
@@ -17,8 +17,8 @@ class CheckpointPlan:
     """Write a checkpoint when the last one is this many minutes old."""
 
     keep_last: Count = 2
-    """How many of the newest checkpoints stay."""
+    """Number of newest checkpoints to keep."""
 
     keep_best: CountFromZero = 0
-    """How many of the best checkpoints by the monitored metric stay besides; one is then written
-    at each evaluation that is among the best so far."""
+    """Number of best checkpoints, by the monitored metric, to keep as well; one is then written at
+    each evaluation that is among the best so far."""

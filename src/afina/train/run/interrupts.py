@@ -14,15 +14,15 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
-    """The signal that asked to stop, if any."""
+    """The signal that requested a stop, if any."""
 
     signum: int | None = None
 
     def leave_if_asked(self, *, step: int, saved_in: Path) -> None:
-        """Raise `Interrupted` if a signal asked to stop.
+        """Raise `Interrupted` if a signal requested a stop.
 
         Args:
-            step: optimizer steps taken.
+            step: number of optimizer steps taken.
             saved_in: the checkpoint that holds the state.
         """
         if self.signum is not None:
@@ -38,8 +38,8 @@ def stop_requests(*, active: bool) -> Iterator[StopRequest]:
     """Turn signals into a request that the loop reads between steps.
 
     Args:
-        active: whether there is something to save; if not, signals keep their usual effect.
-            They also keep it outside the main thread, where Python allows no handlers.
+        active: whether there is something to save. If not, signals keep their usual effect, as they
+            do outside the main thread, where Python allows no handlers.
     """
     request = StopRequest()
     if not active or threading.current_thread() is not threading.main_thread():

@@ -1,4 +1,4 @@
-"""What a run leaves behind: events for observers, metrics.jsonl, and checkpoints."""
+"""The output of a run: events for observers, metrics.jsonl, and checkpoints."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -29,20 +29,21 @@ Whole = Callable[[TrainState], tuple[Mapping[str, Any], Mapping[str, Any]]]
 
 @dataclass
 class Journal:
-    """Notify observers of what happens, and write it down where there is a run folder.
+    """Notify observers of events, and record them if there is a run folder.
 
-    Of several processes, rank 0 notifies and writes; all of them call everything here together.
+    With several processes, only rank 0 notifies and writes, but all of them make every call
+    together.
 
     Args:
-        observers: get every event; one that returns a text requests a stop.
+        observers: callables that get every event; one that returns a text requests a stop.
         request: the signal that asked for a stop, if any.
-        whole: `state -> (trees, extra)`: all that a checkpoint holds beside the state.
-        processes: those that train together.
+        whole: `state -> (trees, extra)`: everything that a checkpoint holds apart from the state.
+        processes: the processes that train together.
         folder: the run folder, if there is one.
         observed: whether rank 0 has observers.
         metrics: metrics.jsonl; None without a run folder, and on other ranks.
         keeper: the checkpoints; None without a run folder, and on other ranks.
-        history: events of epochs, evaluations and the end; steps are too many to keep.
+        history: events of epochs, evaluations and the end; there are too many steps to keep.
     """
 
     observers: Sequence[Observer]
@@ -56,7 +57,7 @@ class Journal:
     history: list[Event] = field(default_factory=list)
 
     def notify(self, event: Event) -> str | None:
-        """Notify every observer; return the reason if one asks to stop, on every rank."""
+        """Notify every observer; return, on every rank, the reason if one requests a stop."""
         reason = self._record(event)
         if self.processes.alone or not self.observed:
             return reason
@@ -77,15 +78,15 @@ class Journal:
         return reason
 
     def checkpoint(self, state: TrainState, value: float | None) -> None:
-        """Write a checkpoint if one is due; leave if a signal asked for that.
+        """Write a checkpoint if one is due; raise `Interrupted` if a signal requested a stop.
 
         Args:
-            state: where the run is.
+            state: the current state of the run.
             value: the monitored metric, if it was just computed.
 
         Raises:
             StorageError: it could not be written; earlier ones are unchanged.
-            Interrupted: a signal came; the state is on disk.
+            Interrupted: a signal arrived; the state is on disk.
         """
         if self.folder is None:
             return
@@ -109,7 +110,7 @@ class Journal:
             self._end()
 
     def _begin(self, state: TrainState, value: float | None) -> None:
-        """Copy a checkpoint; it is written, after its metrics, while training continues."""
+        """Copy a checkpoint, which is written after its metrics while training continues."""
         trees, extra = self.whole(state)  # where it is sharded, all ranks meet here
         if self.keeper is None or self.metrics is None:
             return
@@ -128,11 +129,11 @@ class Journal:
 
 @contextmanager
 def owned_folder(folder: Path | None, processes: Processes) -> Iterator[None]:
-    """Make the run folder, if there is to be one, and keep other processes out of it inside.
+    """Make the run folder, if requested, and lock it within the `with` block.
 
     Raises:
         LockedError: another process is using it.
-        StorageError: it cannot be made.
+        StorageError: it cannot be created.
     """
     with ExitStack() as stack:
 
@@ -157,12 +158,12 @@ def open_journal(
     processes: Processes = ALONE,
     metrics_bytes: int = 0,
 ) -> Iterator[Journal]:
-    """Open what a run writes to; rank 0 alone notifies observers and writes.
+    """Open the files that a run writes to; only rank 0 notifies observers and writes.
 
     Args:
         folder: the run folder, if there is one.
         plan: when checkpoints are written.
-        metrics_bytes: how much of metrics.jsonl stays.
+        metrics_bytes: number of bytes of metrics.jsonl to keep.
 
     Raises:
         StorageError: it cannot be written.

@@ -1,4 +1,4 @@
-"""metrics.jsonl: one line a step or evaluation; the same run always writes the same bytes."""
+"""metrics.jsonl: one line per step or evaluation; the same run always writes the same bytes."""
 
 import errno
 import json
@@ -12,17 +12,17 @@ from afina.train.events import EpochEvent, EvalEvent, Event, StepEvent, StopEven
 
 
 class MetricsLog:
-    """Append records to `metrics.jsonl`, from where a checkpoint left it.
+    """Append records to `metrics.jsonl`, starting at its size in the checkpoint.
 
-    It holds no clock times, so that a resumed run's log equals that of the uninterrupted run.
+    It holds no clock times, so that the log of a resumed run equals that of an uninterrupted run.
 
     Args:
         path: the file.
-        every: one of this many steps is written.
-        size: bytes of the file to keep: 0 for a new run, the checkpoint's figure at resume.
+        every: write one step out of this many.
+        size: bytes of the file to keep: 0 for a new run, the number in the checkpoint at resume.
 
     Raises:
-        StorageError: from any method: the disk is full, or fails.
+        StorageError: the disk is full or fails; any method may raise it.
         CheckpointError: the file has fewer bytes than `size`.
     """
 
@@ -32,7 +32,7 @@ class MetricsLog:
         n_bytes = path.stat().st_size if path.exists() else 0
         if n_bytes < size:  # truncating would fill the missing bytes with zeros
             raise CheckpointError(
-                f"{path} must have at least the {size:,} bytes that the checkpoint counts",
+                f"{path} must have at least the {size:,} bytes recorded in the checkpoint",
                 but=f"it has {n_bytes:,}",
                 fix="Copy it again from a complete one, or start a new run.",
             )
@@ -44,7 +44,7 @@ class MetricsLog:
             raise self._failed(reason) from reason
 
     def write(self, event: Event) -> None:
-        """Write an event, if it is of a kind that is logged."""
+        """Write an event, if its kind is logged."""
         if isinstance(event, StepEvent):
             if event.step % self.every == 0 or event.step == 1:
                 self._line(
@@ -66,7 +66,7 @@ class MetricsLog:
             self._line(kind="stop", **event._asdict())
 
     def flush(self) -> int:
-        """Hand what was written to the operating system; return the file's size in bytes."""
+        """Flush what was written to the operating system; return the file's size in bytes."""
         try:
             self.file.flush()
         except OSError as reason:
@@ -74,7 +74,7 @@ class MetricsLog:
         return self.file.tell()
 
     def make_durable(self) -> None:
-        """Make what was flushed durable; may be called from another thread than `write`."""
+        """Make flushed bytes durable; may be called from a different thread than `write`."""
         sync_file(self.file.fileno(), self.path)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Finding the checkpoint to continue from, and naming what has changed since."""
+"""Find the checkpoint to continue from, and name what has changed since it was written."""
 
 import platform
 import warnings
@@ -30,18 +30,18 @@ from afina.train.state import TrainState
 def find_snapshot(
     run_dir: Path | None, record: Mapping[str, Any], *, resume: bool
 ) -> Snapshot | None:
-    """Find the newest whole checkpoint of a run, or make sure that there is none yet.
+    """Find the newest complete checkpoint of a run, or make sure that there is none yet.
 
     Args:
         run_dir: the run's folder. None: nothing is kept.
         record: settings that must be the same as when the run was started.
-        resume: whether to continue a run that is there.
+        resume: whether to continue an existing run.
 
     Returns:
         The checkpoint to continue from. None: start from the beginning.
 
     Raises:
-        StorageError: there is a run, and `resume` is false.
+        StorageError: a run exists, and `resume` is false.
         ConfigError: the settings differ.
         CheckpointError: there are checkpoints, and all of them are damaged.
     """
@@ -69,7 +69,7 @@ def find_snapshot(
     if snapshot is None:
         if passed_over:
             raise CheckpointError(
-                f"{folder} must hold a whole checkpoint",
+                f"{folder} must hold an undamaged checkpoint",
                 but="; ".join(passed_over),
                 fix="Start again in another folder.",
             )
@@ -82,7 +82,7 @@ def find_snapshot(
 
 
 def shared_snapshot(processes: Processes, find: Callable[[], Snapshot | None]) -> Snapshot | None:
-    """Let rank 0 find the checkpoint to continue from, and send it to all: nobody else reads the disk.
+    """Let rank 0 find the checkpoint to continue from, and send it to all the others.
 
     Args:
         find: returns the snapshot, or None; run on rank 0.
@@ -119,7 +119,7 @@ def shared_snapshot(processes: Processes, find: Callable[[], Snapshot | None]) -
 def conditions(
     device: torch.device, processes: Processes = ALONE, sharding: str | None = None
 ) -> dict[str, Any]:
-    """Return what a run's exact bits depend on besides its settings."""
+    """Return what a run's exact bits depend on, apart from its settings."""
     return {
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
@@ -149,7 +149,7 @@ def _name_changes(before: Mapping[str, Any], now: Mapping[str, Any], processes: 
     changed = [f"{k} was {before.get(k)}, is {now[k]}" for k in now if now[k] != before.get(k)]
     if changed and processes.first:
         recounted = before.get("n_processes") != now["n_processes"]
-        dropout = "; dropout draws other numbers" if recounted else ""
+        dropout = "; dropout draws different numbers" if recounted else ""
         warnings.warn(
             f"the resumed run may differ in its last bits: {', '.join(changed)}{dropout}",
             AfinaWarning,
@@ -165,12 +165,13 @@ def continued(
     device: torch.device,
     processes: Processes,
 ) -> Iterator[None]:
-    """Put a run where its snapshot was taken, under the same conditions inside.
+    """Restore a run to its snapshot, under the same conditions within the `with` block.
 
     Args:
-        setup: its model, optimizer and data are moved.
-        state: moved with them; of a run that ended at a limit, it continues if that is higher now.
-        snapshot: the checkpoint. None: the run begins.
+        setup: the model, optimizer and data to restore.
+        state: the state to restore; a run that ended at a limit continues if the limit is higher
+            now.
+        snapshot: the checkpoint. None: the run starts from the beginning.
     """
     if snapshot is None:
         yield
@@ -189,7 +190,7 @@ def continued(
 def checkpoint_content(
     setup: TrainSetup, record: Mapping[str, Any], device: torch.device, processes: Processes
 ) -> Callable[[TrainState], tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """Return a function from the state to the trees and the extra of its checkpoint."""
+    """Return a function from the state to the `trees` and `extra` of its checkpoint."""
     sharding = setup.settings.sharding
 
     def content(state: TrainState) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
@@ -215,7 +216,7 @@ def _extend(state: TrainState, settings: LoopSettings) -> None:
 
 
 def _check_settings(now: Mapping[str, Any], before: Mapping[str, Any]) -> None:
-    """Compare what both know: a checkpoint of an earlier version may not have recorded everything."""
+    """Compare the keys that both have: an earlier version may not have recorded all of them."""
     changed = [
         f"{k} was {before[k]}, is {now[k]}" for k in now if k in before and now[k] != before[k]
     ]

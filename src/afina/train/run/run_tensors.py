@@ -1,4 +1,4 @@
-"""All tensors of a run: collected from model, optimizer and state, and loaded back."""
+"""Collect all tensors of a run from model, optimizer and state, and load them back."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +20,7 @@ def all_tensors(
     """Return every tensor that a resume needs, unsharded, as nested states by name.
 
     Args:
-        sharded: the model is sharded; all processes must call this together.
+        sharded: whether the model is sharded; then all processes must call this together.
         keep: whether this process needs the result.
     """
     trees: dict[str, Any] = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
@@ -56,7 +56,7 @@ def load_tensors(
 
 
 def end_on_best(model: nn.Module, state: TrainState) -> None:
-    """Leave the best weights in the model; without validation rows, the average or the last."""
+    """Leave the best weights in the model or, without validation rows, the average or last ones."""
     best = state.best_weights
     if best is None and state.average is not None:
         with state.averaged(model):

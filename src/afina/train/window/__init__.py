@@ -1,3 +1,3 @@
-"""Batch normalization over all rows of a step, whatever the size of its micro-batches."""
+"""Batch normalization over all rows of a step, regardless of the micro-batch size."""
 
 __all__: list[str] = []

@@ -19,12 +19,12 @@ SumOverProcesses = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Statistics:
-    """Statistics of a batch normalization's inputs over a whole window.
+    """The statistics of a batch normalization's inputs over a whole window.
 
     Args:
         mean: mean of each channel.
         var: biased variance of each channel.
-        count: values per channel, over all processes.
+        count: number of values per channel, over all processes.
         eps: added to the variance before the square root.
     """
 
@@ -41,13 +41,13 @@ class Statistics:
 
 
 class JointNormInputs:
-    """All that the backward pass of one batch normalization's joint node needs.
+    """Everything that the backward pass of one batch normalization's joint node needs.
 
     Args:
         statistics: the window's.
         total: sums a tensor over all processes. None: there is only one.
         weight: scale of each channel.
-        recall: returns the input of a slot, computed again if it was released.
+        recall: returns the input of a slot, recomputed if it was released.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class JointNorm(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, _ticket: Tensor | None, *grads: Tensor | None) -> tuple[Any, ...]:
-        """Compute the gradients of the inputs, which are recalled for it, from those of the outputs."""
+        """Compute the gradients of the inputs, which are recalled, from those of the outputs."""
         if all(grad is None for grad in grads):  # the loss does not depend on the outputs
             return (None,) * (4 + len(grads))
         shared: JointNormInputs = ctx.shared
@@ -112,7 +112,7 @@ class JointNorm(torch.autograd.Function):
 
 
 class KnownNorm(torch.autograd.Function):
-    """Normalize one micro-batch again, with known statistics, for the values only.
+    """Normalize one micro-batch again, with known statistics, only for its values.
 
     Maps `statistics, anchor, weight, bias, x` to `y`, which needs a gradient if the anchor does: the
     layers after it then save the same tensors for their backward pass as the first time.
@@ -142,7 +142,7 @@ def window_statistics(
 
     Args:
         module: the batch normalization.
-        inputs: its input in each micro-batch.
+        inputs: the input of the batch normalization in each micro-batch.
         total: sums a tensor over all processes. None: there is only one.
 
     Raises:
@@ -169,7 +169,7 @@ def window_statistics(
 
 @torch.no_grad()
 def update_running(module: AnyBatchNorm, statistics: Statistics) -> None:
-    """Update the running mean and variance once, as one forward pass over the whole window does."""
+    """Update running mean and variance once, as one forward pass over the whole window would."""
     if not (module.training and module.track_running_stats):
         return
     share = 0.0 if module.momentum is None else module.momentum
@@ -193,8 +193,9 @@ def joint_backward(
     dx = weight / std * (dy - sum(dy) / N - x_norm * sum(dy * x_norm) / N).
 
     Args:
-        shared: from the forward.
-        inputs: they are removed from this list one by one, so that the result can use their memory.
+        shared: data from the forward pass.
+        inputs: the inputs; they are removed from this list one by one, so that the result can reuse
+            their memory.
         dys: gradient of each output.
 
     Source: Ioffe & Szegedy 2015, arXiv:1502.03167, section 3.

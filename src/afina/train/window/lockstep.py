@@ -1,4 +1,4 @@
-"""Calls that take turns, each as far as the next meeting, where all arrive before any continues.
+"""Calls that take turns: each runs to the next meeting, where all arrive before any continues.
 
 The forward pass of any module can be paused halfway by running it in its own thread. Only one of
 the threads runs at a time, and their order is fixed, so that nothing depends on the scheduler.
@@ -17,7 +17,7 @@ _LOOK_EVERY_S = 0.5
 
 
 class Lockstep(Generic[T]):
-    """Run calls by turns; at a meeting, the last to arrive joins the parts that all have brought.
+    """Run calls in turn; at a meeting, the last one to arrive joins the parts of all.
 
     Args:
         calls: the functions to run.
@@ -48,7 +48,7 @@ class Lockstep(Generic[T]):
         """Run all calls; return their results in order.
 
         Raises:
-            ConfigError: two calls came to different meetings.
+            ConfigError: two calls arrived at different meetings.
             BaseException: the error of the first call that failed, after every thread has ended.
         """
         for lock in (*self._batons, self._over):
@@ -87,7 +87,7 @@ class Lockstep(Generic[T]):
         """Wait until every call has arrived; return this call's share of the joined parts.
 
         Args:
-            place: name of the meeting; the same for all calls.
+            place: name of the meeting, the same for all calls.
             part: the part that this call brings.
             join: maps all parts, in order, to all shares; the last call runs it.
         """
@@ -127,8 +127,8 @@ class Lockstep(Generic[T]):
         elif place != self._place:
             raise ConfigError(
                 "every micro-batch must pass the same batch normalizations in the same order",
-                but=f"micro-batch 1 came to {self._place} when micro-batch {self._turn + 1} came "
-                f"to {place}",
+                but=f"micro-batch 1 reached {self._place} when micro-batch {self._turn + 1} "
+                f"reached {place}",
                 fix='Use batchnorm="microbatch".',
             )
 
@@ -149,4 +149,4 @@ class Lockstep(Generic[T]):
 
 
 class _Stopped(BaseException):
-    """Ends a call after another one failed."""
+    """Raised to end a call after another one failed."""

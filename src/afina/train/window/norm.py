@@ -1,8 +1,8 @@
-"""Batch normalization over all rows of a step, whatever the size of its micro-batches.
+"""Batch normalization over all rows of a step, regardless of the micro-batch size.
 
 The forwards of a window's micro-batches run in lockstep and meet at every batch normalization, where
-statistics of the whole window are computed. Most tensors that autograd saves are released, and are
-computed again in groups during the backward pass. See docs/design/window_norm.md.
+statistics of the whole window are computed. Most tensors that autograd saves are released, and
+recomputed in groups during the backward pass. See docs/design/window_norm.md.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from afina.train.window.passes import WindowPass
 from afina.train.window.unsupported import FunctionWatch, check_window_norm, uses_batch
 
 N_GROUPS = 6
-"""A sixth of the tensors that the large batch saves for its backward pass is in memory at a time."""
+"""A sixth of the tensors that the large batch saves for its backward pass is in memory at once."""
 
 KEEP_BYTES = 16 * 2**20
 """Up to this, saved tensors are kept: releasing them would save too little memory for the time."""
@@ -36,9 +36,9 @@ class WindowNorm:
     numbers are a function of torch's generator, the micro-batch and the place in the forward.
 
     Args:
-        model: only its weights, buffers and modes may change between windows.
-        loss: in the form whose parts add up.
-        forward: maps a micro-batch's inputs to outputs.
+        model: the model; only its weights, buffers and modes may change between windows.
+        loss: loss in the form of sums and weights.
+        forward: maps the inputs of a micro-batch to outputs.
         n_groups: about one n-th of the saved tensors is in memory at a time; more groups take less
             memory and more time, (3 + (n - 1) / 2) / 3 times that of the large batch.
         keep_bytes: bytes of saved tensors that may always be in memory.
@@ -76,19 +76,19 @@ class WindowNorm:
         self._watched = False
 
     def sum_gradient(self, parts: Sequence[Batch], scale: float = 1.0) -> tuple[float, float]:
-        """Leave the gradient of scale times the window's sum of losses in `.grad`.
+        """Compute the gradient of scale times the window's sum of losses, and store it in `.grad`.
 
         After an error, buffers and gradients are as they were before.
 
         Args:
             parts: the micro-batches.
-            scale: factor of the gradient, for fp16.
+            scale: factor of the gradient, needed for fp16.
 
         Returns:
             The sum of the weighted losses, and the sum of their weights.
 
         Raises:
-            ConfigError: the forward does something that cannot be done in parts, or repeated.
+            ConfigError: the forward pass does something that cannot be done in parts or repeated.
         """
         if len(parts) == 1 and self.sum_over_processes is None:
             return accumulate(self.loss, self.forward)(parts, scale)

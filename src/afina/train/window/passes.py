@@ -1,4 +1,4 @@
-"""The forwards of one window in lockstep, and its backward with replays."""
+"""The forward passes of one window in lockstep, and its backward pass with replays."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -33,7 +33,7 @@ Steps = Lockstep[tuple[Tensor, Tensor | float]]
 
 @dataclass
 class _Meeting:
-    """What a replay needs to know of one batch normalization in the first forward."""
+    """What a replay needs to know about one batch normalization in the first forward."""
 
     statistics: Statistics
     needs_grad: bool
@@ -41,13 +41,13 @@ class _Meeting:
 
 
 class WindowPass:
-    """The forwards and the backward of one window; to be used once.
+    """The forward passes and the backward pass of one window; to be used only once.
 
     Args:
-        model: its batch normalizations share statistics.
+        model: the model, whose batch normalizations share statistics.
         step: maps a micro-batch to the sums of its losses and weights.
         parts: the micro-batches.
-        watch: makes the context for each first forward.
+        watch: makes the context manager for each first forward.
         n_groups: about one n-th of the saved tensors is in memory at a time.
         keep_bytes: bytes of saved tensors that may always be in memory.
         sum_over_processes: sums a tensor over all processes. None: there is only one.
@@ -83,11 +83,11 @@ class WindowPass:
         self._worst: Tensor | None = None
 
     def gradient(self, scale: float, *, rehearsed: bool) -> tuple[float, float]:
-        """Leave the gradient of scale times the sum of losses in `.grad`; return both sums.
+        """Store the gradient of scale times the sum of losses in `.grad`; return both sums.
 
         Args:
             scale: factor of the gradient.
-            rehearsed: an earlier window has shown that the forward can be run again.
+            rehearsed: whether an earlier window has shown that the forward can be run again.
         """
         try:
             with isolated(), self._intercepted():
@@ -161,7 +161,7 @@ class WindowPass:
 
     @contextmanager
     def _intercepted(self) -> Iterator[None]:
-        """Replace the forward of every batch normalization of the model, inside."""
+        """Replace the forward of every batch normalization of the model within the `with` block."""
         try:
             for module in self._names:
                 vars(module)["forward"] = partial(self._normalize, module)
@@ -218,7 +218,7 @@ class WindowPass:
     def _normalize_again(self, module: AnyBatchNorm, x: Tensor) -> Tensor:
         number = self._saved.part
         if self._n_met[number] >= len(self._meetings):
-            raise replay_differs(f"it calls {self._names[module]!r} once more")
+            raise replay_differs(f"it calls {self._names[module]!r} again")
         meeting = self._meetings[self._n_met[number]]
         self._compare(meeting.samples[number], _sample(x))
         anchor = torch.empty(0, requires_grad=meeting.needs_grad)
@@ -231,7 +231,7 @@ class WindowPass:
 
     @torch.no_grad()
     def _compare(self, before: Tensor, now: Tensor) -> None:
-        """Record how far a replay is from the first forward, without waiting for the device."""
+        """Record how much a replay differs from the first forward, without a device sync."""
         if before.shape != now.shape:
             raise replay_differs(
                 f"an input has the shape {tuple(now.shape)} where it had {tuple(before.shape)}"

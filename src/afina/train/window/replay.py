@@ -1,7 +1,7 @@
-"""Tensors saved for the backward pass of several forwards: released, and computed again in groups.
+"""Tensors saved for the backward pass of several forwards, released and recomputed in groups.
 
 Autograd gets a slot for every tensor that it saves. Only the newest slots keep their tensor: the
-backward pass needs those first. The others are filled again, a group at a time, by running a
+backward pass needs those first. The others are refilled, a group at a time, by running a
 micro-batch's forward again up to the last tensor of the group. A slot's tensor is freed with the
 slot, and the slot with the graph node that owns it: exactly when autograd would free the tensor.
 """
@@ -22,9 +22,9 @@ class Slot:
 
     Args:
         part: number of the forward that saved it.
-        index: how many tensors that forward had saved before.
+        index: number of tensors that this forward had saved before.
         tensor: the saved tensor.
-        fixed: whether it stays in memory anyway.
+        fixed: whether the tensor stays in memory anyway.
     """
 
     __slots__ = ("__weakref__", "fixed", "group", "index", "kind", "part", "tensor", "version")
@@ -38,7 +38,7 @@ class Slot:
         self.fill(tensor)
 
     def fill(self, tensor: Tensor) -> None:
-        """Keep the tensor, detached: an output would keep its own node alive."""
+        """Keep the tensor detached, because an output would keep its own node alive."""
         self.tensor: Tensor | None = tensor.detach()
         self.version = tensor._version  # noqa: SLF001 - as autograd itself does
 
@@ -80,11 +80,11 @@ class SavedTensors:
 
     @property
     def replaying(self) -> bool:
-        """Tell whether a forward is being run again."""
+        """Return whether a forward is being run again."""
         return self._to_fill is not None
 
     def pack(self, tensor: Tensor) -> Slot | None:
-        """Return a slot for a tensor that autograd saves; in a replay, fill its slot if needed."""
+        """Return a slot for a tensor that autograd saves; in a replay, fill the slot if needed."""
         if self._to_fill is not None:
             self._collect(tensor, self._to_fill)
             return None
@@ -96,11 +96,11 @@ class SavedTensors:
         return slot
 
     def unpack(self, slot: Slot) -> Tensor:
-        """Return the tensor of a slot, computed again if it was released.
+        """Return the tensor of a slot, recomputed if it was released.
 
         Raises:
-            ConfigError: a forward that is run again differs from the first time, or the first
-                forwards have not ended yet.
+            ConfigError: a forward differs when it is run again, or the first forwards have not
+                ended yet.
             RuntimeError: the tensor was changed in place since it was saved.
         """
         if not self._recorded:
@@ -134,7 +134,7 @@ class SavedTensors:
                 before += size
 
     def rehearse(self, part: int) -> None:
-        """Run a forward again, only to see whether that works."""
+        """Run a forward again, only to check that this works."""
         self._run_through(part, {})
 
     def _keep_newest(self, slot: Slot, n_bytes: int) -> None:
@@ -180,11 +180,11 @@ class SavedTensors:
 
 
 class _Enough(BaseException):
-    """Ends a replay that has filled all slots."""
+    """Raised to end a replay that has filled all slots."""
 
 
 def replay_differs(difference: str) -> ConfigError:
-    """Make the error for a forward that differs when it is run again."""
+    """Return the error for a forward that differs when it is run again."""
     return ConfigError(
         'with batchnorm="window", the forward must do the same when it is run again',
         but=difference,

@@ -12,7 +12,7 @@ class ThreadState:
     """The settings of torch that apply to one thread.
 
     Args:
-        n_threads: threads that an operation on the CPU may use.
+        n_threads: number of threads that an operation on the CPU may use.
         autocasts: device type and precision of each active autocast.
         device: device of new tensors.
         stream: the CUDA stream; None if CUDA is not used.
@@ -25,7 +25,7 @@ class ThreadState:
 
     @contextmanager
     def restored(self) -> Iterator[None]:
-        """Apply these settings inside, with gradients on; call it in the other thread."""
+        """Apply these settings in the `with` block, with gradients on; call it in the other thread."""
         if torch.get_num_threads() != self.n_threads:
             torch.set_num_threads(self.n_threads)
         with ExitStack() as stack:
@@ -40,7 +40,7 @@ class ThreadState:
 
 
 def current_thread_state() -> ThreadState:
-    """Return the settings of this thread."""
+    """Return torch's settings in this thread."""
     types = ("cpu", "cuda") if torch.cuda.is_initialized() else ("cpu",)  # type: ignore[no-untyped-call]
     return ThreadState(
         torch.get_num_threads(),

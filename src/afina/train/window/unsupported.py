@@ -1,4 +1,4 @@
-"""Models that batch normalization over a window does not support, refused by name."""
+"""Refuse models that batch normalization over a window does not support, by name."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ def check_window_norm(model: nn.Module) -> None:
     """Raise unless every batch normalization of a model can share statistics over a window.
 
     Raises:
-        ConfigError: a module cannot; the message names it.
+        ConfigError: a module cannot do this; the message names it.
 
     Example:
         >>> check_window_norm(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)))
@@ -45,7 +45,7 @@ def check_window_norm(model: nn.Module) -> None:
 
 
 class FunctionWatch(TorchFunctionMode):
-    """Refuse, inside, batch normalization that is called as a function.
+    """Refuse batch normalization that is called as a function within the `with` block.
 
     Args:
         names: names of the model's modules, for the message.
@@ -62,7 +62,7 @@ class FunctionWatch(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Call the function, unless it normalizes by the batch."""
+        """Call the function unless it normalizes by the batch."""
         kwargs = kwargs or {}
         if getattr(func, "__name__", "") in _FUNCTIONS:
             training = kwargs.get("training", args[_TRAINING_AT] if len(args) > _TRAINING_AT else 0)
@@ -88,7 +88,7 @@ class FunctionWatch(TorchFunctionMode):
 
 
 def uses_batch(module: AnyBatchNorm) -> bool:
-    """Tell whether a batch normalization uses the batch's statistics in its current mode."""
+    """Return whether a batch normalization uses the batch's statistics in its current mode."""
     return module.training or (module.running_mean is None and module.running_var is None)
 
 
@@ -99,7 +99,9 @@ def _why_not(module: nn.Module) -> str | None:
     if isinstance(module, AnyBatchNorm):
         return _why_not_norm(module)
     if isinstance(module, nn.modules.instancenorm._InstanceNorm) and module.track_running_stats:  # noqa: SLF001
-        return "Pass track_running_stats=False: its running pair moves with every micro-batch."
+        return (
+            "Pass track_running_stats=False: its running statistics change with every micro-batch."
+        )
     if isinstance(module, torch.jit.ScriptModule):
         return "Use the module that it was scripted from."
     if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
@@ -120,5 +122,5 @@ def _why_not_norm(module: AnyBatchNorm) -> str | None:
     if any(nn.parameter.is_lazy(tensor) for tensor in tensors):
         return "Run the model on a few rows first, so that its width is known."
     if type(module).forward is not AnyBatchNorm.forward or "forward" in vars(module):
-        return "It has its own forward: use nn.BatchNorm1d, 2d or 3d."
+        return "It overrides forward; use nn.BatchNorm1d, 2d or 3d."
     return None
