@@ -303,7 +303,7 @@ def test_what_is_there_is_not_overwritten(tables, prices_csv, tmp_path):
     out.mkdir()
     (out / "mine.txt").write_text("x")
     for overwrite in (False, True):
-        with pytest.raises(StorageError, match="new folder"):
+        with pytest.raises(StorageError, match="new or empty folder"):
             fit_table(
                 prices_csv, target="price", config=tables.config(), out=out, overwrite=overwrite
             )
