@@ -340,7 +340,9 @@ def check_lost_peer(processes: Processes) -> None:
 
 
 CHECKS: dict[str, Callable[[Processes], None]] = {
-    name: check for name, check in globals().items() if name.startswith("check_")
+    name: check
+    for name, check in globals().items()
+    if name.startswith("check_") and check.__module__ == __name__
 }
 
 
