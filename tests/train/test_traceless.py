@@ -123,7 +123,7 @@ def test_the_callers_random_numbers_are_given_back() -> None:
 
     trainer = Trainer(nn.Linear(5, 2), loss=nn.CrossEntropyLoss(), max_epochs=2)
     before = states()
-    with pytest.warns(AfinaWarning, match="no learning rate"):  # too few steps to fall
+    with pytest.warns(AfinaWarning, match="did not fall clearly"):  # too few steps to fall
         trainer.find_lr(rows(), n_steps=5)
     trainer.fit(rows(), SHUFFLED)
 
