@@ -2,6 +2,7 @@
 
 import copy
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -468,3 +469,18 @@ def test_values_that_cannot_be_are_refused_by_name(wrong) -> None:
     (name,) = wrong
     with pytest.raises(ConfigError, match=name):
         Trainer(network(), loss=nn.MSELoss(), **wrong)
+
+
+def test_numbers_of_numpy_are_settings(tmp_path: Path) -> None:
+    """Settings computed by numpy train the same model as Python's, and can be written and resumed."""
+    data, weights = (torch.eye(8, 3), torch.ones(8, 1)), []
+    for batch_size, lr in ((4, 0.1), (np.int64(4), np.float64(0.1))):
+        torch.manual_seed(0)
+        model = nn.Linear(3, 1)
+        settings = {"loss": nn.MSELoss(), "batch_size": batch_size, "lr": lr, "max_epochs": 2}
+        run_dir = tmp_path / type(lr).__name__
+        Trainer(model, **settings, run_dir=run_dir).fit(data)
+        Trainer(model, **settings, run_dir=run_dir).fit(data, resume=True)
+        weights.append(model.weight.detach())
+
+    assert torch.equal(*weights)

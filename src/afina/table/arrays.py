@@ -30,8 +30,11 @@ def to_eager(data: Any) -> Any:
 
 def is_lazy(data: Any) -> bool:
     """Return whether data is a frame of any library that holds no rows yet."""
-    if isinstance(nw.from_native(data, pass_through=True), nw.LazyFrame):
-        return True
+    try:
+        if isinstance(nw.from_native(data, pass_through=True), nw.LazyFrame):
+            return True
+    except nw.exceptions.DuplicateError:  # only eager frames can repeat a name
+        return False
     return callable(getattr(data, "collect", None)) and not hasattr(data, "shape")
 
 

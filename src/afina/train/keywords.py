@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from torch.optim import Optimizer
 
 from afina.declaration import RESOLVED, SAME, declarations
@@ -23,6 +24,9 @@ def form_settings(keywords: Any) -> TrainerSettings:
         if setting.scope == "table":
             continue
         value = getattr(keywords, name)
+        if isinstance(value, np.generic):  # a number computed by numpy, or read from a frame
+            value = value.item()
+            setattr(keywords, name, value)
         if setting.trainer_takes and not isinstance(value, str):
             continue
         if isinstance(value, str) and value in RESOLVED and not setting.keeps_auto:

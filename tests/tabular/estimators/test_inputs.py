@@ -225,3 +225,11 @@ def test_a_near_kind_is_suggested(word, kind):
     frame, y = numbers()
     with pytest.raises(ValueError, match=f"Did you mean '{kind}'"):
         afina.AfinaClassifier(kinds={"a": word}).fit(frame, y)
+
+
+@pytest.mark.parametrize("names", [["a", "a"], [0, 0], [1, "1"]])
+def test_repeated_names_are_refused_in_afinas_words(names: list[object]) -> None:
+    """A frame that repeats a column name is a TableError that names the column."""
+    x = pd.DataFrame(np.arange(120.0).reshape(60, 2), columns=names)
+    with pytest.raises(TableError, match=f"column names must differ, but '{names[0]}' appears"):
+        afina.AfinaClassifier(**QUICK).fit(x, [0, 1] * 30)

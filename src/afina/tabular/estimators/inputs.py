@@ -113,8 +113,9 @@ def check_x(estimator: BaseEstimator, x: Any, *, reset: bool) -> pa.Table | NDAr
                 f"Found array with {x.shape[0]} sample(s) (shape={x.shape}) while a minimum of "
                 f"{least} is required."
             )
+        table = to_table(x)  # first, as it refuses names that occur twice in afina's own words
         _check_frame(estimator, x, reset=reset)
-        return to_table(x)
+        return table
     array = validate_data(
         estimator,
         _keep_missing(x),
