@@ -1,12 +1,13 @@
 """The parts of a run, made from the settings: optimizer, schedule, state, and what it records."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, TypeAlias
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DistributedSampler
 
 from afina.declaration import declarations, resolved
@@ -17,34 +18,45 @@ from afina.train.batches import EVAL_ROWS, eval_batches, input_batches
 from afina.train.evaluate import predict_batches
 from afina.train.grokking import SignReader, make_sign_reader
 from afina.train.loop import TrainSetup
+from afina.train.loss import WeightedLoss
 from afina.train.precision import FIRST_SCALE
 from afina.train.processes import Processes
 from afina.train.settings import TrainerSettings
 from afina.train.state import TrainState
 from afina.train.stopping import Stopping
 from afina.train.train_mode import train_mode
+from afina.train.trained_module import check_trains_loss, with_loss
 
 OptimizerLike: TypeAlias = str | Optimizer | Callable[[nn.Module], Optimizer]
-Schedule: TypeAlias = Callable[[int], float]
+Schedule: TypeAlias = Callable[[int], float] | LRScheduler
 
 
 @contextmanager
-def training_conditions(model: nn.Module) -> Iterator[None]:
+def training_conditions(model: nn.Module, *others: nn.Module) -> Iterator[None]:
     """Train reproducibly inside; afterwards, modes and random numbers are as they were."""
-    with rng.isolated(), rng.deterministic(), train_mode(model):
+    with rng.isolated(), rng.deterministic(), ExitStack() as stack:
+        for module in (model, *others):
+            stack.enter_context(train_mode(module))
         yield
 
 
 def choose_optimizer(
-    model: nn.Module, optimizer: OptimizerLike, settings: TrainerSettings
-) -> Optimizer:
+    model: nn.Module, optimizer: OptimizerLike, settings: TrainerSettings, loss: WeightedLoss
+) -> tuple[Optimizer, nn.Module]:
     """Return the optimizer that was named or passed, or make it from the callable.
 
+    Args:
+        loss: its parameters are trained as the model's are.
+
+    Returns:
+        The optimizer, and what it trains: the model, or it together with the loss.
+
     Raises:
-        ConfigError: it holds no parameter of the model, or cannot be sharded.
+        ConfigError: it holds no parameter of the model, not all of the loss, or cannot be sharded.
     """
+    trained = with_loss(model, loss)
     if isinstance(optimizer, str):
-        chosen = optimizer_from(settings, model)
+        chosen = optimizer_from(settings, trained)
     elif isinstance(optimizer, Optimizer):
         chosen = optimizer
         own = {id(p) for p in model.parameters()}
@@ -56,11 +68,24 @@ def choose_optimizer(
             )
     else:
         chosen = optimizer(model)
+    if not isinstance(chosen, Optimizer):
+        raise ConfigError(
+            "optimizer must be a callable that returns a torch optimizer",
+            but=f"it returned {type(chosen).__name__}",
+            fix="Return torch.optim.SGD(model.parameters(), lr=0.1), for example.",
+        )
+    check_trains_loss(trained, chosen)
+    trained = with_loss(model, loss, chosen)
+    if settings.sharding is not None and trained is not model:
+        raise ConfigError(
+            'sharding="fsdp2" does not go with a loss that has parameters or buffers',
+            fix="Leave out one of the two.",
+        )
     if settings.sharding is not None and isinstance(chosen, OneSidedShampoo):
         raise ConfigError(
             'sharding="fsdp2" does not go with shampoo', fix="Leave out one of the two."
         )
-    return chosen
+    return chosen, trained
 
 
 def choose_schedule(
@@ -79,7 +104,7 @@ def choose_schedule(
     if total_steps is None and schedule != "constant":
         raise ConfigError(
             f"schedule={schedule!r} needs the number of steps",
-            but="the data does not say its length",
+            but="the data does not say how many batches and rows it has",
             fix="Pass max_steps.",
         )
     return make_schedule(
