@@ -124,6 +124,13 @@ def test_ignored_targets_do_not_count() -> None:
     torch.testing.assert_close(total / weight, F.cross_entropy(output, target))
 
 
+def test_a_loss_without_a_gradient_is_refused() -> None:
+    """Values that were detached are an error of ours, not of torch's."""
+    trainer = afina.Trainer(linear(), loss=lambda o, t: (o - t).pow(2).detach(), max_steps=1)
+    with pytest.raises(ConfigError, match="no gradient"):
+        trainer.fit(rows())
+
+
 def test_row_weights_need_values_of_rows() -> None:
     """A loss that returns one sum cannot be weighted by row, and says so."""
     loss = make_weighted_loss(lambda o, t: ((o - t).pow(2).sum(), len(t)))

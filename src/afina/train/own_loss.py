@@ -32,6 +32,7 @@ def own_values(loss: Callable[[Any, Any], Any]) -> Values:
         if isinstance(result, tuple):
             return _pair(name, result)
         _check_tensor(name, result)
+        _check_differentiable(name, result, output)
         if result.ndim == 0:
             raise ConfigError(
                 "a loss must return one value per row or target",
@@ -92,6 +93,17 @@ def _check_tensor(name: str, value: object) -> None:
             "a loss must return a tensor, or a pair of tensors",
             but=f"{name} returned {type(value).__name__}",
             fix="Return one value per row or target, without .item() or .detach().",
+        )
+
+
+def _check_differentiable(name: str, values: Tensor, output: Any) -> None:
+    if values.requires_grad or not torch.is_grad_enabled():
+        return
+    if any(tensor.requires_grad for tensor in list_tensors(output)):
+        raise ConfigError(
+            "a loss must depend on the outputs",
+            but=f"{name} returned values that have no gradient",
+            fix="Compute them with torch, without .detach(), .numpy() or argmax.",
         )
 
 
