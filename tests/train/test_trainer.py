@@ -426,7 +426,7 @@ def test_the_word_none_means_none() -> None:
         ({"microbatch_size": "all"}, 'at least 1, or "auto", or None; got microbatch_size='),
         (
             {"schedule": "linear"},
-            '"constant", "cosine", .*"coslog4", or a function of the step; got',
+            '"constant", "cosine", .*"coslog4", or a function of the step, or a torch scheduler; got',
         ),
         ({"optimizer": "lion"}, '"shampoo", or a torch optimizer, or a callable .*; got'),
         ({"compile": 1}, "compile must be True or False; got compile=1"),

@@ -43,6 +43,8 @@ def hidden_matrices(module: nn.Module) -> list[nn.Parameter]:
         if not hidden:
             continue
         weight = part.get_parameter("weight")
+        if weight.is_complex():
+            continue
         if weight.requires_grad and SMALLEST_SIDE <= min(weight.shape[-2:]) <= LARGEST_SIDE:
             matrices[id(weight)] = weight
     return list(matrices.values())

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
         StopEvent,
     )
     from afina.train.loss import make_weighted_loss
+    from afina.train.result import Result
     from afina.train.rng import stream_seed
     from afina.train.run.checkpoint_plan import CheckpointPlan
     from afina.train.settings import ExecutionSettings, LoopSettings, StopSettings, TrainerSettings
-    from afina.train.trainer import Result, Trainer
+    from afina.train.trainer import Trainer
 else:
     __getattr__ = import_on_use(
         __name__,
@@ -34,10 +35,11 @@ else:
             "StopEvent",
         ],
         loss=["make_weighted_loss"],
+        result=["Result"],
         rng=["stream_seed"],
         run__checkpoint_plan=["CheckpointPlan"],
         settings=["ExecutionSettings", "LoopSettings", "StopSettings", "TrainerSettings"],
-        trainer=["Result", "Trainer"],
+        trainer=["Trainer"],
     )
 
 __all__ = [

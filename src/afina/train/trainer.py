@@ -1,7 +1,7 @@
 """`Trainer`: the loop for any `nn.Module`."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -9,14 +9,12 @@ from typing import Any, Literal
 import torch
 from torch import nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from afina.errors import ConfigError
-from afina.optim.groups import decayed_parameters
 from afina.optim.settings import AveragingName, OptimizerName, ScheduleName
 from afina.train.assembly import (
     check_processes,
-    choose_optimizer,
-    choose_schedule,
     choose_sign_reader,
     device_of,
     first_state,
@@ -32,13 +30,15 @@ from afina.train.batches import (
     undisturbed,
 )
 from afina.train.evaluate import Scores, evaluate_batches, predict_batches
-from afina.train.events import Event, Observer, StopEvent
-from afina.train.gradient_plan import planned_gradient, spread
+from afina.train.events import Observer
+from afina.train.gradient_plan import spread
 from afina.train.keywords import form_settings
-from afina.train.loop import TrainSetup, most_steps, train
-from afina.train.loss import Loss, make_weighted_loss
+from afina.train.loop import TrainSetup, train
+from afina.train.loss import Loss, WeightedLoss, make_weighted_loss
 from afina.train.lr_range import LrRange, run_range
 from afina.train.processes import ALONE, Processes, current_processes, naming_lost_peers
+from afina.train.rates import check_scheduler
+from afina.train.result import Result
 from afina.train.run.checkpoint_plan import CheckpointPlan
 from afina.train.run.interrupts import StopRequest, stop_requests
 from afina.train.run.journal import open_journal, owned_folder
@@ -56,17 +56,10 @@ from afina.train.settings import (
     Sharding,
     TrainerSettings,
 )
+from afina.train.setup import made_setup
 from afina.train.snapshots import kept_optimizer, kept_weights
 from afina.train.train_mode import has_batch_norm
-
-
-@dataclass(frozen=True)
-class Result:
-    """What came of a fit: why it ended, events since the last resume, trained parameters."""
-
-    stop: StopEvent
-    history: tuple[Event, ...]
-    n_parameters: int
+from afina.train.trained_module import loss_tensors, with_loss
 
 
 @dataclass(eq=False)
@@ -102,8 +95,10 @@ class Trainer:
             learning rate, at every step. None: 0.
         l2: penalty in the loss: (l2 / 2) times the sum of squares of the weight matrices.
         schedule: course of the learning rate over the run, by name, or a function of the step
-            number that returns the factor of the learning rate. One of `constant`, `cosine`,
-            `onecycle`, `flat_cos`, `coslog4`.
+            number that returns the factor of the learning rate; or a torch scheduler made from the
+            optimizer that is passed, which takes a step after every step (after every evaluation,
+            on `monitor`, if it is `ReduceLROnPlateau`). One of `constant`, `cosine`, `onecycle`,
+            `flat_cos`, `coslog4`.
         warmup_steps: steps over which the learning rate rises linearly from near 0 to the
             schedule.
         max_grad_norm: largest norm of the gradient (2-norm over all parameters); a larger gradient
@@ -177,7 +172,7 @@ class Trainer:
     beta2: float = 0.999
     weight_decay: float | None = None
     l2: float = 0.0
-    schedule: ScheduleName | Callable[[int], float] = "constant"
+    schedule: ScheduleName | Callable[[int], float] | LRScheduler = "constant"
     warmup_steps: int = 0
     max_grad_norm: float | None = None
     seed: int = 0
@@ -210,9 +205,18 @@ class Trainer:
 
     def __post_init__(self) -> None:
         settings = form_settings(self)
-        self.weighted_loss = make_weighted_loss(self.loss, self.loss_weight)
-        self.folder = None if self.run_dir is None else Path(self.run_dir)
         self.higher_is_better = bool(settings.higher_is_better)
+        make_weighted_loss(self.loss, self.loss_weight)  # what cannot be is refused here already
+
+    @property
+    def weighted_loss(self) -> WeightedLoss:
+        """The present loss, in the form whose parts add up."""
+        return make_weighted_loss(self.loss, self.loss_weight)
+
+    @property
+    def folder(self) -> Path | None:
+        """The run's folder; None if nothing is written."""
+        return None if self.run_dir is None else Path(self.run_dir)
 
     def fit(self, data: Any, val: Any = None, *, resume: bool = False) -> Result:
         """Train; the model ends on the best weights by `monitor` (the last without `val`).
@@ -224,6 +228,10 @@ class Trainer:
             resume: continue from the newest whole checkpoint in `run_dir` (from the start if there
                 is none), ending where the uninterrupted run ends, bit for bit. Model, data and
                 settings must be made as they were for the first `fit`.
+
+        A second `fit` continues from the model's present weights. A named optimizer is made anew;
+        one of your own keeps its moments. Learning rates, and a torch scheduler, start again from
+        where they were before the first `fit`.
 
         Raises:
             NonFiniteError: the loss or gradient is NaN or infinite; the step was not taken.
@@ -250,12 +258,13 @@ class Trainer:
         with (
             current_processes(device_of(self.model)) as processes,
             naming_lost_peers(saved),
-            training_conditions(self.model),
+            training_conditions(self.model, *loss_tensors(self.weighted_loss)),
             owned_folder(self.folder, processes),
             stop_requests(active=self.folder is not None) as request,
             spread(self.model, processes, settings.sharding) as model,
             self._setup(model, data, settings, processes) as setup,
         ):
+            check_scheduler(self.schedule, setup.optimizer, settings, validates=val is not None)
             return self._run(setup, data, val, resume=resume, request=request, processes=processes)
 
     def predict(self, x: Any, *, batch_size: int = EVAL_ROWS) -> Any:
@@ -297,9 +306,9 @@ class Trainer:
         """
         settings = form_settings(self)
         with (
-            training_conditions(self.model),
-            kept_weights(self.model),
+            training_conditions(self.model, *loss_tensors(self.weighted_loss)),
             self._setup(self.model, data, settings, ALONE) as setup,
+            kept_weights(setup.model),
             kept_optimizer(setup.optimizer),
         ):
             state = first_state(settings)
@@ -356,28 +365,20 @@ class Trainer:
         n_parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
         return Result(stop, tuple(journal.history), n_parameters)
 
-    @contextmanager
     def _setup(
         self, model: nn.Module, data: Any, settings: TrainerSettings, processes: Processes
-    ) -> Iterator[TrainSetup]:
-        """Return what is trained and how; nobody observes it yet."""
-        device = device_of(model)
-        optimizer = choose_optimizer(model, self.optimizer, settings)
-        model.zero_grad(set_to_none=True)
-        source = self._data(data, device)
-        total_steps = most_steps(settings, source.steps_per_epoch)
-        schedule = choose_schedule(self.schedule, settings, total_steps)
-        with planned_gradient(model, self.weighted_loss, settings, device, processes) as gradient:
-            yield TrainSetup(
-                model=model,
-                gradient=gradient,
-                optimizer=optimizer,
-                lrs=[group["lr"] for group in optimizer.param_groups],
-                schedule=schedule,
-                data=source,
-                settings=settings,
-                l2_params=decayed_parameters(model) if settings.l2 else (),
-            )
+    ) -> AbstractContextManager[TrainSetup]:
+        return made_setup(
+            model,
+            self.weighted_loss,
+            settings,
+            optimizer=self.optimizer,
+            schedule=self.schedule,
+            batch_size=self.batch_size,
+            data=data,
+            source=self._data(data, device_of(model)),
+            processes=processes,
+        )
 
     def _data(self, data: Any, device: torch.device | None = None) -> Data:
         return make_data(
@@ -390,7 +391,8 @@ class Trainer:
 
     def _evaluate(self, model: nn.Module, data: Any) -> dict[str, float]:
         batches = eval_batches(data, EVAL_ROWS, device_of(model))
-        return evaluate_batches(model, self.weighted_loss, batches, self.scores)
+        loss = self.weighted_loss
+        return evaluate_batches(with_loss(model, loss), loss, batches, self.scores)
 
     def _validate(self, model: nn.Module, val: Any, processes: Processes) -> dict[str, float]:
         scores = {f"val/{name}": float(value) for name, value in self._evaluate(model, val).items()}
