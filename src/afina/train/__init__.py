@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         Event,
         Observer,
         StepEvent,
+        Stop,
         StopEvent,
     )
     from afina.train.loss import make_weighted_loss
@@ -31,6 +32,7 @@ else:
             "Event",
             "Observer",
             "StepEvent",
+            "Stop",
             "StopEvent",
         ],
         loss=["make_weighted_loss"],
@@ -51,6 +53,7 @@ __all__ = [
     "Observer",
     "Result",
     "StepEvent",
+    "Stop",
     "StopEvent",
     "StopSettings",
     "Trainer",

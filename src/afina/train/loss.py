@@ -122,7 +122,17 @@ def _class_loss(loss: nn.CrossEntropyLoss | nn.NLLLoss) -> WeightedLoss:
     each_loss, mean_loss = copy.copy(loss), copy.copy(loss)
     each_loss.reduction, mean_loss.reduction = "none", "mean"
 
+    def check(output: Tensor, target: Tensor) -> None:
+        _check_tensors(loss, output, target)
+        if isinstance(loss, nn.CrossEntropyLoss) and output.ndim > 1 and output.shape[1] == 1:
+            raise ConfigError(
+                "cross entropy needs at least two outputs, one for each class",
+                got=f"outputs of shape {tuple(output.shape)}, of which the loss is always 0",
+                fix="Give the model an output for each class, or use nn.BCEWithLogitsLoss.",
+            )
+
     def values(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        check(output, target)
         each = each_loss(output, target)
         if target.is_floating_point():  # class probabilities: torch's mean is over rows
             return each, None
@@ -132,6 +142,7 @@ def _class_loss(loss: nn.CrossEntropyLoss | nn.NLLLoss) -> WeightedLoss:
         return each, loss.weight[target.clamp(0, len(loss.weight) - 1)] * counts
 
     def mean(output: Tensor, target: Tensor) -> tuple[Tensor, float]:
+        check(output, target)
         value = mean_loss(output, target)
         if target.is_floating_point():
             return value, float(target.numel() / target.shape[1])
@@ -145,6 +156,7 @@ def _elementwise_loss(loss: nn.modules.loss._Loss) -> WeightedLoss:
     each.reduction, whole.reduction = "none", "mean"
 
     def check(output: Tensor, target: Tensor) -> None:
+        _check_tensors(loss, output, target)
         if output.shape != target.shape:
             raise ConfigError(
                 f"{type(loss).__name__} needs outputs and targets of the same shape",
@@ -161,6 +173,17 @@ def _elementwise_loss(loss: nn.modules.loss._Loss) -> WeightedLoss:
         return whole(output, target), float(output.numel())
 
     return WeightedLoss(values, mean)
+
+
+def _check_tensors(loss: nn.Module, output: object, target: object) -> None:
+    if not (isinstance(output, Tensor) and isinstance(target, Tensor)):
+        name, (out, given) = type(loss).__name__, (type(x).__name__ for x in (output, target))
+        raise ConfigError(
+            f"{name} needs one tensor of outputs and one of targets",
+            got=f"outputs of type {out} and targets of type {given}",
+            fix="Pass a function of your own, such as lambda output, target: loss(output[0], "
+            "target[0]), that returns one value per row.",
+        )
 
 
 def _stated_loss(

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from afina.errors import ConfigError
 from afina.optim.groups import decayed_parameters
 from afina.optim.settings import AveragingName, OptimizerName, ScheduleName
+from afina.train import gate
 from afina.train.assembly import (
     check_processes,
     choose_optimizer,
@@ -23,8 +23,8 @@ from afina.train.assembly import (
     resume_record,
     training_conditions,
 )
-from afina.train.batches import EVAL_ROWS, Data, eval_batches, input_batches, make_data
-from afina.train.evaluate import Scores, evaluate_batches, predict_batches
+from afina.train.batches import Data
+from afina.train.evaluate import Scores, evaluate_batches, predict_batches, shared_metrics
 from afina.train.events import Event, Observer, StopEvent
 from afina.train.gradient_plan import planned_gradient, spread
 from afina.train.keywords import form_settings
@@ -107,6 +107,9 @@ class Trainer:
         batch_size: rows per step. None: 256 for tensors; of an iterable, each batch is a step.
             With a number, batches of an iterable are merged up to that many rows.
         eval_every: epochs between evaluations.
+        eval_batch_size: most rows at a time in evaluation and prediction. None: as many as go
+            through the model at once in training, so that evaluation never needs more memory than
+            a step.
         log_every: write one of this many steps to metrics.jsonl.
         microbatch_size: most rows per forward and backward; the step stays that of `batch_size`
             rows. `auto`: halved when memory does not suffice, and the same step is run again as if
@@ -178,6 +181,7 @@ class Trainer:
     max_steps: int | None = None
     batch_size: int | None = None
     eval_every: int = 1
+    eval_batch_size: int | None = None
     log_every: int = 1
     microbatch_size: int | Literal["auto"] | None = None
     batchnorm: BatchNormRows = "microbatch"
@@ -206,19 +210,21 @@ class Trainer:
         self.weighted_loss = make_weighted_loss(self.loss, self.loss_weight)
         self.folder = None if self.run_dir is None else Path(self.run_dir)
         self.higher_is_better = bool(settings.higher_is_better)
+        self.loader_rows: int | None = None
 
     def fit(self, data: Any, val: Any = None, *, resume: bool = False) -> Result:
         """Train; the model ends on the best weights by `monitor` (the last without `val`).
 
         Args:
-            data: `(x, y)` or `(x, y, weights)` in memory, x a tensor, a tuple or a dict of
-                tensors; or an iterable of such batches, such as a DataLoader.
+            data: `(x, y)` or `(x, y, weights)` in memory, x and y a tensor, a tuple or a dict of
+                tensors; or an iterable of such batches, such as a DataLoader or a list.
             val: rows to validate on, in the same forms.
             resume: continue from the newest whole checkpoint in `run_dir` (from the start if there
                 is none), ending where the uninterrupted run ends, bit for bit. Model, data and
                 settings must be made as they were for the first `fit`.
 
         Raises:
+            ConfigError: the data is of no such form, does not fit, or cannot be resumed.
             NonFiniteError: the loss or gradient is NaN or infinite; the step was not taken.
             Interrupted: SIGINT or SIGTERM came; the state was saved first (with `run_dir`).
             StorageError: `run_dir` cannot be written, or holds a run already.
@@ -227,16 +233,8 @@ class Trainer:
             PeerError: another process of the run ended, or does not answer.
         """
         settings = form_settings(self)
-        if isinstance(data, Iterator) and settings.max_epochs > 1:
-            raise ConfigError(
-                "Training data must be readable once an epoch",
-                but=f"a {type(data).__name__} can be read only once",
-                fix="Pass a list or a DataLoader.",
-            )
-        if val is None and settings.patience is not None:
-            raise ConfigError(
-                "patience needs validation rows", fix="Pass val=(x, y), or patience=None."
-            )
+        gate.check_data(data, val, settings, resumable=self.folder is not None)
+        self.loader_rows = gate.rows_at_once(data)
         saved = "Nothing was saved, because there is no run_dir."
         if self.folder is not None:
             saved = f"What was saved last is in {self.folder / 'checkpoints'}."
@@ -248,25 +246,35 @@ class Trainer:
             stop_requests(active=self.folder is not None) as request,
             spread(self.model, processes, settings.sharding) as model,
             self._setup(model, data, settings, processes) as setup,
+            gate.naming_mismatches(),
         ):
             return self._run(setup, data, val, resume=resume, request=request, processes=processes)
 
-    def predict(self, x: Any, *, batch_size: int = EVAL_ROWS) -> Any:
+    def predict(
+        self, x: Any, *, batch_size: int | None = None, allow_infinite: bool = False
+    ) -> Any:
         """Compute the outputs for all rows, in eval mode and without gradients.
 
         Args:
             x: a tensor or array, a tuple or dict of them, or an iterable of batches, of which
                 the inputs (the first of a tuple) are taken.
-            batch_size: rows at a time, for data in memory.
+            batch_size: most rows at a time. None: as in evaluation.
+            allow_infinite: take infinite outputs too, such as logits of -inf; NaN never.
 
         Raises:
             NonFiniteError: an output is NaN or infinite; the message names the row.
         """
-        return predict_batches(self.model, input_batches(x, batch_size, device_of(self.model)))
+        rows = gate.eval_rows(self)
+        rows = rows if batch_size is None else gate.EvalRows(batch_size, batch_size)
+        batches = gate.input_batches(x, rows, device_of(self.model))
+        with gate.naming_mismatches():
+            return predict_batches(self.model, batches, allow_infinite=allow_infinite)
 
     def evaluate(self, data: Any) -> dict[str, float]:
         """Compute the loss and the scores on `data`, in eval mode and without gradients."""
-        return self._evaluate(self.model, data)
+        gate.check_validation_data(data, once=True)
+        with gate.naming_mismatches():
+            return self._evaluate(self.model, data)
 
     def find_lr(
         self, data: Any, *, lowest: float = 1e-6, highest: float = 1.0, n_steps: int = 100
@@ -287,7 +295,9 @@ class Trainer:
             NonFiniteError: the loss is not finite even at the lowest rate.
         """
         settings = form_settings(self)
+        gate.check_training_data(data, once=False)
         with (
+            gate.naming_mismatches(),
             training_conditions(self.model),
             kept_weights(self.model),
             self._setup(self.model, data, settings, ALONE) as setup,
@@ -321,6 +331,7 @@ class Trainer:
             processes, lambda: find_snapshot(self.folder, record, resume=resume)
         )
         state = first_state(settings)
+        evaluate = lambda: self._evaluate(model, val, state.microbatch_size)  # noqa: E731
         with (
             continued(setup, state, snapshot, device, processes),
             open_journal(
@@ -336,8 +347,8 @@ class Trainer:
         ):
             setup = replace(
                 setup,
-                evaluate=None if val is None else lambda: self._validate(model, val, processes),
-                read_signs=choose_sign_reader(setup, val),
+                evaluate=None if val is None else shared_metrics(evaluate, processes),
+                read_signs=choose_sign_reader(setup, val, gate.eval_rows(self)),
                 notify=journal.notify,
                 checkpoint=journal.checkpoint,
             )
@@ -371,7 +382,7 @@ class Trainer:
             )
 
     def _data(self, data: Any, device: torch.device | None = None) -> Data:
-        return make_data(
+        return gate.make_data(
             data,
             batch_size=self.batch_size,
             seed=self.seed,
@@ -379,11 +390,8 @@ class Trainer:
             no_single=has_batch_norm(self.model),
         )
 
-    def _evaluate(self, model: nn.Module, data: Any) -> dict[str, float]:
-        batches = eval_batches(data, EVAL_ROWS, device_of(model))
+    def _evaluate(
+        self, model: nn.Module, data: Any, fitting: int | None = None
+    ) -> dict[str, float]:
+        batches = gate.eval_batches(data, gate.eval_rows(self, fitting), device_of(model))
         return evaluate_batches(model, self.weighted_loss, batches, self.scores)
-
-    def _validate(self, model: nn.Module, val: Any, processes: Processes) -> dict[str, float]:
-        scores = {f"val/{name}": float(value) for name, value in self._evaluate(model, val).items()}
-        metrics: dict[str, float] = processes.broadcast_json(scores)
-        return metrics

@@ -30,6 +30,7 @@ from afina.tabular.training.tabular_model import (
 )
 from afina.tabular.training.time_limit import TimeLimit
 from afina.train import Observer, Result, Trainer
+from afina.train.batches import EVAL_ROWS
 from afina.train.keywords import keywords_of
 
 Data = tuple[tuple[Tensor, ...], Tensor, Tensor | None]
@@ -166,6 +167,7 @@ def make_trainer(
         run_dir=run_dir,
         checkpoints=config.checkpoint,
         observers=observers,
+        eval_batch_size=EVAL_ROWS,
         **keywords,
     )
 

@@ -15,6 +15,7 @@ from afina.train.events import (
     Observer,
     StepEvent,
     StopEvent,
+    reason_to_stop,
 )
 from afina.train.processes import ALONE, Processes, only_first
 from afina.train.run.checkpoint import Keeper
@@ -34,7 +35,7 @@ class Journal:
     Of several processes, rank 0 notifies and writes; all of them call everything here together.
 
     Args:
-        observers: get every event; one that returns a text requests a stop.
+        observers: get every event; one that returns `Stop(why)` requests a stop.
         request: the signal that asked for a stop, if any.
         whole: `state -> (trees, extra)`: all that a checkpoint holds beside the state.
         processes: those that train together.
@@ -73,7 +74,7 @@ class Journal:
             return None
         reason = None
         for observer in self.observers:
-            reason = observer(event) or reason
+            reason = reason_to_stop(observer(event)) or reason
         return reason
 
     def checkpoint(self, state: TrainState, value: float | None) -> None:

@@ -1,0 +1,114 @@
+"""Training data from any iterable of batches, and what of its randomness a resumed run cannot have."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+
+from afina.errors import ConfigError
+from afina.train.batches import Batch, as_batch, count_rows, move_batch, no_weight
+from afina.train.rng import reseed_everything
+
+
+class StreamData:
+    """Batches from any iterable, such as a `torch.utils.data.DataLoader`.
+
+    Each batch is `(x, y)` or `(x, y, weights)`. With a `batch_size`, a step takes batches until it
+    has that many rows; without, each batch is a step. At resume, an iterable with `state_dict` and
+    `load_state_dict` returns to its place through them; any other is read again from the start of
+    the epoch, with the same random numbers.
+    """
+
+    def __init__(
+        self,
+        batches: Iterable[Any],
+        *,
+        batch_size: int | None,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.batches = batches
+        self.batch_size = batch_size
+        self.seed = seed
+        self.device = device
+        self.stateful = hasattr(batches, "state_dict") and hasattr(batches, "load_state_dict")
+        self.sought = False
+        self.weighs: bool | None = None
+        self.steps_per_epoch: int | None = length_of(batches) if batch_size is None else None
+
+    def windows(self, epoch: int, start: int) -> Iterator[list[Batch]]:
+        """Yield the windows of an epoch from number `start` on."""
+        skip = 0 if self.sought else start
+        self.sought = False
+        set_epoch(self.batches, epoch)
+        reseed_everything(self.seed, "order", epoch)
+        source = iter(self.batches)
+        self.weighs = True if start > skip else None  # what came before is not read again
+        for index in range(2**62):
+            # Items may draw random numbers while they are made: a function of their place.
+            reseed_everything(self.seed, f"data/{epoch}", index + start - skip)
+            window = self._take(source)
+            if not window:
+                self._check_weight()
+                return
+            if index >= skip:
+                yield window
+
+    def _take(self, source: Iterator[Any]) -> list[Batch]:
+        window: list[Batch] = []
+        n_rows = 0
+        while not window or n_rows < (self.batch_size or 0):
+            item = next(source, None)
+            if item is None:
+                break
+            batch = as_batch(item)
+            size = count_rows(batch)
+            if self.batch_size is not None and size > self.batch_size:
+                raise ConfigError(
+                    f"a batch must not have more rows than batch_size={self.batch_size}",
+                    got=f"{size} rows",
+                    fix="Leave batch_size out to make each batch a step, or use "
+                    "microbatch_size to run it in parts.",
+                )
+            n_rows += size
+            if not self.weighs:  # once a row of the epoch has a weight, it is not looked at again
+                self.weighs = batch.weights is None or bool((batch.weights > 0).any())
+            window.append(move_batch(batch, self.device))
+        return window
+
+    def _check_weight(self) -> None:
+        if self.weighs is False:
+            raise no_weight("training")
+
+    def describe(self, epoch: int, index: int) -> str:
+        """Name the batch that a window begins with."""
+        return f"batch {index} of epoch {epoch} (counted from 0)"
+
+    def position(self) -> Any:
+        """Return what `seek` needs to find this place again."""
+        return self.batches.state_dict() if self.stateful else None  # type: ignore[attr-defined]
+
+    def seek(self, position: Any) -> None:
+        """Go to a place that `position` returned."""
+        if position is not None:
+            self.batches.load_state_dict(position)  # type: ignore[attr-defined]
+            self.sought = True
+
+
+def length_of(batches: Any) -> int | None:
+    """Return the number of batches; None if it is not known."""
+    try:
+        return len(batches)
+    except (TypeError, NotImplementedError, AttributeError):  # a loader of a stream has none
+        return None
+
+
+def set_epoch(batches: Any, epoch: int) -> None:
+    """Tell a loader's sampler or dataset which epoch begins, where it asks to be told."""
+    sampler, batch_sampler = (getattr(batches, n, None) for n in ("sampler", "batch_sampler"))
+    inner = getattr(batch_sampler, "sampler", None)
+    told: list[Any] = []
+    for one in (batches, sampler, batch_sampler, inner, getattr(batches, "dataset", None)):
+        if callable(getattr(one, "set_epoch", None)) and not any(one is other for other in told):
+            one.set_epoch(epoch)  # type: ignore[union-attr]
+            told.append(one)
