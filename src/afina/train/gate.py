@@ -39,7 +39,7 @@ from afina.train.batches import (
 from afina.train.nests import list_tensors
 from afina.train.own_randomness import refuse_own_randomness
 from afina.train.settings import TrainerSettings
-from afina.train.stream import StreamData, length_of
+from afina.train.stream import StreamData, length_of, loader_generators, restart_workers
 
 
 class EvalRows(NamedTuple):
@@ -84,6 +84,7 @@ def eval_batches(data: Any, rows: EvalRows, device: torch.device) -> Iterator[Ba
     if is_in_memory(data):
         yield from ordered_batches(as_batch(data), rows.in_memory, device)
         return
+    restart_workers(data)
     for item in data:
         yield from _split(move_batch(as_batch(item), device), rows.of_batch)
 
@@ -144,8 +145,9 @@ def check_data(data: Any, val: Any, settings: TrainerSettings, *, resumable: boo
             "patience needs validation rows", fix="Pass val=(x, y), or patience=None."
         )
     if resumable:
-        refuse_own_randomness(data, "training data")
-        refuse_own_randomness(val, "validation data")
+        restored = loader_generators(data)
+        refuse_own_randomness(data, "training data", restored=restored)
+        refuse_own_randomness(val, "validation data", restored=restored)
 
 
 def check_training_data(data: Any, *, once: bool) -> None:
@@ -181,7 +183,7 @@ def refuse_rows(data: Any, what: str) -> None:
         )
     if (
         isinstance(data, DataLoader)
-        and data.batch_size is None
+        and data.batch_sampler is None
         and isinstance(data.dataset, TensorDataset)
         and isinstance(data.sampler, SequentialSampler | RandomSampler)
     ):

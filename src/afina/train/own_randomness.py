@@ -1,12 +1,11 @@
 """Random numbers that data draws for itself, which a resumed run could not draw again."""
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
 
 from afina.errors import ConfigError
 
@@ -15,7 +14,9 @@ DEPTH = 6
 """How deep generators are looked for: a loader's dataset's transforms' generator is 4 deep."""
 
 
-def refuse_own_randomness(data: Any, what: str) -> None:
+def refuse_own_randomness(
+    data: Any, what: str, *, restored: Sequence[torch.Generator] = ()
+) -> None:
     """Refuse data whose random numbers would differ after a resume.
 
     The trainer's `seed` decides the random numbers that data draws from the generators of torch,
@@ -25,19 +26,15 @@ def refuse_own_randomness(data: Any, what: str) -> None:
     Args:
         data: as passed to `Trainer.fit`, with `run_dir`.
         what: what it is, for the message.
+        restored: generators that are saved and restored.
 
     Raises:
         ConfigError: the message names the generator.
     """
     if hasattr(data, "state_dict") and hasattr(data, "load_state_dict"):
         return
-    if isinstance(data, DataLoader) and data.num_workers and data.persistent_workers:
-        raise ConfigError(
-            f"with run_dir, {what} must give the same batches after a resume",
-            but="persistent workers keep random numbers that are in no checkpoint",
-            fix="Pass persistent_workers=False to the DataLoader.",
-        )
-    place = next(_places(data, type(data).__name__, DEPTH, set()), None)
+    seen = {id(generator) for generator in restored}
+    place = next(_places(data, type(data).__name__, DEPTH, seen), None)
     if place is not None:
         raise ConfigError(
             f"with run_dir, {what} must give the same batches after a resume",
@@ -50,7 +47,7 @@ def refuse_own_randomness(data: Any, what: str) -> None:
 def _places(value: Any, name: str, depth: int, seen: set[int]) -> Iterator[str]:
     """Yield where a generator is kept, by attributes, items and keys."""
     if isinstance(value, GENERATORS):
-        if value is not torch.default_generator:
+        if value is not torch.default_generator and id(value) not in seen:
             yield name
         return
     plain = isinstance(value, torch.Tensor | np.ndarray | str | bytes | int | float | type(None))

@@ -1,9 +1,11 @@
 """Training data from any iterable of batches, and what of its randomness a resumed run cannot have."""
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 import torch
+from torch.utils.data import DataLoader
 
 from afina.errors import ConfigError
 from afina.train.batches import Batch, as_batch, count_rows, move_batch, no_weight
@@ -16,7 +18,8 @@ class StreamData:
     Each batch is `(x, y)` or `(x, y, weights)`. With a `batch_size`, a step takes batches until it
     has that many rows; without, each batch is a step. At resume, an iterable with `state_dict` and
     `load_state_dict` returns to its place through them; any other is read again from the start of
-    the epoch, with the same random numbers.
+    the epoch, with the same random numbers: generators of a loader or its sampler are put where
+    they were.
     """
 
     def __init__(
@@ -34,6 +37,8 @@ class StreamData:
         self.stateful = hasattr(batches, "state_dict") and hasattr(batches, "load_state_dict")
         self.sought = False
         self.weighs: bool | None = None
+        self.generators = [] if self.stateful else loader_generators(batches)
+        self.at_start: list[str] | None = None
         self.steps_per_epoch: int | None = length_of(batches) if batch_size is None else None
 
     def windows(self, epoch: int, start: int) -> Iterator[list[Batch]]:
@@ -41,6 +46,8 @@ class StreamData:
         skip = 0 if self.sought else start
         self.sought = False
         set_epoch(self.batches, epoch)
+        restart_workers(self.batches)
+        self.at_start = self._generator_states()
         reseed_everything(self.seed, "order", epoch)
         source = iter(self.batches)
         self.weighs = True if start > skip else None  # what came before is not read again
@@ -50,7 +57,13 @@ class StreamData:
             window = self._take(source)
             if not window:
                 self._check_weight()
+                self.at_start = None
                 return
+            if self.generators and index + 1 == self.steps_per_epoch:
+                # A sampler may draw once more when it is asked for another batch.
+                more = next(source, None)
+                source = source if more is None else chain([more], source)
+                self.at_start = None if more is None else self.at_start
             if index >= skip:
                 yield window
 
@@ -76,6 +89,9 @@ class StreamData:
             window.append(move_batch(batch, self.device))
         return window
 
+    def _generator_states(self) -> list[str]:
+        return [bytes(g.get_state().tolist()).hex() for g in self.generators]
+
     def _check_weight(self) -> None:
         if self.weighs is False:
             raise no_weight("training")
@@ -86,11 +102,18 @@ class StreamData:
 
     def position(self) -> Any:
         """Return what `seek` needs to find this place again."""
-        return self.batches.state_dict() if self.stateful else None  # type: ignore[attr-defined]
+        if self.stateful:
+            return self.batches.state_dict()  # type: ignore[attr-defined]
+        if not self.generators:
+            return None
+        return {"generators": self.at_start or self._generator_states()}
 
     def seek(self, position: Any) -> None:
         """Go to a place that `position` returned."""
-        if position is not None:
+        if position is not None and not self.stateful:
+            for generator, state in zip(self.generators, position["generators"], strict=True):
+                generator.set_state(torch.tensor(list(bytes.fromhex(state)), dtype=torch.uint8))
+        elif position is not None:
             self.batches.load_state_dict(position)  # type: ignore[attr-defined]
             self.sought = True
 
@@ -101,6 +124,26 @@ def length_of(batches: Any) -> int | None:
         return len(batches)
     except (TypeError, NotImplementedError, AttributeError):  # a loader of a stream has none
         return None
+
+
+def loader_generators(batches: Any) -> list[torch.Generator]:
+    """Return the generators of a DataLoader and its samplers, each once."""
+    if not isinstance(batches, DataLoader):
+        return []
+    inner = getattr(batches.batch_sampler, "sampler", None)
+    owners = (batches, batches.sampler, batches.batch_sampler, inner)
+    own = [getattr(owner, "generator", None) for owner in owners]
+    unique = {id(one): one for one in own if isinstance(one, torch.Generator)}
+    return list(unique.values())
+
+
+def restart_workers(batches: Any) -> None:
+    """Let persistent workers of a loader begin anew, with random numbers that follow from the seed.
+
+    What they have drawn before is in no checkpoint.
+    """
+    if isinstance(batches, DataLoader) and batches.persistent_workers:
+        batches._iterator = None  # noqa: SLF001 - torch has no public way
 
 
 def set_epoch(batches: Any, epoch: int) -> None:
