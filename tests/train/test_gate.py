@@ -140,6 +140,9 @@ def test_weights_of_some_rows_may_be_zero() -> None:
         (DataLoader(TensorDataset(X[:3], Y[:3]), 8, drop_last=True), "at least one row"),
         ([], "at least one row"),
         (7, "got int"),
+        ((np.ma.masked_greater(X.numpy(), 1), Y), "an array with masked values"),
+        (((X, Y), (X, Y)), "put several batches in a list, not in a tuple"),
+        ((X[:, :3], Y), "the width that the model takes"),
         ((nn.utils.rnn.pack_sequence([X, X[:3]]), Y), "got PackedSequence.*inside the model"),
     ],
     ids=lambda value: value[:24] if isinstance(value, str) else type(value).__name__,
@@ -263,3 +266,9 @@ def test_prediction_of_nothing_is_named() -> None:
         trainer.predict(DataLoader(TensorDataset(X[:0], Y[:0]), batch_size=3))
     with pytest.raises(ConfigError, match="data to predict must come in batches"):
         trainer.predict(TensorDataset(X, Y))
+    with pytest.raises(ConfigError, match="got NoneType"):
+        trainer.predict(None)
+    with pytest.raises(ConfigError, match="got NoneType"):
+        trainer.evaluate(None)
+    with pytest.raises(ConfigError, match="batch_size must be at least 1; got 0"):
+        trainer.predict(X, batch_size=0)

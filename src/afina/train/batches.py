@@ -154,7 +154,8 @@ def as_tensors(value: Any) -> Any:
     """
     if value is None or isinstance(value, Tensor):
         return value
-    if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
+    masked = isinstance(value, np.ma.MaskedArray) and bool(np.ma.getmaskarray(value).any())
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biufc" and not masked:
         native = value.astype(value.dtype.newbyteorder("="), copy=False)
         return torch.as_tensor(native if min(value.strides, default=0) >= 0 else native.copy())
     if isinstance(value, Mapping) and value:
@@ -162,10 +163,11 @@ def as_tensors(value: Any) -> Any:
     if isinstance(value, tuple | list) and value and not isinstance(value, PackedSequence):
         return tuple(map(as_tensors, value))
     kind = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+    kind = "an array with masked values" if masked else kind
     raise ConfigError(
         "inputs, targets and weights must be tensors, numpy arrays, or tuples or dicts of them",
         got=kind,
-        fix="Convert it with torch.as_tensor"
+        fix="Convert it with torch.as_tensor (a frame with .to_numpy() first)"
         + (
             "; pass padded rows and their lengths, and pack them inside the model."
             if isinstance(value, PackedSequence)

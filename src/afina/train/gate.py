@@ -100,6 +100,12 @@ def input_batches(x: Any, rows: EvalRows, device: torch.device) -> Iterator[Batc
         yield from ordered_batches(Batch(as_tensors(x), None), rows.in_memory, device)
         return
     refuse_rows(x, "data to predict")
+    if not isinstance(x, Iterable) or isinstance(x, str | bytes):
+        raise ConfigError(
+            "data to predict must be tensors, or an iterable of batches",
+            got=type(x).__name__,
+            fix="Pass the inputs that the model takes.",
+        )
     for item in x:
         first = item[0] if isinstance(item, tuple | list) and item else item
         yield from _split(move_batch(Batch(as_tensors(first), None), device), rows.of_batch)
@@ -125,6 +131,17 @@ def eval_rows(keywords: Any, fitting: int | None = None) -> EvalRows:
     return EvalRows(most or min(EVAL_ROWS, in_training), most)
 
 
+def exactly(batch_size: int) -> EvalRows:
+    """Return the number of rows that was passed, for rows in memory and for batches.
+
+    Raises:
+        ConfigError: it is below 1.
+    """
+    if batch_size < 1:
+        raise ConfigError("batch_size must be at least 1", got=f"{batch_size}", fix="Leave it out.")
+    return EvalRows(batch_size, batch_size)
+
+
 def check_data(data: Any, val: Any, settings: TrainerSettings, *, resumable: bool) -> None:
     """Refuse data for `Trainer.fit` that would be read as something else, or cannot be resumed.
 
@@ -139,7 +156,8 @@ def check_data(data: Any, val: Any, settings: TrainerSettings, *, resumable: boo
     """
     once = settings.max_epochs == 1
     check_training_data(data, once=once)
-    check_validation_data(val, once=once)
+    if val is not None:
+        check_validation_data(val, once=once)
     if val is None and settings.patience is not None:
         raise ConfigError(
             "patience needs validation rows", fix="Pass val=(x, y), or patience=None."
@@ -157,8 +175,7 @@ def check_training_data(data: Any, *, once: bool) -> None:
 
 def check_validation_data(data: Any, *, once: bool) -> None:
     """Refuse validation data that would be read as something else, or that has no rows."""
-    if data is not None:
-        _check_readable(data, "validation data", once=once)
+    _check_readable(data, "validation data", once=once)
 
 
 def refuse_rows(data: Any, what: str) -> None:
@@ -215,7 +232,7 @@ def naming_mismatches() -> Iterator[None]:
         yield
     except AfinaError:
         raise
-    except (RuntimeError, ValueError, IndexError) as error:
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
         text = str(error)
         for sign, must, fix in _MISMATCHES:
             if sign in text:
@@ -238,6 +255,16 @@ _MISMATCHES = (
     ("must have the same dtype", _TYPED, _CAST),
     ("should be the same", _TYPED, _CAST),
     ("does not match weight dtype", _TYPED, _CAST),
+    (
+        "shapes cannot be multiplied",
+        "inputs must have the width that the model takes",
+        "Look at the shapes of x and of the model's layers.",
+    ),
+    (
+        "forward() takes",
+        "inputs must be the arguments of the model's forward",
+        "A tuple x is passed as several arguments; put several batches in a list, not in a tuple.",
+    ),
     ("argument #1 'indices'", "inputs of an embedding must be whole numbers", "Use x.long()."),
     ("expected target dtype", _CLASSES, _AS_CLASSES),
     ("expected scalar type Long", _CLASSES, _AS_CLASSES),

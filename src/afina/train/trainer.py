@@ -265,7 +265,7 @@ class Trainer:
             NonFiniteError: an output is NaN or infinite; the message names the row.
         """
         rows = gate.eval_rows(self)
-        rows = rows if batch_size is None else gate.EvalRows(batch_size, batch_size)
+        rows = rows if batch_size is None else gate.exactly(batch_size)
         batches = gate.input_batches(x, rows, device_of(self.model))
         with gate.naming_mismatches():
             return predict_batches(self.model, batches, allow_infinite=allow_infinite)

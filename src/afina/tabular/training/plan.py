@@ -155,7 +155,7 @@ def make_trainer(
 ) -> Trainer:
     """Return the trainer that the settings describe."""
     model, config = plan.built.model, plan.config
-    keywords = keywords_of(config.train, config.stop)
+    keywords = keywords_of(config.train, config.stop) | {"eval_batch_size": EVAL_ROWS}
     if has_lr_factors(config.train):  # the trainer has no keywords for them
         make = partial(optimizer_from, config.train)
         keywords |= {"optimizer": make, "lr": None, "weight_decay": None}
@@ -167,7 +167,6 @@ def make_trainer(
         run_dir=run_dir,
         checkpoints=config.checkpoint,
         observers=observers,
-        eval_batch_size=EVAL_ROWS,
         **keywords,
     )
 
