@@ -5,15 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from afina.tabular import AfinaClassifier, AfinaRegressor, load
-    from afina.train import Trainer
+    from afina.train import Stop, Trainer
 
 __version__ = "0.1.0"
 
-__all__ = ["AfinaClassifier", "AfinaRegressor", "Trainer", "__version__", "load"]
+__all__ = ["AfinaClassifier", "AfinaRegressor", "Stop", "Trainer", "__version__", "load"]
 
 _HOME = {
     "AfinaClassifier": "afina.tabular",
     "AfinaRegressor": "afina.tabular",
+    "Stop": "afina.train",
     "Trainer": "afina.train",
     "load": "afina.tabular",
 }

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         Event,
         Observer,
         StepEvent,
+        Stop,
         StopEvent,
     )
     from afina.train.loss import make_weighted_loss
@@ -32,6 +33,7 @@ else:
             "Event",
             "Observer",
             "StepEvent",
+            "Stop",
             "StopEvent",
         ],
         loss=["make_weighted_loss"],
@@ -53,6 +55,7 @@ __all__ = [
     "Observer",
     "Result",
     "StepEvent",
+    "Stop",
     "StopEvent",
     "StopSettings",
     "Trainer",

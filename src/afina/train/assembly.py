@@ -15,8 +15,9 @@ from afina.errors import ConfigError
 from afina.optim import Average, OneSidedShampoo, make_schedule, optimizer_from
 from afina.process_state import own_numbers, torch_threads
 from afina.train import rng
-from afina.train.batches import EVAL_ROWS, eval_batches, input_batches
+from afina.train.batches import EVAL_ROWS
 from afina.train.evaluate import predict_batches
+from afina.train.gate import EvalRows, eval_batches, input_batches
 from afina.train.grokking import SignReader, make_sign_reader
 from afina.train.loop import TrainSetup
 from afina.train.loss import WeightedLoss
@@ -153,15 +154,20 @@ def first_state(settings: TrainerSettings) -> TrainState:
     return state
 
 
-def choose_sign_reader(setup: TrainSetup, val: Any) -> SignReader | None:
-    """Return the function that measures the signs of late generalization, or None if not needed."""
+def choose_sign_reader(setup: TrainSetup, val: Any, rows: EvalRows) -> SignReader | None:
+    """Return the function that measures the signs of late generalization, or None if not needed.
+
+    Args:
+        val: the validation data; the outputs of its first rows are followed.
+        rows: the number of rows that go through the model at a time.
+    """
     if setup.settings.patience_extends_while is None:
         return None
     device = device_of(setup.model)
 
     def outputs() -> Any:
-        x = next(iter(eval_batches(val, EVAL_ROWS, device))).x
-        return predict_batches(setup.model, input_batches(x, EVAL_ROWS, device))
+        x = next(iter(eval_batches(val, EvalRows(EVAL_ROWS), device))).x
+        return predict_batches(setup.model, input_batches(x, rows, device))
 
     return make_sign_reader(
         setup.model, setup.optimizer, l2_params=setup.l2_params, outputs=outputs

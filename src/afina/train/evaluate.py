@@ -1,6 +1,6 @@
 """Evaluate and predict without leaving a trace: modes are restored, gradients are off."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,8 +9,11 @@ from torch import Tensor, nn
 from afina.errors import NonFiniteError
 from afina.nn.eval_mode import eval_mode
 from afina.process_state import torch_threads
-from afina.train.batches import Batch, call_model
+from afina.train.batches import Batch, call_model, count_rows, no_weight
+from afina.train.gate import no_rows
 from afina.train.loss import WeightedLoss, weighted_sum
+from afina.train.nests import join_nests, list_tensors, named_tensors
+from afina.train.processes import Processes
 
 Scores = Callable[[Any, Any, Any], Mapping[str, float]]
 
@@ -23,11 +26,19 @@ def evaluate_batches(
 
     Returns:
         `loss`, the weighted mean over all targets, and each score by its name.
+
+    Raises:
+        ConfigError: there are no rows, or all of them have weight 0.
     """
     total = weight = 0.0
+    any_rows = any_weight = False
     kept: list[tuple[Any, Any, Any]] = []
     with torch_threads(None), eval_mode(model):
         for batch in batches:
+            if list_tensors(batch) and not count_rows(batch):
+                continue
+            any_rows = True
+            any_weight = any_weight or batch.weights is None or bool((batch.weights > 0).any())
             output = call_model(model, batch.x)
             values, weights = loss.values(output, batch.y)
             batch_total, batch_weight = weighted_sum(values, weights, batch.weights)
@@ -35,41 +46,90 @@ def evaluate_batches(
             weight += float(batch_weight)
             if scores is not None:
                 kept.append((output, batch.y, batch.weights))
-    if not kept and weight == 0:
-        return {"loss": float("nan")}
+    if not any_rows:
+        raise no_rows("validation data")
+    if not any_weight:
+        raise no_weight("validation")
     result = {"loss": total / weight if weight else float("nan")}
     if scores is not None:
         outputs, targets, row_weights = zip(*kept, strict=True)
-        joined = None if row_weights[0] is None else torch.cat(row_weights)
-        result |= scores(_join(outputs), _join(targets), joined)
+        joined = _join_weights(row_weights, targets, outputs)
+        result |= scores(join_nests(outputs), join_nests(targets), joined)
     return result
 
 
+def shared_metrics(
+    evaluate: Callable[[], Mapping[str, float]], processes: Processes
+) -> Callable[[], dict[str, float]]:
+    """Return a function that evaluates and names the results `val/...`: those of process 0 for all."""
+
+    def metrics() -> dict[str, float]:
+        own = {f"val/{name}": float(value) for name, value in evaluate().items()}
+        shared: dict[str, float] = processes.broadcast_json(own)
+        return shared
+
+    return metrics
+
+
 @torch.no_grad()
-def predict_batches(model: nn.Module, batches: Iterable[Batch]) -> Any:
-    """Return the outputs for all rows, in eval mode.
+def predict_batches(
+    model: nn.Module, batches: Iterable[Batch], *, allow_infinite: bool = False
+) -> Any:
+    """Return the outputs for all rows, in eval mode, in the type that the model returns.
+
+    Args:
+        allow_infinite: take infinite outputs too, such as the logits of classes ruled out; NaN
+            is never taken.
 
     Raises:
+        ConfigError: there is no batch.
         NonFiniteError: an output is NaN or infinite; the message names the row.
     """
     with torch_threads(None), eval_mode(model):
         outputs = [call_model(model, batch.x) for batch in batches]
-    joined = _join(outputs)
-    if isinstance(joined, Tensor) and joined.is_floating_point() and not joined.isfinite().all():
-        bad = int((~joined.isfinite()).reshape(len(joined), -1).any(1).nonzero()[0])
-        raise NonFiniteError(
-            f"row {bad}: every output must be finite",
-            got=f"{joined[bad].tolist()}",
-            fix="Look for missing or extreme values in the inputs, or in the model's weights.",
-        )
-    return joined
+    if not outputs:
+        raise no_rows("data to predict")
+    first_row = 0
+    for output in outputs:
+        for name, tensor in named_tensors(output):
+            _check_finite(name, tensor, first_row, allow_infinite=allow_infinite)
+        first_row += next((len(t) for t in list_tensors(output) if t.ndim), 0)
+    return join_nests(outputs)
 
 
-def _join(parts: Any) -> Any:
-    """Concatenate batches of outputs (tensors, tuples or dicts of them) along the rows."""
-    first = parts[0]
-    if isinstance(first, Tensor):
-        return torch.cat(list(parts))
-    if isinstance(first, dict):
-        return {key: _join([part[key] for part in parts]) for key in first}
-    return tuple(_join(list(column)) for column in zip(*parts, strict=True))
+def _check_finite(name: str, output: Tensor, first_row: int, *, allow_infinite: bool) -> None:
+    if not (output.is_floating_point() or output.is_complex()):
+        return
+    wrong = output.isnan() if allow_infinite else ~output.isfinite()
+    if not wrong.any():  # sync where it is on a GPU
+        return
+    place = f" of {name!r}" if name else ""
+    row, values = "", output
+    if output.ndim:
+        number = int(wrong.reshape(len(output), -1).any(1).nonzero()[0])
+        row, values = f"row {first_row + number}: ", output[number]
+    shown = values.tolist() if values.numel() <= 20 else f"a tensor of {tuple(values.shape)}"
+    raise NonFiniteError(
+        f"{row}every output{place} must be {'a number' if allow_infinite else 'finite'}",
+        got=f"{shown}",
+        fix="Look for missing or extreme values in the inputs, or in the model's weights."
+        + (
+            ""
+            if allow_infinite or output.isnan().any()
+            else " Pass allow_infinite=True if the model rules out classes by -inf."
+        ),
+    )
+
+
+def _join_weights(
+    row_weights: Sequence[Tensor | None], targets: Sequence[Any], outputs: Sequence[Any]
+) -> Tensor | None:
+    """Concatenate row weights; batches without weights count 1 a row if others have weights."""
+    if all(weights is None for weights in row_weights):
+        return None
+    like = next(weights for weights in row_weights if weights is not None)
+    parts = []
+    for weights, target, output in zip(row_weights, targets, outputs, strict=True):
+        n_rows = len((list_tensors(target) or list_tensors(output))[0])
+        parts.append(like.new_ones(n_rows) if weights is None else weights)
+    return torch.cat(parts)

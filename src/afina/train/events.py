@@ -1,12 +1,16 @@
 """The records that observers receive, in the order of what happens.
 
 An observer is a callable that takes one record. It can read it, and can stop the run by returning
-a non-empty string, the reason; it cannot change anything.
+`Stop(why)`; it cannot change anything. Whatever else it returns is ignored: a progress bar returns
+True when it has drawn itself.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
+
+from afina.errors import ConfigError
 
 StopReason = Literal["patience", "max_epochs", "max_steps", "observer"]
 
@@ -93,4 +97,42 @@ class StopEvent(NamedTuple):
 
 
 Event = StepEvent | EpochEvent | EvalEvent | CheckpointEvent | StopEvent
-Observer = Callable[[Event], str | None]
+Observer = Callable[[Event], Any]
+
+
+@dataclass(frozen=True)
+class Stop:
+    """What an observer returns to stop training after the event that it got.
+
+    Args:
+        why: the reason in words; it becomes `result.stop.why`.
+
+    Raises:
+        ConfigError: there is no reason.
+    """
+
+    why: str
+
+    def __post_init__(self) -> None:
+        why: object = self.why
+        if not isinstance(why, str) or not why:
+            raise ConfigError(
+                "Stop needs a reason in words",
+                got=f"{self.why!r}",
+                fix='Return, for example, Stop("the loss is low enough").',
+            )
+
+
+def reason_to_stop(returned: object) -> str | None:
+    """Return the reason if what an observer returned asks to stop, else None.
+
+    Raises:
+        ConfigError: it is the class `Stop` itself.
+    """
+    if returned is Stop:
+        raise ConfigError(
+            "an observer stops training by returning Stop(why)",
+            got="the class Stop",
+            fix='Return, for example, Stop("the loss is low enough").',
+        )
+    return returned.why if isinstance(returned, Stop) else None

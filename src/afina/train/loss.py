@@ -173,7 +173,17 @@ def _class_loss(loss: nn.CrossEntropyLoss | nn.NLLLoss) -> WeightedLoss:
     each_loss, mean_loss = copy.copy(loss), copy.copy(loss)
     each_loss.reduction, mean_loss.reduction = "none", "mean"
 
+    def check(output: Tensor, target: Tensor) -> None:
+        _check_tensors(loss, output, target)
+        if isinstance(loss, nn.CrossEntropyLoss) and output.ndim > 1 and output.shape[1] == 1:
+            raise ConfigError(
+                "cross entropy needs at least two outputs, one for each class",
+                got=f"outputs of shape {tuple(output.shape)}, of which the loss is always 0",
+                fix="Give the model an output for each class, or use nn.BCEWithLogitsLoss.",
+            )
+
     def values(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        check(output, target)
         each = each_loss(output, target)
         if target.is_floating_point():  # class probabilities: torch's mean is over rows
             return each, None
@@ -183,6 +193,7 @@ def _class_loss(loss: nn.CrossEntropyLoss | nn.NLLLoss) -> WeightedLoss:
         return each, loss.weight[target.clamp(0, len(loss.weight) - 1)] * counts
 
     def mean(output: Tensor, target: Tensor) -> tuple[Tensor, float]:
+        check(output, target)
         value = mean_loss(output, target)
         if target.is_floating_point():
             return value, float(target.numel() / target.shape[1])
@@ -215,13 +226,27 @@ def _loss_of_rows(loss: nn.modules.loss._Loss) -> WeightedLoss:
     def values(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
         if isinstance(loss, nn.KLDivLoss):
             _check_same_shape(loss, output, target)
+        else:
+            _check_tensors(loss, output, target)
         all_values = each(output, target)
         return all_values.flatten(1).sum(1) if loss.reduction == "batchmean" else all_values, None
 
     return WeightedLoss(values)
 
 
+def _check_tensors(loss: nn.Module, output: object, target: object) -> None:
+    if not (isinstance(output, Tensor) and isinstance(target, Tensor)):
+        name, (out, kind) = type(loss).__name__, (type(x).__name__ for x in (output, target))
+        raise ConfigError(
+            f"{name} needs one tensor of outputs and one of targets",
+            got=f"outputs of type {out} and targets of type {kind}",
+            fix="Pass a function of your own, such as lambda output, target: loss(output[0], "
+            "target[0]), that returns one value per row.",
+        )
+
+
 def _check_same_shape(loss: nn.Module, output: Tensor, target: Tensor) -> None:
+    _check_tensors(loss, output, target)
     if output.shape != target.shape:
         raise ConfigError(
             f"{type(loss).__name__} needs outputs and targets of the same shape",

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from afina.errors import ConfigError
-from afina.train.batches import list_tensors
+from afina.train.nests import list_tensors
 
 Values = Callable[[Any, Any], tuple[Tensor, Tensor | None]]
 

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from afina.errors import AfinaWarning, ConfigError
-from afina.train.batches import Batch, count_rows, list_tensors, map_tensors
+from afina.train.batches import Batch, count_rows
 from afina.train.loss import WeightedLoss, weighted_sum
+from afina.train.nests import list_tensors, map_tensors
 from afina.train.own_loss import loss_module, loss_name
 from afina.train.precision import Forward
 from afina.train.rng import isolated

@@ -50,6 +50,10 @@ class LoopSettings:
     eval_every: Annotated[Count, Setting(scope="trainer", same_at_resume=True)] = 1
     """Epochs between evaluations."""
 
+    eval_batch_size: Annotated[Count | None, Setting(scope="trainer", same_at_resume=True)] = None
+    """Most rows at a time in evaluation and prediction. None: as many as go through the model at
+    once in training, so that evaluation never needs more memory than a step."""
+
     log_every: Annotated[Count, Setting(scope="trainer")] = 1
     """Write one of this many steps to metrics.jsonl."""
 

@@ -1,8 +1,8 @@
 """`Trainer`: the loop for any `nn.Module`."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,44 +11,24 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from afina.errors import ConfigError
 from afina.optim.settings import AveragingName, OptimizerName, ScheduleName
-from afina.train.assembly import (
-    check_processes,
-    choose_sign_reader,
-    device_of,
-    first_state,
-    resume_record,
-    training_conditions,
-)
-from afina.train.batches import (
-    EVAL_ROWS,
-    Data,
-    eval_batches,
-    input_batches,
-    make_data,
-    undisturbed,
-)
-from afina.train.evaluate import Scores, evaluate_batches, predict_batches
+from afina.train import gate
+from afina.train.assembly import device_of, first_state, training_conditions
+from afina.train.batches import Data
+from afina.train.evaluate import Scores, predict_batches
 from afina.train.events import Observer
+from afina.train.fitting import evaluated, run
 from afina.train.gradient_plan import spread
 from afina.train.keywords import form_settings
-from afina.train.loop import TrainSetup, train
+from afina.train.loop import TrainSetup
 from afina.train.loss import Loss, WeightedLoss, make_weighted_loss
 from afina.train.lr_range import LrRange, run_range
 from afina.train.processes import ALONE, Processes, current_processes, naming_lost_peers
 from afina.train.rates import check_scheduler
 from afina.train.result import Result
 from afina.train.run.checkpoint_plan import CheckpointPlan
-from afina.train.run.interrupts import StopRequest, stop_requests
-from afina.train.run.journal import open_journal, owned_folder
-from afina.train.run.resume_point import (
-    checkpoint_content,
-    continued,
-    find_snapshot,
-    shared_snapshot,
-)
-from afina.train.run.run_tensors import end_on_best
+from afina.train.run.interrupts import stop_requests
+from afina.train.run.journal import owned_folder
 from afina.train.settings import (
     BatchNormRows,
     ExtendsWhile,
@@ -59,7 +39,7 @@ from afina.train.settings import (
 from afina.train.setup import made_setup
 from afina.train.snapshots import kept_optimizer, kept_weights
 from afina.train.train_mode import has_batch_norm
-from afina.train.trained_module import loss_tensors, with_loss
+from afina.train.trained_module import loss_tensors
 
 
 @dataclass(eq=False)
@@ -109,6 +89,9 @@ class Trainer:
         batch_size: rows per step. None: 256 for tensors; of an iterable, each batch is a step.
             With a number, batches of an iterable are merged up to that many rows.
         eval_every: epochs between evaluations.
+        eval_batch_size: most rows at a time in evaluation and prediction. None: as many as go
+            through the model at once in training, so that evaluation never needs more memory than
+            a step.
         log_every: write one of this many steps to metrics.jsonl.
         microbatch_size: most rows per forward and backward; the step stays that of `batch_size`
             rows. `auto`: halved when memory does not suffice, and the same step is run again as if
@@ -180,6 +163,7 @@ class Trainer:
     max_steps: int | None = None
     batch_size: int | None = None
     eval_every: int = 1
+    eval_batch_size: int | None = None
     log_every: int = 1
     microbatch_size: int | Literal["auto"] | None = None
     batchnorm: BatchNormRows = "microbatch"
@@ -206,7 +190,8 @@ class Trainer:
     def __post_init__(self) -> None:
         settings = form_settings(self)
         self.higher_is_better = bool(settings.higher_is_better)
-        make_weighted_loss(self.loss, self.loss_weight)  # what cannot be is refused here already
+        make_weighted_loss(self.loss, self.loss_weight)  # an invalid loss is refused here already
+        self.loader_rows: int | None = None
 
     @property
     def weighted_loss(self) -> WeightedLoss:
@@ -222,8 +207,8 @@ class Trainer:
         """Train; the model ends on the best weights by `monitor` (the last without `val`).
 
         Args:
-            data: `(x, y)` or `(x, y, weights)` in memory, x a tensor, a tuple or a dict of
-                tensors; or an iterable of such batches, such as a DataLoader.
+            data: `(x, y)` or `(x, y, weights)` in memory, x and y a tensor, a tuple or a dict of
+                tensors; or an iterable of such batches, such as a DataLoader or a list.
             val: rows to validate on, in the same forms.
             resume: continue from the newest whole checkpoint in `run_dir` (from the start if there
                 is none), ending where the uninterrupted run ends, bit for bit. Model, data and
@@ -234,6 +219,7 @@ class Trainer:
         where they were before the first `fit`.
 
         Raises:
+            ConfigError: the data is of no such form, does not fit, or cannot be resumed.
             NonFiniteError: the loss or gradient is NaN or infinite; the step was not taken.
             Interrupted: SIGINT or SIGTERM came; the state was saved first (with `run_dir`).
             StorageError: `run_dir` cannot be written, or holds a run already.
@@ -242,16 +228,8 @@ class Trainer:
             PeerError: another process of the run ended, or does not answer.
         """
         settings = form_settings(self)
-        if isinstance(data, Iterator) and settings.max_epochs > 1:
-            raise ConfigError(
-                "Training data must be readable once an epoch",
-                but=f"a {type(data).__name__} can be read only once",
-                fix="Pass a list or a DataLoader.",
-            )
-        if val is None and settings.patience is not None:
-            raise ConfigError(
-                "patience needs validation rows", fix="Pass val=(x, y), or patience=None."
-            )
+        gate.check_data(data, val, settings, resumable=self.folder is not None)
+        self.loader_rows = gate.rows_at_once(data)
         saved = "Nothing was saved, because there is no run_dir."
         if self.folder is not None:
             saved = f"What was saved last is in {self.folder / 'checkpoints'}."
@@ -263,28 +241,36 @@ class Trainer:
             stop_requests(active=self.folder is not None) as request,
             spread(self.model, processes, settings.sharding) as model,
             self._setup(model, data, settings, processes) as setup,
+            gate.naming_mismatches(),
         ):
             check_scheduler(self.schedule, setup.optimizer, settings, validates=val is not None)
-            return self._run(setup, data, val, resume=resume, request=request, processes=processes)
+            return run(self, setup, data, val, resume=resume, request=request, processes=processes)
 
-    def predict(self, x: Any, *, batch_size: int = EVAL_ROWS) -> Any:
+    def predict(
+        self, x: Any, *, batch_size: int | None = None, allow_infinite: bool = False
+    ) -> Any:
         """Compute the outputs for all rows, in eval mode and without gradients.
 
         Args:
             x: a tensor or array, a tuple or dict of them, or an iterable of batches, of which
                 the inputs (the first of a tuple) are taken.
-            batch_size: rows at a time, for data in memory.
+            batch_size: most rows at a time. None: as in evaluation.
+            allow_infinite: take infinite outputs too, such as logits of -inf; NaN never.
 
         Raises:
             NonFiniteError: an output is NaN or infinite; the message names the row.
         """
-        with undisturbed(x):
-            return predict_batches(self.model, input_batches(x, batch_size, device_of(self.model)))
+        rows = gate.eval_rows(self)
+        rows = rows if batch_size is None else gate.exactly(batch_size)
+        batches = gate.input_batches(x, rows, device_of(self.model))
+        with gate.undisturbed(x), gate.naming_mismatches():
+            return predict_batches(self.model, batches, allow_infinite=allow_infinite)
 
     def evaluate(self, data: Any) -> dict[str, float]:
         """Compute the loss and the scores on `data`, in eval mode and without gradients."""
-        with undisturbed(data):
-            return self._evaluate(self.model, data)
+        gate.check_validation_data(data, once=True)
+        with gate.undisturbed(data), gate.naming_mismatches():
+            return evaluated(self, self.model, data)
 
     def find_lr(
         self, data: Any, *, lowest: float = 1e-6, highest: float = 1.0, n_steps: int = 100
@@ -305,7 +291,9 @@ class Trainer:
             NonFiniteError: the loss is not finite even at the lowest rate.
         """
         settings = form_settings(self)
+        gate.check_training_data(data, once=False)
         with (
+            gate.naming_mismatches(),
             training_conditions(self.model, *loss_tensors(self.weighted_loss)),
             self._setup(self.model, data, settings, ALONE) as setup,
             kept_weights(setup.model),
@@ -313,57 +301,6 @@ class Trainer:
         ):
             state = first_state(settings)
             return run_range(setup, state, lowest=lowest, highest=highest, n_steps=n_steps)
-
-    def _run(
-        self,
-        setup: TrainSetup,
-        data: Any,
-        val: Any,
-        *,
-        resume: bool,
-        request: StopRequest,
-        processes: Processes,
-    ) -> Result:
-        model, settings, device = setup.model, setup.settings, device_of(setup.model)
-        record = resume_record(
-            settings,
-            batch_size=self.batch_size,
-            optimizer=self.optimizer,
-            schedule=self.schedule,
-            steps_per_epoch=setup.data.steps_per_epoch,
-        )
-        limits = {"max_epochs": settings.max_epochs, "max_steps": settings.max_steps}
-        alike = {**record, **limits, "validation": val is not None, "resume": resume}
-        check_processes(settings, data, processes, record=alike)
-        snapshot = shared_snapshot(
-            processes, lambda: find_snapshot(self.folder, record, resume=resume)
-        )
-        state = first_state(settings)
-        with (
-            continued(setup, state, snapshot, device, processes),
-            open_journal(
-                self.folder,
-                settings,
-                plan=self.checkpoints or CheckpointPlan(),
-                observers=self.observers,
-                request=request,
-                whole=checkpoint_content(setup, record, device, processes),
-                processes=processes,
-                metrics_bytes=0 if snapshot is None else snapshot.metrics_bytes,
-            ) as journal,
-        ):
-            setup = replace(
-                setup,
-                evaluate=None if val is None else lambda: self._validate(model, val, processes),
-                read_signs=choose_sign_reader(setup, val),
-                notify=journal.notify,
-                checkpoint=journal.checkpoint,
-            )
-            stop = train(setup, state)
-            journal.save(state)
-            end_on_best(model, state)
-        n_parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        return Result(stop, tuple(journal.history), n_parameters)
 
     def _setup(
         self, model: nn.Module, data: Any, settings: TrainerSettings, processes: Processes
@@ -381,20 +318,10 @@ class Trainer:
         )
 
     def _data(self, data: Any, device: torch.device | None = None) -> Data:
-        return make_data(
+        return gate.make_data(
             data,
             batch_size=self.batch_size,
             seed=self.seed,
             device=device or device_of(self.model),
             no_single=has_batch_norm(self.model),
         )
-
-    def _evaluate(self, model: nn.Module, data: Any) -> dict[str, float]:
-        batches = eval_batches(data, EVAL_ROWS, device_of(model))
-        loss = self.weighted_loss
-        return evaluate_batches(with_loss(model, loss), loss, batches, self.scores)
-
-    def _validate(self, model: nn.Module, val: Any, processes: Processes) -> dict[str, float]:
-        scores = {f"val/{name}": float(value) for name, value in self._evaluate(model, val).items()}
-        metrics: dict[str, float] = processes.broadcast_json(scores)
-        return metrics

@@ -7,7 +7,7 @@ import pytest
 from afina.config import apply_settings
 from afina.tabular import fit_table
 from afina.tabular.training.time_limit import FINISHING_S, TimeLimit
-from afina.train import CheckpointEvent, EpochEvent, EvalEvent, StepEvent
+from afina.train import CheckpointEvent, EpochEvent, EvalEvent, StepEvent, Stop
 
 STEP = StepEvent(1, 0, 0.5, 0.1, 1.0)
 
@@ -30,7 +30,7 @@ def test_training_stops_before_the_end_is_near() -> None:
     clock.now = 110.0 - FINISHING_S
 
     assert early is None
-    assert limit(STEP) == "stop.time_limit=10 s is up"
+    assert limit(STEP) == Stop("stop.time_limit=10 s is up")
 
 
 def test_time_for_looks_is_kept() -> None:

@@ -30,6 +30,7 @@ from afina.tabular.training.tabular_model import (
 )
 from afina.tabular.training.time_limit import TimeLimit
 from afina.train import Observer, Result, Trainer
+from afina.train.batches import EVAL_ROWS
 from afina.train.keywords import keywords_of
 
 Data = tuple[tuple[Tensor, ...], Tensor, Tensor | None]
@@ -154,7 +155,7 @@ def make_trainer(
 ) -> Trainer:
     """Return the trainer that the settings describe."""
     model, config = plan.built.model, plan.config
-    keywords = keywords_of(config.train, config.stop)
+    keywords = keywords_of(config.train, config.stop) | {"eval_batch_size": EVAL_ROWS}
     if has_lr_factors(config.train):  # the trainer has no keywords for them
         make = partial(optimizer_from, config.train)
         keywords |= {"optimizer": make, "lr": None, "weight_decay": None}

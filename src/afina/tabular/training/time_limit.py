@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from afina.train import EpochEvent, EvalEvent, Event, StepEvent
+from afina.train import EpochEvent, EvalEvent, Event, StepEvent, Stop
 
 FINISHING_S = 2.2
 """Seconds for the work after training other than evaluations: model, scores, report, exit."""
@@ -29,7 +29,7 @@ class TimeLimit:
         True
         >>> now = 9.0
         >>> limit(step)
-        'stop.time_limit=10 s is up'
+        Stop(why='stop.time_limit=10 s is up')
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class TimeLimit:
         self.look_s = 0.0
         self._epoch_ended = clock()
 
-    def __call__(self, event: Event) -> str | None:
+    def __call__(self, event: Event) -> Stop | None:
         """Return a reason to stop after this event, or None if there is time left."""
         now = self.clock()
         if isinstance(event, EpochEvent):
@@ -51,4 +51,4 @@ class TimeLimit:
         elif not isinstance(event, StepEvent):
             return None
         left = self.end - now - _LOOKS_AFTER * self.look_s
-        return None if left > 0 else f"stop.time_limit={self.limit_s:g} s is up"
+        return None if left > 0 else Stop(f"stop.time_limit={self.limit_s:g} s is up")

@@ -1,0 +1,342 @@
+"""The gate for data: recognize what was passed to the trainer, take it, or name what is wrong.
+
+A tuple `(x, y)` or `(x, y, weights)` is rows in memory; x and y may be tuples themselves. Any other
+iterable gives batches. What looks like data but would be read as something else, such as a Dataset
+of rows or an iterator that is used up after one epoch, is refused here, before anything is trained.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    TensorDataset,
+)
+
+from afina.errors import AfinaError, ConfigError
+from afina.process_state import Drawing
+from afina.train.batches import (
+    DEFAULT_BATCH_SIZE,
+    EVAL_ROWS,
+    Batch,
+    Data,
+    TensorData,
+    as_batch,
+    as_tensors,
+    count_rows,
+    move_batch,
+    no_weight,
+    ordered_batches,
+    split_batch,
+)
+from afina.train.nests import list_tensors
+from afina.train.own_randomness import refuse_own_randomness
+from afina.train.settings import TrainerSettings
+from afina.train.stream import StreamData, length_of, loader_generators, restart_workers
+
+
+class EvalRows(NamedTuple):
+    """How many rows go through the model at a time in evaluation.
+
+    Args:
+        in_memory: of rows in memory.
+        of_batch: of a batch of an iterable. None: all of them.
+    """
+
+    in_memory: int
+    of_batch: int | None = None
+
+
+def make_data(
+    data: Any,
+    *,
+    batch_size: int | None,
+    seed: int,
+    device: torch.device,
+    no_single: bool,
+) -> Data:
+    """Make training data from what was passed to `Trainer.fit`; see the two classes."""
+    if is_in_memory(data):
+        return TensorData(
+            as_batch(data),
+            batch_size=batch_size or DEFAULT_BATCH_SIZE,
+            seed=seed,
+            device=device,
+            no_single=no_single,
+        )
+    return StreamData(data, batch_size=batch_size, seed=seed, device=device)
+
+
+def eval_batches(data: Any, rows: EvalRows, device: torch.device) -> Iterator[Batch]:
+    """Yield the batches of validation rows, in order.
+
+    Args:
+        data: rows in memory, or an iterable of batches.
+        rows: how many at a time.
+    """
+    if is_in_memory(data):
+        yield from ordered_batches(as_batch(data), rows.in_memory, device)
+        return
+    restart_workers(data)
+    for item in data:
+        yield from _split(move_batch(as_batch(item), device), rows.of_batch)
+
+
+def input_batches(x: Any, rows: EvalRows, device: torch.device) -> Iterator[Batch]:
+    """Yield batches of inputs; from an iterable of batches, the first item of each.
+
+    Args:
+        x: inputs in memory, or an iterable of batches.
+        rows: how many at a time.
+    """
+    if isinstance(x, Tensor | np.ndarray | tuple | Mapping):
+        yield from ordered_batches(Batch(as_tensors(x), None), rows.in_memory, device)
+        return
+    refuse_rows(x, "data to predict")
+    if not isinstance(x, Iterable) or isinstance(x, str | bytes):
+        raise ConfigError(
+            "data to predict must be tensors, or an iterable of batches",
+            got=type(x).__name__,
+            fix="Pass the inputs that the model takes.",
+        )
+    for item in x:
+        first = item[0] if isinstance(item, tuple | list) and item else item
+        yield from _split(move_batch(Batch(as_tensors(first), None), device), rows.of_batch)
+
+
+def undisturbed(data: Any) -> AbstractContextManager[None]:
+    """Return the context in which to read data: loaders draw from torch's global generator."""
+    in_memory = isinstance(data, Tensor | np.ndarray | Mapping | tuple)
+    return nullcontext() if in_memory else Drawing()
+
+
+def is_in_memory(data: Any) -> bool:
+    """Tell whether data is a tuple of rows, not an iterable of batches."""
+    if not isinstance(data, tuple) or isinstance(data, Batch):
+        return isinstance(data, Batch)
+    return len(data) in (2, 3) or not all(isinstance(item, tuple | list) for item in data)
+
+
+def eval_rows(keywords: Any, fitting: int | None = None) -> EvalRows:
+    """Return how many rows go through the model at a time in evaluation, by the trainer's keywords.
+
+    Args:
+        keywords: the trainer.
+        fitting: rows of a micro-batch that fits in memory. None: no limit is known.
+    """
+    own = keywords.microbatch_size if isinstance(keywords.microbatch_size, int) else None
+    most = keywords.eval_batch_size or fitting or own
+    in_training = keywords.batch_size or keywords.loader_rows or DEFAULT_BATCH_SIZE
+    return EvalRows(most or min(EVAL_ROWS, in_training), most)
+
+
+def exactly(batch_size: int) -> EvalRows:
+    """Return the number of rows that was passed, for rows in memory and for batches.
+
+    Raises:
+        ConfigError: it is below 1.
+    """
+    if batch_size < 1:
+        raise ConfigError("batch_size must be at least 1", got=f"{batch_size}", fix="Leave it out.")
+    return EvalRows(batch_size, batch_size)
+
+
+def check_data(data: Any, val: Any, settings: TrainerSettings, *, resumable: bool) -> None:
+    """Refuse data for `Trainer.fit` that would be read as something else, or cannot be resumed.
+
+    Args:
+        data: training data, as passed.
+        val: validation data. None: there is none.
+        settings: how often they are read, and whether validation rows are needed.
+        resumable: whether the run must continue after a resume as if it had not been interrupted.
+
+    Raises:
+        ConfigError: the message names what it is.
+    """
+    once = settings.max_epochs == 1
+    check_training_data(data, once=once)
+    if val is not None:
+        check_validation_data(val, once=once)
+    if val is None and settings.patience is not None:
+        raise ConfigError(
+            "patience needs validation rows", fix="Pass val=(x, y), or patience=None."
+        )
+    if resumable:
+        restored = loader_generators(data)
+        refuse_own_randomness(data, "training data", restored=restored)
+        refuse_own_randomness(val, "validation data", restored=restored)
+
+
+def check_training_data(data: Any, *, once: bool) -> None:
+    """Refuse training data that would be read as something else, or that has no rows."""
+    _check_readable(data, "training data", once=once)
+
+
+def check_validation_data(data: Any, *, once: bool) -> None:
+    """Refuse validation data that would be read as something else, or that has no rows."""
+    _check_readable(data, "validation data", once=once)
+
+
+def refuse_rows(data: Any, what: str) -> None:
+    """Refuse what gives single rows, not batches of them.
+
+    Raises:
+        ConfigError: the message says how to make batches of them.
+    """
+    name = type(data).__name__
+    own_dataset = hasattr(data, "__getitem__") and not hasattr(data, "__iter__")
+    if isinstance(data, Dataset) or own_dataset:
+        whole = isinstance(data, IterableDataset)
+        raise ConfigError(
+            f"{what} must come in batches",
+            but=f"a Dataset ({name}) gives single rows",
+            fix="Pass DataLoader(dataset, batch_size=256"
+            + (
+                "), or DataLoader(dataset, batch_size=None) if it yields whole batches."
+                if whole
+                else ", shuffle=True), or the tensors themselves as (x, y)."
+            ),
+        )
+    if (
+        isinstance(data, DataLoader)
+        and data.batch_sampler is None
+        and isinstance(data.dataset, TensorDataset)
+        and isinstance(data.sampler, SequentialSampler | RandomSampler)
+    ):
+        raise ConfigError(
+            f"{what} must come in batches",
+            but="a DataLoader of a TensorDataset with batch_size=None gives single rows",
+            fix="Give the DataLoader a batch_size.",
+        )
+
+
+def rows_at_once(data: Any) -> int | None:
+    """Return how many rows the batches of an iterable have; None if that is not known."""
+    if isinstance(data, DataLoader):
+        sized = data.batch_size or getattr(data.batch_sampler, "batch_size", None)
+        return sized if isinstance(sized, int) else None
+    if isinstance(data, list) and data:
+        return count_rows(as_batch(data[0]))
+    return None
+
+
+@contextmanager
+def naming_mismatches() -> Iterator[None]:
+    """Raise a ConfigError in place of torch's where data does not fit the model or the loss.
+
+    Raises:
+        ConfigError: what must hold, what torch found, and what to do.
+    """
+    try:
+        yield
+    except AfinaError:
+        raise
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        text = str(error)
+        for sign, must, fix in _MISMATCHES:
+            if sign in text:
+                raise ConfigError(
+                    must, but=f"torch says: {text.splitlines()[0]}", fix=fix
+                ) from error
+        raise
+
+
+_CAST = "Convert the inputs, for example x.float(): numpy's default is float64, torch's float32."
+_TYPED = "inputs must have the type of number that the model computes with"
+_CLASSES = "targets must be class numbers as int64, one for each row"
+_AS_CLASSES = (
+    "Convert them, for example y.long().flatten(); for numbers as targets, use a loss such as "
+    "nn.MSELoss."
+)
+_FLOATS = "targets must be floating-point numbers of the same type as the outputs"
+
+_MISMATCHES = (
+    ("must have the same dtype", _TYPED, _CAST),
+    ("should be the same", _TYPED, _CAST),
+    ("does not match weight dtype", _TYPED, _CAST),
+    (
+        "shapes cannot be multiplied",
+        "inputs must have the width that the model takes",
+        "Look at the shapes of x and of the model's layers.",
+    ),
+    (
+        "forward() takes",
+        "inputs must be the arguments of the model's forward",
+        "A tuple x is passed as several arguments; put several batches in a list, not in a tuple.",
+    ),
+    ("argument #1 'indices'", "inputs of an embedding must be whole numbers", "Use x.long()."),
+    ("expected target dtype", _CLASSES, _AS_CLASSES),
+    ("expected scalar type Long", _CLASSES, _AS_CLASSES),
+    ("multi-target not supported", _CLASSES, _AS_CLASSES),
+    (
+        "is out of bounds",
+        "class numbers must be at least 0 and below the number of outputs",
+        "Number the classes from 0, and give the model one output for each.",
+    ),
+    ("cast to the desired output type", _FLOATS, "Convert them, for example y.float()."),
+    ("Found dtype", _FLOATS, "Convert them, for example y.float()."),
+    (
+        "to match target batch_size",
+        "the model must return one output for each target",
+        "Look at the shapes of the outputs and of y.",
+    ),
+    (
+        "Expected more than 1 value per channel",
+        "batch normalization must see more than one row at a time in training",
+        "If the last batch has one row, pass drop_last=True to the DataLoader, or another batch_size.",
+    ),
+)
+"""A sign in torch's message; what must hold; what to do."""
+
+
+def _check_readable(data: Any, what: str, *, once: bool) -> None:
+    refuse_rows(data, what)
+    if isinstance(data, Iterator) and not once:
+        raise ConfigError(
+            f"{what.capitalize()} must be readable once an epoch",
+            but=f"a {type(data).__name__} can be read only once",
+            fix="Pass a list or a DataLoader.",
+        )
+    if is_in_memory(data):
+        batch = as_batch(data)
+        if count_rows(batch) == 0:
+            raise no_rows(what)
+        if batch.weights is not None and not bool((batch.weights > 0).any()):
+            raise no_weight(what.split(maxsplit=1)[0])
+        return
+    alone = isinstance(data, Tensor | np.ndarray | Mapping | str | bytes)
+    listed = isinstance(data, list) and data and isinstance(data[0], Tensor | np.ndarray)
+    if alone or listed or not isinstance(data, Iterable):
+        kind = f"a list of {type(data[0]).__name__}s" if listed else type(data).__name__
+        raise ConfigError(
+            f"{what} must be (x, y) or (x, y, weights), or an iterable of them",
+            got=kind,
+            fix="Put inputs and targets in a tuple, such as (x, y); (x, None) if the loss needs no "
+            "targets.",
+        )
+    if length_of(data) == 0:
+        raise no_rows(what)
+
+
+def no_rows(what: str) -> ConfigError:
+    """Return the error for data that is empty."""
+    return ConfigError(
+        f"{what} must have at least one row",
+        got="none",
+        fix="Pass one or more. A DataLoader with drop_last=True leaves out a batch that is not "
+        "full, and an iterator is empty after it was read once.",
+    )
+
+
+def _split(batch: Batch, most: int | None) -> list[Batch]:
+    if most is None or not list_tensors(batch):
+        return [batch]
+    return split_batch(batch, most, count_rows(batch))
