@@ -84,6 +84,7 @@ def make_weighted_loss(
         ConfigError: the sum of the loss cannot be computed from what it returns.
 
     Example:
+        >>> import torch
         >>> loss = make_weighted_loss(nn.CrossEntropyLoss())
         >>> values, weights = loss.values(torch.zeros(3, 2), torch.tensor([0, 1, -100]))
         >>> values.shape, weights.tolist()
