@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from afina.errors import ConfigError
 
-StopReason = Literal["patience", "max_epochs", "max_steps", "observer"]
+StopReason = Literal["patience", "max_epochs", "max_steps", "observer", "interrupted"]
 
 
 class StepEvent(NamedTuple):

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 
+from afina.errors import Interrupted
 from afina.train import gate
 from afina.train.assembly import (
     check_processes,
@@ -14,12 +15,13 @@ from afina.train.assembly import (
     resume_record,
 )
 from afina.train.evaluate import evaluate_batches, shared_metrics
-from afina.train.loop import TrainSetup, train
+from afina.train.events import StopEvent
+from afina.train.loop import TrainSetup, stop_event, train
 from afina.train.processes import Processes
 from afina.train.result import Result
 from afina.train.run.checkpoint_plan import CheckpointPlan
 from afina.train.run.interrupts import StopRequest
-from afina.train.run.journal import open_journal
+from afina.train.run.journal import Journal, open_journal
 from afina.train.run.resume_point import (
     checkpoint_content,
     continued,
@@ -90,9 +92,22 @@ def run(
             notify=journal.notify,
             checkpoint=journal.checkpoint,
         )
-        stop = train(setup, state)
-        journal.save(state)
+        try:
+            stop = train(setup, state)
+            journal.save(state)
+            if trainer.folder is None:  # a Ctrl-C in the last step is not lost
+                request.leave_if_asked(step=state.step, saved_in=None)
+        except KeyboardInterrupt as error:
+            end_on_best(model, state)
+            if isinstance(error, Interrupted):
+                stop = state.stop or stop_event(setup, state, "interrupted", str(error))
+                error.result = _result(model, stop, journal)
+            raise
         end_on_best(model, state)
+    return _result(model, stop, journal)
+
+
+def _result(model: nn.Module, stop: StopEvent, journal: Journal) -> Result:
     n_parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return Result(stop, tuple(journal.history), n_parameters)
 

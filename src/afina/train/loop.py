@@ -231,13 +231,23 @@ def _stop(setup: TrainSetup, state: TrainState, stop_reason: str | None) -> Stop
         reason, why = "max_epochs", f"max_epochs={settings.max_epochs} was reached"
     else:
         return None
-    monitor = None if setup.evaluate is None else settings.monitor
+    return stop_event(setup, state, reason, why)
+
+
+def stop_event(setup: TrainSetup, state: TrainState, reason: StopReason, why: str) -> StopEvent:
+    """Return the event of a run that ends at its present step.
+
+    Args:
+        reason: one word.
+        why: a sentence.
+    """
+    stopping = state.stopping
     return StopEvent(
         state.step,
         state.epoch,
         reason,
         why,
-        monitor,
+        None if setup.evaluate is None else setup.settings.monitor,
         stopping.best,
         stopping.best_step,
         stopping.best_epoch,

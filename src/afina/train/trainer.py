@@ -221,7 +221,9 @@ class Trainer:
         Raises:
             ConfigError: the data is of no such form, does not fit, or cannot be resumed.
             NonFiniteError: the loss or gradient is NaN or infinite; the step was not taken.
-            Interrupted: SIGINT or SIGTERM came; the state was saved first (with `run_dir`).
+            Interrupted: Ctrl-C (with `run_dir`, also SIGTERM) came. The step was finished, the model
+                has its best weights, and `error.result` is the Result so far; with `run_dir`, the
+                state was saved first. A KeyboardInterrupt, as usual.
             StorageError: `run_dir` cannot be written, or holds a run already.
             LockedError: another process is using `run_dir`.
             CheckpointError: every checkpoint is damaged.
@@ -238,7 +240,7 @@ class Trainer:
             naming_lost_peers(saved),
             training_conditions(self.model, *loss_tensors(self.weighted_loss)),
             owned_folder(self.folder, processes),
-            stop_requests(active=self.folder is not None) as request,
+            stop_requests(saves=self.folder is not None, alone=processes.alone) as request,
             spread(self.model, processes, settings.sharding) as model,
             self._setup(model, data, settings, processes) as setup,
             gate.naming_mismatches(),

@@ -87,9 +87,10 @@ class Journal:
 
         Raises:
             StorageError: it could not be written; earlier ones are unchanged.
-            Interrupted: a signal arrived; the state is on disk.
+            Interrupted: a signal arrived; the state is on disk if there is a run folder.
         """
         if self.folder is None:
+            self.request.leave_if_asked(step=state.step, saved_in=None)
             return
         self._record_finished()
         due = self.keeper is not None and self.keeper.due(state, value)
