@@ -5,11 +5,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from afina.tabular import AfinaClassifier, AfinaRegressor, load
-    from afina.train import Stop, Trainer
+    from afina.train import Stop, Trainer, load_weights
 
 __version__ = "0.1.0"
 
-__all__ = ["AfinaClassifier", "AfinaRegressor", "Stop", "Trainer", "__version__", "load"]
+__all__ = [
+    "AfinaClassifier",
+    "AfinaRegressor",
+    "Stop",
+    "Trainer",
+    "__version__",
+    "load",
+    "load_weights",
+]
 
 _HOME = {
     "AfinaClassifier": "afina.tabular",
@@ -17,6 +25,7 @@ _HOME = {
     "Stop": "afina.train",
     "Trainer": "afina.train",
     "load": "afina.tabular",
+    "load_weights": "afina.train",
 }
 
 

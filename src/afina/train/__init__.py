@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from afina.train.result import Result
     from afina.train.rng import stream_seed
     from afina.train.run.checkpoint_plan import CheckpointPlan
+    from afina.train.run.saved_weights import load_weights
     from afina.train.settings import ExecutionSettings, LoopSettings, StopSettings, TrainerSettings
     from afina.train.trainer import Trainer
 else:
@@ -40,6 +41,7 @@ else:
         result=["Result"],
         rng=["stream_seed"],
         run__checkpoint_plan=["CheckpointPlan"],
+        run__saved_weights=["load_weights"],
         settings=["ExecutionSettings", "LoopSettings", "StopSettings", "TrainerSettings"],
         trainer=["Trainer"],
     )
@@ -61,6 +63,7 @@ __all__ = [
     "Trainer",
     "TrainerSettings",
     "eval_mode",
+    "load_weights",
     "make_weighted_loss",
     "stream_seed",
 ]
