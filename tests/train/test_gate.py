@@ -120,11 +120,11 @@ def test_weights_of_some_rows_may_be_zero() -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (TensorDataset(X, Y), r"a Dataset \(TensorDataset\) gives single rows"),
+        (TensorDataset(X, Y), r"a Dataset \(TensorDataset\) yields single rows"),
         (Subset(TensorDataset(X, Y), range(9)), r"a Dataset \(Subset\)"),
         (Stream(), r"a Dataset \(Stream\)"),
         (OwnRows(), r"a Dataset \(OwnRows\)"),
-        (DataLoader(TensorDataset(X, Y), batch_size=None), "batch_size=None gives single rows"),
+        (DataLoader(TensorDataset(X, Y), batch_size=None), "batch_size=None yields single rows"),
         (X, r"must be \(x, y\).*; got Tensor"),
         (X.numpy(), "got ndarray"),
         ([X, Y], "got a list of Tensors"),
@@ -181,7 +181,7 @@ def test_a_loader_of_a_stream_has_no_length() -> None:
         (DataLoader(TensorDataset(X[:3], Y[:3]), 8, drop_last=True), "at least one row"),
         (((X, Y) for _ in range(1)), "Validation data must be readable once an epoch"),
         (zip([X], [Y], strict=True), "a zip can be read only once"),
-        (TensorDataset(X, Y), "a Dataset .* gives single rows"),
+        (TensorDataset(X, Y), "a Dataset .* yields single rows"),
         ((X, Y, torch.zeros(40)), "validation rows must have a weight above 0"),
     ],
     ids=["no rows", "drop_last", "generator", "zip", "dataset", "weights"],
@@ -205,7 +205,7 @@ def test_validation_that_runs_dry_is_named() -> None:
         def __iter__(self):
             return iter(list(self.batches))
 
-    with pytest.raises(ConfigError, match="an iterator is empty after it was read once"):
+    with pytest.raises(ConfigError, match="an iterator is empty once it has been read"):
         fit((X, Y), Once())
 
 

@@ -179,5 +179,5 @@ def test_a_scheduler_that_is_too_short_is_named() -> None:
     model = linear()
     optimizer = SGD(model.parameters(), lr=0.1)
     short = OneCycleLR(optimizer, max_lr=0.1, total_steps=3)
-    with pytest.raises(ConfigError, match="OneCycleLR must have a step"):
+    with pytest.raises(ConfigError, match="OneCycleLR must last as long as the run"):
         trainer_of(model, [], optimizer=optimizer, schedule=short).fit(ROWS)

@@ -27,7 +27,7 @@ EVAL_ROWS = 2048
 
 
 class Batch(NamedTuple):
-    """Rows that go through the model together; `x` and `y` are tensors or nests of them."""
+    """Rows that go through the model together; `x` and `y` are tensors or nested structures of them."""
 
     x: Any
     y: Any
@@ -126,7 +126,7 @@ def as_batch(item: Any) -> Batch:
     """Make a batch from `(x, y)` or `(x, y, weights)`.
 
     Raises:
-        ConfigError: it is anything else, or its third part cannot be row weights.
+        ConfigError: it is anything else, or its third part is not row weights.
     """
     if isinstance(item, tuple | list) and len(item) in (2, 3):
         batch = Batch(*map(as_tensors, item))
@@ -149,10 +149,10 @@ def as_batch(item: Any) -> Batch:
 
 
 def as_tensors(value: Any) -> Any:
-    """Turn the numpy arrays in a nest into tensors that share their memory.
+    """Turn the numpy arrays of a nested structure into tensors that share their memory.
 
     Raises:
-        ConfigError: the nest holds something else.
+        ConfigError: the structure holds something else.
     """
     if value is None or isinstance(value, Tensor):
         return value
@@ -179,7 +179,7 @@ def as_tensors(value: Any) -> Any:
 
 
 def check_weights(batch: Batch) -> None:
-    """Make sure that what stands for row weights can be row weights.
+    """Check the third part of a batch, its row weights.
 
     Raises:
         ConfigError: they are not one floating-point number for each row, at least 0.
@@ -208,7 +208,7 @@ def check_weights(batch: Batch) -> None:
 
 
 def no_weight(which: str) -> ConfigError:
-    """Return the error for rows that all have weight 0."""
+    """Return the error to raise when all rows have weight 0."""
     return ConfigError(
         f"{which} rows must have a weight above 0",
         but="the weights of all rows are 0",

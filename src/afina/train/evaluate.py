@@ -61,7 +61,7 @@ def evaluate_batches(
 def shared_metrics(
     evaluate: Callable[[], Mapping[str, float]], processes: Processes
 ) -> Callable[[], dict[str, float]]:
-    """Return a function that evaluates and names the results `val/...`: those of process 0 for all."""
+    """Return a function that evaluates, with names `val/...`; all processes get rank 0's results."""
 
     def metrics() -> dict[str, float]:
         own = {f"val/{name}": float(value) for name, value in evaluate().items()}
@@ -78,8 +78,8 @@ def predict_batches(
     """Return the outputs for all rows, in eval mode, in the type that the model returns.
 
     Args:
-        allow_infinite: take infinite outputs too, such as the logits of classes ruled out; NaN
-            is never taken.
+        allow_infinite: allow infinite outputs, such as the logits of classes that are ruled out;
+            NaN is never allowed.
 
     Raises:
         ConfigError: there is no batch.
@@ -124,7 +124,7 @@ def _check_finite(name: str, output: Tensor, first_row: int, *, allow_infinite: 
 def _join_weights(
     row_weights: Sequence[Tensor | None], targets: Sequence[Any], outputs: Sequence[Any]
 ) -> Tensor | None:
-    """Concatenate row weights; batches without weights count 1 a row if others have weights."""
+    """Concatenate row weights; a batch without weights counts 1 per row if others have weights."""
     if all(weights is None for weights in row_weights):
         return None
     like = next(weights for weights in row_weights if weights is not None)

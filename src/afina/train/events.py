@@ -1,8 +1,8 @@
 """The records that observers receive, in the order of what happens.
 
 An observer is a callable that takes one record. It can read it, and can stop the run by returning
-`Stop(why)`; it cannot change anything. Whatever else it returns is ignored: a progress bar returns
-True when it has drawn itself.
+`Stop(why)`; it cannot change anything. Any other return value is ignored: a progress bar, for
+example, returns True when it has redrawn itself.
 """
 
 from collections.abc import Callable, Mapping
@@ -102,7 +102,7 @@ Observer = Callable[[Event], Any]
 
 @dataclass(frozen=True)
 class Stop:
-    """What an observer returns to stop training after the event that it got.
+    """The value that an observer returns to stop training after the event it received.
 
     Args:
         why: the reason in words; it becomes `result.stop.why`.
@@ -124,10 +124,10 @@ class Stop:
 
 
 def reason_to_stop(returned: object) -> str | None:
-    """Return the reason if what an observer returned asks to stop, else None.
+    """Return the reason if an observer has returned `Stop(why)`, else None.
 
     Raises:
-        ConfigError: it is the class `Stop` itself.
+        ConfigError: it has returned the class `Stop` itself.
     """
     if returned is Stop:
         raise ConfigError(

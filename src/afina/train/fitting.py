@@ -29,6 +29,7 @@ from afina.train.run.resume_point import (
     shared_snapshot,
 )
 from afina.train.run.run_tensors import end_on_best
+from afina.train.state import TrainState
 from afina.train.trained_module import with_loss
 
 
@@ -92,19 +93,24 @@ def run(
             notify=journal.notify,
             checkpoint=journal.checkpoint,
         )
-        try:
-            stop = train(setup, state)
-            journal.save(state)
-            if trainer.folder is None:  # a Ctrl-C in the last step is not lost
-                request.leave_if_asked(step=state.step, saved_in=None)
-        except KeyboardInterrupt as error:
-            end_on_best(model, state)
-            if isinstance(error, Interrupted):
-                stop = state.stop or stop_event(setup, state, "interrupted", str(error))
-                error.result = _result(model, stop, journal)
-            raise
-        end_on_best(model, state)
-    return _result(model, stop, journal)
+        return _train_to_end(setup, state, journal)
+
+
+def _train_to_end(setup: TrainSetup, state: TrainState, journal: Journal) -> Result:
+    """Train and end on the best weights, also after Ctrl-C."""
+    try:
+        stop = train(setup, state)
+        journal.save(state)
+        if journal.folder is None:  # a Ctrl-C in the last step is not lost
+            journal.request.leave_if_asked(step=state.step, saved_in=None)
+    except KeyboardInterrupt as error:
+        end_on_best(setup.model, state)
+        if isinstance(error, Interrupted):
+            stop = state.stop or stop_event(setup, state, "interrupted", str(error))
+            error.result = _result(setup.model, stop, journal)
+        raise
+    end_on_best(setup.model, state)
+    return _result(setup.model, stop, journal)
 
 
 def _result(model: nn.Module, stop: StopEvent, journal: Journal) -> Result:

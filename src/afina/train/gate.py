@@ -1,8 +1,8 @@
-"""The gate for data: recognize what was passed to the trainer, take it, or name what is wrong.
+"""The gate for data: recognize what was passed to the trainer, or refuse it by name.
 
 A tuple `(x, y)` or `(x, y, weights)` is rows in memory; x and y may be tuples themselves. Any other
-iterable gives batches. What looks like data but would be read as something else, such as a Dataset
-of rows or an iterator that is used up after one epoch, is refused here, before anything is trained.
+iterable yields batches. Data that would be read as something else, such as a Dataset of rows or an
+iterator that is exhausted after one epoch, is refused here, before anything is trained.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -44,11 +44,11 @@ from afina.train.stream import StreamData, length_of, loader_generators, restart
 
 
 class EvalRows(NamedTuple):
-    """How many rows go through the model at a time in evaluation.
+    """The number of rows that go through the model at a time in evaluation.
 
     Args:
-        in_memory: of rows in memory.
-        of_batch: of a batch of an iterable. None: all of them.
+        in_memory: for rows in memory.
+        of_batch: for a batch of an iterable. None: the whole batch.
     """
 
     in_memory: int
@@ -80,7 +80,7 @@ def eval_batches(data: Any, rows: EvalRows, device: torch.device) -> Iterator[Ba
 
     Args:
         data: rows in memory, or an iterable of batches.
-        rows: how many at a time.
+        rows: the number of rows at a time.
     """
     if is_in_memory(data):
         yield from ordered_batches(as_batch(data), rows.in_memory, device)
@@ -95,7 +95,7 @@ def input_batches(x: Any, rows: EvalRows, device: torch.device) -> Iterator[Batc
 
     Args:
         x: inputs in memory, or an iterable of batches.
-        rows: how many at a time.
+        rows: the number of rows at a time.
     """
     if isinstance(x, Tensor | np.ndarray | tuple | Mapping):
         yield from ordered_batches(Batch(as_tensors(x), None), rows.in_memory, device)
@@ -126,10 +126,10 @@ def is_in_memory(data: Any) -> bool:
 
 
 def eval_rows(keywords: Any, fitting: int | None = None) -> EvalRows:
-    """Return how many rows go through the model at a time in evaluation, by the trainer's keywords.
+    """Return the number of rows that go through the model at a time in evaluation.
 
     Args:
-        keywords: the trainer.
+        keywords: the trainer, which has the keywords as attributes.
         fitting: rows of a micro-batch that fits in memory. None: no limit is known.
     """
     own = keywords.microbatch_size if isinstance(keywords.microbatch_size, int) else None
@@ -139,7 +139,7 @@ def eval_rows(keywords: Any, fitting: int | None = None) -> EvalRows:
 
 
 def exactly(batch_size: int) -> EvalRows:
-    """Return the number of rows that was passed, for rows in memory and for batches.
+    """Return the same number of rows for rows in memory and for batches.
 
     Raises:
         ConfigError: it is below 1.
@@ -150,16 +150,16 @@ def exactly(batch_size: int) -> EvalRows:
 
 
 def check_data(data: Any, val: Any, settings: TrainerSettings, *, resumable: bool) -> None:
-    """Refuse data for `Trainer.fit` that would be read as something else, or cannot be resumed.
+    """Raise unless data for `Trainer.fit` is what it seems to be, and a run on it can be resumed.
 
     Args:
         data: training data, as passed.
         val: validation data. None: there is none.
-        settings: how often they are read, and whether validation rows are needed.
-        resumable: whether the run must continue after a resume as if it had not been interrupted.
+        settings: how often the data is read, and whether validation rows are needed.
+        resumable: whether a resumed run must be the same as one that was not interrupted.
 
     Raises:
-        ConfigError: the message names what it is.
+        ConfigError: the message names the fault.
     """
     once = settings.max_epochs == 1
     check_training_data(data, once=once)
@@ -176,20 +176,20 @@ def check_data(data: Any, val: Any, settings: TrainerSettings, *, resumable: boo
 
 
 def check_training_data(data: Any, *, once: bool) -> None:
-    """Refuse training data that would be read as something else, or that has no rows."""
+    """Raise a ConfigError for training data that would be read as something else or has no rows."""
     _check_readable(data, "training data", once=once)
 
 
 def check_validation_data(data: Any, *, once: bool) -> None:
-    """Refuse validation data that would be read as something else, or that has no rows."""
+    """Raise a ConfigError for validation data that would be read as something else or has no rows."""
     _check_readable(data, "validation data", once=once)
 
 
 def refuse_rows(data: Any, what: str) -> None:
-    """Refuse what gives single rows, not batches of them.
+    """Raise if data yields single rows instead of batches.
 
     Raises:
-        ConfigError: the message says how to make batches of them.
+        ConfigError: the message says how to make batches.
     """
     name = type(data).__name__
     own_dataset = hasattr(data, "__getitem__") and not hasattr(data, "__iter__")
@@ -197,7 +197,7 @@ def refuse_rows(data: Any, what: str) -> None:
         whole = isinstance(data, IterableDataset)
         raise ConfigError(
             f"{what} must come in batches",
-            but=f"a Dataset ({name}) gives single rows",
+            but=f"a Dataset ({name}) yields single rows",
             fix="Pass DataLoader(dataset, batch_size=256"
             + (
                 "), or DataLoader(dataset, batch_size=None) if it yields whole batches."
@@ -213,13 +213,13 @@ def refuse_rows(data: Any, what: str) -> None:
     ):
         raise ConfigError(
             f"{what} must come in batches",
-            but="a DataLoader of a TensorDataset with batch_size=None gives single rows",
+            but="a DataLoader of a TensorDataset with batch_size=None yields single rows",
             fix="Give the DataLoader a batch_size.",
         )
 
 
 def rows_at_once(data: Any) -> int | None:
-    """Return how many rows the batches of an iterable have; None if that is not known."""
+    """Return the number of rows per batch of an iterable; None if it is not known."""
     if isinstance(data, DataLoader):
         sized = data.batch_size or getattr(data.batch_sampler, "batch_size", None)
         return sized if isinstance(sized, int) else None
@@ -230,10 +230,10 @@ def rows_at_once(data: Any) -> int | None:
 
 @contextmanager
 def naming_mismatches() -> Iterator[None]:
-    """Raise a ConfigError in place of torch's where data does not fit the model or the loss.
+    """Replace torch's error by a ConfigError where data does not fit the model or the loss.
 
     Raises:
-        ConfigError: what must hold, what torch found, and what to do.
+        ConfigError: the message says what must hold, what torch says, and what to do.
     """
     try:
         yield
@@ -294,7 +294,7 @@ _MISMATCHES = (
         "If the last batch has one row, pass drop_last=True to the DataLoader, or another batch_size.",
     ),
 )
-"""A sign in torch's message; what must hold; what to do."""
+"""Part of torch's message; what must hold; what to do."""
 
 
 def _check_readable(data: Any, what: str, *, once: bool) -> None:
@@ -327,12 +327,12 @@ def _check_readable(data: Any, what: str, *, once: bool) -> None:
 
 
 def no_rows(what: str) -> ConfigError:
-    """Return the error for data that is empty."""
+    """Return the error to raise when data is empty."""
     return ConfigError(
         f"{what} must have at least one row",
         got="none",
         fix="Pass one or more. A DataLoader with drop_last=True leaves out a batch that is not "
-        "full, and an iterator is empty after it was read once.",
+        "full, and an iterator is empty once it has been read.",
     )
 
 

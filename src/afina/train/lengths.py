@@ -1,4 +1,4 @@
-"""How many steps an epoch has when batches are merged up to a number of rows."""
+"""Count the steps of an epoch when batches are merged up to a number of rows."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from afina.train.batches import as_batch, count_rows
 
 
 def merged_steps(data: Any, batch_size: int | None) -> int | None:
-    """Return the steps of an epoch; None if the sizes of the batches cannot be known before.
+    """Return the number of steps of an epoch; None if the sizes of the batches are not known yet.
 
     Args:
         data: a DataLoader or a sequence of batches.

@@ -31,7 +31,7 @@ class TrainSetup:
     Args:
         gradient: how a window's gradient is computed.
         lrs: learning rate of each parameter group before the schedule.
-        schedule: maps a step to the factor of its learning rate; or a scheduler of torch's.
+        schedule: maps a step to the factor of its learning rate; or a torch scheduler.
         settings: how long training lasts, what is best, and what else changes a number.
         evaluate: computes `val/loss` and the scores by name. None: there are no validation rows.
         read_signs: `(train loss, validation loss) -> signs` of late generalization. None: patience
@@ -140,7 +140,7 @@ def grad_norm(grads: list[Tensor]) -> Tensor:
             raise
         raise ConfigError(
             "Every gradient must be dense",
-            but="a parameter has a sparse one",
+            but="a parameter has a sparse gradient",
             fix="Use sparse=False in embeddings.",
         ) from error
     return norm
@@ -173,7 +173,7 @@ def _end_epoch(
 
 
 def _average(setup: TrainSetup, state: TrainState, name: AveragingName) -> None:
-    """Update the average of the weights, if it is of this kind and has begun."""
+    """Update the average of the weights if it is called `name` and its first epoch has come."""
     if (
         state.average is None
         or state.average.name != name

@@ -28,7 +28,7 @@ class WeightedLoss:
             the denominator. Weights of None: 1 each.
         mean: `(output, target) -> (mean, weight)`, the same numbers from torch's fused kernel, for
             a window that is one micro-batch without row weights. None: there is no such kernel.
-        own: it was written by the user: a loss may look at several rows at once, and its module may
+        own: the loss itself if the user has defined it: it may compare rows, and its module may
             have parameters. None: it is torch's.
     """
 
@@ -73,10 +73,10 @@ def make_weighted_loss(
 
     Args:
         loss: a torch loss module (any reduction but "sum"), the torch function of the same name,
-            a `WeightedLoss`, or a callable `(output, target)` that returns one value per row or
-            per target, shape `(rows, ...)`; a pair of such values and their weights; or a pair of
-            the sum of its values and the weight of that sum. A subclass of a torch loss with a
-            forward of its own is such a callable.
+            a `WeightedLoss`, or a callable `(output, target)`. The callable returns one value per
+            row or per target, shape `(rows, ...)`; or a pair of such values and their weights; or
+            a pair of the sum of the values and the weight of that sum. A subclass of a torch loss
+            with its own `forward` is such a callable.
         loss_weight: for a callable that returns one mean for all rows: `(output, target)` to the
             weight of that mean, such as the number of targets it was taken over.
 
@@ -124,9 +124,9 @@ def make_weighted_loss(
 
 
 def is_torchs(loss: object) -> bool:
-    """Tell whether a loss computes what torch's own class computes, and nothing else.
+    """Return whether a loss computes exactly what torch's own class computes.
 
-    A subclass with its own `forward`, or hooks on an instance, can compute anything.
+    A subclass with its own `forward`, or an instance with hooks, can compute anything.
     """
     if not isinstance(loss, nn.modules.loss._Loss):  # noqa: SLF001 - the class all of them share
         return False

@@ -1,7 +1,8 @@
-"""Nests of tensors: what models take and return, of any of the types that people use.
+"""Nested structures of tensors, as models take and return them.
 
-A nest is a tensor, or a tuple, list, named tuple, mapping or dataclass of nests. Mapping a function
-over a nest keeps its types, because a loss or a score may ask for `output.logits`.
+A nested structure, *nest* for short, is a tensor, or a tuple, list, named tuple, mapping or
+dataclass of nests. Mapping a function over it keeps its types, because a loss or a score may read
+`output.logits`.
 """
 
 import copy
@@ -14,7 +15,7 @@ from torch import Tensor
 
 
 def map_tensors(function: Callable[[Tensor], Tensor], value: Any) -> Any:
-    """Apply a function to every tensor in a nest; everything else in it stays as it is.
+    """Apply a function to every tensor of a nested structure; leave everything else unchanged.
 
     Example:
         >>> map_tensors(lambda t: t + 1, {"a": torch.zeros(2), "b": (None, torch.ones(1))})
@@ -29,7 +30,7 @@ def map_tensors(function: Callable[[Tensor], Tensor], value: Any) -> Any:
 
 
 def list_tensors(value: Any) -> list[Tensor]:
-    """List every tensor in a nest, in the order of `map_tensors`."""
+    """List every tensor of a nested structure, in the order of `map_tensors`."""
     if isinstance(value, Tensor):
         return [value]
     parts = _parts(value)
@@ -37,7 +38,7 @@ def list_tensors(value: Any) -> list[Tensor]:
 
 
 def named_tensors(value: Any, name: str = "") -> Iterable[tuple[str, Tensor]]:
-    """Yield every tensor in a nest with its place, such as `logits` or `0.hidden`."""
+    """Yield every tensor of a nested structure with its path, such as `logits` or `0.hidden`."""
     if isinstance(value, Tensor):
         yield name, value
     for key, part in (_parts(value) or {}).items():
@@ -47,12 +48,12 @@ def named_tensors(value: Any, name: str = "") -> Iterable[tuple[str, Tensor]]:
 def join_nests(nests: Sequence[Any]) -> Any:
     """Concatenate the outputs of several batches along the rows, and keep their type.
 
-    Tensors that cannot be concatenated become lists: of rows if only their other sizes differ
-    between batches, of one entry a batch if they have no rows. So does what is no tensor. None
-    stays None.
+    Tensors that cannot be concatenated become lists: of rows if batches differ in another
+    dimension, of one entry per batch if a tensor has no rows. Values that are not tensors also
+    become a list of one entry per batch, but None stays None.
 
     Args:
-        nests: one for each batch, at least one; all of one structure.
+        nests: one per batch, at least one; all have the same structure.
 
     Example:
         >>> join_nests([{"a": torch.zeros(1, 2), "b": None}, {"a": torch.ones(1, 2), "b": None}])
@@ -72,7 +73,7 @@ def join_nests(nests: Sequence[Any]) -> Any:
 
 
 def rebuild(like: Any, parts: Sequence[Any]) -> Any:
-    """Return a nest of the same type that holds other parts, in the order of the old ones."""
+    """Return a structure of the same type with new parts, in the order of the old ones."""
     keys = list(_parts(like) or ())
     if type(like) is dict:
         return dict(zip(keys, parts, strict=True))
@@ -103,7 +104,7 @@ def _join_tensors(tensors: Sequence[Tensor]) -> Any:
 
 
 def _parts(value: Any) -> dict[Any, Any] | None:
-    """Return the parts of a nest by key, field or index; None if it is no nest."""
+    """Return the parts of a structure by key, field or index; None if it has none."""
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, tuple | list):

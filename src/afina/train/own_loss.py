@@ -1,7 +1,7 @@
-"""Check what a loss of the user's own returns: values per row or target, or a sum and its weight.
+"""Check what a user-defined loss returns: values per row or target, or a sum and its weight.
 
-A wrong number of values is not an error of torch's: a mean of shape (1,), or the (N, N) that
-broadcasting makes of (N, 1) and (N,), has a mean as well, but another one than was meant.
+Torch does not notice a wrong number of values: a mean of shape (1,), or the (N, N) that
+broadcasting makes of (N, 1) and (N,), also has a mean, but not the intended one.
 """
 
 import math
@@ -22,7 +22,7 @@ IGNORED = -100
 
 
 def own_values(loss: Callable[[Any, Any], Any]) -> Values:
-    """Make the checked form of a loss that returns values, values and weights, or sum and weight."""
+    """Wrap a loss that returns values, values and weights, or sum and weight, with checks."""
     name = loss_name(loss)
 
     def values(output: Any, target: Any) -> tuple[Tensor, Tensor | None]:
@@ -30,7 +30,7 @@ def own_values(loss: Callable[[Any, Any], Any]) -> Values:
         if isinstance(result, tuple):
             return _pair(name, result)
         _check_tensor(name, result)
-        if not torch.compiler.is_compiling():  # a graph knows shapes only
+        if not torch.compiler.is_compiling():  # a graph knows only shapes
             _check_differentiable(name, result, output)
         if result.ndim == 0:
             raise ConfigError(
@@ -49,7 +49,7 @@ def own_values(loss: Callable[[Any, Any], Any]) -> Values:
 def stated_values(
     loss: Callable[[Any, Any], Any], loss_weight: Callable[[Any, Any], float]
 ) -> Values:
-    """Make the checked form of a loss that returns a mean whose weight is stated."""
+    """Wrap a loss that returns a mean, whose weight `loss_weight` computes, with checks."""
     name = loss_name(loss)
 
     def values(output: Any, target: Any) -> tuple[Tensor, Tensor | None]:
@@ -74,13 +74,13 @@ def stated_values(
 
 
 def loss_name(loss: object) -> str:
-    """Return what messages call a loss."""
-    function = getattr(loss, "func", loss)  # a partial one has no name
+    """Return the name of a loss for messages."""
+    function = getattr(loss, "func", loss)  # a partial function has no name
     return getattr(function, "__name__", type(function).__name__)
 
 
 def loss_module(loss: object) -> nn.Module | None:
-    """Return the module behind a loss: itself, or that of a bound method or a partial function."""
+    """Return the module of a loss: the loss itself, or the one a method or partial is bound to."""
     if isinstance(loss, nn.Module):
         return loss
     inner = getattr(loss, "func", None) or getattr(loss, "__self__", None)
@@ -130,7 +130,7 @@ def _pair(name: str, pair: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
 
 
 def _check_count(name: str, values: Tensor, output: Any, target: Any) -> None:
-    """Refuse values that are as many as neither the rows nor the targets."""
+    """Raise unless there is a value for each row or each target."""
     targets, outputs = list_tensors(target), list_tensors(output)
     tensors = [t for t in (*targets, *outputs) if t.ndim]
     if not tensors:
@@ -152,9 +152,9 @@ def _check_count(name: str, values: Tensor, output: Any, target: Any) -> None:
 
 
 def _sizes(shape: tuple[int, ...]) -> set[int]:
-    """Return how many targets a row may have: products of dimensions, each whole or one shorter.
+    """Return the numbers of targets that a row may have: products of some of its dimensions.
 
-    One shorter: a language model's targets are its tokens but the first.
+    One dimension may be shorter by one: a language model's targets are all tokens but the first.
     """
     dims = shape[:6]
     shifted = [(*dims[:at], dims[at] - 1, *dims[at + 1 :]) for at in range(len(dims))]
@@ -167,7 +167,7 @@ def _sizes(shape: tuple[int, ...]) -> set[int]:
 
 
 def _check_ignored(name: str, values: Tensor, target: Any) -> None:
-    """Refuse zeros for ignored targets that would count as values."""
+    """Raise if zeros for ignored targets would count as values."""
     if not isinstance(target, Tensor) or target.dtype != torch.int64:
         return
     if target.numel() != values.numel():

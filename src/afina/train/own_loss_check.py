@@ -1,4 +1,4 @@
-"""Check a loss of the user's own on the first step: what it looks across, and what it trains."""
+"""Check a user-defined loss in the first step: does it compare rows, and is all of it trained?"""
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -18,19 +18,19 @@ from afina.train.rng import isolated
 from afina.train.snapshots import ModuleState
 
 TOLERANCE = 1e-4
-"""Relative difference from which a loss is said to change; rounding is far below it."""
+"""Smallest relative difference that counts as another loss; rounding is far below it."""
 
 Sums = tuple[float, float]
 
 
 class OwnLossCheck:
-    """Look at a loss in the first step of a fit, which stays as it is.
+    """Check a loss in the first step of a fit, without changing the step.
 
     Args:
-        model: what is trained.
-        loss: a loss of the user's own.
+        model: the module that is trained.
+        loss: a user-defined loss.
         forward: maps a micro-batch's inputs to outputs.
-        alone: there is only one process.
+        alone: whether there is only one process.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class OwnLossCheck:
         self.n_calls = 0
 
     def before(self, parts: Sequence[Batch]) -> None:
-        """Check what the loss returns; warn if it is another one for several micro-batches."""
+        """Check what the loss returns; warn if micro-batches change it."""
         self.n_calls += 1
         if self.n_calls > 1 or not self.alone or not parts:
             return
@@ -54,10 +54,10 @@ class OwnLossCheck:
                 before.restore()
 
     def after(self) -> None:
-        """Refuse parameters that the loss uses and nobody trains.
+        """Raise if the loss uses parameters that are not trained.
 
         Raises:
-            ConfigError: they have got a gradient.
+            ConfigError: one of them has a gradient.
         """
         if self.n_calls > 1:
             return
@@ -94,7 +94,7 @@ class OwnLossCheck:
 
 
 def used_modules(loss: object) -> list[tuple[str, nn.Module]]:
-    """List the modules that a function names: in its closure, its defaults and its globals."""
+    """List the modules that a function refers to, in its closure and its globals."""
     function = getattr(loss, "__func__", loss)
     code = getattr(function, "__code__", None)
     if code is None:
@@ -119,7 +119,7 @@ def _empty_cell() -> Iterator[None]:
 def checked(
     check: OwnLossCheck, gradient: Callable[..., Sums], *, of_mean: bool
 ) -> Callable[..., Sums]:
-    """Return a way to compute the gradient that is checked in its first call."""
+    """Return the same gradient function, which checks the loss in its first call."""
 
     def checked_gradient(parts: Any, *scale: float) -> Sums:
         check.before([parts] if of_mean else parts)
@@ -148,7 +148,7 @@ def _warn_if_different(loss: WeightedLoss, whole: Sums, parts: Sequence[Sums]) -
 
 
 def _joined(parts: Sequence[Any]) -> Any:
-    """Concatenate nests along the rows; None if their tensors do not go together."""
+    """Concatenate nested structures along the rows; None if their tensors do not match."""
     rest = [iter(list_tensors(part)) for part in parts[1:]]
     try:
         return map_tensors(lambda t: torch.cat([t, *map(next, rest)]), parts[0])

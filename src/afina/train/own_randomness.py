@@ -1,4 +1,4 @@
-"""Random numbers that data draws for itself, which a resumed run could not draw again."""
+"""Find random generators that belong to the data, whose numbers a resumed run could not repeat."""
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,22 +11,22 @@ from afina.errors import ConfigError
 
 GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
 DEPTH = 6
-"""How deep generators are looked for: a loader's dataset's transforms' generator is 4 deep."""
+"""How deep to look: the generator of a transform of a loader's dataset is 4 levels deep."""
 
 
 def refuse_own_randomness(
     data: Any, what: str, *, restored: Sequence[torch.Generator] = ()
 ) -> None:
-    """Refuse data whose random numbers would differ after a resume.
+    """Raise if the random numbers of data would differ after a resume.
 
-    The trainer's `seed` decides the random numbers that data draws from the generators of torch,
-    numpy and `random`; a generator of the data's own is in no checkpoint. An iterable with
-    `state_dict` and `load_state_dict` keeps its own state.
+    The trainer's `seed` determines the numbers that data draws from the global generators of torch,
+    numpy and `random`, but no checkpoint holds the state of a generator of the data's own. An
+    iterable with `state_dict` and `load_state_dict` keeps its own state.
 
     Args:
-        data: as passed to `Trainer.fit`, with `run_dir`.
-        what: what it is, for the message.
-        restored: generators that are saved and restored.
+        data: data as passed to `Trainer.fit`, with `run_dir`.
+        what: the name of the data in the message.
+        restored: generators that checkpoints hold.
 
     Raises:
         ConfigError: the message names the generator.
@@ -38,14 +38,15 @@ def refuse_own_randomness(
     if place is not None:
         raise ConfigError(
             f"with run_dir, {what} must give the same batches after a resume",
-            but=f"{place} is a random generator of its own, which is in no checkpoint",
-            fix="Leave it out: the trainer's seed decides what torch's, numpy's and Python's global "
-            "generators draw in each epoch. Or give the iterable state_dict and load_state_dict.",
+            but=f"{place} is a random generator whose state no checkpoint holds",
+            fix="Leave it out: the trainer's seed determines what the global generators of torch, "
+            "numpy and Python draw in each epoch. Or give the iterable state_dict and "
+            "load_state_dict.",
         )
 
 
 def _places(value: Any, name: str, depth: int, seen: set[int]) -> Iterator[str]:
-    """Yield where a generator is kept, by attributes, items and keys."""
+    """Yield the paths of generators, by attribute, index and key."""
     if isinstance(value, GENERATORS):
         if value is not torch.default_generator and id(value) not in seen:
             yield name

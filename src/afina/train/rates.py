@@ -1,4 +1,4 @@
-"""The learning rate of each step: by a function of the step, or by a scheduler of torch's."""
+"""The learning rate of each step, from a function of the step or from a torch scheduler."""
 
 import copy
 from collections import Counter
@@ -14,13 +14,13 @@ from afina.train.settings import StopSettings
 
 
 class Rates:
-    """Set every group's learning rate for each step, and notice if somebody else does.
+    """Set every group's learning rate for each step, and notice if other code does.
 
     Args:
         optimizer: its groups are changed.
         lrs: learning rate of each group before the schedule.
         schedule: maps a step to the factor of its learning rate; or a scheduler, which takes a
-            step after each step of the optimizer, or after each evaluation if it goes by the
+            step after each step of the optimizer, or after each evaluation if it follows the
             monitored metric (`ReduceLROnPlateau`).
     """
 
@@ -37,7 +37,7 @@ class Rates:
         """Set the rates for the step about to be taken; return the first group's.
 
         Raises:
-            ConfigError: somebody has changed a rate since the last step.
+            ConfigError: other code has changed a rate since the last step.
         """
         self._check()
         if not isinstance(self.schedule, LRScheduler):
@@ -48,16 +48,16 @@ class Rates:
         return first
 
     def end_step(self) -> None:
-        """Let the scheduler take its step, if it goes by steps."""
+        """Let the scheduler take its step, if it follows the steps."""
         if isinstance(self.schedule, LRScheduler) and not by_metric(self.schedule):
             _take_step(self.schedule)
         self._left = self._now()
 
     def after_evaluation(self, value: float) -> None:
-        """Let the scheduler see the monitored metric, if it goes by that.
+        """Pass the monitored metric to the scheduler, if it follows that.
 
         Raises:
-            ConfigError: somebody has changed a rate since the last step.
+            ConfigError: other code has changed a rate since the last step.
         """
         self._check()
         if by_metric(self.schedule):
@@ -83,21 +83,21 @@ class Rates:
 
 
 def by_metric(schedule: object) -> bool:
-    """Tell whether a schedule goes by the monitored metric."""
+    """Return whether a schedule follows the monitored metric."""
     return isinstance(schedule, ReduceLROnPlateau)
 
 
 def check_scheduler(
     schedule: object, optimizer: Optimizer, settings: StopSettings, *, validates: bool
 ) -> None:
-    """Refuse a scheduler that would change nothing, or in the wrong direction.
+    """Raise if a scheduler would have no effect, or would follow the metric in the wrong direction.
 
     Args:
-        settings: have the direction of the monitored metric.
-        validates: there are validation rows.
+        settings: say whether more of the monitored metric is better.
+        validates: whether there are validation rows.
 
     Raises:
-        ConfigError: it is of another optimizer, or has no metric to go by.
+        ConfigError: it belongs to another optimizer, or has no metric to follow.
     """
     if not isinstance(schedule, LRScheduler):
         return
@@ -105,7 +105,7 @@ def check_scheduler(
     if schedule.optimizer is not optimizer:
         raise ConfigError(
             f"{name} must be made from the optimizer that is passed as optimizer=",
-            but="it is of another one",
+            but="it belongs to another one",
             fix="Make the optimizer first, and pass both.",
         )
     if not isinstance(schedule, ReduceLROnPlateau):
@@ -119,7 +119,7 @@ def check_scheduler(
     higher_is_better = bool(settings.higher_is_better)
     if (schedule.mode == "max") != higher_is_better:
         raise ConfigError(
-            f"{name} must go in the direction of the monitored metric",
+            f"{name} must have the direction of the monitored metric",
             got=f"mode={schedule.mode!r}, {higher_is_better=}",
             fix=f"Use mode={'max' if higher_is_better else 'min'!r}.",
         )
@@ -129,7 +129,7 @@ def check_scheduler(
 def kept_rates(optimizer: Optimizer, schedule: object) -> Iterator[None]:
     """Restore an optimizer's learning rates afterwards, so that the next fit starts from them.
 
-    A scheduler starts again too, and so do all settings of the groups, as it may change others.
+    A scheduler is restored too, and with it all settings of the groups, as it may change others.
     """
     scheduled = isinstance(schedule, LRScheduler)
     groups = [
@@ -167,7 +167,7 @@ def _take_step(schedule: LRScheduler) -> None:
         schedule.step()
     except ValueError as error:
         raise ConfigError(
-            f"{type(schedule).__name__} must have a step for each step of the run",
+            f"{type(schedule).__name__} must last as long as the run",
             but=f"it says: {error}",
             fix="Make it with the number of steps of the whole run, or pass max_steps.",
         ) from error

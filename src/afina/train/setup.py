@@ -1,4 +1,4 @@
-"""What a fit trains and how, made from the trainer's settings."""
+"""Build what a fit trains, and how, from the trainer's settings."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,13 +38,13 @@ def made_setup(
     source: Data,
     processes: Processes,
 ) -> Iterator[TrainSetup]:
-    """Return what is trained and how; nobody observes it yet.
+    """Return what is trained and how, without observers.
 
-    Afterwards an optimizer's learning rates, and a scheduler, are where they were.
+    Afterwards, the optimizer's learning rates and the scheduler are restored.
 
     Args:
-        data: training data as it was passed.
-        source: the same, as the loop needs it.
+        data: training data, as passed.
+        source: the same data, as the loop reads it.
     """
     chosen, trained = choose_optimizer(model, optimizer, settings, loss)
     if isinstance(trained, TrainedModule):

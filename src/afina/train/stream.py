@@ -132,7 +132,7 @@ class StreamData:
 
 
 def length_of(batches: Any) -> int | None:
-    """Return the number of batches; None if it is not known."""
+    """Return the number of batches; None if it is unknown."""
     try:
         return len(batches)
     except (TypeError, NotImplementedError, AttributeError):  # a loader of a stream has none
@@ -151,9 +151,9 @@ def loader_generators(batches: Any) -> list[torch.Generator]:
 
 
 def restart_workers(batches: Any) -> None:
-    """Let persistent workers of a loader begin anew, with random numbers that follow from the seed.
+    """Restart the persistent workers of a loader, so that their random numbers follow from the seed.
 
-    What they have drawn before is in no checkpoint.
+    A checkpoint does not hold how many numbers they have drawn.
     """
     if isinstance(batches, DataLoader) and batches.persistent_workers:
         batches._iterator = None  # noqa: SLF001 - torch has no public way

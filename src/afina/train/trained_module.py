@@ -1,4 +1,4 @@
-"""The model and whatever else is trained with it: the parameters of a loss, and an optimizer's."""
+"""The model together with other parameters that are trained: the loss's and the optimizer's."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,15 +11,15 @@ from afina.train.loss import WeightedLoss
 from afina.train.own_loss import loss_module
 
 LOSS = "(loss)."
-"""What the names of a loss's tensors begin with, so that the model's own names stay."""
+"""Prefix of the names of a loss's tensors, so that the model's own names do not change."""
 
 
 class TrainedModule(nn.Module):
-    """A model together with a loss that has tensors of its own, and parameters from elsewhere.
+    """A model together with a loss that has tensors, and with other parameters of the optimizer.
 
-    It runs as the model does. Its state is the model's, and that of the others under names that
-    no model has, so that division, clipping, averages, checkpoints and the best weights treat
-    all parameters alike.
+    Calling it calls the model. Its state is the model's, and that of the others under names that no
+    model has, so that division, clipping, averages, checkpoints and the best weights treat all
+    parameters alike.
 
     Args:
         model: the network.
@@ -41,7 +41,7 @@ class TrainedModule(nn.Module):
         return self.model(*args, **kwargs)
 
     def state_dict(self, *, keep_vars: bool = False) -> dict[str, Any]:  # type: ignore[override]
-        """Return the model's state, and the others' under names of their own."""
+        """Return the model's state, and that of the others under a prefix."""
         state = dict(self.model.state_dict(keep_vars=keep_vars))
         for part in (self.loss_parts, self.others):
             more = part.state_dict(keep_vars=keep_vars)
@@ -50,7 +50,7 @@ class TrainedModule(nn.Module):
         return state
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any:  # type: ignore[override]
-        """Load what `state_dict` returned."""
+        """Load a state that `state_dict` has returned."""
         other = f"{LOSS}other."
         own = {k: v for k, v in state_dict.items() if not k.startswith(LOSS)}
         others = {k.removeprefix(other): v for k, v in state_dict.items() if k.startswith(other)}
@@ -65,10 +65,10 @@ class TrainedModule(nn.Module):
 
 
 def with_loss(model: nn.Module, loss: WeightedLoss, optimizer: object = None) -> nn.Module:
-    """Return what a fit trains: the model, or it together with the tensors of an own loss.
+    """Return the module that a fit trains: the model, alone or together with the loss's tensors.
 
     Args:
-        optimizer: parameters that only it holds belong too, if it is an optimizer.
+        optimizer: if it is an optimizer, parameters that only it holds are included too.
     """
     if isinstance(model, TrainedModule):
         return model
@@ -87,7 +87,7 @@ def with_loss(model: nn.Module, loss: WeightedLoss, optimizer: object = None) ->
 
 
 def loss_tensors(loss: WeightedLoss) -> list[nn.Module]:
-    """List the module of an own loss, if it has tensors of its own."""
+    """List the module of a user-defined loss, if it has parameters or buffers."""
     module = None if loss.own is None else loss_module(loss.own)
     if module is None or not [*module.parameters(), *module.buffers()]:
         return []
@@ -95,15 +95,15 @@ def loss_tensors(loss: WeightedLoss) -> list[nn.Module]:
 
 
 def model_of(trained: nn.Module) -> nn.Module:
-    """Return the user's model of what is trained."""
+    """Return the user's model out of the module that is trained."""
     return trained.model if isinstance(trained, TrainedModule) else trained
 
 
 def check_trains_loss(trained: nn.Module, optimizer: Optimizer) -> None:
-    """Refuse an optimizer of the user's own that leaves parameters of the loss untrained.
+    """Raise if the user's optimizer leaves parameters of the loss untrained.
 
     Raises:
-        ConfigError: the message says how many.
+        ConfigError: the message names them.
     """
     if not isinstance(trained, TrainedModule):
         return

@@ -195,7 +195,7 @@ class Trainer:
 
     @property
     def weighted_loss(self) -> WeightedLoss:
-        """The present loss, in the form whose parts add up."""
+        """The loss in the form whose parts add up."""
         return make_weighted_loss(self.loss, self.loss_weight)
 
     @property
@@ -215,11 +215,11 @@ class Trainer:
                 settings must be made as they were for the first `fit`.
 
         A second `fit` continues from the model's present weights. A named optimizer is made anew;
-        one of your own keeps its moments. Learning rates, and a torch scheduler, start again from
+        an optimizer object keeps its moments. Learning rates, and a torch scheduler, start again
         where they were before the first `fit`.
 
         Raises:
-            ConfigError: the data is of no such form, does not fit, or cannot be resumed.
+            ConfigError: the data has another form, does not fit the model, or cannot be resumed.
             NonFiniteError: the loss or gradient is NaN or infinite; the step was not taken.
             Interrupted: Ctrl-C (with `run_dir`, also SIGTERM) came. The step was finished, the model
                 has its best weights, and `error.result` is the Result so far; with `run_dir`, the
@@ -257,7 +257,7 @@ class Trainer:
             x: a tensor or array, a tuple or dict of them, or an iterable of batches, of which
                 the inputs (the first of a tuple) are taken.
             batch_size: most rows at a time. None: as in evaluation.
-            allow_infinite: take infinite outputs too, such as logits of -inf; NaN never.
+            allow_infinite: allow infinite outputs, such as logits of -inf; NaN is never allowed.
 
         Raises:
             NonFiniteError: an output is NaN or infinite; the message names the row.
