@@ -17,7 +17,7 @@ from afina.process_state import own_numbers, torch_threads
 from afina.train import rng
 from afina.train.batches import EVAL_ROWS
 from afina.train.evaluate import predict_batches
-from afina.train.gate import EvalRows, eval_batches, input_batches
+from afina.train.gate import EvalRows, eval_blocks, input_batches
 from afina.train.grokking import SignReader, make_sign_reader
 from afina.train.loop import TrainSetup
 from afina.train.loss import WeightedLoss
@@ -166,8 +166,8 @@ def choose_sign_reader(setup: TrainSetup, val: Any, rows: EvalRows) -> SignReade
     device = device_of(setup.model)
 
     def outputs() -> Any:
-        x = next(iter(eval_batches(val, EvalRows(EVAL_ROWS), device))).x
-        return predict_batches(setup.model, input_batches(x, rows, device))
+        (first,) = next(iter(eval_blocks(val, EvalRows(EVAL_ROWS), device)))
+        return predict_batches(setup.model, input_batches(first.x, rows, device))
 
     return make_sign_reader(
         setup.model, setup.optimizer, l2_params=setup.l2_params, outputs=outputs

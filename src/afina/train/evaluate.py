@@ -16,13 +16,21 @@ from afina.train.nests import join_nests, list_tensors, named_tensors
 from afina.train.processes import Processes
 
 Scores = Callable[[Any, Any, Any], Mapping[str, float]]
+_Losses = tuple[Tensor, Tensor | None, Tensor | None]
+"""Of a batch: the values of the loss, their weights, and the weights of the rows."""
 
 
 @torch.no_grad()
-def evaluate_batches(
-    model: nn.Module, loss: WeightedLoss, batches: Iterable[Batch], scores: Scores | None
+def evaluate_blocks(
+    model: nn.Module,
+    loss: WeightedLoss,
+    blocks: Iterable[Iterable[Batch]],
+    scores: Scores | None,
 ) -> dict[str, float]:
     """Compute the loss, and the scores of all outputs together, in eval mode.
+
+    Args:
+        blocks: the rows; a batch goes through the model at a time, and losses are summed per block.
 
     Returns:
         `loss`, the weighted mean over all targets, and each score by its name.
@@ -34,18 +42,21 @@ def evaluate_batches(
     any_rows = any_weight = False
     kept: list[tuple[Any, Any, Any]] = []
     with torch_threads(None), eval_mode(model):
-        for batch in batches:
-            if list_tensors(batch) and not count_rows(batch):
-                continue
-            any_rows = True
-            any_weight = any_weight or batch.weights is None or bool((batch.weights > 0).any())
-            output = call_model(model, batch.x)
-            values, weights = loss.values(output, batch.y)
-            batch_total, batch_weight = weighted_sum(values, weights, batch.weights)
-            total += float(batch_total.double())
-            weight += float(batch_weight)
-            if scores is not None:
-                kept.append((output, batch.y, batch.weights))
+        for block in blocks:
+            losses: list[_Losses] = []
+            for batch in block:
+                if list_tensors(batch) and not count_rows(batch):
+                    continue
+                any_rows = True
+                any_weight = any_weight or batch.weights is None or bool((batch.weights > 0).any())
+                output = call_model(model, batch.x)
+                losses.append((*loss.values(output, batch.y), batch.weights))
+                if scores is not None:
+                    kept.append((output, batch.y, batch.weights))
+            for values in _joined_losses(losses):
+                block_total, block_weight = weighted_sum(*values)
+                total += float(block_total.double())
+                weight += float(block_weight)
     if not any_rows:
         raise no_rows("validation data")
     if not any_weight:
@@ -95,6 +106,22 @@ def predict_batches(
             _check_finite(name, tensor, first_row, allow_infinite=allow_infinite)
         first_row += next((len(t) for t in list_tensors(output) if t.ndim), 0)
     return join_nests(outputs)
+
+
+def _joined_losses(losses: list[_Losses]) -> list[_Losses]:
+    """Concatenate the losses of a block's batches if they have values for each row."""
+    if any(values.ndim == 0 for values, _, _ in losses):
+        return losses
+    n_values = [len(values) for values, _, _ in losses]
+    for column in ([one[1] for one in losses], [one[2] for one in losses]):
+        lengths = [None if tensor is None else len(tensor) for tensor in column]
+        if lengths not in (n_values, [None] * len(losses)):
+            return losses
+    if len({values.shape[1:] for values, _, _ in losses}) != 1:
+        return losses
+    all_values, *others = zip(*losses, strict=True)
+    weights, row_weights = (None if one[0] is None else torch.cat(one) for one in others)
+    return [(torch.cat(all_values), weights, row_weights)]
 
 
 def _check_finite(name: str, output: Tensor, first_row: int, *, allow_infinite: bool) -> None:

@@ -14,7 +14,7 @@ from afina.train.assembly import (
     first_state,
     resume_record,
 )
-from afina.train.evaluate import evaluate_batches, shared_metrics
+from afina.train.evaluate import evaluate_blocks, shared_metrics
 from afina.train.events import StopEvent
 from afina.train.loop import TrainSetup, stop_event, train
 from afina.train.processes import Processes
@@ -129,5 +129,5 @@ def evaluated(
         fitting: rows of a micro-batch that fits in memory. None: no limit is known.
     """
     loss = trainer.weighted_loss
-    batches = gate.eval_batches(data, gate.eval_rows(trainer, fitting), device_of(model))
-    return evaluate_batches(with_loss(model, loss), loss, batches, trainer.scores)
+    blocks = gate.eval_blocks(data, gate.eval_rows(trainer, fitting), device_of(model))
+    return evaluate_blocks(with_loss(model, loss), loss, blocks, trainer.scores)

@@ -75,19 +75,23 @@ def make_data(
     return StreamData(data, batch_size=batch_size, seed=seed, device=device)
 
 
-def eval_batches(data: Any, rows: EvalRows, device: torch.device) -> Iterator[Batch]:
-    """Yield the batches of validation rows, in order.
+def eval_blocks(data: Any, rows: EvalRows, device: torch.device) -> Iterator[Iterable[Batch]]:
+    """Yield blocks of validation rows, in order, each as the batches that go through the model.
+
+    A block is `EVAL_ROWS` rows in memory, or a batch of an iterable. Losses are summed per block, so
+    the sums hardly depend on the number of rows at a time.
 
     Args:
         data: rows in memory, or an iterable of batches.
         rows: the number of rows at a time.
     """
     if is_in_memory(data):
-        yield from ordered_batches(as_batch(data), rows.in_memory, device)
+        for block in ordered_batches(as_batch(data), EVAL_ROWS, torch.device("cpu")):
+            yield ordered_batches(block, rows.in_memory, device)
         return
     restart_workers(data)
     for item in data:
-        yield from _split(move_batch(as_batch(item), device), rows.of_batch)
+        yield _split(move_batch(as_batch(item), device), rows.of_batch)
 
 
 def input_batches(x: Any, rows: EvalRows, device: torch.device) -> Iterator[Batch]:
