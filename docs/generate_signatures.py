@@ -46,6 +46,9 @@ Args:
     loss: a torch loss module or function, or `(outputs, targets) -> values`, one value per row or
         target; see `afina.train.make_weighted_loss`.
     loss_weight: for a loss that returns a mean: the weight that the mean stands for.
+    batch_loss: in place of `loss`: `(model, batch) -> (sum, weight)` or `(sum, weight, {{name:
+        sum}})`, which calls the model itself; `batch` is whatever the data yields. The weight is
+        the number of targets, say; the other sums appear as `val/<name>`, per unit of weight.
 {settings}
     scores: `(outputs, targets, weights) -> {{name: value}}` over all validation rows; the names
         appear as `val/<name>`.

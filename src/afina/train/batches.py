@@ -34,6 +34,28 @@ class Batch(NamedTuple):
     weights: Tensor | None = None
 
 
+class Opaque:
+    """A batch that cannot be cut into rows, such as a list of images of different sizes."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def as_whole_batch(item: Any) -> Batch:
+    """Make a batch of whatever a loader yields, for a loss that takes the whole batch.
+
+    Rows can be cut if all parts of a mapping or tuple are tensors with the same number of rows.
+    """
+    parts = list(item.values()) if isinstance(item, Mapping) else item
+    parts = [parts] if isinstance(parts, Tensor) else parts
+    rows = isinstance(parts, tuple | list) and all(
+        isinstance(part, Tensor) and part.ndim > 0 for part in parts
+    )
+    if rows and len({len(part) for part in parts}) == 1:
+        return Batch(item, None)
+    return Batch(Opaque(item), None)
+
+
 class Data(Protocol):
     """Training data, as the loop needs it."""
 
@@ -222,11 +244,13 @@ def _shown(mapping: Mapping[Any, Any]) -> str:
 
 
 def count_rows(batch: Batch) -> int:
-    """Count the rows of a batch.
+    """Count the rows of a batch; 1 if it cannot be cut.
 
     Raises:
         ConfigError: its tensors differ in their number of rows.
     """
+    if isinstance(batch.x, Opaque):
+        return 1
     tensors = list_tensors(batch)
     if any(t.ndim == 0 for t in tensors):
         raise ConfigError(
@@ -289,6 +313,8 @@ def move_batch(batch: Batch, device: torch.device) -> Batch:
     """Move a batch to the model's device; what is there already is not copied."""
     if device.type == "cpu":
         return batch
+    if isinstance(batch.x, Opaque):
+        return batch._replace(x=Opaque(map_tensors(lambda t: t.to(device), batch.x.value)))
     moved: Batch = map_tensors(lambda t: t.to(device, non_blocking=True), batch)
     return moved
 

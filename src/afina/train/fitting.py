@@ -14,6 +14,7 @@ from afina.train.assembly import (
     first_state,
     resume_record,
 )
+from afina.train.batch_loss import evaluate_sums
 from afina.train.evaluate import evaluate_blocks, shared_metrics
 from afina.train.events import StopEvent
 from afina.train.loop import TrainSetup, stop_event, train
@@ -30,7 +31,7 @@ from afina.train.run.resume_point import (
 )
 from afina.train.run.run_tensors import end_on_best
 from afina.train.state import TrainState
-from afina.train.trained_module import with_loss
+from afina.train.trained_module import model_of, with_loss
 
 
 def run(
@@ -129,5 +130,8 @@ def evaluated(
         fitting: rows of a micro-batch that fits in memory. None: no limit is known.
     """
     loss = trainer.weighted_loss
-    blocks = gate.eval_blocks(data, gate.eval_rows(trainer, fitting), device_of(model))
+    rows, convert = gate.eval_rows(trainer, fitting), trainer.convert
+    blocks = gate.eval_blocks(data, rows, device_of(model), convert)
+    if loss.call is not None:
+        return evaluate_sums(model_of(model), loss.call, blocks)
     return evaluate_blocks(with_loss(model, loss), loss, blocks, trainer.scores)

@@ -5,9 +5,9 @@ iterable yields batches. Data that would be read as something else, such as a Da
 iterator that is exhausted after one epoch, is refused here, before anything is trained.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -28,9 +28,11 @@ from afina.train.batches import (
     EVAL_ROWS,
     Batch,
     Data,
+    Opaque,
     TensorData,
     as_batch,
     as_tensors,
+    as_whole_batch,
     count_rows,
     move_batch,
     no_weight,
@@ -41,6 +43,8 @@ from afina.train.nests import list_tensors
 from afina.train.own_randomness import refuse_own_randomness
 from afina.train.settings import TrainerSettings
 from afina.train.stream import StreamData, length_of, loader_generators, restart_workers
+
+Convert: TypeAlias = Callable[[Any], Batch]
 
 
 class EvalRows(NamedTuple):
@@ -62,20 +66,41 @@ def make_data(
     seed: int,
     device: torch.device,
     no_single: bool,
+    batches_per_step: int = 1,
+    convert: Convert = as_batch,
 ) -> Data:
-    """Make training data from what was passed to `Trainer.fit`; see the two classes."""
-    if is_in_memory(data):
+    """Make training data from what was passed to `Trainer.fit`; see the two classes.
+
+    Args:
+        convert: makes a batch of what the data yields, or of rows in memory.
+    """
+    if is_in_memory(data, convert):
+        if batches_per_step > 1:
+            raise ConfigError(
+                "batches_per_step needs an iterable of batches",
+                but="the data is rows in memory",
+                fix="Use batch_size, and microbatch_size for parts of a step.",
+            )
         return TensorData(
-            as_batch(data),
+            convert(data),
             batch_size=batch_size or DEFAULT_BATCH_SIZE,
             seed=seed,
             device=device,
             no_single=no_single,
         )
-    return StreamData(data, batch_size=batch_size, seed=seed, device=device)
+    return StreamData(
+        data,
+        batch_size=batch_size,
+        seed=seed,
+        device=device,
+        batches_per_step=batches_per_step,
+        convert=convert,
+    )
 
 
-def eval_blocks(data: Any, rows: EvalRows, device: torch.device) -> Iterator[Iterable[Batch]]:
+def eval_blocks(
+    data: Any, rows: EvalRows, device: torch.device, convert: Convert = as_batch
+) -> Iterator[Iterable[Batch]]:
     """Yield blocks of validation rows, in order, each as the batches that go through the model.
 
     A block is `EVAL_ROWS` rows in memory, or a batch of an iterable. Losses are summed per block, so
@@ -84,14 +109,15 @@ def eval_blocks(data: Any, rows: EvalRows, device: torch.device) -> Iterator[Ite
     Args:
         data: rows in memory, or an iterable of batches.
         rows: the number of rows at a time.
+        convert: as in `make_data`.
     """
-    if is_in_memory(data):
-        for block in ordered_batches(as_batch(data), EVAL_ROWS, torch.device("cpu")):
+    if is_in_memory(data, convert):
+        for block in ordered_batches(convert(data), EVAL_ROWS, torch.device("cpu")):
             yield ordered_batches(block, rows.in_memory, device)
         return
     restart_workers(data)
     for item in data:
-        yield _split(move_batch(as_batch(item), device), rows.of_batch)
+        yield _split(move_batch(convert(item), device), rows.of_batch)
 
 
 def input_batches(x: Any, rows: EvalRows, device: torch.device) -> Iterator[Batch]:
@@ -122,8 +148,10 @@ def undisturbed(data: Any) -> AbstractContextManager[None]:
     return nullcontext() if in_memory else Drawing()
 
 
-def is_in_memory(data: Any) -> bool:
+def is_in_memory(data: Any, convert: Convert = as_batch) -> bool:
     """Tell whether data is a tuple of rows, not an iterable of batches."""
+    if convert is as_whole_batch:
+        return isinstance(data, tuple | Mapping) and not isinstance(convert(data).x, Opaque)
     if not isinstance(data, tuple) or isinstance(data, Batch):
         return isinstance(data, Batch)
     return len(data) in (2, 3) or not all(isinstance(item, tuple | list) for item in data)
@@ -153,7 +181,14 @@ def exactly(batch_size: int) -> EvalRows:
     return EvalRows(batch_size, batch_size)
 
 
-def check_data(data: Any, val: Any, settings: TrainerSettings, *, resumable: bool) -> None:
+def check_data(
+    data: Any,
+    val: Any,
+    settings: TrainerSettings,
+    *,
+    resumable: bool,
+    convert: Convert = as_batch,
+) -> None:
     """Raise unless data for `Trainer.fit` is what it seems to be, and a run on it can be resumed.
 
     Args:
@@ -161,14 +196,15 @@ def check_data(data: Any, val: Any, settings: TrainerSettings, *, resumable: boo
         val: validation data. None: there is none.
         settings: how often the data is read, and whether validation rows are needed.
         resumable: whether a resumed run must be the same as one that was not interrupted.
+        convert: as in `make_data`.
 
     Raises:
         ConfigError: the message names the fault.
     """
     once = settings.max_epochs == 1
-    check_training_data(data, once=once)
+    check_training_data(data, once=once, convert=convert)
     if val is not None:
-        check_validation_data(val, once=once)
+        check_validation_data(val, once=once, convert=convert)
     if val is None and settings.patience is not None:
         raise ConfigError(
             "patience needs validation rows", fix="Pass val=(x, y), or patience=None."
@@ -179,14 +215,14 @@ def check_data(data: Any, val: Any, settings: TrainerSettings, *, resumable: boo
         refuse_own_randomness(val, "validation data", restored=restored)
 
 
-def check_training_data(data: Any, *, once: bool) -> None:
+def check_training_data(data: Any, *, once: bool, convert: Convert = as_batch) -> None:
     """Raise a ConfigError for training data that would be read as something else or has no rows."""
-    _check_readable(data, "training data", once=once)
+    _check_readable(data, "training data", once=once, convert=convert)
 
 
-def check_validation_data(data: Any, *, once: bool) -> None:
+def check_validation_data(data: Any, *, once: bool, convert: Convert = as_batch) -> None:
     """Raise a ConfigError for validation data that would be read as something else or has no rows."""
-    _check_readable(data, "validation data", once=once)
+    _check_readable(data, "validation data", once=once, convert=convert)
 
 
 def refuse_rows(data: Any, what: str) -> None:
@@ -222,13 +258,13 @@ def refuse_rows(data: Any, what: str) -> None:
         )
 
 
-def rows_at_once(data: Any) -> int | None:
+def rows_at_once(data: Any, convert: Convert = as_batch) -> int | None:
     """Return the number of rows per batch of an iterable; None if it is not known."""
     if isinstance(data, DataLoader):
         sized = data.batch_size or getattr(data.batch_sampler, "batch_size", None)
         return sized if isinstance(sized, int) else None
     if isinstance(data, list) and data:
-        return count_rows(as_batch(data[0]))
+        return count_rows(convert(data[0]))
     return None
 
 
@@ -301,7 +337,7 @@ _MISMATCHES = (
 """Part of torch's message; what must hold; what to do."""
 
 
-def _check_readable(data: Any, what: str, *, once: bool) -> None:
+def _check_readable(data: Any, what: str, *, once: bool, convert: Convert) -> None:
     refuse_rows(data, what)
     if isinstance(data, Iterator) and not once:
         raise ConfigError(
@@ -309,8 +345,8 @@ def _check_readable(data: Any, what: str, *, once: bool) -> None:
             but=f"a {type(data).__name__} can be read only once",
             fix="Pass a list or a DataLoader.",
         )
-    if is_in_memory(data):
-        batch = as_batch(data)
+    if is_in_memory(data, convert):
+        batch = convert(data)
         if count_rows(batch) == 0:
             raise no_rows(what)
         if batch.weights is not None and not bool((batch.weights > 0).any()):

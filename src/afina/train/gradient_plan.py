@@ -64,7 +64,9 @@ def planned_gradient(
     with ExitStack() as stack:
         if settings.activation_checkpointing:
             stack.enter_context(recomputed(model_of(model)))
-        forward = with_autocast(partial(call_model, model), settings.precision, device)
+        forward = with_autocast(
+            partial(loss.call or call_model, model_of(model)), settings.precision, device
+        )
         sum_gradient: SumGradient = accumulate(loss, forward)
         mean_gradient: MeanGradient | None = fused_mean(loss, forward)
         if settings.compile:

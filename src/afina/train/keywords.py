@@ -44,6 +44,12 @@ def form_settings(keywords: Any) -> TrainerSettings:
     _check_own_schedule(keywords.schedule, keywords.optimizer, keywords.warmup_steps)
     settings = TrainerSettings(**values)
     _check_sizes(keywords.batch_size, settings.microbatch_size)
+    if keywords.batch_size is not None and settings.batches_per_step > 1:
+        raise ConfigError(
+            "batches_per_step cannot be combined with batch_size",
+            but="both are set",
+            fix="Leave out one: both say which batches make up a step.",
+        )
     _check_execution(settings)
     _check_sharding(settings, keywords.optimizer)
     _check_stop(settings)

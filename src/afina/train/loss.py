@@ -30,11 +30,14 @@ class WeightedLoss:
             a window that is one micro-batch without row weights. None: there is no such kernel.
         own: the loss itself if the user has defined it: it may compare rows, and its module may
             have parameters. None: it is torch's.
+        call: `(model, x) -> output`, which replaces calling the model with `x`, where the loss
+            itself calls the model. None: the model is called.
     """
 
     values: Callable[[Any, Any], tuple[Tensor, Tensor | None]]
     mean: Callable[[Any, Any], tuple[Tensor, float]] | None = None
     own: Callable[[Any, Any], Any] | None = None
+    call: Callable[[nn.Module, Any], Any] | None = None
 
 
 Loss: TypeAlias = Callable[[Any, Any], Any] | WeightedLoss

@@ -75,7 +75,7 @@ class OwnLossCheck:
     def _compare(self, parts: Sequence[Batch]) -> None:
         outputs = [self.forward(batch.x) for batch in parts]
         sums = [self._sums(*pair) for pair in zip(parts, outputs, strict=True)]
-        if len(parts) < 2 or sum(map(count_rows, parts)) < 3:
+        if self.loss.call is not None or len(parts) < 2 or sum(map(count_rows, parts)) < 3:
             return
         joined = _joined([(o, b.y, b.weights) for o, b in zip(outputs, parts, strict=True)])
         if joined is None or not list_tensors(outputs[0]):

@@ -47,6 +47,9 @@ class LoopSettings:
     ] = "auto"
     """Rows per optimizer step. `auto`: by the number of training rows and the optimizer."""
 
+    batches_per_step: Annotated[Count, Setting(scope="trainer", same_at_resume=True)] = 1
+    """Batches of an iterable that make up one step; each goes through the model by itself."""
+
     eval_every: Annotated[Count, Setting(scope="trainer", same_at_resume=True)] = 1
     """Epochs between evaluations."""
 

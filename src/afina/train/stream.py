@@ -1,6 +1,6 @@
 """Training data from any iterable of batches, whose random numbers a resumed run draws again."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Any
 
@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from afina.errors import ConfigError
 from afina.process_state import Drawing
-from afina.train.batches import Batch, as_batch, count_rows, move_batch, no_weight
+from afina.train.batches import Batch, Opaque, as_batch, count_rows, move_batch, no_weight
 from afina.train.nests import map_tensors
 from afina.train.rng import reseed_everything
 
@@ -32,8 +32,12 @@ class StreamData:
         batch_size: int | None,
         seed: int,
         device: torch.device,
+        batches_per_step: int = 1,
+        convert: Callable[[Any], Batch] = as_batch,
     ) -> None:
         self.batches = batches
+        self.batches_per_step = batches_per_step
+        self.convert = convert
         self.batch_size = batch_size
         self.seed = seed
         self.device = device
@@ -42,7 +46,8 @@ class StreamData:
         self.weighs: bool | None = None
         self.generators = [] if self.stateful else loader_generators(batches)
         self.at_start: list[str] | None = None
-        self.steps_per_epoch: int | None = length_of(batches) if batch_size is None else None
+        length = length_of(batches) if batch_size is None else None
+        self.steps_per_epoch = None if length is None else -(-length // batches_per_step)
 
     def windows(self, epoch: int, start: int) -> Iterator[list[Batch]]:
         """Yield the windows of an epoch from number `start` on."""
@@ -83,12 +88,18 @@ class StreamData:
     def _take(self, source: Iterator[Any]) -> list[Batch]:
         window: list[Batch] = []
         n_rows = 0
-        while not window or n_rows < (self.batch_size or 0):
+        while len(window) < self.batches_per_step or n_rows < (self.batch_size or 0):
             item = next(source, None)
             if item is None:
                 break
-            batch = map_tensors(_learnable, as_batch(item))
+            batch = map_tensors(_learnable, self.convert(item))
             size = count_rows(batch)
+            if self.batch_size is not None and isinstance(batch.x, Opaque):
+                raise ConfigError(
+                    "batch_size needs batches whose rows can be counted",
+                    but="a batch has other parts than tensors, or different numbers of rows",
+                    fix="Leave batch_size out, and use batches_per_step to merge batches.",
+                )
             if self.batch_size is not None and size > self.batch_size:
                 raise ConfigError(
                     f"a batch must not have more rows than batch_size={self.batch_size}",

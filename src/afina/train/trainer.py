@@ -14,14 +14,15 @@ from torch.optim.lr_scheduler import LRScheduler
 from afina.optim.settings import AveragingName, OptimizerName, ScheduleName
 from afina.train import gate
 from afina.train.assembly import device_of, first_state, training_conditions
-from afina.train.batches import Data
+from afina.train.batch_loss import BatchLoss, choose_loss
+from afina.train.batches import Batch, Data, as_batch, as_whole_batch
 from afina.train.evaluate import Scores, predict_batches
 from afina.train.events import Observer
 from afina.train.fitting import evaluated, run
 from afina.train.gradient_plan import spread
 from afina.train.keywords import form_settings
 from afina.train.loop import TrainSetup
-from afina.train.loss import Loss, WeightedLoss, make_weighted_loss
+from afina.train.loss import Loss, WeightedLoss
 from afina.train.lr_range import LrRange, run_range
 from afina.train.processes import ALONE, Processes, current_processes, naming_lost_peers
 from afina.train.rates import check_scheduler
@@ -62,6 +63,9 @@ class Trainer:
         loss: a torch loss module or function, or `(outputs, targets) -> values`, one value per row or
             target; see `afina.train.make_weighted_loss`.
         loss_weight: for a loss that returns a mean: the weight that the mean stands for.
+        batch_loss: in place of `loss`: `(model, batch) -> (sum, weight)` or `(sum, weight, {name:
+            sum})`, which calls the model itself; `batch` is whatever the data yields. The weight is
+            the number of targets, say; the other sums appear as `val/<name>`, per unit of weight.
         optimizer: the update rule by name (`shampoo`: matrices by one-sided Shampoo, everything
             else by adamw), a torch optimizer over the model's parameters, or a callable `model ->
             optimizer`. `lr` to `weight_decay` apply only to named ones. One of `adamw`, `adam`,
@@ -88,6 +92,8 @@ class Trainer:
         max_steps: most steps. None: only `max_epochs` counts.
         batch_size: rows per step. None: 256 for tensors; of an iterable, each batch is a step.
             With a number, batches of an iterable are merged up to that many rows.
+        batches_per_step: batches of an iterable that make up one step; each goes through the model
+            by itself.
         eval_every: epochs between evaluations.
         eval_batch_size: most rows at a time in evaluation and prediction. None: as many as go
             through the model at once in training, so that evaluation never needs more memory than
@@ -143,8 +149,9 @@ class Trainer:
 
     model: nn.Module
     _: KW_ONLY
-    loss: Loss
+    loss: Loss | None = None
     loss_weight: Callable[[Any, Any], float] | None = None
+    batch_loss: BatchLoss | None = None
     # [[[cog
     # cog.out(generate_signatures.trainer_fields())
     # ]]]
@@ -162,6 +169,7 @@ class Trainer:
     max_epochs: int = 100
     max_steps: int | None = None
     batch_size: int | None = None
+    batches_per_step: int = 1
     eval_every: int = 1
     eval_batch_size: int | None = None
     log_every: int = 1
@@ -190,13 +198,18 @@ class Trainer:
     def __post_init__(self) -> None:
         settings = form_settings(self)
         self.higher_is_better = bool(settings.higher_is_better)
-        make_weighted_loss(self.loss, self.loss_weight)  # an invalid loss is refused here already
+        self.weighted_loss  # noqa: B018 - an invalid loss is refused here already
         self.loader_rows: int | None = None
 
     @property
     def weighted_loss(self) -> WeightedLoss:
         """The loss in the form whose parts add up."""
-        return make_weighted_loss(self.loss, self.loss_weight)
+        return choose_loss(self)
+
+    @property
+    def convert(self) -> Callable[[Any], Batch]:
+        """The function that makes a batch of what the data yields."""
+        return as_batch if self.batch_loss is None else as_whole_batch
 
     @property
     def folder(self) -> Path | None:
@@ -230,8 +243,10 @@ class Trainer:
             PeerError: another process of the run ended, or does not answer.
         """
         settings = form_settings(self)
-        gate.check_data(data, val, settings, resumable=self.folder is not None)
-        self.loader_rows = gate.rows_at_once(data)
+        gate.check_data(
+            data, val, settings, resumable=self.folder is not None, convert=self.convert
+        )
+        self.loader_rows = gate.rows_at_once(data, self.convert)
         saved = "Nothing was saved, because there is no run_dir."
         if self.folder is not None:
             saved = f"What was saved last is in {self.folder / 'checkpoints'}."
@@ -270,7 +285,7 @@ class Trainer:
 
     def evaluate(self, data: Any) -> dict[str, float]:
         """Compute the loss and the scores on `data`, in eval mode and without gradients."""
-        gate.check_validation_data(data, once=True)
+        gate.check_validation_data(data, once=True, convert=self.convert)
         with gate.undisturbed(data), gate.naming_mismatches():
             return evaluated(self, self.model, data)
 
@@ -293,7 +308,7 @@ class Trainer:
             NonFiniteError: the loss is not finite even at the lowest rate.
         """
         settings = form_settings(self)
-        gate.check_training_data(data, once=False)
+        gate.check_training_data(data, once=False, convert=self.convert)
         with (
             gate.naming_mismatches(),
             training_conditions(self.model, *loss_tensors(self.weighted_loss)),
@@ -326,4 +341,6 @@ class Trainer:
             seed=self.seed,
             device=device or device_of(self.model),
             no_single=has_batch_norm(self.model),
+            batches_per_step=self.batches_per_step,
+            convert=self.convert,
         )
