@@ -51,7 +51,8 @@ Args:
         the number of targets, say; the other sums appear as `val/<name>`, per unit of weight.
 {settings}
     scores: `(outputs, targets, weights) -> {{name: value}}` over all validation rows; the names
-        appear as `val/<name>`.
+        appear as `val/<name>`. Or a metric with `update`, `compute` and `reset`, such as those of
+        torchmetrics, or several in a mapping by name.
     run_dir: folder for checkpoints and metrics.jsonl. None: nothing is written.
     checkpoints: when checkpoints are written and which of them stay.
     observers: callables that get every event; see `afina.train.events`.

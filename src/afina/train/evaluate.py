@@ -1,6 +1,6 @@
 """Evaluate and predict without leaving a trace: modes are restored, gradients are off."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -14,8 +14,8 @@ from afina.train.gate import no_rows
 from afina.train.loss import WeightedLoss, weighted_sum
 from afina.train.nests import join_nests, list_tensors, named_tensors
 from afina.train.processes import Processes
+from afina.train.score_keepers import Scores, keep_scores
 
-Scores = Callable[[Any, Any, Any], Mapping[str, float]]
 _Losses = tuple[Tensor, Tensor | None, Tensor | None]
 """Of a batch: the values of the loss, their weights, and the weights of the rows."""
 
@@ -36,11 +36,11 @@ def evaluate_blocks(
         `loss`, the weighted mean over all targets, and each score by its name.
 
     Raises:
-        ConfigError: there are no rows, or all of them have weight 0.
+        ConfigError: there are no rows, all of them have weight 0, or the scores are unusable.
     """
     total = weight = 0.0
     any_rows = any_weight = False
-    kept: list[tuple[Any, Any, Any]] = []
+    keeper = keep_scores(scores)
     with torch_threads(None), eval_mode(model):
         for block in blocks:
             losses: list[_Losses] = []
@@ -51,8 +51,7 @@ def evaluate_blocks(
                 any_weight = any_weight or batch.weights is None or bool((batch.weights > 0).any())
                 output = call_model(model, batch.x)
                 losses.append((*loss.values(output, batch.y), batch.weights))
-                if scores is not None:
-                    kept.append((output, batch.y, batch.weights))
+                keeper.add(output, batch.y, batch.weights)
             for values in _joined_losses(losses):
                 block_total, block_weight = weighted_sum(*values)
                 total += float(block_total.double())
@@ -61,12 +60,7 @@ def evaluate_blocks(
         raise no_rows("validation data")
     if not any_weight:
         raise no_weight("validation")
-    result = {"loss": total / weight if weight else float("nan")}
-    if scores is not None:
-        outputs, targets, row_weights = zip(*kept, strict=True)
-        joined = _join_weights(row_weights, targets, outputs)
-        result |= scores(join_nests(outputs), join_nests(targets), joined)
-    return result
+    return {"loss": total / weight if weight else float("nan"), **keeper.result()}
 
 
 def shared_metrics(
@@ -146,17 +140,3 @@ def _check_finite(name: str, output: Tensor, first_row: int, *, allow_infinite: 
             else " Pass allow_infinite=True if the model rules out classes by -inf."
         ),
     )
-
-
-def _join_weights(
-    row_weights: Sequence[Tensor | None], targets: Sequence[Any], outputs: Sequence[Any]
-) -> Tensor | None:
-    """Concatenate row weights; a batch without weights counts 1 per row if others have weights."""
-    if all(weights is None for weights in row_weights):
-        return None
-    like = next(weights for weights in row_weights if weights is not None)
-    parts = []
-    for weights, target, output in zip(row_weights, targets, outputs, strict=True):
-        n_rows = len((list_tensors(target) or list_tensors(output))[0])
-        parts.append(like.new_ones(n_rows) if weights is None else weights)
-    return torch.cat(parts)

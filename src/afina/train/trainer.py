@@ -16,7 +16,7 @@ from afina.train import gate
 from afina.train.assembly import device_of, first_state, training_conditions
 from afina.train.batch_loss import BatchLoss, choose_loss
 from afina.train.batches import Batch, Data, as_batch, as_whole_batch
-from afina.train.evaluate import Scores, predict_batches
+from afina.train.evaluate import predict_batches
 from afina.train.events import Observer
 from afina.train.fitting import evaluated, run
 from afina.train.gradient_plan import spread
@@ -30,6 +30,7 @@ from afina.train.result import Result
 from afina.train.run.checkpoint_plan import CheckpointPlan
 from afina.train.run.interrupts import stop_requests
 from afina.train.run.journal import owned_folder
+from afina.train.score_keepers import Scores, keep_scores
 from afina.train.settings import (
     BatchNormRows,
     ExtendsWhile,
@@ -131,7 +132,8 @@ class Trainer:
         higher_is_better: whether more of `monitor` is better. None: known for losses, where less
             is better.
         scores: `(outputs, targets, weights) -> {name: value}` over all validation rows; the names
-            appear as `val/<name>`.
+            appear as `val/<name>`. Or a metric with `update`, `compute` and `reset`, such as those of
+            torchmetrics, or several in a mapping by name.
         run_dir: folder for checkpoints and metrics.jsonl. None: nothing is written.
         checkpoints: when checkpoints are written and which of them stay.
         observers: callables that get every event; see `afina.train.events`.
@@ -199,6 +201,7 @@ class Trainer:
         settings = form_settings(self)
         self.higher_is_better = bool(settings.higher_is_better)
         self.weighted_loss  # noqa: B018 - an invalid loss is refused here already
+        keep_scores(self.scores)
         self.loader_rows: int | None = None
 
     @property
