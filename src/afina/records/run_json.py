@@ -65,10 +65,13 @@ def read_run_record(run: Path) -> RunRecord:
         with path.open("rb") as file:
             data = file.read(_MAX_BYTES + 1)
     except OSError as reason:
+        fix = "Name the folder that `afina fit` made."
+        if (run / "metrics.jsonl").is_file():
+            fix = "A run of afina.Trainer is continued in Python, by fit(..., resume=True)."
         raise CheckpointError(
             f"{run} must be a run folder",
             but=f"{path.name} cannot be read ({reason.strerror})",
-            fix="Name the folder that `afina fit` made.",
+            fix=fix,
         ) from None
     return parse_record(
         data, RunRecord, source=path, fix="Fit again.", max_bytes=_MAX_BYTES, unknown="forbid"

@@ -40,11 +40,20 @@ def loss_chart(metrics: Metrics, stop: StopRecord | None, unit: str) -> Chart | 
     return _by_epoch("loss", "Loss by epoch", f"loss ({unit})", both, metrics, stop, height=300)
 
 
-def score_chart(metrics: Metrics, stop: StopRecord | None, name: str) -> Chart | None:
-    """Draw a score of the validation rows by epoch; None if there is no score."""
+def score_chart(
+    metrics: Metrics, stop: StopRecord | None, name: str, chart: str = "score"
+) -> Chart | None:
+    """Draw a score of the validation rows by epoch; None if there is no score.
+
+    Args:
+        metrics: the curves of the run.
+        stop: where training ended and where it was best. None: the run is unfinished.
+        name: name of the score, without `val/`.
+        chart: the chart's identifier, unique on the page.
+    """
     curves = {"validation": metrics.val.get(f"val/{name}", Curve())}
     title = f"Validation {clean(name, 30)} by epoch"
-    return _by_epoch("score", title, clean(name, 30), curves, metrics, stop, height=200)
+    return _by_epoch(chart, title, clean(name, 30), curves, metrics, stop, height=200)
 
 
 def lr_chart(metrics: Metrics, stop: StopRecord | None) -> Chart | None:
@@ -82,7 +91,7 @@ def _by_epoch(
     places = [row["x"] for part in (rows, *flags.values()) for row in part]
     x = _x_axis(places, _EPOCHS)
     y = _y_axis([row["y"] for row in rows if row["y"] is not None], axis)
-    layers = _curve_layers(name, list(curves), x, y, points=len(set(places)) <= _POINTS_UP_TO)
+    layers = _curve_layers(axis, list(curves), x, y, points=len(set(places)) <= _POINTS_UP_TO)
     layers += _flag_layers(marks, flags, x, y, max(places))
     spec = finish(alt.layer(*layers), {"curve": rows} | flags, height)
     legend = tuple((_COLORS[of], of) for of in curves) if len(curves) > 1 else ()
@@ -90,7 +99,7 @@ def _by_epoch(
 
 
 def _curve_layers(
-    name: str, names: list[str], x: alt.X, y: alt.Y, *, points: bool
+    title: str, names: list[str], x: alt.X, y: alt.Y, *, points: bool
 ) -> list[alt.Chart]:
     """Draw the lines and their points; if there are many, the points only show up on hover."""
     scale = alt.Scale(domain=names, range=[_COLORS[of] for of in names])
@@ -100,7 +109,7 @@ def _curve_layers(
     tooltip = [
         alt.Tooltip("of:N", title="rows"),
         alt.Tooltip("x:Q", title="epoch", format="~g"),
-        alt.Tooltip("y:Q", title=name, format=".5g"),
+        alt.Tooltip("y:Q", title=title, format=".5g"),
     ]
     return [
         chart.mark_line(strokeWidth=2, strokeJoin="round"),

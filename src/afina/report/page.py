@@ -21,6 +21,7 @@ from afina.report.sections import (
     target_and_table,
 )
 from afina.report.templates import fill, fill_page
+from afina.report.trainer_run import trainer_sections
 from afina.storage import write_file
 
 
@@ -50,6 +51,8 @@ def write_report(run: Path, out: Path | None = None) -> Path:
 
 def make_page(run: RunFiles) -> str:
     """Return the whole page as text."""
+    if run.by_trainer:
+        return _assembled(run.folder.name, trainer_sections(run))
     target, table = target_and_table(run)
     title = f"{target} from {Path(table).name}" if target and table else run.folder.name
     sections = [
@@ -61,8 +64,13 @@ def make_page(run: RunFiles) -> str:
         settings_section(run),
         next_section(run),
     ]
-    main = Markup("\n").join([Markup("<main>"), *sections, Markup("</main>")])
-    return fill_page(title=title, body=header(run) + main, library=library())
+    return _assembled(title, [header(run), *sections])
+
+
+def _assembled(title: str, sections: list[Markup]) -> str:
+    """Return the page whose first section is its header."""
+    main = Markup("\n").join([Markup("<main>"), *sections[1:], Markup("</main>")])
+    return fill_page(title=title, body=sections[0] + main, library=library())
 
 
 def _curves_section(run: RunFiles) -> Markup:

@@ -1,7 +1,6 @@
 """The parts of the page that are text: the task, the score, why training ended, what to do next."""
 
 import json
-import shlex
 
 from markupsafe import Markup
 
@@ -178,7 +177,7 @@ def settings_section(run: RunFiles) -> Markup:
 
 def next_section(run: RunFiles) -> Markup:
     """Return the commands to type next, with this run's path."""
-    folder = shlex.quote(str(run.folder))
+    folder = run.quoted
     again = ("Write this page again", f"afina report {folder}")
     if run.finished:
         commands = [
