@@ -25,7 +25,7 @@ from afina.storage import write_file
 
 
 def write_report(run: Path, out: Path | None = None) -> Path:
-    """Write a run's report, one HTML file that opens offline, and return its path.
+    """Write a run's report, a single HTML file that opens offline, and return its path.
 
     Args:
         run: the run folder, finished or not. Only its files are read.
@@ -49,7 +49,7 @@ def write_report(run: Path, out: Path | None = None) -> Path:
 
 
 def make_page(run: RunFiles) -> str:
-    """Return the whole page as text."""
+    """Return the whole page as HTML."""
     target, table = target_and_table(run)
     title = f"{target} from {Path(table).name}" if target and table else run.folder.name
     sections = [
