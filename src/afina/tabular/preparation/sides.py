@@ -60,7 +60,7 @@ def choose_sides(given: Given, target: Target, config: Config, *, has_val: bool)
     """
     kept = np.flatnonzero(~target.missing)
     if has_val:
-        return Sides(kept, None, f"all {len(kept):,} rows train, a table of its own validates")
+        return Sides(kept, None, f"all {len(kept):,} rows train, a separate table validates")
     features = _take(given.features, kept)
     groups = None if given.groups is None else _take(given.groups, kept)
     identity = features if groups is None else features.append_column("\x00group", groups)
