@@ -23,7 +23,7 @@ from afina.tabular.preparation.rows import Integers
 LEAST_TO_SPLIT = 40
 """With fewer distinct rows, none is held out unless a group or time column is set."""
 
-_OFTEN = 20  # from this mean count per distinct row on, rows may be repeated observations
+_OFTEN = 20  # above this mean count per distinct row, rows may be repeated observations
 _CONTRADICTED = 1.25  # and from this mean number of targets per distinct row on, they are
 _VAL_FRAC = 0.2
 
