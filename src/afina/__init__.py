@@ -24,7 +24,7 @@ def __dir__() -> list[str]:
     return __all__
 
 
-if not TYPE_CHECKING:  # for a type checker every name would exist, also a misspelt one
+if not TYPE_CHECKING:  # otherwise a type checker would accept any name, even a misspelled one
 
     def __getattr__(name: str) -> Any:
         """Import a public name on first use, so that `import afina` does not wait for torch."""

@@ -43,7 +43,7 @@ def report_error(error: BaseException, *, debug: bool) -> int:
 
 
 def _is_reported_by_first(error: BaseException) -> bool:
-    """Return whether the first of several processes fails in the same way and reports it for all."""
+    """Return whether the first process fails with the same error and reports it for all."""
     if isinstance(error, PeerError):
         return error.relayed
     alike = (Interrupted, ConfigError, NonFiniteError)
@@ -52,7 +52,7 @@ def _is_reported_by_first(error: BaseException) -> bool:
 
 def _explain(error: BaseException, *, debug: bool) -> tuple[int, str]:
     """Return the exit code and the message."""
-    # typer carries its own copy of click, whose exceptions have no public name there.
+    # typer bundles its own copy of click, and gives its exceptions no public name.
     if hasattr(error, "format_message"):
         return USAGE, _explain_usage(error)
     match error:
@@ -88,6 +88,6 @@ def _at(error: OSError) -> str:
 
 def _leave_quietly() -> int:
     """Exit as if killed by SIGPIPE: the reader, such as `head`, has read enough."""
-    # Python flushes stdout once more when it exits; something must be there to take it.
+    # Python flushes stdout once more when it exits, and the flush must not fail.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 128 + signal.SIGPIPE

@@ -1,4 +1,4 @@
-"""afina fit: train on a table."""
+"""afina fit: train a network on a table."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -162,6 +162,6 @@ def _no_target(table: Path, config: "Config") -> ConfigError:
     )
     return ConfigError(
         "--target must name the column to predict",
-        but="it is not given",
+        but="it is missing",
         fix=f"The columns of {table} are: {shown}.",
     )

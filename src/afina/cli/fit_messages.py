@@ -1,4 +1,4 @@
-"""The messages of a fit on stderr: what was read and learned, the progress of training, and the result."""
+"""The messages of a fit on stderr: the table, the columns, the progress of training, the result."""
 
 import os
 import shlex
@@ -18,11 +18,11 @@ from afina.train import EpochEvent, EvalEvent, StepEvent, StopEvent
 
 
 class FitMessages:
-    """Print the progress of a fit or a resumed run; an observer for `fit_table` and `resume_run`.
+    """Print the progress of a fit or of a resumed run; `fit_table` and `resume_run` call it.
 
     Args:
         stderr: where to print.
-        monitor: the metric that decides what is best.
+        monitor: the metric that decides which epoch is best.
     """
 
     def __init__(self, stderr: Stderr, *, monitor: str) -> None:
@@ -129,7 +129,7 @@ class FitMessages:
 def print_end(
     stderr: Stderr, *, run: Path, summary: Mapping[str, Any], report: Path | None
 ) -> None:
-    """Print how good the model is, where the files are, and which commands to type next.
+    """Print the model's scores, where its files are, and which commands to type next.
 
     Args:
         stderr: where to print.
@@ -153,7 +153,7 @@ def print_end(
 
 
 def next_commands(run: Path, table: str) -> list[str]:
-    """Return commands that can be copied and run unchanged."""
+    """Return the next commands to type; they run exactly as printed."""
     folder = shlex.quote(str(run))
     source = shlex.quote(table)
     return [
@@ -164,7 +164,7 @@ def next_commands(run: Path, table: str) -> list[str]:
 
 
 def _free_name() -> str:
-    """Return a file name that is not taken yet, so that the command runs unchanged."""
+    """Return a file name that is not in use, so that the command runs exactly as printed."""
     name, number = "predictions.csv", 2
     while os.path.lexists(name):
         name, number = f"predictions-{number}.csv", number + 1

@@ -1,4 +1,4 @@
-"""afina inspect: how a table would be read, before anything is trained."""
+"""afina inspect: show how a table would be read, without training."""
 
 from typing import Annotated
 

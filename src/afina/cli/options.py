@@ -36,7 +36,7 @@ def _switch_debug(context: typer.Context, value: bool) -> bool:
     return value
 
 
-# Eager, so that they hold for a mistake in any other option.
+# Eager, so that they take effect even if another option is wrong.
 Quiet = Annotated[
     bool,
     typer.Option(

@@ -1,4 +1,4 @@
-"""afina predict: predictions for the rows of a table."""
+"""afina predict: predict the rows of a table."""
 
 import sys
 from pathlib import Path

@@ -4,11 +4,11 @@ import os
 import time
 
 BEGAN = time.monotonic()
-"""The time at which the command line was loaded, before anything slow."""
+"""The time at which the command line was loaded, before any slow import."""
 
 
 def is_first_process() -> bool:
-    """Return whether this process prints: the only one, or the first that a launcher started.
+    """Return whether this process prints: the only process, or the first one of a launcher.
 
     The rule is the same as in `afina.train.processes.current_processes`, without loading torch.
     """

@@ -18,7 +18,7 @@ class Progress(Protocol):
     """A display of the progress of training."""
 
     def step(self, event: StepEvent) -> None:
-        """Note an optimizer step; called so often that it must cost next to nothing."""
+        """Note an optimizer step; this is called at every step, so it must cost next to nothing."""
 
     def trained(self, event: EpochEvent) -> None:
         """Note an epoch's training loss; its evaluation, if any, comes next."""
@@ -33,7 +33,7 @@ class Progress(Protocol):
 def open_progress(
     stderr: Stderr, *, n_epochs_max: int, monitor: str, validates: bool = True
 ) -> Progress:
-    """Return the display that suits stderr: a terminal, or anything else.
+    """Return a live line if stderr is a terminal, plain lines otherwise.
 
     Args:
         stderr: where to print.
@@ -101,7 +101,7 @@ class LiveLine:
         self._live.stop()
 
     def _draw(self, event: StepEvent) -> None:
-        # The newest numbers first: a narrow terminal cuts off the end.
+        # The changing numbers come first, because a narrow terminal cuts off the end.
         parts = [
             f"epoch {event.epoch + 1}/{self._n_epochs_max}",
             seconds(self._clock() - self._started),
@@ -115,7 +115,7 @@ class LiveLine:
 
 
 class PlainLines:
-    """A line at epochs 1, 2, 5, 10, 20, 50 and so on, or at every epoch with `-v`."""
+    """A line after epochs 1, 2, 5, 10, 20, 50 and so on, or after every epoch with `-v`."""
 
     def __init__(self, stderr: Stderr, *, monitor: str, validates: bool = True) -> None:
         self._stderr = stderr
@@ -162,7 +162,7 @@ def is_round(epoch: int) -> bool:
 
 def _line(event: EvalEvent, training_loss: float | None, monitor: str) -> str:
     loss = "" if training_loss is None else f", loss {figure(training_loss)}"
-    # The metric that decides, and one more, as a score means more to people than the loss.
+    # The metric that decides, and one score more: people understand a score better than a loss.
     names = [monitor, *(name for name in event.metrics if name != monitor)][:2]
     mark = ", the best so far" if event.best else ""
     return f"epoch {event.epoch}{loss}, {_scores(event, names)}{mark}"

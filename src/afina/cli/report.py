@@ -1,4 +1,4 @@
-"""afina report: one page about a run."""
+"""afina report: write one page about a run."""
 
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +22,7 @@ def report(
     _quiet: Quiet = False,
     _debug: Debug = False,
 ) -> None:
-    """Write a report on a run, one page to open in a browser.
+    """Write a report on a run: one page to open in a browser.
 
     The page shows curves and scores, and opens offline. Prints the path of the page.
     """

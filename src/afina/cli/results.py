@@ -18,7 +18,7 @@ def finish(stderr: Stderr, outcome: Outcome, *, as_json: bool) -> None:
     if not is_first_process():
         return
     page = outcome.run / "report.html"
-    report = page if page.exists() else None  # a note has said why there is none
+    report = page if page.exists() else None  # otherwise a note has said why
     print_end(stderr, run=outcome.run, summary=outcome.summary, report=report)
     if as_json:
         run: dict[str, object] = {

@@ -14,8 +14,8 @@ def resume(
 ) -> None:
     """Continue an interrupted run.
 
-    It continues from the newest complete checkpoint, and the final model is the same as if the run had never been
-    interrupted. Prints the path of the run folder.
+    Training continues from the newest complete checkpoint, and the final model is the same as if
+    the run had never been interrupted. Prints the path of the run folder.
     """
     check_loudness(quiet=quiet, verbose=verbose)
 
@@ -31,7 +31,7 @@ def resume(
 
 
 def _monitor(run: Path) -> str:
-    """Return the metric that decides what is best; `resume_run` reports any fault of the run."""
+    """Return the metric that decides which epoch is best; leave errors to `resume_run`."""
     from afina.config import read_config
     from afina.errors import ConfigError
 

@@ -13,8 +13,8 @@ SCHEMA_VERSION = 1
 def open_closed_streams() -> None:
     """Open the null device in place of each standard stream that is closed.
 
-    Otherwise the next file that is opened, such as a model's, would take the stream's number, and
-    whatever a library prints would end up in it.
+    Otherwise the next file to be opened, such as a model, would get the stream's number, and
+    whatever a library prints would end up in that file.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
@@ -54,7 +54,7 @@ def show_error(message: str) -> None:
 
 
 def printable(text: str) -> str:
-    r"""Escape terminal control characters, because cells and names of a table end up in messages.
+    r"""Escape terminal control characters, which cells and column names can carry into messages.
 
     Example:
         >>> print(printable("a\x1b[31mb"))

@@ -12,7 +12,7 @@ WIDEST_CELL = 40
 
 
 def column_lines(schema: Schema, *, whole: bool) -> list[str]:
-    """Return a line for each column: how it is read, and why.
+    """Return a line for each column that says how it is read, and why.
 
     Args:
         schema: the table's schema.

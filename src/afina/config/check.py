@@ -1,11 +1,11 @@
-"""Find settings that contradict each other, before anything is read."""
+"""Find settings that contradict each other, before the table is read."""
 
 from afina.config.sections import Config, TrainSettings
 from afina.errors import ConfigError
 
 
 def check_config(config: Config) -> None:
-    """Check settings against each other.
+    """Raise if settings contradict each other.
 
     Raises:
         ConfigError: two settings cannot be combined.
@@ -35,7 +35,7 @@ def _check_batches(config: Config) -> None:
 
 def _check_optimizer(config: Config) -> None:
     train = config.train
-    default = TrainSettings().weight_decay  # left alone: `resolve` makes it 0
+    default = TrainSettings().weight_decay  # allowed: `resolve` turns it into 0
     if train.optimizer == "adam" and train.weight_decay not in (0.0, default):
         raise ConfigError(
             "train.weight_decay must be 0 with train.optimizer = adam, which has no decoupled decay",

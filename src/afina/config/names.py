@@ -1,4 +1,4 @@
-"""Where each setting belongs in a file, and which one a misspelled name may mean."""
+"""Find the place of each setting in a file, and the setting that a misspelled name may mean."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -19,8 +19,9 @@ class Place:
     """Where a setting belongs in a file.
 
     Args:
-        attribute: the field of `Config` that holds it.
-        declared: the setting; if it has experimental choices, the part that belongs here.
+        attribute: the field of `Config` that holds the setting.
+        declared: the setting; if some of its choices are experimental, the choices that belong
+            here.
     """
 
     attribute: str
@@ -40,7 +41,7 @@ def places() -> Mapping[str, Mapping[str, Place]]:
             section = EXPERIMENTAL if setting.experimental else field.name
             if setting.experimental_choices:
                 sections[EXPERIMENTAL][key] = Place(field.name, _experimental_part(declared))
-                declared = _plain_part(declared)  # noqa: PLW2901 - the rest of it
+                declared = _plain_part(declared)  # noqa: PLW2901 - the other choices
             sections[section][key] = Place(field.name, declared)
     return sections
 
@@ -53,13 +54,13 @@ def to_sections(config: Config) -> Sections:
             value = getattr(getattr(config, place.attribute), key)
             choices = place.declared.setting.experimental_choices
             if choices and (value in choices) != (section == EXPERIMENTAL):
-                value = None  # it stands in the other section
+                value = None  # it is in the other section
             values[section][key] = value
     return values
 
 
 def by_attribute(values: Mapping[str, Mapping[str, Any]]) -> Sections:
-    """Sort values by the attribute of `Config` that holds them; undoes `to_sections`."""
+    """Group values by the attribute of `Config` that holds them; the inverse of `to_sections`."""
     settings_of: Sections = {field.name: {} for field in fields(Config)}
     for section, keys in values.items():
         for key, value in keys.items():
@@ -70,7 +71,7 @@ def by_attribute(values: Mapping[str, Mapping[str, Any]]) -> Sections:
 
 
 def where_now(section: str, key: str, value: object = None) -> str | None:
-    """Return the full name of a setting that moved to `[experimental]`, or None for any other."""
+    """Return the new full name of a setting that moved to `[experimental]`; None for any other."""
     experimental = places()[EXPERIMENTAL].get(key)
     if experimental is None or experimental.attribute != section:
         return None
@@ -94,7 +95,7 @@ def describe_place(section: str, key: str, *, part: bool = False) -> str:
     Args:
         section: name of the section.
         key: name of the setting.
-        part: describe one value of a setting that has a value for each column.
+        part: describe a single value, if the setting has one for each column.
 
     Example:
         >>> describe_place("train", "batch_size")
@@ -105,7 +106,7 @@ def describe_place(section: str, key: str, *, part: bool = False) -> str:
 
 
 def suggest(name: str, section: str = "") -> str | None:
-    """Return a sentence that lists the settings a wrong name may mean, or else all settings.
+    """Return a sentence that lists the settings that a wrong name may mean, or all settings.
 
     Example:
         >>> suggest("lr")
@@ -147,6 +148,6 @@ def _experimental_part(declared: Declaration) -> Declaration:
 
 
 def _opens_with(full: str, words: str) -> bool:
-    """Return whether a setting's description begins with these words: "learning_rate" is lr."""
+    """Return whether a setting's description begins with these words: "learning_rate" means lr."""
     section, _, key = full.partition(".")
     return places()[section][key].declared.doc.lower().startswith(words.replace("_", " "))

@@ -28,13 +28,13 @@ _ADAPTER = TypeAdapter(Config)
 
 
 def read_config(path: Path | str, preset: str | None = None, *, former: bool = False) -> Config:
-    """Read settings from a TOML file; settings that the file omits are those of its preset.
+    """Read settings from a TOML file; the preset provides the settings that the file omits.
 
     Args:
-        path: the file; before its sections it may have the line `preset = "best"`.
-        preset: overrides that line.
-        former: also accept settings in the sections they had before they moved to `[experimental]`,
-            as in older run folders.
+        path: the file; a line such as `preset = "best"` may precede its sections.
+        preset: name of a preset, which overrides that line.
+        former: also accept settings in the sections where they were before they moved to
+            `[experimental]`, as in older run folders.
 
     Raises:
         ConfigError: the file does not exist, is not TOML, or has an unknown setting or an invalid
@@ -71,11 +71,11 @@ def preset_config(name: str) -> Config:
 
 
 def apply_settings(config: Config, settings: Sequence[str]) -> Config:
-    """Apply lines of the form `section.key=value` to the settings; later lines win.
+    """Apply lines of the form `section.key=value` to the settings; the last one for a key counts.
 
     The value is TOML (`0.1`, `true`, `["a", "b"]`); anything else is read as text, so
-    `train.optimizer=sgd` needs no quotes. `none` unsets a setting that can be unset. Settings with
-    a value for each column take the column's name as a third part: `table.kinds.zip=categorical`.
+    `train.optimizer=sgd` needs no quotes. `none` unsets a setting that can be unset. If a setting
+    has a value for each column, the column's name is the third part: `table.kinds.zip=categorical`.
 
     Raises:
         ConfigError: a setting does not exist, or has an invalid value.
@@ -111,12 +111,12 @@ def apply_settings(config: Config, settings: Sequence[str]) -> Config:
                 fix=f"Write {section}.{key}=VALUE.",
             )
         if section != EXPERIMENTAL and key in values[EXPERIMENTAL]:
-            values[EXPERIMENTAL][key] = None  # it is set anew
+            values[EXPERIMENTAL][key] = None  # the new value replaces it
     return _make_config(values)
 
 
 def change_settings(config: Config, changes: Mapping[str, Any]) -> Config:
-    """Return the settings with values changed by full name, such as `{"train.seed": 3}`.
+    """Return the settings with some values changed, by full name, such as `{"train.seed": 3}`.
 
     Raises:
         ConfigError: a setting has an invalid value.
@@ -131,8 +131,8 @@ def change_settings(config: Config, changes: Mapping[str, Any]) -> Config:
 def to_toml(config: Config) -> str:
     """Return every setting as TOML text, which `read_config` reads back to equal settings.
 
-    TOML has no word for "not set": such a setting becomes a comment if that is its default, and
-    `"none"` if its default is a value.
+    TOML has no word for "not set": a setting that is not set becomes a comment if that is its
+    default, and `"none"` otherwise.
     """
     defaults = to_sections(Config())
     lines: list[str] = []
@@ -144,7 +144,7 @@ def to_toml(config: Config) -> str:
                 lines.append(f"# {key} is not set")
             elif key not in tables:
                 lines.append(tomli_w.dumps({key: "none" if value is None else value}).strip())
-        for key, value in tables.items():  # a table of its own, after the section's plain settings
+        for key, value in tables.items():  # in a separate table, after the section's plain settings
             lines += ["", tomli_w.dumps({section: {key: value}}).strip()] if value else []
         lines.append("")
     return "\n".join(lines)
@@ -170,7 +170,7 @@ def _read_text(path: Path) -> str:
 
 
 def _parse(section: str, key: str, text: str) -> Any:
-    """Parse the value of a line; if the setting is free text, the text is kept unchanged."""
+    """Parse the value of a line; free text stays unchanged."""
     declared = places()[section][key].declared
     if text.strip() == "none" and declared.optional:
         return None
@@ -179,7 +179,7 @@ def _parse(section: str, key: str, text: str) -> Any:
 
 
 def _parse_toml(text: str) -> Any:
-    """Parse a value as TOML, as a number such as `.5`, or else as text."""
+    """Parse a value as TOML, as a number such as `.5`, or otherwise as text."""
     try:
         return tomllib.loads(f"value = {text}\n")["value"]
     except (tomllib.TOMLDecodeError, KeyError):
@@ -206,7 +206,7 @@ def _check_key(section: str, key: str, value: object, source: Path | None = None
     new_name = where_now(section, key, value)
     if new_name is not None:
         what = name if key not in places()[section] else f"{name} = {value}"
-        raise ConfigError(f"{_in(source)}{what} is {new_name} now", fix=f"Write {new_name}.")
+        raise ConfigError(f"{_in(source)}{what} is now {new_name}", fix=f"Write {new_name}.")
     if section not in places() or key not in places()[section]:
         raise ConfigError(f"{_in(source)}There is no setting {name}", fix=suggest(key, section))
 
@@ -239,8 +239,8 @@ def _can_be_none(section: str, key: str) -> bool:
 
 def _make_config(values: Sections, source: Path | None = None) -> Config:
     try:
-        # Through JSON, since only there does pydantic take lists for tuples and still refuse
-        # "3" or 3.0 for 3.
+        # Through JSON: only then does pydantic accept lists for tuples, and still reject "3" or 3.0
+        # for 3.
         text = json.dumps(by_attribute(values), default=str)
         return _ADAPTER.validate_json(text, strict=True)
     except ValidationError as err:

@@ -8,9 +8,9 @@ from afina.nn import Block
 
 
 class MLP(nn.Module):
-    """Map rows of numbers to outputs through hidden blocks of one width.
+    """Map rows of numbers to outputs through hidden blocks of equal width.
 
-    The residual form starts with a linear projection to the blocks' width. Without blocks, the
+    The residual form begins with a linear projection to the blocks' width. Without blocks, the
     network is a linear model.
 
     Shape:

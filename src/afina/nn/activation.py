@@ -1,4 +1,4 @@
-"""Activations by name, and the gain that the weights before each one need."""
+"""Activations by name, and the gain for the weights before each of them."""
 
 import math
 from typing import get_args
@@ -39,7 +39,7 @@ def make_activation(name: ActivationName) -> nn.Module:
     """Make an activation module by its name.
 
     Raises:
-        ValueError: an unknown name.
+        ValueError: the name is unknown.
 
     Example:
         >>> make_activation("silu")
@@ -53,18 +53,18 @@ def make_activation(name: ActivationName) -> nn.Module:
 
 
 def activation_gain(name: str, *, negative_slope: float = 0.01) -> float:
-    """Return the factor on a layer's weights that compensates for the shrinkage by its activation.
+    """Return the factor on a layer's weights that makes up for the shrinkage by its activation.
 
-    relu, leaky_relu, gelu, silu, mish, elu: the g that solves E[f(g z)^2] = 1 for a standard
-    normal z (in closed form sqrt(2) for relu, sqrt(2 / (1 + slope^2)) for leaky_relu). tanh: 5/3,
-    sigmoid: 1 and selu: 3/4, as in torch; `lecun_normal`, which selu was designed for, needs no
-    gain. none: 1.
+    relu, leaky_relu, gelu, silu, mish, elu: the g that solves E[f(g z)^2] = 1 for a standard normal
+        z (in closed form: sqrt(2) for relu, sqrt(2 / (1 + slope^2)) for leaky_relu). tanh: 5/3,
+        sigmoid: 1, and selu: 3/4, as in torch; `lecun_normal`, for which selu was designed, needs
+        no gain. none: 1.
 
     Args:
         negative_slope: slope of leaky_relu below 0; other activations ignore it.
 
     Raises:
-        ValueError: a name without a known gain.
+        ValueError: no gain is known for the name.
 
     Example:
         >>> round(activation_gain("relu"), 4)
@@ -86,7 +86,7 @@ class ParametricActivation(nn.Module):
 
     Args:
         name: name of the activation.
-        n_units: number of units, at least 1; each share starts at 1, which is the activation
+        n_units: number of units, at least 1; each share starts at 1, which gives the activation
             itself.
 
     Example:

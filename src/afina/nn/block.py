@@ -38,7 +38,7 @@ class Block(nn.Module):
         linear: the layer from d_in to d_out. None: `nn.Linear`.
 
     Raises:
-        ValueError: a residual block whose widths differ, or an argument out of range.
+        ValueError: the widths of a residual block differ, or an argument is out of range.
 
     Example:
         >>> import torch

@@ -1,6 +1,6 @@
-"""Dropout with inverted scaling: a plain version, and one with cheap random numbers.
+"""Dropout with inverted scaling: a plain version, and one with cheaper random numbers.
 
-Networks use torch's own `nn.Dropout`, or `QuickDropout` where each batch is repeated for many members.
+Networks use torch's `nn.Dropout`, or `QuickDropout` where each batch is repeated for many members.
 """
 
 import torch
@@ -25,7 +25,7 @@ def dropout(
         generator: source of the mask. None: torch's global one.
 
     Raises:
-        ValueError: p outside [0, 1).
+        ValueError: p is outside [0, 1).
 
     Example:
         >>> dropout(torch.ones(2), p=0.5, training=False).tolist()
@@ -43,8 +43,9 @@ def dropout(
 def quick_dropout(x: Tensor, p: float, *, training: bool) -> Tensor:
     """Apply dropout with 8 random bits for each value instead of a random float.
 
-    This takes a fifth of the time of torch's dropout on a CPU, where torch's costs more than the
-    activation. p is rounded to a multiple of 1/256 other than 0, and the rest is scaled exactly.
+    On a CPU, this takes a fifth of the time of torch's dropout, which costs more than the
+    activation. p is rounded to a multiple of 1/256 other than 0, and the remaining values are
+    scaled exactly.
 
     Shape:
         (*) -> (*)
@@ -61,9 +62,9 @@ def quick_dropout(x: Tensor, p: float, *, training: bool) -> Tensor:
     n_zeroed = min(max(round(p * _CHANCES), 1), _CHANCES - 1)
     n_values = x.numel()
     words = torch.empty((n_values + 7) // 8, dtype=torch.int64, device=x.device)
-    words.random_(_SMALLEST_WORD, None)  # eight values a word
+    words.random_(_SMALLEST_WORD, None)  # eight values per word
     kept = torch.full_like(x, _CHANCES / (_CHANCES - n_zeroed), requires_grad=False)
-    # Bytes to floats, then one threshold: comparing bytes takes torch three times as long.
+    # Bytes to floats, then one threshold: comparing bytes would take torch three times as long.
     chances = torch.empty_like(kept).copy_(words.view(torch.int8)[:n_values].view(x.shape))
     largest_zeroed = n_zeroed - _CHANCES // 2 - 1
     torch.ops.aten.threshold_backward.grad_input(kept, chances, largest_zeroed, grad_input=kept)

@@ -1,4 +1,4 @@
-"""Initialization of a single weight tensor by a named scheme."""
+"""Initialize a single weight tensor by a named scheme."""
 
 import math
 from typing import get_args
@@ -10,13 +10,13 @@ from afina.nn.choices import FanMode, Scheme
 
 
 def fans(weight: Tensor) -> tuple[int, int]:
-    """Return the number of inputs that one output sums over, and of outputs that one input feeds.
+    """Return the numbers of inputs that an output sums over, and of outputs that an input feeds.
 
     Shape:
         (d_out, d_in, *kernel) -> fan_in = d_in * prod(kernel), fan_out = d_out * prod(kernel)
 
     Raises:
-        ValueError: the tensor has fewer than two dimensions, and so no fans.
+        ValueError: the tensor has fewer than two dimensions, and therefore no fans.
 
     Example:
         >>> fans(torch.empty(8, 3, 5, 5))

@@ -1,7 +1,8 @@
 """Members: several networks in one that share most of their weights.
 
-Inside, rows are (n * k, d): the first row for each of the k members, then the second, and so on,
-so that every row-wise layer serves all members. This file holds what differs between members.
+Between members, rows are (n * k, d): the first row for each of the k members, then the second, and
+so on, so that every row-wise layer serves all members. This file has the layers that differ between
+members.
 """
 
 import math
@@ -20,8 +21,8 @@ def mean_of_members(outputs: Tensor, *, probabilities: bool) -> Tensor:
         (n, k, d_out) -> (n, d_out)
 
     Args:
-        probabilities: outputs are logits; the result is the logarithm of the mean probability,
-            which is again a logit.
+        probabilities: the outputs are logits; then the result is the logarithm of the mean
+            probability, which is a logit too.
 
     Example:
         >>> scores = torch.tensor([[[0.0, 0.0], [50.0, 0.0]]])
@@ -44,10 +45,10 @@ class MemberScale(nn.Module):
         d: features.
         k: members, at least 1.
         start: factors start as N(0, 1), or as random 1 and -1.
-        chunks: number of the chunk that each feature belongs to. Features of one chunk, such as the
-            outputs of one column's embedding, start with the same factor. None: each feature is a
-            chunk.
-        bias: also add a term for each member and feature, which starts at 0.
+        chunks: number of the chunk to which each feature belongs. Features of one chunk, such as
+            the outputs of one column's embedding, start with the same factor. None: each feature is
+            a chunk.
+        bias: also add a trained term for each member and feature, which starts at 0.
 
     Raises:
         ValueError: an argument out of range.
@@ -85,7 +86,7 @@ class MemberScale(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Redraw the factors, and set the terms to 0."""
+        """Redraw the factors, and set the added terms to 0."""
         if self.bias is not None:
             self.bias.zero_()
         k = len(self.scale)
@@ -115,7 +116,8 @@ class MemberLinear(nn.Module):
     Args:
         k: members, at least 1.
         bias: whether there is a bias.
-        scales_input: whether there is an r; a layer right after `MemberScale` does not need one.
+        scales_input: whether to scale the input by r; a layer right after `MemberScale` does not
+            need it.
 
     Example:
         >>> MemberLinear(3, 2, 4)(torch.ones(8, 3)).shape
@@ -193,9 +195,9 @@ class MemberHeads(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         k, d_out, d_in = self.weight.shape
         rows = x.view(-1, k, d_in)
-        if d_out == 1:  # a product and a sum: a quarter of the time of k thin matrix products
+        if d_out == 1:  # a product and a sum take a quarter of the time of k thin matrix products
             return (rows * self.weight[:, 0]).sum(dim=2, keepdim=True) + self.bias
-        own = rows.transpose(0, 1).contiguous()  # (k, n, d_in); the copy pays for itself
+        own = rows.transpose(0, 1).contiguous()  # (k, n, d_in); the copy pays off
         out = torch.baddbmm(self.bias.unsqueeze(1), own, self.weight.transpose(1, 2))
         return out.transpose(0, 1)
 

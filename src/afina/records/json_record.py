@@ -20,12 +20,12 @@ _OTHER_VERSION = "It was written by another version of afina; use that one."
 
 
 def _finite_or_none(value: Any) -> Any:
-    """Turn a number that is not finite into None; leave everything else to the type's own check."""
+    """Turn a number that is not finite into None; leave other values to the check of the type."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
     try:
         return value if math.isfinite(value) else None
-    except OverflowError:  # an integer that no float can hold
+    except OverflowError:  # an integer too large for a float
         return None
 
 
@@ -34,7 +34,7 @@ Count = Annotated[int, Strict(), Field(ge=0)]
 Positive = Annotated[int, Strict(), Field(ge=1)]
 Flag = Annotated[bool, Strict()]
 Number = Annotated[Annotated[float, Strict()] | None, BeforeValidator(_finite_or_none)]
-"""A number; None where it is not finite, which is null in JSON."""
+"""A number; None if it is not finite, which is null in JSON."""
 
 
 def parse_record(
@@ -53,11 +53,11 @@ def parse_record(
         kind: the record's class.
         source: the file's path, for messages.
         fix: what to do about a damaged file.
-        max_bytes: refuse larger files, and files with too many values. None: no limit.
+        max_bytes: reject larger files, and files with too many values. None: no limit.
         unknown: what to do with keys that the record does not declare.
 
     Raises:
-        CheckpointError: the file is not what afina writes.
+        CheckpointError: the file does not hold a valid record.
     """
     content = parse_object(data, source, fix, max_bytes)
     record: Record = check(content, kind, source, fix, unknown)
@@ -67,7 +67,7 @@ def parse_record(
 def parse_object(
     data: bytes, source: Path | str, fix: str = FIX, max_bytes: int | None = None
 ) -> dict[str, Any]:
-    """Decode a JSON object without declared keys.
+    """Decode a JSON object that has no declared keys.
 
     Raises:
         CheckpointError: the bytes are not a JSON object.
@@ -89,15 +89,15 @@ def check(
     unknown: Unknown = "ignore",
     key: str = "",
 ) -> Any:
-    """Check values parsed from JSON, and return them as `kind`.
+    """Check values parsed from JSON, and convert them to `kind`.
 
     Args:
-        values: what the JSON holds: the keys and values of a record, or a single value.
+        values: the keys and values of a record, or a single value.
         kind: a record's class, or a type such as `Count`.
         source: the file's path, for messages.
         fix: what to do about a damaged file.
         unknown: what to do with keys that the record does not declare.
-        key: where `values` is in the file, for messages. Empty: at the top level.
+        key: place of `values` in the file, for messages. Empty: the top level.
 
     Raises:
         CheckpointError: a value is invalid.
@@ -154,7 +154,7 @@ def to_dict(record: object) -> dict[str, Any]:
 
 
 def write_record(record: object) -> bytes:
-    """Encode a record in ASCII: text may hold a lone surrogate, which UTF-8 cannot encode."""
+    """Encode a record in ASCII, because UTF-8 cannot encode a lone surrogate in a text."""
     return json.dumps(to_dict(record), indent=1, allow_nan=False).encode() + b"\n"
 
 

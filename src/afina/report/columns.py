@@ -1,4 +1,4 @@
-"""The table of columns: how each is read, and why."""
+"""The table of columns: how each one is read, and why."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ class ColumnRow:
     Args:
         name: the column's name.
         kind: its kind.
-        why: the reason.
+        why: why the column is read this way.
         missing: share of missing cells, as text.
         distinct: number of distinct values, as text.
         levels: the first levels of a category.

@@ -25,14 +25,14 @@ from afina.report.thinning import thin
 _EPOCHS = "epoch (passes over the training rows)"
 _STEPS = "step (optimizer updates)"
 _COLORS = {"training": TRAIN, "validation": VAL}
-_POINTS_UP_TO = 40  # a point for each epoch, while they can be told apart
+_POINTS_UP_TO = 40  # with more epochs, the points would run into each other
 
 
 def loss_chart(metrics: Metrics, stop: StopRecord | None, unit: str) -> Chart | None:
     """Draw training and validation loss by epoch; None if there is nothing to draw.
 
     Args:
-        metrics: the curves of the run.
+        metrics: the run's curves.
         stop: where training ended and where it was best. None: the run is unfinished.
         unit: the loss's unit, for the axis.
     """
@@ -43,7 +43,7 @@ def loss_chart(metrics: Metrics, stop: StopRecord | None, unit: str) -> Chart | 
 def score_chart(
     metrics: Metrics, stop: StopRecord | None, name: str, chart: str = "score"
 ) -> Chart | None:
-    """Draw a score of the validation rows by epoch; None if there is no score.
+    """Draw a validation score by epoch; None if there is no score.
 
     Args:
         metrics: the curves of the run.
@@ -101,7 +101,7 @@ def _by_epoch(
 def _curve_layers(
     title: str, names: list[str], x: alt.X, y: alt.Y, *, points: bool
 ) -> list[alt.Chart]:
-    """Draw the lines and their points; if there are many, the points only show up on hover."""
+    """Draw the lines and their points; if there are many points, they appear only on hover."""
     scale = alt.Scale(domain=names, range=[_COLORS[of] for of in names])
     chart = alt.Chart(alt.NamedData("curve")).encode(
         x=x, y=y, color=alt.Color("of:N", scale=scale, legend=None)
@@ -120,7 +120,7 @@ def _curve_layers(
 def _marks(
     metrics: Metrics, stop: StopRecord | None, val: Curve | None
 ) -> tuple[dict[str, str], dict[str, list[Row]]]:
-    """Return the labels and the data of the marks: the best epoch and the stopping point."""
+    """Return the labels and the data of the marks at the best epoch and at the stopping point."""
     if stop is None:
         return {}, {}
     last = metrics.place(stop.epoch, stop.step)
@@ -171,7 +171,7 @@ def _by_step(
     stop: StopRecord | None,
     limit: float | None = None,
 ) -> Chart | None:
-    if spans_decades([y for y in curve.finite() if y > 0]):  # a log axis has no place for 0
+    if spans_decades([y for y in curve.finite() if y > 0]):  # a log axis cannot show 0
         curve = Curve(curve.x, [y if y is not None and y > 0 else None for y in curve.y])
     caption = _left_out([curve])
     curve = thin(curve)
@@ -190,7 +190,7 @@ def _by_step(
             alt.Chart(alt.NamedData("limit")).mark_rule(color=INK, strokeDash=[4, 3]).encode(y=y)
         )
         caption = f"Above the dashed line, {limit:g}, the gradient is clipped. {caption}"
-    # Charts in a row have frames at one height, so each leaves room for the labels of marks.
+    # Frames of charts side by side line up, so each chart leaves room for the labels of marks.
     spec = finish(alt.layer(*layers), data, 200, top=4 if stop is None else 30)
     return Chart(name, title, spec, caption=caption.strip())
 

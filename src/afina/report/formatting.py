@@ -1,4 +1,4 @@
-"""Format text for people: names cut to a length, numbers with as many digits as they need."""
+"""Format text for people: shortened names, numbers with as many digits as they need."""
 
 LONGEST = 120
 
@@ -46,7 +46,7 @@ def figure(value: float | None, digits: int = 3) -> str:
 
 
 def pair(one: float | None, other: float | None) -> tuple[str, str]:
-    """Format two numbers with as many digits as are needed to tell them apart.
+    """Format two numbers with enough digits to tell them apart.
 
     Example:
         >>> pair(0.81461, 0.81472)

@@ -42,7 +42,7 @@ def most_confused(confusion: Confusion, n: int = N_CLASSES) -> Confusion:
 
 
 def confusion_chart(confusion: Confusion) -> Chart | None:
-    """Draw the confusion matrix; if there are many classes, only of the most confused ones."""
+    """Draw the confusion matrix; if there are many classes, only the most confused ones."""
     if not confusion.labels:
         return None
     shown = most_confused(confusion) if len(confusion.labels) > N_CLASSES else confusion
@@ -107,7 +107,7 @@ def _cells(confusion: Confusion, labels: list[str]) -> list[Row]:
                     "share": n / n_true if n_true else 0.0,
                     "shade": 0.1 + 0.9 * n / n_true
                     if n
-                    else 0.0,  # a single row must be visible, too
+                    else 0.0,  # even a single row must be visible
                     "right": i == j,
                     "text": _cell_text(n, len(labels)),
                 }
@@ -122,7 +122,7 @@ def _cell_text(n: int, n_classes: int) -> str:
 
 
 def _tell_apart(labels: tuple[str, ...]) -> list[str]:
-    """Shorten long labels, and number equal ones, because labels are positions on the axis."""
+    """Shorten long labels, and number the ones that become equal: labels are axis positions."""
     seen: dict[str, int] = {}
     apart: list[str] = []
     for label in (clean(label, 60) for label in labels):
@@ -144,7 +144,7 @@ def _confusion_caption(confusion: Confusion, shown: Confusion) -> str:
 
 
 def scatter_chart(scatter: Scatter, target: str) -> Chart | None:
-    """Draw predicted against true values, with the line where both are equal."""
+    """Draw predicted against true values, with a line where the two are equal."""
     pairs = [
         (true, predicted)
         for true, predicted in zip(scatter.true, scatter.predicted, strict=True)
@@ -184,7 +184,7 @@ def _against(low: float, high: float, name: str, opacity: float) -> alt.LayerCha
 
 
 def _sample(pairs: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Keep at most `N_POINTS` rows: the 100 worst, and evenly spaced others."""
+    """Keep at most `N_POINTS` rows: the 100 worst, and an even selection of the others."""
     if len(pairs) <= N_POINTS:
         return pairs
     order = sorted(range(len(pairs)), key=lambda i: -abs(pairs[i][0] - pairs[i][1]))

@@ -26,7 +26,7 @@ from afina.storage import write_file
 
 
 def write_report(run: Path, out: Path | None = None) -> Path:
-    """Write a run's report, one HTML file that opens offline, and return its path.
+    """Write a run's report, a single HTML file that opens offline, and return its path.
 
     Args:
         run: the run folder, finished or not. Only its files are read.
@@ -50,7 +50,7 @@ def write_report(run: Path, out: Path | None = None) -> Path:
 
 
 def make_page(run: RunFiles) -> str:
-    """Return the whole page as text."""
+    """Return the whole page as HTML."""
     if run.by_trainer:
         return _assembled(run.folder.name, trainer_sections(run))
     target, table = target_and_table(run)

@@ -26,13 +26,13 @@ class RunFiles:
     Args:
         folder: the run folder, as the caller named it.
         config_text: config.toml, exactly as written.
-        config: the same, parsed.
-        begun: the inputs of the run.
+        config: config.toml, parsed.
+        begun: the inputs of the run, as recorded when it began.
         env: versions, threads, hardware.
         schema: how each column is read.
         split: how rows were assigned.
         metrics: the curves of training.
-        summary: scores and plots.
+        summary: scores, and the data of plots.
         trainer_settings: settings of `afina.Trainer` that the newest checkpoint records; empty
             without one.
     """
@@ -117,5 +117,5 @@ def _read_config(path: Path) -> tuple[str, dict[str, Any]]:
     try:
         text = (read_bytes(path) or b"").decode("utf-8")
         return text, tomllib.loads(text)
-    except ValueError as reason:  # also not UTF-8
+    except ValueError as reason:  # invalid UTF-8 included
         raise CheckpointError(f"{path} must be TOML", but=str(reason), fix=FIX) from None

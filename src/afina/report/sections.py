@@ -15,7 +15,7 @@ _MANY_CLASSES = 15
 
 
 def header(run: RunFiles) -> Markup:
-    """Return the title: target, table, task, rows."""
+    """Return the header: target, table, task, number of rows."""
     target, table = target_and_table(run)
     return fill(
         "header", target=target, table=_file_name(table), folder=run.folder.name, facts=_facts(run)
@@ -77,7 +77,7 @@ def score_section(run: RunFiles) -> Markup:
 
 
 def _verdict(score: Score) -> tuple[str, bool]:
-    """Compare model and baseline in a sentence, and return whether it is a warning."""
+    """Return a sentence that compares model and baseline, and whether it is a warning."""
     if score.value is None or score.baseline is None:
         return "", False
     better = score.value - score.baseline

@@ -1,4 +1,4 @@
-"""Thin out long curves without losing a peak."""
+"""Thin out long curves without losing peaks."""
 
 from afina.report.metrics import Curve
 

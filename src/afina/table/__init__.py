@@ -1,7 +1,8 @@
 """Read tables, and learn about their columns before anything is trained.
 
-No torch and no scikit-learn here. The path of a value: `read_table` or `to_table`, `row_ids` and
-`split_rows`, `infer_schema` on training rows, `encode`. See docs/design/schema.md for the rules.
+This package imports neither torch nor scikit-learn. A value passes through `read_table` or
+`to_table`, `row_ids` and `split_rows`, `infer_schema` on training rows, and `encode`. See
+docs/design/schema.md for the rules.
 """
 
 from afina.table.arrays import (

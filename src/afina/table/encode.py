@@ -1,4 +1,4 @@
-"""Encode a table's cells as numbers and codes, by the schema learned from the training rows."""
+"""Encode a table's cells as numbers and codes, with the schema learned from training rows."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ ColumnT = TypeVar("ColumnT", bound=Column)
 
 @dataclass(frozen=True)
 class Features:
-    """Rows as arrays; columns by kind, in the order of the schema.
+    """Rows as arrays, one for each kind of column, with columns in the order of the schema.
 
     Args:
         x_num: numbers minus the column's offset; NaN is missing. Shape (n_rows, n_num).
@@ -40,18 +40,18 @@ class Features:
 
 
 def encode(table: pa.Table, schema: Schema, *, source: str, tolerant: bool = False) -> Features:
-    """Turn rows into arrays; columns are found by name, in any order.
+    """Turn rows into arrays; find columns by name, in any order.
 
     Args:
-        table: from `read_table` or `to_table`.
+        table: a table from `read_table` or `to_table`.
         schema: the schema learned from the training rows.
-        source: the table's name in messages.
-        tolerant: treat cells that do not parse as missing if they are few (5 % of a column, or
-            one), with a sentence in `notes`; meant for the validation rows of the same fit.
+        source: the table's name for messages.
+        tolerant: if few cells do not parse (up to 5 % of a column, or one cell), treat them as
+            missing, with a sentence in `notes`; for validation rows of the same fit.
 
     Raises:
-        SchemaError: a missing column, a cell that is not the number or date it must be, or an
-            infinite number; the message names source, row (from 1), column and cell.
+        SchemaError: a column is missing, a cell is not a number or date as it must be, or a number
+            is infinite; the message names source, row (from 1), column and cell.
     """
     _check_columns(table, schema, source, tolerant=tolerant)
     notes: list[str] = []

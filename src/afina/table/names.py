@@ -1,4 +1,4 @@
-"""Names and cells in messages, and the check of column names."""
+"""Write names and cells in messages, and check column names."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ MOST_NAMED = 5
 
 
 def nearest_name(name: str, names: Iterable[str]) -> str | None:
-    """Return the name that was probably meant; None if none is similar.
+    """Return the name that the user probably meant; None if no name is similar.
 
     Example:
         >>> nearest_name("prise", ["year", "price"])
@@ -25,7 +25,7 @@ def nearest_name(name: str, names: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Suggest the most similar name in a sentence with a leading space; empty if none is.
+    """Suggest the most similar name, in a sentence with a leading space; empty if there is none.
 
     Example:
         >>> did_you_mean("prise", ["year", "price"])
@@ -36,7 +36,7 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
 
 
 def suggest_names(absent: Sequence[str], others: Sequence[str]) -> str:
-    """Suggest which of the other columns the absent ones are; empty if none is near.
+    """Suggest which of the other columns could be the absent ones; empty if none is similar.
 
     Example:
         >>> suggest_names(["Age", "Income"], ["age", "income", "city"])
@@ -55,7 +55,7 @@ def suggest_names(absent: Sequence[str], others: Sequence[str]) -> str:
 
 
 def list_names(names: Sequence[str]) -> str:
-    """List up to five names, followed by the number of the others.
+    """List up to five names, and count the others.
 
     Example:
         >>> list_names(list("abcdefg"))
@@ -72,7 +72,7 @@ def show_cell(cell: object) -> str:
 
 
 def count_cells(count: float) -> str:
-    """Write a number of cells.
+    """Write a number of cells, in the singular or plural.
 
     Example:
         >>> count_cells(1), count_cells(2)
@@ -88,7 +88,7 @@ def check_names(names: Sequence[str], source: str) -> None:
         raise TableError(
             f"{source}: every column must have a name",
             but=f"column {empty[0]} of {len(names)} has none",
-            fix="Name it in the first line (to_csv(index=False) leaves out the index of pandas).",
+            fix="Name it in the first line (to_csv(index=False) leaves out a pandas index).",
         )
     if len(set(names)) == len(names):
         return

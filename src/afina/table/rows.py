@@ -1,4 +1,4 @@
-"""Row identity: which rows are identical, which form a group, and which came first."""
+"""Find which rows are identical, which belong to one group, and which come first."""
 
 import numpy as np
 import pyarrow as pa
@@ -48,7 +48,7 @@ def group_ids(column: pa.ChunkedArray) -> NDArray[np.int64]:
 
 
 def time_ranks(column: pa.ChunkedArray, *, name: str, source: str) -> NDArray[np.int64]:
-    """Rank rows by a column of dates or numbers; equal times share a rank.
+    """Rank rows by a column of dates or numbers; equal times get the same rank.
 
     Raises:
         SchemaError: a time is missing, or the column holds neither dates nor numbers.
@@ -83,7 +83,7 @@ def time_ranks(column: pa.ChunkedArray, *, name: str, source: str) -> NDArray[np
 
 
 def _text_moments(levels: Levels, where: str) -> NDArray[np.int64] | NDArray[np.float64]:
-    """Read text as numbers or as dates of one format; only their order matters."""
+    """Read text as numbers or as dates in one format; only the order matters."""
     texts = levels.texts
     form, fits = find_format(texts, np.ones(len(texts)))
     if fits.all():

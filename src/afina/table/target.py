@@ -1,4 +1,4 @@
-"""The column to predict: numbers, or classes that keep their labels exactly as written."""
+"""The target: numbers, or classes whose labels stay exactly as written."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,9 +40,9 @@ class Target:
     """The targets of all rows.
 
     Args:
-        task: what is predicted: one of two classes, one of several, or a number.
+        task: what to predict: one of two classes, one of several, or a number.
         values: numbers (NaN where missing), or class codes (-1 where missing). Shape (n_rows,).
-        classes: label of each code, as in the table; empty for a regression.
+        classes: label of each code, as in the table; empty for regression.
         missing: rows without a target. Shape (n_rows,).
     """
 
@@ -54,13 +54,13 @@ class Target:
 
 @dataclass(frozen=True)
 class _TargetColumn:
-    """A target column as read.
+    """A target column, as read.
 
     Args:
-        levels: its distinct cells.
-        numbers: its numbers; None if it holds labels.
+        levels: the column's distinct cells.
+        numbers: the column's numbers. None: it holds labels.
         labels: the label of each level.
-        where: names table and column in messages.
+        where: table and column, for messages.
     """
 
     levels: Levels
@@ -82,16 +82,16 @@ def read_target(
     """Read the target column and decide what to predict.
 
     Args:
-        column: from `read_table` or `to_table`.
-        task: `auto` takes text and booleans, two values and up to ten whole numbers as classes.
+        column: a column from `read_table` or `to_table`.
+        task: the task. `auto`: text, booleans, two values, or up to ten whole numbers are classes.
         name: the column's name, for messages.
         source: the table's name, for messages.
         missing_values: words that mean "missing".
-        allow_single: accept a class that only one row has.
-        declared: `auto` takes the values as classes, because the column is declared as categories.
+        allow_single: accept a class with a single row.
+        declared: the column is declared as categorical, so `auto` treats its values as classes.
 
     Raises:
-        SchemaError: the column is all missing, constant or infinite, holds text where numbers
+        SchemaError: the column has no value, is constant or infinite, holds text although numbers
             were requested, or has a class with a single row.
     """
     if is_number(column.type) and not missing_values and task != "classification":
@@ -113,10 +113,10 @@ def match_target(
     source: str,
     missing_values: Sequence[str] = (),
 ) -> Target:
-    """Read the target column of another table, with the classes that a model learned.
+    """Read the target column of another table as the classes that a model learned.
 
     Raises:
-        SchemaError: a label that the model does not know, with its row.
+        SchemaError: the model does not know a label; the message names its row.
     """
     if task == "regression" and is_number(column.type) and not missing_values:
         return _typed_number_target(typed_numbers(column)[0], source, name, may_be_constant=True)
@@ -174,7 +174,7 @@ def _read(
 def _typed_number_target(
     numbers: NDArray[np.float64], source: str, name: str, *, may_be_constant: bool = False
 ) -> Target:
-    """Check a column of numbers as `_read` and `_number_target` do, without writing it as text."""
+    """Check a numeric column as `_read` and `_number_target` do, without converting it to text."""
     where = f"{source}: target {name!r}"
     _check_some(~np.isnan(numbers), where)
     check_finite(numbers, source=source, name=name)
@@ -191,7 +191,7 @@ def _check_some(has_value: NDArray[np.bool_], where: str) -> None:
 
 
 def _typed_labels(column: pa.ChunkedArray, levels: Levels) -> tuple[Label, ...]:
-    rows = np.zeros(len(levels.texts) + 1, dtype=np.int64)  # the last is that of missing cells
+    rows = np.zeros(len(levels.texts) + 1, dtype=np.int64)  # the last is for missing cells
     rows[levels.codes[::-1]] = np.arange(len(levels.codes))[::-1]
     return tuple(as_one(column).take(pa.array(rows[:-1])).to_pylist())
 
@@ -199,7 +199,7 @@ def _typed_labels(column: pa.ChunkedArray, levels: Levels) -> tuple[Label, ...]:
 def _text_numbers(
     levels: Levels, task: RequestedTask, where: str
 ) -> tuple[NDArray[np.float64] | None, Levels]:
-    """Read text as numbers if every cell is one; then a usual word for "missing" is missing."""
+    """Read text as numbers if all cells are; only then do the usual words mean "missing"."""
     present = levels.keep(~missing_word_mask(levels.texts))
     if not len(present.texts):
         return None, levels
@@ -277,8 +277,8 @@ def _class_target(target: _TargetColumn, *, auto: bool, allow_single: bool) -> T
         )
     if auto and len(labels) > _MOST_AUTO_CLASSES and len(labels) > 0.5 * counts.sum():
         raise SchemaError(
-            f"{target.where} must be something to predict",
-            but=f"it holds {len(labels)} different texts in {counts.sum()} rows, such as "
+            f"{target.where} must hold classes or numbers",
+            but=f"it has {len(labels)} different texts in {counts.sum()} rows, such as "
             f"{_quote(target.levels, 0)}",
             fix="Name another target column.",
         )
@@ -301,7 +301,7 @@ def _check_no_single(
     *,
     auto: bool,
 ) -> None:
-    """Raise a SchemaError for a class that only one row has."""
+    """Raise a SchemaError for a class with a single row."""
     single = np.flatnonzero(counts == 1)
     if not len(single):
         return
@@ -317,7 +317,7 @@ def _check_no_single(
 
 
 def _merge_equal_numbers(target: _TargetColumn) -> tuple[NDArray[np.int64], list[Label]]:
-    """Merge equal numbers written differently, such as 1 and 1.0, under the first spelling."""
+    """Merge equal numbers that are written differently, such as 1 and 1.0, as the first one."""
     if target.numbers is None:
         return target.levels.codes, list(target.labels)
     first: dict[str, int] = {}
@@ -347,7 +347,7 @@ def _exact(number: str) -> int | float:
 
 
 def _value_key(text: str) -> str:
-    """Write a label so that 1 and 1.0, True and true are the same."""
+    """Write a label so that 1 equals 1.0, and True equals true."""
     word = text.strip()
     lower = word.lower()
     return lower if lower in ("true", "false") else canonical_number(word) or text

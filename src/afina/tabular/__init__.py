@@ -1,8 +1,7 @@
-"""The join: raw table, schema, preprocessing, network, training, predictor.
+"""Join the parts: raw table, schema, preprocessing, network, training, predictor.
 
-The only package that knows all of them. `fit_table` is what the command line calls; the
-estimators are the same join with scikit-learn's contract. scikit-learn is imported when an
-estimator is first used.
+No other package knows all of them. The command line calls `fit_table`; the estimators offer the
+same with scikit-learn's interface. scikit-learn is imported when an estimator is first used.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -33,7 +32,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the estimators at their first use."""
+    """Import the estimators on first use."""
     if name not in ("AfinaClassifier", "AfinaRegressor"):
         raise AttributeError(f"module 'afina.tabular' has no attribute {name!r}")
     from afina.tabular.estimators import estimators

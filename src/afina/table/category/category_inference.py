@@ -1,4 +1,4 @@
-"""Decide whether a column holds categories, booleans or free text, and learn from its cells."""
+"""Decide whether a column holds categories, booleans or free text, and learn its levels."""
 
 import numpy as np
 import pyarrow as pa
@@ -11,19 +11,19 @@ from afina.table.column import UnusedColumn
 from afina.table.column_context import InferContext
 from afina.table.names import count_cells
 
-_MANY_ROWS = 20  # from here on, values that all differ are no accident
+_MANY_ROWS = 20  # from here on, it is no accident if all values differ
 _MANY_TEXTS, _LONG = 100, 20  # levels; characters
 
 
 def infer_booleans(context: InferContext, levels: Levels) -> CategoryColumn | UnusedColumn | str:
-    """Treat a column of the words true and false as booleans.
+    """Treat a column as booleans if its cells are words for true and false.
 
     Args:
         context: the column's context; if booleans were requested, 1 and 0 also mean true and false.
         levels: the cells, without the usual words for "missing".
 
     Returns:
-        The column, or the empty text if a cell is any other word.
+        The column, or an empty string if a cell is any other word.
     """
     words = is_in(pc.utf8_lower(pc.utf8_trim_whitespace(levels.texts)), BOOLEANS)
     if context.requested:
@@ -57,7 +57,7 @@ def infer_categories(
 
     Args:
         levels: the cells.
-        reason: why they are not numbers or dates; may be empty.
+        reason: why the cells are not numbers or dates; may be empty.
     """
     n_levels = len(levels.texts)
     missing = levels.codes < 0
@@ -109,7 +109,8 @@ def _summarize(
     notes = [f"text with {n_levels} level{'s' * (n_levels != 1)}"]
     if n_kept < n_levels:
         n_rare = n_levels - n_kept
-        notes.append(f"{n_rare} of them in fewer than {context.min_count:g} rows, taken as unknown")
+        rare = f"{n_rare} of them in fewer than {context.min_count:g} rows"
+        notes.append(f"{rare}, treated as unknown")
     notes += [
         f"{levels.texts[int(at)].as_py()!r} ({count_cells(counts[at])}) is a level like any "
         "other: name it in table.missing_values if it means missing"

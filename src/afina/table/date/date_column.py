@@ -1,4 +1,4 @@
-"""The record of a column of dates, and how a column and a single cell become seconds since 1970."""
+"""The record of a column of dates, and how columns and single cells become seconds."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class DateColumn(Column):
     Args:
         minimum: the earliest date of the training rows, in seconds since 1970. None: there are no
             dates.
-        maximum: the latest date.
+        maximum: the latest date of the training rows, in seconds since 1970.
         date_format: how dates are written in text cells: a key of `FORMATS`.
     """
 
@@ -60,7 +60,7 @@ class DateColumn(Column):
 def encode_dates(
     column: DateColumn, cells: pa.ChunkedArray, context: EncodeContext
 ) -> NDArray[np.float64]:
-    """Turn cells into seconds; NaN where missing."""
+    """Turn cells into seconds since 1970; NaN where missing."""
     form, kind = column.date_format, cells.type
     if pa.types.is_null(kind):
         return np.full(len(cells), np.nan)

@@ -1,4 +1,4 @@
-"""The record of a column of numbers, and how a column and a single cell become float64."""
+"""The record of a numeric column, and how columns and single cells become float64."""
 
 import math
 from dataclasses import dataclass
@@ -36,14 +36,14 @@ from afina.table.single_cell import (
 
 @dataclass(frozen=True)
 class NumberColumn(Column):
-    """A column of numbers.
+    """A numeric column.
 
     Args:
         minimum: smallest number of the training rows. None: there are no numbers.
         maximum: largest number of the training rows.
         integer: whether every number is whole.
         number: how numbers are written in text cells.
-        offset: whole number that is subtracted exactly, before rounding to float64 could lose
+        offset: whole number to subtract exactly, before rounding to float64 loses small
             differences.
         missing_words: words that mean "missing" in this column, in addition to the usual ones.
     """
@@ -87,7 +87,7 @@ def encode_numbers(
 def _subtract(
     values: NDArray[np.float64], whole: NDArray[np.int64], exact: NDArray[np.bool_], offset: int
 ) -> NDArray[np.float64]:
-    """Subtract the offset exactly, or in floats if a cell is not whole or int64 overflows."""
+    """Subtract the offset exactly, or in floats if a cell is not whole or int64 would overflow."""
     difference = whole - np.int64(offset)
     overflows = ((whole ^ np.int64(offset)) & (whole ^ difference)) < 0
     exact = exact & ~overflows & ~np.isnan(values)
@@ -95,7 +95,7 @@ def _subtract(
 
 
 class NumberReader:
-    """Read one cell of a column of numbers, as `encode_numbers` would."""
+    """Read one cell of a numeric column, as `encode_numbers` would."""
 
     def __init__(self, column: NumberColumn, missing_values: tuple[str, ...]) -> None:
         self.form, self.offset = column.number, column.offset
@@ -132,7 +132,7 @@ class NumberReader:
             raise OddCellError from None
 
     def _subtract(self, value: float, whole: int | None) -> float:
-        """Subtract the offset, exactly for whole numbers unless the difference exceeds 64 bits."""
+        """Subtract the offset, exactly for whole numbers unless the difference overflows int64."""
         if math.isinf(value):
             raise OddCellError
         if value in self.marked:

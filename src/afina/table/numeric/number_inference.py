@@ -1,4 +1,4 @@
-"""Decide whether a column holds numbers, and learn from its cells."""
+"""Decide whether a column holds numbers, and learn their format and range."""
 
 import numpy as np
 import pyarrow as pa
@@ -28,13 +28,13 @@ from afina.table.numeric.number_format import (
 )
 
 _LEAST_SHARE, _MOST_WORDS, _MANY_ROWS = 0.95, 5, 20
-_EXACT = 2**53  # from here on, float64 cannot tell every two whole numbers apart
+_EXACT = 2**53  # beyond it, float64 does not represent every integer
 
 
 def infer_typed_numbers(
     context: InferContext, column: pa.ChunkedArray
 ) -> NumberColumn | UnusedColumn | None:
-    """Treat a column of numbers or booleans as numbers; None if they exceed int64."""
+    """Treat a numeric or boolean column as numbers; None if they exceed int64."""
     values, whole = typed_numbers(column)
     if whole is None and pa.types.is_integer(column.type):
         return None
@@ -72,7 +72,7 @@ def infer_text_numbers(context: InferContext, levels: Levels) -> NumberColumn | 
             return reason
     notes = [
         f"{show_cell(levels.texts[int(at)].as_py())} ({count_cells(counts[at])}, first in row "
-        f"{context.row_number(levels, int(at))}) is taken as missing"
+        f"{context.row_number(levels, int(at))}) is treated as missing"
         for at in others
     ]
     if is_ambiguous(levels.texts.filter(pa.array(fits)), form):
@@ -94,7 +94,7 @@ def _read_whole(
 
 
 def _why_codes(context: InferContext, levels: Levels, fits: NDArray[np.bool_]) -> str:
-    """Return why cells that look like numbers are codes; empty if they are not codes."""
+    """Return why cells that look like numbers are codes; empty if they are numbers."""
     zeros = has_leading_zero(levels.texts) & fits
     example = context.quote(levels, int(np.argmax(zeros)))
     return f"codes, because of the leading zero of {example}" if zeros.any() else ""
@@ -103,10 +103,10 @@ def _why_codes(context: InferContext, levels: Levels, fits: NDArray[np.bool_]) -
 def _why_too_long(
     context: InferContext, levels: Levels, fits: NDArray[np.bool_], plain: pa.Array
 ) -> str:
-    """Return that whole numbers are too long to be exact; empty if some have a fraction."""
+    """Return a note that whole numbers are too long to be exact; empty if some have a fraction."""
     long = exceeds_int64(plain)
     if long.any() and (long | whole_cells(plain)[1])[fits].all():
-        return f"beyond 64 bits, as {context.quote(levels, int(np.argmax(long)))}, so taken as text"
+        return f"beyond 64 bits, as {context.quote(levels, int(np.argmax(long)))}, so read as text"
     return ""
 
 
@@ -126,7 +126,7 @@ def _describe(
     words: tuple[str, ...] = (),
     notes: list[str] | None = None,
 ) -> NumberColumn | UnusedColumn:
-    """Learn range, offset and whether all are whole from all rows' numbers (NaN if missing)."""
+    """Learn range, offset, and whether all are whole, from every row's number (NaN if missing)."""
     check_finite(values, source=context.source, name=context.name, rows=context.rows.numbers)
     values = blank_marked(values, context.missing_values)
     missing = np.isnan(values)

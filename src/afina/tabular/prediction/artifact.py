@@ -1,4 +1,4 @@
-"""The shipped model on disk: a folder that is complete or refused, and never runs code."""
+"""The shipped model on disk: a folder that is rejected unless complete, and never runs code."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ FILES = ("model.safetensors", "schema.json", "config.toml", "model.json")
 def model_files(
     built: Built, config: Config, schema: Schema, facts: Facts, config_toml: bytes
 ) -> dict[str, bytes]:
-    """Return the content of a model folder, without its manifest.
+    """Return the contents of a model folder, without its manifest.
 
     Args:
         config: all settings, resolved.
@@ -52,10 +52,10 @@ def write_schema(schema: Schema) -> bytes:
 
 @plain_torch()
 def load(path: str | Path) -> Predictor:
-    """Load a fitted model from a run folder or its `model/` folder; no code in it is ever run.
+    """Load a fitted model from a run folder or its `model/` folder, without running code from it.
 
     Raises:
-        CheckpointError: there is no model, or it is damaged, incomplete or not written by afina.
+        CheckpointError: there is no model, or it is damaged, incomplete or not made by afina.
     """
     folder = find_model(Path(path))
     files = verify_folder(folder)
@@ -88,7 +88,7 @@ def load(path: str | Path) -> Predictor:
 
 
 def find_model(path: Path) -> Path:
-    """Find the model folder: the path itself, or `model` in it."""
+    """Return the model folder: the path itself, or its subfolder `model`."""
     if (path / "model").is_dir():
         return path / "model"
     if (path / "model.json").is_file():
@@ -126,7 +126,7 @@ def read_schema(data: bytes, source: str) -> Schema:
 
 
 def _rebuild(record: ModelRecord, schema: Schema) -> TabularModel:
-    """Build a model of the right shapes, to be filled from the file."""
+    """Build a model with the right shapes, ready to load the stored tensors."""
     settings, shape, classes = record.preprocess, record.shape, record.facts.classes
     if (len(classes) or 1) != shape.d_out:
         raise ValueError("the number of outputs of the network differs from the number of classes")
@@ -150,7 +150,7 @@ def _rebuild(record: ModelRecord, schema: Schema) -> TabularModel:
 
 
 def _check_shapes(model: TabularModel, tensors: dict[str, Tensor]) -> None:
-    """Raise ValueError unless the tensors have the names, shapes and types of the model's."""
+    """Raise ValueError unless the tensors match the model's in name, shape and type."""
     own = {name: (tensor.shape, tensor.dtype) for name, tensor in model.state_dict().items()}
     stored = {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
     for name in sorted(own.keys() | stored.keys()):
@@ -159,7 +159,7 @@ def _check_shapes(model: TabularModel, tensors: dict[str, Tensor]) -> None:
 
 
 def _tried(predictor: Predictor) -> Predictor:
-    """Return the predictor if all its numbers are finite and a row goes through."""
+    """Return the predictor if all its numbers are finite and it can predict a row."""
     for name, tensor in predictor.model.state_dict().items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise ValueError(f"{name} holds a number that is not finite")

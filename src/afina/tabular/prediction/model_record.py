@@ -1,4 +1,4 @@
-"""`model.json`: what a shipped model holds in addition to tensors and schema."""
+"""`model.json`: what a shipped model holds besides its tensors and its schema."""
 
 import json
 from collections.abc import Mapping
@@ -24,17 +24,17 @@ _DAMAGED = "The file is damaged or from another version of afina."
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known about the target, and about how tables are read.
+    """Facts about the target, and about how to read tables.
 
     Args:
         task: "binary", "multiclass" or "regression".
         target: name of the target column.
         classes: label of each class number, unchanged; empty for regression.
         baseline: the best constant prediction.
-        n_train: rows that trained.
-        n_val: rows that decided when to stop.
+        n_train: number of training rows.
+        n_val: number of validation rows.
         weight: column of weights, which `evaluate` uses.
-        group: column that the network does not see.
+        group: column of groups, which the network does not see.
         missing_values: words that mean "missing".
         delimiter: delimiter of CSV files.
         encoding: encoding of CSV files.
@@ -78,7 +78,7 @@ class _Stored:
 
 
 _ADAPTER = TypeAdapter(_Stored)
-_LARGEST_TABLE = 1_000_000  # of folds and members, which is not among the tensors
+_LARGEST_TABLE = 1_000_000  # folds times members; this table is not among the tensors
 
 
 @dataclass(frozen=True)
@@ -86,10 +86,10 @@ class ModelRecord:
     """The content of model.json: what a model is built from, and what is known about its target.
 
     Args:
-        facts: facts about the target.
-        preprocess: settings of preprocessing, resolved.
-        model: settings of the network, resolved.
-        shape: what was learned from the data.
+        facts: facts about the target and about how to read tables.
+        preprocess: preprocessing settings, resolved.
+        model: network settings, resolved.
+        shape: what the data determined.
     """
 
     facts: Facts
@@ -118,7 +118,7 @@ def write_record(record: ModelRecord) -> bytes:
 
 
 def read_record(data: bytes, source: str) -> ModelRecord:
-    """Decode model.json, without checking that it fits schema and tensors.
+    """Decode model.json; `check_fits` checks that it fits the schema and the tensors.
 
     Raises:
         CheckpointError: a value is invalid.
@@ -166,7 +166,7 @@ def read_record(data: bytes, source: str) -> ModelRecord:
 def check_fits(
     record: ModelRecord, schema: Schema, tensors: Mapping[str, Tensor], source: str
 ) -> None:
-    """Make sure that building the model takes no more memory than the tensors stored with it.
+    """Raise if building the model would take more memory than the tensors stored with it.
 
     Raises:
         CheckpointError: the description does not fit schema and tensors.
@@ -180,7 +180,7 @@ def check_fits(
 
 
 def _check_format(data: bytes, source: str) -> None:
-    """Raise an error that names an earlier format, rather than values that only look wrong."""
+    """Raise an error about the format if it is an earlier one, before its values look invalid."""
     content = json.loads(data)
     number = content.get("format") if isinstance(content, dict) else None
     if type(number) is int and number < FORMAT:
@@ -192,7 +192,7 @@ def _check_format(data: bytes, source: str) -> None:
 
 
 def _fits(record: ModelRecord, schema: Schema, tensors: Mapping[str, Tensor]) -> bool:
-    """Return whether building the model allocates no more numbers than are stored, roughly."""
+    """Return whether building the model allocates roughly no more numbers than are stored."""
     shape, model = record.shape, record.model
     n_numbers = sum(tensor.numel() for tensor in tensors.values())
     widths = [

@@ -58,7 +58,7 @@ class Run:
 
 
 def finish_run(run: Run, result: Result, listen: FitObserver) -> Outcome:
-    """Write the model, the summary and the report; a run with a summary.json is finished."""
+    """Write the model, the summary and the report; summary.json marks a finished run."""
     prepared = run.prepared
     predictor = make_predictor(prepared, run.plan, run.config)
     summary = summarize(run, predictor, result)
@@ -71,7 +71,7 @@ def finish_run(run: Run, result: Result, listen: FitObserver) -> Outcome:
     )
     with lock_folder(run.folder):
         sweep(run.folder)
-        if (run.folder / "model").exists():  # resumed after a kill between model and summary
+        if (run.folder / "model").exists():  # the run was killed between model and summary
             remove_folder(run.folder / "model")
         commit_folder(run.folder / "model", files)
         write_file(run.folder / "summary.json", write_record(summary))
@@ -86,7 +86,7 @@ def finish_run(run: Run, result: Result, listen: FitObserver) -> Outcome:
 def _report(folder: Path) -> None:
     """Write the report; the model is already saved, so a failure is only a warning."""
     try:
-        from afina.report import write_report  # it waits for the chart library
+        from afina.report import write_report  # loads the chart library
 
         write_report(folder)
     except (AfinaError, OSError) as error:
