@@ -1,4 +1,4 @@
-"""Optimizers by name, with decay that is decoupled everywhere, and the l2 penalty's gradient."""
+"""Optimizers by name, all with decoupled weight decay, and the gradient of the l2 penalty."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
@@ -25,15 +25,15 @@ def make_optimizer(
     eps: float = 1e-8,
     lr_factors: Mapping[Role, float] | None = None,
 ) -> Optimizer:
-    """Make an optimizer over a module's trainable parameters, in decay groups.
+    """Make an optimizer of a module's trainable parameters, in decay groups.
 
-    Torch's fused kernels are used where it has them (floating point on CPU or CUDA); on one CPU
-    thread a step of AdamW takes a third of the time of the other kinds.
+    Torch's fused kernels are used if it has them (floating point on CPU or CUDA); on one CPU
+    thread, a fused step of AdamW takes a third of the time of torch's other implementations.
 
     Args:
         lr: learning rate before any schedule.
-        weight_decay: decoupled decay of weight matrices: W <- (1 - lr * weight_decay) W in every
-            step, with the learning rate of that step. Not for adam.
+        weight_decay: decoupled decay of weight matrices: W <- (1 - lr * weight_decay) W at every
+            step, with the learning rate of that step. Must be 0 for adam.
         momentum: momentum of sgd, in [0, 1).
         beta1: decay of the mean gradient in adam and adamw, including the parameters that shampoo
             leaves to adamw.
@@ -62,9 +62,9 @@ def make_optimizer(
         case "adam":
             return Adam(groups, lr=lr, betas=(beta1, beta2), eps=eps, fused=fused)
         case "sgd":
-            for group in groups:  # torch's own weight_decay of SGD goes through the momentum
+            for group in groups:  # torch's weight_decay for SGD would go through the momentum
                 group["decoupled_weight_decay"] = group.pop("weight_decay")
-            # Not fused: that crashes where a parameter gets its first gradient after step 1.
+            # Not fused: that crashes if a parameter gets its first gradient after step 1.
             optimizer = SGD(groups, lr=lr, momentum=momentum, foreach=True)
             optimizer.register_step_pre_hook(_decay_first)
             return optimizer
@@ -100,7 +100,7 @@ def optimizer_from(settings: OptimSettings, module: nn.Module) -> Optimizer:
 def _split_matrices(
     groups: list[dict[str, Any]], matrices: Sequence[nn.Parameter]
 ) -> list[dict[str, Any]]:
-    """Split each group into the matrices that are listed, and the rest."""
+    """Split each group into the listed matrices and the rest."""
     listed = {id(p) for p in matrices}
     halves = [
         {**group, "params": [p for p in group["params"] if (id(p) in listed) == here]}
@@ -113,7 +113,7 @@ def _split_matrices(
 
 @torch.no_grad()
 def add_l2_grad_(params: Sequence[nn.Parameter], l2: float) -> None:
-    """Add the gradient of the penalty (l2 / 2) * sum of squares to the gradients, in place.
+    """Add the gradient of the penalty (l2 / 2) * (sum of squares) to the gradients, in place.
 
     Parameters without a gradient are skipped, as the optimizer skips them.
 

@@ -1,4 +1,4 @@
-"""Missing numbers: a value to fill in, and a column that marks them."""
+"""Fill in missing numbers, and add a column that marks them."""
 
 from collections.abc import Sequence
 from typing import Self
@@ -12,16 +12,16 @@ from afina.preprocess.settings import Strategy
 
 
 class Impute(ColumnModule):
-    """Fill missing numbers, and mark them in columns that had some in training.
+    """Fill in missing numbers, and mark them in columns that had some in training.
 
     Shape:
         (n, n_features) -> (n, n_features) float64, (n, n_indicators) float32
 
     Args:
-        strategy: what to fill in, computed from the values of the training rows; a column without
-            any is filled with 0.
-        n_features: number of columns; set by `fit`, and needed by a module that loads a state.
-        n_indicators: number of columns that had missing values; set and needed like n_features.
+        strategy: the value to fill in, computed from the training rows; 0 for a column without
+            values.
+        n_features: number of columns; `fit` sets it, and a module that loads a state needs it.
+        n_indicators: number of columns that had missing values; set and needed in the same cases.
 
     Example:
         >>> x = torch.tensor([[1.0], [float("nan")], [5.0]], dtype=torch.float64)

@@ -64,7 +64,7 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs torch on first use."""
+    """Import names that need torch on first use."""
     if name not in _HOME:
         raise AttributeError(f"module 'afina.storage' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME[name]), name)

@@ -2,8 +2,8 @@
 
 The order of operations makes this safe against kills and power cuts: write under a temporary name
 next to the destination, fsync every file, fsync the temporary folder, rename, fsync the parent.
-Without the first fsync a power cut leaves a file of length zero under the new name; without the
-last one the rename itself may be lost.
+Without the first fsync, a power cut could leave an empty file under the new name; without the last
+one, the rename itself could be lost.
 """
 
 import contextlib
@@ -25,17 +25,17 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def commit_folder(goal: Path, files: Mapping[str, bytes | memoryview]) -> None:
-    """Write a new folder with these files and a manifest: durable and complete, or not at all.
+    """Write a new folder with these files and a manifest, durably and completely, or not at all.
 
     The slow parts (hashing, writing, fsync) release the interpreter's lock, so a background thread
-    does not hold up the others.
+    does not delay the others.
 
     Args:
         goal: the folder, which must not exist yet; its parent must exist.
         files: content by file name; names have no separators and no leading dot.
 
     Raises:
-        StorageError: it already exists, or cannot be written. Nothing is left behind.
+        StorageError: the folder already exists, or cannot be written. Nothing is left behind.
         ValueError: a file name is not allowed.
     """
     for name in files:
@@ -43,7 +43,7 @@ def commit_folder(goal: Path, files: Mapping[str, bytes | memoryview]) -> None:
         if bad is not None:
             raise ValueError(f"A file in a folder must have a plain name, but {name!r} {bad}.")
     # The run folder's lock keeps others from creating the goal between this check and the rename;
-    # and a rename never replaces a folder that is not empty.
+    # besides, a rename never replaces a folder that is not empty.
     if os.path.lexists(goal):
         raise StorageError(
             "A folder must be written under a new name",
@@ -63,21 +63,21 @@ def commit_folder(goal: Path, files: Mapping[str, bytes | memoryview]) -> None:
         try:
             _sync_folder(goal.parent)
         except OSError:
-            goal.rename(scratch)  # an error means: it is not there
+            goal.rename(scratch)  # an error means that it does not exist
             raise
     except OSError as reason:
         _discard(scratch)
         raise _failed("written", goal, reason, n_bytes) from reason
-    except BaseException:  # a second Ctrl-C, or out of memory
+    except BaseException:  # such as a second Ctrl-C, or no memory
         _discard(scratch)
         raise
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write or replace one file: a reader sees the old content or the new, never a part.
+    """Write or replace one file: a reader sees the old content or all of the new.
 
     Raises:
-        StorageError: it cannot be written or made durable; any existing file is intact.
+        StorageError: the file cannot be written or made durable; an existing file stays intact.
     """
     scratch = _temporary_name(path)
     try:
@@ -93,10 +93,10 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and its parents so that they survive a power cut; they may already exist.
+    """Make a folder and its parents, which survive a power cut; they may already exist.
 
     Raises:
-        StorageError: it cannot be created.
+        StorageError: the folder cannot be created.
     """
     missing = [place for place in (path, *path.parents) if not place.exists()]
     try:
@@ -104,16 +104,16 @@ def make_folder(path: Path) -> None:
             place.mkdir(exist_ok=True)
             _sync_folder(place.parent)
         if not path.is_dir():
-            path.mkdir()  # raises an error that says what is there
+            path.mkdir()  # raises the error
     except OSError as reason:
         raise _failed("made", path, reason) from reason
 
 
 def sync_file(descriptor: int, path: Path) -> None:
-    """Make what was written to an open file durable, and the file's name too.
+    """Make the content of an open file durable, and its name too.
 
     Raises:
-        StorageError: this failed.
+        StorageError: the system reported an error.
     """
     try:
         os.fsync(descriptor)
@@ -123,25 +123,25 @@ def sync_file(descriptor: int, path: Path) -> None:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder so that a reader never sees half of it.
+    """Remove a folder so that readers never see a part of it.
 
     Raises:
-        StorageError: it does not exist or cannot be removed.
+        StorageError: the folder does not exist or cannot be removed.
     """
     scratch = _temporary_name(path)
     try:
         path.rename(scratch)
-        _sync_folder(path.parent)  # the new name must be durable before the files go
+        _sync_folder(path.parent)  # the new name must be durable before the files are removed
         _remove(scratch)
     except OSError as reason:
         raise _failed("removed", path, reason) from reason
 
 
 def sweep(parent: Path) -> list[Path]:
-    """Remove unfinished files that writers no longer running have left in a folder.
+    """Remove unfinished files that writers left in a folder when they were killed.
 
-    Call it at the start of a run, with the run folder's lock: leftovers with this process's own
-    number are assumed to be from an earlier process with the same number.
+    Call it at the start of a run, while holding the run folder's lock: leftovers with the number of
+    this process are assumed to come from an earlier process with the same number.
 
     Returns:
         the paths removed.
@@ -171,11 +171,11 @@ def _temporary_name(goal: Path) -> Path:
 
 
 def _write_new(path: Path, data: bytes | memoryview) -> None:
-    """Create a file and make its content durable."""
+    """Create a file with durable content."""
     descriptor = os.open(path, _NEW_FILE, 0o666)
     try:
         rest = memoryview(data)
-        while rest:  # on a full disk the first call writes a part, and the next reports ENOSPC
+        while rest:  # on a full disk, the first call writes a part, and the next one reports ENOSPC
             n_written = os.write(descriptor, rest)
             if n_written == 0:
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -201,7 +201,7 @@ def _remove(path: Path) -> None:
 
 
 def _discard(path: Path) -> None:
-    """Remove a partial write; if that fails too, `sweep` removes it at the next start."""
+    """Remove a partial file; if that fails too, `sweep` removes it at the next start."""
     with contextlib.suppress(OSError):
         _remove(path)
 
