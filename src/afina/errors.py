@@ -1,4 +1,4 @@
-r"""All errors that afina deliberately raises.
+r"""The errors that afina raises deliberately.
 
     AfinaError (1)                        base of all; the number is the command line's exit code
     ├── ConfigError (2, ValueError)       a setting that does not exist or has an invalid value
@@ -7,7 +7,7 @@ r"""All errors that afina deliberately raises.
     ├── CheckpointError (4, ValueError)   a checkpoint or model that is damaged, missing or hostile
     ├── StorageError (5, OSError)         a folder that is full, read-only or already in use
     ├── LockedError (6, RuntimeError)     a run folder in use by another process
-    ├── PeerError (7, RuntimeError)       another process of the same run is gone
+    ├── PeerError (7, RuntimeError)       another process of the same run has ended
     └── NonFiniteError (1, ArithmeticError)  a loss, gradient or value that is NaN or infinite
 
     Interrupted (130 or 143, KeyboardInterrupt)  SIGINT or SIGTERM, after the state was saved
@@ -22,7 +22,7 @@ key), and what to do about it:
 
 
 class AfinaError(Exception):
-    """Base of all errors that afina deliberately raises.
+    """Base of the errors that afina raises deliberately.
 
     Args:
         must: what must hold, without a period; the place (file, row, column) comes first.

@@ -55,7 +55,7 @@ Debug = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is already there.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing file or run.")]
 
 Table = Annotated[
     Path,

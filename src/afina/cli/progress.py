@@ -38,7 +38,7 @@ def open_progress(
     Args:
         stderr: where to print.
         n_epochs_max: the largest number of epochs.
-        monitor: the metric that decides what is best.
+        monitor: the metric that decides which epoch is best.
         validates: whether there are validation rows, and so evaluations.
     """
     if stderr.live:
@@ -52,7 +52,7 @@ class LiveLine:
     Args:
         stderr: where to print.
         n_epochs_max: the largest number of epochs.
-        monitor: the metric that decides what is best.
+        monitor: the metric that decides which epoch is best.
         clock: returns seconds since an arbitrary moment.
     """
 

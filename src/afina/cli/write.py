@@ -17,11 +17,11 @@ Writer = Callable[[pa.Table, BinaryIO], None]
 
 
 def check_out(out: Path, *, table: Path, overwrite: bool) -> None:
-    """Refuse a file that cannot be written, before any work is done.
+    """Raise if the file cannot be written, before any work is done.
 
     Raises:
-        ConfigError: the suffix is not that of a table format.
-        StorageError: the file exists already, or its folder does not.
+        ConfigError: the suffix does not name a table format.
+        StorageError: the file already exists, or its folder does not.
     """
     if out.suffix.lower() not in WRITERS:
         kinds = ", ".join(WRITERS)
@@ -59,12 +59,12 @@ def check_out(out: Path, *, table: Path, overwrite: bool) -> None:
 
 
 def write_table(table: pa.Table, out: Path) -> None:
-    """Write a table in the format of the file's suffix; after a failure the old file is unchanged.
+    """Write a table in the format of the file's suffix; a failure leaves an old file unchanged.
 
     Raises:
         StorageError: the disk is full, or the folder cannot be written.
     """
-    target = out.resolve()  # a link is kept, and the file it points to replaced
+    target = out.resolve()  # keeps a link, and replaces the file it points to
     # In the same folder, so that the rename stays on one disk.
     draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
@@ -85,7 +85,7 @@ def write_table(table: pa.Table, out: Path) -> None:
 
 
 def write_csv(table: pa.Table, file: BinaryIO, *, delimiter: str = ",") -> None:
-    """Write a table as CSV: UTF-8, a line feed after each row, quotes where they are needed."""
+    """Write a table as CSV: UTF-8, a line feed after each row, quotes where needed."""
     text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=False)
     text.write(_line(table.column_names, delimiter))
     for batch in table.to_batches(max_chunksize=4096):
@@ -96,7 +96,7 @@ def write_csv(table: pa.Table, file: BinaryIO, *, delimiter: str = ",") -> None:
 
 
 def _line(cells: Iterable[str], delimiter: str) -> str:
-    """Return a row as CSV; the standard library's writer leaves a lone carriage return unquoted."""
+    """Return a row as CSV; Python's csv writer would leave a lone carriage return unquoted."""
     special = {delimiter, '"', "\r", "\n"}
     quoted = (
         '"' + cell.replace('"', '""') + '"' if not cell or special & set(cell) else cell
@@ -106,7 +106,7 @@ def _line(cells: Iterable[str], delimiter: str) -> str:
 
 
 def _cells(column: pa.Array) -> list[str]:
-    """Return cells as text that reads back equal; float32 gets as few digits as possible."""
+    """Return cells as text that reads back to equal values; use the fewest digits for float32."""
     if pa.types.is_float32(column.type):
         return list(map(str, column.to_numpy(zero_copy_only=False)))
     if pa.types.is_boolean(column.type):

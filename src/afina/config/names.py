@@ -30,7 +30,7 @@ class Place:
 
 @cache
 def places() -> Mapping[str, Mapping[str, Place]]:
-    """Return every setting of a file, by section and key, in the order they are written."""
+    """Return every setting of a file by section and key, in the order in which they are written."""
     sections: dict[str, dict[str, Place]] = {field.name: {} for field in fields(Config)}
     sections[EXPERIMENTAL] = {}
     for field in fields(Config):

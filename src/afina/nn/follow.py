@@ -194,7 +194,7 @@ def is_plain(graph: fx.Graph, module: nn.Module) -> bool:
 class _Tracer(fx.Tracer):
     """Trace into all modules except torch's own, and those with weights but no layers.
 
-    While it traces, torch calls it for modules in every thread; it runs those of other threads as
+    While it traces, torch calls it for modules in every thread; modules of other threads run as
     usual.
     """
 

@@ -84,8 +84,8 @@ def init_weight_(
         weight: (d_out, d_in, *kernel); any shape for zeros, ones and constant.
         gain: factor for the activation that follows (`activation_gain`); the scheme `torch`
             ignores it.
-        fan_mode: for Kaiming, fan_in preserves the variance of the forward pass, fan_out that of
-            the backward pass.
+        fan_mode: for Kaiming, fan_in preserves the variance in the forward pass, fan_out in the
+            backward pass.
         constant: the value of the scheme `constant`.
         generator: source of the draws. None: torch's global one.
 

@@ -51,7 +51,7 @@ class MemberScale(nn.Module):
         bias: also add a trained term for each member and feature, which starts at 0.
 
     Raises:
-        ValueError: an argument out of range.
+        ValueError: an argument is out of range.
 
     Example:
         >>> MemberScale(3, 4)(torch.ones(5, 3)).shape

@@ -20,7 +20,7 @@ class Periodic(nn.Module):
             smallest relevant difference between numbers.
 
     Raises:
-        ValueError: an argument out of range.
+        ValueError: an argument is out of range.
 
     Example:
         >>> Periodic(3, 4)(torch.zeros(5, 3)).shape

@@ -115,7 +115,7 @@ def _split_matrices(
 def add_l2_grad_(params: Sequence[nn.Parameter], l2: float) -> None:
     """Add the gradient of the penalty (l2 / 2) * (sum of squares) to the gradients, in place.
 
-    Parameters without a gradient are skipped, as the optimizer skips them.
+    Parameters without a gradient are skipped, as in the optimizer.
 
     Example:
         >>> w = nn.Parameter(torch.tensor([2.0]))

@@ -19,7 +19,7 @@ _LEAST_KNOTS = 10
 _ROWS_A_KNOT = 30
 _LARGEST = torch.finfo(torch.float64).max
 _SMALLEST = 5e-324
-_LARGEST_LOG = 709.0  # exp of it is still a float64
+_LARGEST_LOG = 709.0  # its exponential still fits float64
 _FAR_TAIL = 3.0
 _SKEWED = 2.0
 

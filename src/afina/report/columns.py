@@ -36,7 +36,7 @@ class ColumnRow:
 
 
 def columns_section(schema: dict[str, Any] | None) -> Markup:
-    """Return the schema as a section of the page with at most `N_COLUMNS` rows."""
+    """Return a section of the page that shows the schema, with at most `N_COLUMNS` rows."""
     columns = schema.get("columns") if schema else None
     if not isinstance(columns, list):
         return fill("text", title="Columns", text="The run has no schema.json yet.")

@@ -97,7 +97,7 @@ def read_metrics(path: Path) -> Metrics:
 
 
 def _val_curves(lines: Lines) -> tuple[dict[str, Curve], float | None]:
-    """Collect the evaluations by name; several in one epoch are placed between whole epochs."""
+    """Collect the evaluations by metric; several in one epoch go between whole epochs."""
     evals = [(where, record) for where, record in lines if record.get("kind") == "eval"]
     epochs = [_count(record, "epoch", where) for where, record in evals]
     places: list[float] = list(epochs)

@@ -1,4 +1,4 @@
-"""The parts of the page that are text: the task, the score, why training ended, what to do next."""
+"""The text of the page: the task, the score, why training ended, the next commands."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The sections of a run that `afina.Trainer` made: it has no table, no baseline and no config."""
+"""The sections for a run of `afina.Trainer`, which has no table, no baseline and no config."""
 
 from markupsafe import Markup
 
@@ -14,7 +14,7 @@ _LAST = "last"
 
 
 def trainer_sections(run: RunFiles) -> list[Markup]:
-    """Return all sections of the page, from the title to what to type next."""
+    """Return all sections of the page, from the title to the next commands."""
     return [_header(run), _summary(run), _curves(run), _scores(run), _settings(run), _next(run)]
 
 
@@ -25,7 +25,7 @@ def _header(run: RunFiles) -> Markup:
 
 
 def _summary(run: RunFiles) -> Markup:
-    """Say why training ended and which weights the module has; or how far it has come."""
+    """Say why training ended and which weights the module has, or how far training has come."""
     stop, metrics = run.metrics.stop, run.metrics
     if stop is None:
         text = (
@@ -64,7 +64,7 @@ def _curves(run: RunFiles) -> Markup:
 
 
 def _scores(run: RunFiles) -> Markup:
-    """Return every validation metric: where the weights are from, at its best, and at the end."""
+    """Return every validation metric at the step of the kept weights, and at the end."""
     stop, metrics = run.metrics.stop, run.metrics
     curves = {name: curve for name, curve in metrics.val.items() if curve.finite()}
     if not curves:

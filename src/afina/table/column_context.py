@@ -116,7 +116,7 @@ class EncodeContext:
         raise SchemaError(
             f"{self.source}: column {self.name!r} must hold {content}",
             got=describe_type(kind),
-            fix="Convert it to what the training table held.",
+            fix="Convert it to the type in the training table.",
         )
 
     def check_cells(

@@ -87,7 +87,7 @@ def _check_columns(table: pa.Table, schema: Schema, source: str, *, tolerant: bo
         raise SchemaError(
             f"{source}: the table must have every column that the model learned from",
             but=f"{list_names(absent)} {'is' if len(absent) == 1 else 'are'} missing",
-            fix=hint or "Add what is missing; empty cells are allowed.",
+            fix=hint or "Add the missing columns; empty cells are allowed.",
         )
     extra = [name for name in names if name not in schema.names]
     if extra and not tolerant:

@@ -20,7 +20,7 @@ _KNOWN = ".csv, .tsv, .txt (also with .gz), .parquet, .pq, .feather, .arrow, .ip
 def read_table(
     path: str | Path, *, delimiter: str | None = None, encoding: str = "utf-8"
 ) -> pa.Table:
-    """Read a table file of the format that its ending names; CSV cells stay text, as written.
+    """Read a table file in the format that its ending names; CSV cells stay text, as written.
 
     Args:
         path: `.csv`, `.tsv` or `.txt` (each also with `.gz`), `.parquet`, `.pq`, `.feather`,

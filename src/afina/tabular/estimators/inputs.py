@@ -102,7 +102,8 @@ def check_x(estimator: BaseEstimator, x: Any, *, reset: bool) -> pa.Table | NDAr
         reset: whether this is a fit, which needs at least two rows.
 
     Raises:
-        ValueError: infinite values, too few rows, other columns than in the fit.
+        ValueError: values are infinite, there are too few rows, or the columns differ from the
+            fit's.
     """
     least = 2 if reset else 1
     x = fill_masked(to_eager(x))

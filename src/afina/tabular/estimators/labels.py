@@ -57,7 +57,7 @@ def sort_classes(classes: tuple[Any, ...], y: ArrayLike) -> tuple[NDArray[Any], 
     """
     given = _as_array(y).dtype
     numbers = given.kind == "O" and not any(isinstance(label, str) for label in classes)
-    labels = np.array(classes, dtype=None if numbers else given)  # numbers beside missing cells
+    labels = np.array(classes, dtype=None if numbers else given)  # numbers among missing cells
     order = np.argsort(labels, kind="stable")
     return labels[order], order
 

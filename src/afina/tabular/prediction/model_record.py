@@ -83,7 +83,7 @@ _LARGEST_TABLE = 1_000_000  # folds times members; this table is not among the t
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """The content of model.json: what a model is built from, and what is known about its target.
+    """The content of model.json: the parts of a model, and facts about its target.
 
     Args:
         facts: facts about the target and about how to read tables.

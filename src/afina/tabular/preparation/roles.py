@@ -19,7 +19,7 @@ class Roles:
         target: the column to predict.
         weight: the weight of each row; not a feature.
         group: rows with the same value stay on one side of a split; not a feature.
-        time: the latest rows are held out; a feature like any other.
+        time: the latest rows are held out; also a feature.
     """
 
     target: str

@@ -83,7 +83,7 @@ def fit_table(
         )
         plan = plan.with_train(
             lr=processes.broadcast_json(plan.lr)
-        )  # found by each to its last bit
+        )  # each process may find another last bit
         folder = _share_folder(processes, lambda: _beside(final) if _is_full(final) else final)
         run = Run(folder, str(path), config, prepared, plan, started)
         with contextlib.ExitStack() as stack:

@@ -114,7 +114,7 @@ def is_run(folder: Path) -> bool:
 
 
 def was_trained_on(model: Path, table: Path) -> bool:
-    """Return whether a table file has exactly the bytes of the one that a model was trained on."""
+    """Return whether a table file equals the one that a model was trained on, byte for byte."""
     run = model if (model / "run.json").exists() else model.parent
     try:
         source = read_run_record(run).table

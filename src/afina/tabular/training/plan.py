@@ -44,7 +44,7 @@ class Plan:
         train: the rows the trainer gets.
         val: the rows that decide when to stop. None: no rows are held out.
         config: all settings, resolved.
-        notes: sentences for the user about what was found in the data.
+        notes: sentences for the user about the data.
     """
 
     built: Built
@@ -221,7 +221,7 @@ def score_with(model: TabularModel) -> Callable[[Any, Any, Any], Mapping[str, fl
 
 
 def _passing_on(listen: FitObserver) -> Callable[[object], None]:
-    """Let an observer read the trainer's events, and ignore what it returns."""
+    """Let an observer read the trainer's events, but ignore the values that it returns."""
 
     def observer(event: object) -> None:
         listen(event)

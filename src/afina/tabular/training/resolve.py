@@ -21,8 +21,8 @@ from afina.preprocess.settings import Encoding, TargetKind
 from afina.table import Schema, did_you_mean
 from afina.tabular.scoring import check_monitor
 
-# Most training rows, and rows per step up to there: the more rows, the larger the steps. Shampoo's
-# steps are worth more and cost more, and lose nothing on larger batches (evidence/recipe.md).
+# Pairs of a largest number of training rows, and the rows per step up to that number. Shampoo's
+# steps achieve more and cost more, and lose nothing on larger batches (evidence/recipe.md).
 _BATCHES = ((2_000, 32), (10_000, 64), (30_000, 128), (100_000, 256), (300_000, 512))
 _LARGEST_BATCH = 1024
 _BATCHES_OF_SHAMPOO = ((2_000, 64), (10_000, 256), (30_000, 512), (100_000, 1024))

@@ -56,7 +56,7 @@ class TabularModel(nn.Module):
         return body.n_members if isinstance(body, (Members, Ensemble)) else 1
 
     def inputs(self, x_num: Tensor, x_cat: Tensor, x_time: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what the network is trained on."""
+        """Return the inputs of the network in training: numbers and codes."""
         numbers = self.preprocess(x_num, x_time)
         if numbers.shape[1] == 0 and x_cat.shape[1] == 0:
             numbers = numbers.new_zeros(len(x_num), 1)  # leaves an intercept
