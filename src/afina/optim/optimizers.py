@@ -137,7 +137,7 @@ def _can_fuse(groups: list[dict[str, Any]]) -> bool:
 
 @torch.no_grad()
 def _decay_first(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ARG001 - torch's signature
-    """Shrink the decaying weights by the step's own learning rate, before the step."""
+    """Shrink the decaying weights before the step, using the learning rate of the step."""
     for group in optimizer.param_groups:
         with_grad = [p for p in group["params"] if p.grad is not None]
         if group["decoupled_weight_decay"] and with_grad:

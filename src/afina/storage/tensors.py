@@ -162,7 +162,7 @@ def _lay_out(tensors: Mapping[str, Tensor]) -> list[Span]:
 
 
 def _write_header(spans: list[Span]) -> bytes:
-    """Encode a header, its length and JSON, padded to 8 bytes so that tensors are aligned."""
+    """Encode a header: its length and its JSON, padded to 8 bytes so that tensors are aligned."""
     entries = {
         span.name: {
             "dtype": _CODES[span.dtype],

@@ -7,8 +7,9 @@
     dict                       {"dict": [[key, value], ...]}, so that 0 and "0" stay apart
     tensor                     {"tensor": its name among the tensors}
 
-Nothing else can be stored: a state that would need code to be restored is an error when it is
-    saved, which names the path to the value, rather than when it is needed.
+Nothing else can be stored. If restoring a state would take code, then saving it raises an error
+that names the path to the value, so that the problem does not surface only when the state is
+needed.
 """
 
 import math

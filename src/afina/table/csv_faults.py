@@ -65,11 +65,11 @@ def unquote(cell: bytes) -> bytes:
 
 
 def has_quote_fault(data: bytes, start: int, delimiter: str) -> bool:
-    r"""Return whether text follows a closing quote, or a quote is never closed; exact and fast.
+    r"""Return whether text follows a closing quote, or a quote is never closed.
 
-    pyarrow accepts both faults. A run of quotes of even length leaves the position inside or
-    outside a quoted cell, as it was. A run of odd length ends a quoted cell, begins one after a
-    delimiter, or is text.
+    pyarrow accepts both faults. This test is exact and fast. A run of quotes of even length leaves
+    the position inside or outside a quoted cell, as it was. A run of odd length ends a quoted cell,
+    begins one after a delimiter, or is text.
 
     Example:
         >>> has_quote_fault(b'"a,""b",c\n', 0, ","), has_quote_fault(b'"a"b,c\n', 0, ",")
