@@ -41,7 +41,7 @@ def weight_std(
     sqrt(3) times as large.
 
     Raises:
-        ValueError: an unknown scheme or fan_mode.
+        ValueError: the scheme or fan_mode is unknown.
 
     Example:
         >>> weight_std("kaiming_normal", 50, 100, gain=2.0**0.5)
@@ -93,7 +93,7 @@ def init_weight_(
         The weight itself.
 
     Raises:
-        ValueError: an unknown scheme or fan_mode, or a weight without fans.
+        ValueError: the scheme or fan_mode is unknown, or the weight has no fans.
 
     Example:
         >>> init_weight_(torch.empty(2, 2), "constant", constant=0.5).tolist()

@@ -81,7 +81,7 @@ class InferContext:
         )
 
     def explain(self, why: str) -> str:
-        """Append to a sentence that the user requested the kind, if so."""
+        """Append to a sentence that the kind was requested, if it was."""
         return f"{why}; {self.requested}, as requested" if self.requested else why
 
 

@@ -29,7 +29,7 @@ class Read:
 
 @dataclass(frozen=True)
 class Learned:
-    """Everything is known that a fit learns from the table before training.
+    """A fit has learned everything that it needs from the table before training.
 
     Args:
         schema: the kind of each column, and why.

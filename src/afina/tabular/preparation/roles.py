@@ -13,7 +13,7 @@ _MOST_NAMES = 12  # column names listed in a message
 
 @dataclass(frozen=True)
 class Roles:
-    """The names of the columns with a role besides being a feature.
+    """The names of the columns with a special role.
 
     Args:
         target: the column to predict.
