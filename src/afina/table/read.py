@@ -48,8 +48,8 @@ def read_table(
         )
     try:
         if ending.endswith(_TEXT):
-            tabs = "\t" if ending.endswith(".tsv") else None
-            return read_csv(path, delimiter=delimiter or tabs, encoding=encoding)
+            delimiter = delimiter or ("\t" if ending.endswith(".tsv") else None)
+            return read_csv(path, delimiter=delimiter, encoding=encoding)
         table = _read_binary(path, ending)
     except PermissionError as error:
         raise TableError(
@@ -85,11 +85,11 @@ def _check_file(path: Path) -> None:
             but=f"there is no folder {folder}",
             fix="Correct the path.",
         )
-    hint = did_you_mean(path.name, sorted(other.name for other in folder.iterdir()))
     raise TableError(
         f"{path}: the file must exist",
         but="it does not",
-        fix=hint.strip() or "Correct the path.",
+        fix=did_you_mean(path.name, sorted(other.name for other in folder.iterdir())).strip()
+        or "Correct the path.",
     )
 
 
@@ -110,11 +110,9 @@ def _read_arrow(path: Path) -> pa.Table:
 
 
 def _read_binary(path: Path, ending: str) -> pa.Table:
-    read, form = _read_arrow, "Arrow or Feather"
-    if ending.endswith(_PARQUET):
-        read, form = _read_parquet, "Parquet"
+    form = "Parquet" if ending.endswith(_PARQUET) else "Arrow or Feather"
     try:
-        table = read(path)
+        table = _read_parquet(path) if form == "Parquet" else _read_arrow(path)
         table.validate(full=True)
     except PermissionError:
         raise
