@@ -13,6 +13,7 @@ from afina.process_state import plain_torch
 from afina.storage import load_tensors, save_tensors, verify_folder
 from afina.table import Schema
 from afina.tabular.prediction.model_record import (
+    FORMAT,
     Facts,
     ModelRecord,
     check_fits,
@@ -35,7 +36,17 @@ def model_files(
         config: all settings, resolved.
         config_toml: the settings as the user gave them.
     """
-    record = ModelRecord(facts, config.preprocess, config.model, built.shape)
+    from afina import __version__
+
+    record = ModelRecord(
+        **vars(facts),
+        format=FORMAT,
+        by="afina",
+        version=__version__,
+        preprocess=config.preprocess,
+        model=config.model,
+        learned=built.shape,
+    )
     return {
         "model.safetensors": save_tensors(dict(built.model.state_dict())),
         "schema.json": write_schema(schema),
@@ -46,8 +57,8 @@ def model_files(
 
 def write_schema(schema: Schema) -> bytes:
     """Encode schema.json."""
-    text = json.dumps(schema.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
-    return text.encode() + b"\n"
+    content = schema.to_dict()
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
 @plain_torch()
@@ -59,8 +70,7 @@ def load(path: str | Path) -> Predictor:
     """
     folder = find_model(Path(path))
     files = verify_folder(folder)
-    missing = [name for name in FILES if name not in files]
-    if missing:
+    if missing := [name for name in FILES if name not in files]:
         raise CheckpointError(
             f"A model folder must have {', '.join(FILES)}",
             but=f"{folder} lacks {', '.join(missing)}",
@@ -75,7 +85,7 @@ def load(path: str | Path) -> Predictor:
         model = _rebuild(record, schema)
         _check_shapes(model, tensors)
         model.load_state_dict(tensors)
-        return _tried(Predictor(model, schema, record.facts))
+        return _tried(Predictor(model, schema, record))
     except CheckpointError:
         raise
     except (ValueError, TypeError, KeyError, IndexError, RuntimeError, MemoryError) as reason:
@@ -127,7 +137,7 @@ def read_schema(data: bytes, source: str) -> Schema:
 
 def _rebuild(record: ModelRecord, schema: Schema) -> TabularModel:
     """Build a model with the right shapes, ready to load the stored tensors."""
-    settings, shape, classes = record.preprocess, record.shape, record.facts.classes
+    settings, shape, classes = record.preprocess, record.learned, record.classes
     if (len(classes) or 1) != shape.d_out:
         raise ValueError("the number of outputs of the network differs from the number of classes")
     if (shape.num_names, shape.time_names) != (schema.num_names, schema.time_names):
@@ -164,9 +174,8 @@ def _tried(predictor: Predictor) -> Predictor:
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise ValueError(f"{name} holds a number that is not finite")
     schema = predictor.schema
-    model = predictor.model
     with torch.no_grad():
-        model(
+        predictor.model(
             torch.full((1, len(schema.num_columns)), torch.nan, dtype=torch.float64),
             torch.zeros((1, len(schema.cat_columns)), dtype=torch.int64),
             torch.full((1, len(schema.time_columns)), torch.nan, dtype=torch.float64),

@@ -154,8 +154,8 @@ class Predictor:
         columns: dict[str, Any] = {"prediction": self._labels(predictions)}
         if self.classes:
             columns["prediction"] = pa.array(columns["prediction"].tolist(), self._label_type())
-            for number, label in enumerate(self.classes):
-                columns[f"probability_{label_text(label)}"] = predictions[:, number]
+            names = (f"probability_{label_text(label)}" for label in self.classes)
+            columns |= zip(names, predictions.T, strict=True)
         return pa.table(columns)
 
     def evaluate_table(self, path: str | Path) -> dict[str, Any]:
@@ -235,8 +235,8 @@ class Predictor:
 
     def _outputs(self, *arrays: NDArray[Any]) -> Floats:
         parts = [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays]
-        little = len(parts[0]) * self._n_parameters < _LITTLE_WORK
-        with torch_threads(1 if little else None), torch.inference_mode():
+        work = len(parts[0]) * self._n_parameters
+        with torch_threads(1 if work < _LITTLE_WORK else None), torch.inference_mode():
             outputs = self._exact(*parts)
         return to_predictions(outputs.numpy(), len(self.classes))
 
@@ -271,13 +271,15 @@ class Predictor:
         prediction = self.predict_row_quickly(row)
         if prediction is not None:
             return prediction
-        table = to_table({name: [cell] for name, cell in row.items()})
-        return self._predict_table(table, "the table")
+        return self._predict_table(
+            to_table({name: [cell] for name, cell in row.items()}), "the table"
+        )
 
     def _predict_table(self, table: pa.Table, source: str) -> Floats:
         others = [name for name in table.column_names if name in self._beside]
-        features = encode(table.drop_columns(others), self.schema, source=source)
-        return self.predict_features(features, source)
+        return self.predict_features(
+            encode(table.drop_columns(others), self.schema, source=source), source
+        )
 
     def _check_classes(self) -> None:
         if not self.classes:

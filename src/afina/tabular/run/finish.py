@@ -103,7 +103,6 @@ def make_predictor(prepared: Prepared, plan: Plan, config: Config) -> Predictor:
         task=prepared.task,
         target=prepared.target,
         classes=prepared.classes,
-        baseline=learn_baseline(prepared.train, len(prepared.classes)),
         n_train=len(prepared.train),
         n_val=0 if prepared.val is None else len(prepared.val),
         weight=config.table.weight,
@@ -111,6 +110,7 @@ def make_predictor(prepared: Prepared, plan: Plan, config: Config) -> Predictor:
         missing_values=config.table.missing_values,
         delimiter=config.table.delimiter,
         encoding=config.table.encoding,
+        **vars(learn_baseline(prepared.train, len(prepared.classes))),
     )
     return Predictor(plan.built.model, prepared.schema, facts)
 
@@ -119,11 +119,12 @@ def summarize(run: Run, predictor: Predictor, result: Result) -> Summary:
     """Score the model on the validation rows, or on the training rows if there are none."""
     prepared, facts = run.prepared, predictor.facts
     rows = prepared.train if prepared.val is None else prepared.val
-    features = Features(rows.x_num, rows.x_cat, rows.x_time)
-    predictions = predictor.predict_features(features, "the table", rows.folds)
+    predictions = predictor.predict_features(
+        Features(rows.x_num, rows.x_cat, rows.x_time), "the table", rows.folds
+    )
     verdict = judge(predictions, rows, facts.baseline, facts.classes)
     return Summary(
-        task=prepared.task,  # type: ignore[arg-type] # one of the three by construction
+        task=prepared.task,
         target=prepared.target,
         table=run.table,
         rows=RowCounts(

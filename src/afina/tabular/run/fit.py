@@ -84,7 +84,9 @@ def fit_table(
         plan = plan.with_train(
             lr=processes.broadcast_json(plan.lr)
         )  # each process may find another last bit
-        folder = _share_folder(processes, lambda: _beside(final) if _is_full(final) else final)
+        folder = _share_folder(
+            processes, lambda: _beside(final) if final.exists() and any(final.iterdir()) else final
+        )
         run = Run(folder, str(path), config, prepared, plan, started)
         with contextlib.ExitStack() as stack:
             only_first(
@@ -124,7 +126,7 @@ def read_and_plan(
 
 def observe_first(listen: FitObserver | None, processes: Processes) -> FitObserver:
     """Return the observer in the first process, and one that does nothing in the others."""
-    return listen if listen is not None and processes.first else _observe_nothing
+    return listen if listen is not None and processes.first else lambda _event: None
 
 
 def _describe(prepared: Prepared, plan: Plan, more_notes: tuple[str, ...]) -> Learned:
@@ -167,14 +169,6 @@ def _read(
     table = read_table(path, delimiter=config.table.delimiter, encoding=config.table.encoding)
     observer(Read(str(path), table.num_rows, table.num_columns))
     return take_columns(table, choose_roles(target, config.table), str(path), held_out=held_out)
-
-
-def _observe_nothing(_event: object) -> None:
-    """Ignore an event: only the first process notifies observers."""
-
-
-def _is_full(folder: Path) -> bool:
-    return folder.exists() and any(folder.iterdir())
 
 
 def _beside(final: Path) -> Path:

@@ -129,7 +129,7 @@ def _first_line(run: Run, resumed_from: int | None) -> str:
 @contextlib.contextmanager
 def _explaining_failures(folder: Path, processes: Processes) -> Iterator[None]:
     """Add to every error what remains of the run, and how to continue it."""
-    log = write_log if processes.first else _write_nothing
+    log = write_log if processes.first else lambda *_: None
     try:
         with naming_lost_peers():
             yield
@@ -147,9 +147,7 @@ def _explaining_failures(folder: Path, processes: Processes) -> Iterator[None]:
         if not has_checkpoint(folder):
             raise
         log(folder, "stopped while results were written")
-        message = f"Stopped while results were written. Continue with: afina resume {folder}"
-        raise Interrupted(message, signal.SIGINT) from None
-
-
-def _write_nothing(_folder: Path, _line: str) -> None:
-    """Ignore an event: only the first process writes the log."""
+        raise Interrupted(
+            f"Stopped while results were written. Continue with: afina resume {folder}",
+            signal.SIGINT,
+        ) from None
