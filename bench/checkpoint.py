@@ -1,12 +1,12 @@
 """Time a checkpoint of 10 million float32 parameters with AdamW state, and compare with torch.save.
 
-Every contender saves the same: an MLP of 10.0 million parameters and AdamW's moments, 120 MB. Each
-saves once per round. Printed are the median over rounds, and the median over rounds of the ratio to
-`torch.save` and fsync in the same round.
+Every contender saves the same state: an MLP of 10.0 million parameters and AdamW's moments, 120 MB.
+    Each saves once per round. The script prints the median over rounds, and the median over rounds
+    of the ratio to `torch.save` and fsync in the same round.
 
 *durable* is the time from the call until the bytes have reached the disk under their name; *pause*
 is how long the caller waits. Then a training loop of a fixed number of steps runs without a save,
-with afina's, and with `torch.save`. The extra time, in steps, is what a save costs the loop.
+with afina's save, and with `torch.save`. The extra time, in steps, is what a save costs the loop.
 
     python bench/checkpoint.py [--rounds 9] [--folder DIR] [--json FILE]
 """
@@ -59,7 +59,7 @@ class Run:
         self.optimizer.zero_grad()
 
     def trees(self) -> dict[str, Any]:
-        """Return what a checkpoint holds."""
+        """Return the contents of a checkpoint."""
         return {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
 
 

@@ -9,11 +9,12 @@ over several seeds, with plain and with extended patience:
 - random, random_normed: the same networks on random labels, where there is no rule to find;
 - undecayed: the network of `rule` without weight decay.
 
-A run with extended patience ends where the trainer stops it, or at 99 % validation accuracy.
+A run with extended patience ends when the trainer stops it, or at 99 % validation accuracy.
 
     python bench/grokking.py [--seeds 5] [--quick] [--json FILE] [--replay] [--plot FILE]
 
-The whole takes about half an hour on one core; `--quick`, one seed of two cases, about three minutes.
+Everything takes about half an hour on one core; `--quick`, one seed of two cases, about three
+minutes.
 """
 
 import argparse

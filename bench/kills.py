@@ -1,9 +1,9 @@
 """Kill training runs at random times, resume them, and count the bits that differ.
 
-Every run is resumed after each of up to eight SIGKILLs until it ends. The sha256 of its final weights
-and of metrics.jsonl is compared with that of an undisturbed run. The kinds of run are those of
-tests/train/crash_runs.py: averaging, half precision, halved micro-batches, exact batch normalization,
-recomputed activations, worker processes, streams with a state.
+Every run is resumed after each of up to eight SIGKILLs, until it ends. The sha256 of its final
+weights and of metrics.jsonl is compared with the sha256 for an undisturbed run. The kinds of run
+are those of tests/train/crash_runs.py: averaging, half precision, halved micro-batches, exact batch
+normalization, recomputed activations, worker processes, streams with a state.
 
     python bench/kills.py [--kills 3000] [--seed 0] [--json FILE]
 """

@@ -4,18 +4,19 @@ The work is the same for all: 20,000 float32 rows of 20 columns in memory, two c
 20-64-64-2 with ReLU and the same initial weights, cross entropy, fused AdamW (lr 1e-3, no decay),
 batch size 256, a new random order every epoch, the partial last batch included, one thread, no
 validation. Every contender runs for some epochs per round. Its figure is the time of the whole call
-divided by the number of epochs (so set-up counts); printed is the median over rounds of the ratio to
-the hand-written loop of the same round.
+divided by the number of epochs (so set-up counts); the script prints the median over rounds of the
+ratio to the hand-written loop of the same round.
 
 The contenders that compile run one more epoch, in which they compile. It is not part of their time
 per epoch; its extra time is printed as compile seconds, first with an empty compiler cache (imports
-included), then again in the same process, with the number of steps after which it pays off.
+included), then once more in the same process, with the number of steps after which compiling pays
+off.
 
     pip install '.[bench]'
     python bench/loop.py [--rounds 9] [--epochs 10] [--only NAME ...] [--cpu-time] [--json FILE]
 
-`--cpu-time` measures the process's CPU time instead of wall-clock time: on a machine that is busy with
-other work, the ratios then vary less.
+`--cpu-time` measures the process's CPU time instead of wall-clock time: on a busy machine, the
+ratios vary less that way.
 """
 
 import argparse

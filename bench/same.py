@@ -4,8 +4,8 @@ Ten small tables are fitted by the command line, five of them by the estimators 
 networks are trained by `afina.Trainer`, all from fixed seeds on one thread. The results are recorded
 as sha256 digests: every tensor of the weights, metrics.jsonl and the history, the predictions, and the
 other files of the run folder without times and paths. Two such records are compared case by case and
-item by item. One line per case says what differs; the exit code is 1 if anything does, or if a case
-failed.
+item by item. A line per case says what differs; the exit code is 1 if anything differs, or if a
+case failed.
 
     pip install '.[test]'
     python bench/same.py --tree OLD --tree NEW     # runs the code in OLD/src, then that in NEW/src
@@ -13,9 +13,9 @@ failed.
     python bench/same.py old.json --tree NEW       # a record instead of a tree
     python bench/same.py old.json new.json
 
-Files such as schema.json are compared separately from weights, metrics and predictions. If the format
-of one was meant to change, name it: `--may-differ schema.json`. Digests depend on the processor and the
-torch release, so only records of the same machine can be compared.
+Files such as schema.json are compared separately from weights, metrics and predictions. If the
+format of such a file was meant to change, name it: `--may-differ schema.json`. Digests depend on
+the processor and the torch release, so only records of the same machine can be compared.
 """
 
 import argparse
@@ -76,7 +76,7 @@ def chosen(name: str, only: Sequence[str]) -> bool:
 
 
 def environment() -> dict[str, str]:
-    """Return what digests depend on besides the code."""
+    """Return the conditions, besides the code, on which digests depend."""
     import numpy as np
     import torch
 

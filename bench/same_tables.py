@@ -65,7 +65,7 @@ class TableFit:
         n: rows to fit.
         options: further options of `afina fit`.
         ending: kind of the table's file.
-        with_val: whether validation rows come in a table of their own.
+        with_val: whether there is a separate table of validation rows.
     """
 
     make: Callable[[Generator, int], pd.DataFrame]
@@ -233,7 +233,7 @@ def weighted_frame(_: Path) -> Parts:
 
 
 def grouped_array(_: Path) -> Parts:
-    """A number from an array, in groups that are on one side of the split."""
+    """A number from an array, with groups that stay on one side of the split."""
     x, y, new = features("visits")
     groups = x.pop("clinic").to_numpy()
     numbers = x.to_numpy(dtype=np.float64, na_value=np.nan)

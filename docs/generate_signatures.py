@@ -1,8 +1,8 @@
-"""The parts of source files that follow from the declarations of settings; cog puts them in place.
+"""Generate the parts of source files that follow from the settings; cog inserts them.
 
     cog -r -I docs src/afina/train/trainer.py src/afina/tabular/estimators/estimators.py README.md
 
-`--check` in place of `-r` says whether they are current; ./check and the tests do so.
+With `--check` instead of `-r`, cog says whether they are current, as ./check and the tests do.
 """
 
 import textwrap
@@ -125,12 +125,12 @@ TRICKS = (
         "",
     ),
 )
-"""README's table: the trick, its settings (the first one's choices are shown), and a remark.
+"""README's table: the trick, its settings (with the choices of the first one), and a remark.
 
-A setting that is in no row gets a row of its own."""
+A setting that is in no row gets its own row."""
 
 NO_TRICKS = {"train.seed", "train.max_epochs"}
-"""Settings that are no trick, besides those of how the table is read."""
+"""Settings that are not tricks, besides those for reading the table."""
 
 
 def trainer_docstring() -> str:
@@ -212,7 +212,7 @@ def _annotation(declared: Declaration) -> str:
 
 
 def _parts(annotation: Any, *, keeps_auto: bool) -> list[str]:
-    """Write the members of a union; choices go by the name of their list, where they have one."""
+    """Write the members of a union; choices appear under the name of their list, if it has one."""
     if get_origin(annotation) is Annotated:
         return _parts(get_args(annotation)[0], keeps_auto=keeps_auto)
     if get_origin(annotation) in (Union, types.UnionType):
@@ -240,7 +240,7 @@ def _literal_type(annotation: Any) -> str:
 
 
 def _plain(declared: Declaration) -> str:
-    """Write a simple type for the estimators' signature, as choices are checked by the settings."""
+    """Write a simple type for the estimators' signature, because the settings check the choices."""
     if declared.name == "encodings":
         return "Mapping[str, Encoding] | None"
     types_ = []

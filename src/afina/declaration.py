@@ -1,4 +1,4 @@
-"""How a setting is declared: once, as a field of a frozen class of the package that uses it.
+"""Declare settings: each one once, as a field of a frozen class in the package that uses it.
 
     @settings_class
     class StopSettings:
@@ -8,8 +8,9 @@
         '''Evaluations without improvement before training stops.'''
 
 Everything else follows from the field: what TOML and `--set` allow, the keywords of `Trainer` and
-of the estimators with their documentation, what must be the same at resume, the reference, and the
-message about a wrong value. The steps to add a setting are in CONTRIBUTING.md.
+    of the estimators with their documentation, which settings must stay the same when a run
+    resumes, the reference, and the message about a wrong value. The steps to add a setting are in
+    CONTRIBUTING.md.
 """
 
 import functools
@@ -32,7 +33,7 @@ _OTHER_WORDS = {
     **dict.fromkeys(("str", "string"), "text"),
     **dict.fromkeys(("drop", "skip", "ignore", "unused", "id"), "ignored"),
 }
-"""What other libraries call a kind of column, for suggestions."""
+"""The words that other libraries use for kinds of columns, for suggestions."""
 
 T = TypeVar("T")
 N = TypeVar("N", int, float)
@@ -47,10 +48,10 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Schema: TypeAlias = dict[str, Any]
 
 RESOLVED = ("auto", "find")
-"""Values that stand for a rule to choose a value; see `Setting.keeps_auto`."""
+"""Words that stand for a rule by which a value is chosen; see `Setting.keeps_auto`."""
 
 SAME: Any = object()
-"""The default of `Setting.trainer` and `Setting.none_means`: no difference."""
+"""The default of `Setting.trainer` and `Setting.none_means`: the same as for the recipe."""
 
 CHECKED = ConfigDict(
     extra="forbid", strict=True, use_attribute_docstrings=True, validate_default=True
@@ -59,20 +60,20 @@ CHECKED = ConfigDict(
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What is declared about a setting in addition to its type, default and docstring.
+    """Facts about a setting besides its type, default and docstring.
 
     Args:
         same_at_resume: a run can be resumed only with the value it was started with.
-        experimental: in files, it belongs to the section `[experimental]`.
-        experimental_choices: the choices for which only `[experimental]` is allowed.
+        experimental: in files, the setting belongs to the section `[experimental]`.
+        experimental_choices: the choices that are allowed only in `[experimental]`.
         scope: `table`: the trainer has no such keyword; `trainer`: files have no such setting.
-        trainer: the trainer's default, if it differs from the recipe's.
-        none_means: what None means to the trainer, if the recipe does not accept None.
-        trainer_takes: what else the trainer's keyword accepts, as an annotation.
-        trainer_takes_words: the same in words.
-        trainer_doc: the trainer's docstring, if it differs from the recipe's.
-        keeps_auto: "auto" is a rule that the code using the setting applies; for other settings,
-            "auto" and "find" are replaced by a value before training.
+        trainer: the default in `Trainer`, if it differs from the recipe's.
+        none_means: what None means in `Trainer`, if the recipe does not accept None.
+        trainer_takes: what else the keyword of `Trainer` accepts, as an annotation.
+        trainer_takes_words: the same, in words.
+        trainer_doc: the docstring in `Trainer`, if it differs from the recipe's.
+        keeps_auto: the code that uses the setting resolves "auto" itself; for other settings,
+            "auto" and "find" are replaced with a value before training.
     """
 
     same_at_resume: bool = False
@@ -97,7 +98,7 @@ class Declaration:
         default: the recipe's default.
         doc: the docstring under the field.
         schema: its JSON schema.
-        setting: the rest of the declaration.
+        setting: the other facts about it.
     """
 
     name: str
@@ -109,17 +110,17 @@ class Declaration:
 
     @property
     def optional(self) -> bool:
-        """Whether it can be None."""
+        """Whether the setting can be None."""
         return "null" in self._types
 
     @property
     def takes_text(self) -> bool:
-        """Whether it can be any text, so that "none" could be meant literally."""
+        """Whether the setting can be any text, so that "none" could be literal."""
         return "string" in self._types
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The words it can be, including "auto"."""
+        """The words that the setting can be, including "auto"."""
         parts = self.schema.get("anyOf", [self.schema])
         return tuple(
             value for part in parts for value in part.get("enum", [part.get("const")]) if value
@@ -127,7 +128,7 @@ class Declaration:
 
     @property
     def trainer_default(self) -> Any:
-        """The default of the trainer's keyword."""
+        """The default of the keyword in `Trainer`."""
         return self.default if self.setting.trainer is SAME else self.setting.trainer
 
     @property
@@ -138,13 +139,13 @@ class Declaration:
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def settings_class(cls: type[T]) -> type[T]:
-    """Make a frozen class whose values are checked, and whose errors name the setting.
+    """Make a class frozen, and check its values, with errors that name the setting.
 
     The word "none" means None if a setting is optional and is not free text. A static method
-    `describe_setting` of the class may describe what a setting allows.
+    `describe_setting` of the class may describe the values that a setting allows.
 
     Raises:
-        ConfigError: when an object is made and a setting has an invalid value.
+        ConfigError: when an object is created with an invalid value.
     """
     checked: Any = checked_dataclass(frozen=True, kw_only=True, config=CHECKED)(cls)
     validate: Callable[..., None] = checked.__init__
@@ -154,8 +155,9 @@ def settings_class(cls: type[T]) -> type[T]:
         try:
             validate(self, **with_none(type(self), values))
         except ValidationError as error:
-            describe = getattr(type(self), "describe_setting", None)
-            raise explain(type(self), values, error, describe) from None
+            raise explain(
+                type(self), values, error, getattr(type(self), "describe_setting", None)
+            ) from None
 
     checked.__init__ = initialize
     result: type[T] = checked
@@ -184,10 +186,10 @@ def declarations(cls: type) -> Mapping[str, Declaration]:
 
 
 def resolved(value: N | str) -> N:
-    """Return the value, which must no longer be "auto" or "find".
+    """Return a value unchanged, after making sure that it is neither "auto" nor "find".
 
     Raises:
-        TypeError: it is.
+        TypeError: it is one of them.
     """
     if isinstance(value, str):
         raise TypeError(f"A setting must be resolved before it is used; got {value!r}.")
@@ -196,7 +198,8 @@ def resolved(value: N | str) -> N:
 
 def with_none(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
     """Turn the word "none" into None if a setting is optional and is not free text."""
-    known = declarations(cls) if "none" in map(_as_word, values.values()) else {}
+    words = [value for value in values.values() if isinstance(value, str)]
+    known = declarations(cls) if "none" in words else {}
     return {
         name: None
         if value == "none" and name in known and known[name].optional and not known[name].takes_text
@@ -211,28 +214,29 @@ def explain(
     error: ValidationError,
     describe: Callable[[Declaration], str] | None = None,
 ) -> ConfigError:
-    """Turn pydantic's error into one that names the setting, what it allows and what it got.
+    """Turn pydantic's error into one that names the setting, the allowed values and the value.
 
     Args:
-        describe: describes what a setting allows. None: the description follows from its schema.
+        describe: describes the values that a setting allows. None: derive them from its schema.
     """
     name, *column = [str(part) for part in error.errors()[0]["loc"]]
     if name not in declarations(cls):
-        known = ", ".join(declarations(cls))
         return ConfigError(
             f"{name} must be a setting of {cls.__name__}",
             but="it is not",
-            fix=f"The settings are: {known}.",
+            fix=f"The settings are: {', '.join(declarations(cls))}.",
         )
     value = values.get(name)
     declared = declarations(cls)[name]
     if isinstance(value, Mapping) and column:
         schema = declared.schema["additionalProperties"]
-        allowed = describe_allowed(schema)
-        got = f"{value.get(column[0])!r:.80}"
-        fix = suggest_choice(value.get(column[0]), schema.get("enum", ()))
-        fix = fix or "Correct it, or leave the column out."
-        return ConfigError(f"{name}[{column[0]!r}] must be {allowed}", got=got, fix=fix)
+        cell = value.get(column[0])
+        return ConfigError(
+            f"{name}[{column[0]!r}] must be {describe_allowed(schema)}",
+            got=f"{cell!r:.80}",
+            fix=suggest_choice(cell, schema.get("enum", ()))
+            or "Correct it, or leave the column out.",
+        )
     allowed = describe(declared) if describe else describe_allowed(declared.schema, none="None")
     default = declared.trainer_default if describe else declared.default
     return ConfigError(
@@ -243,7 +247,7 @@ def explain(
 
 
 def suggest_choice(word: object, choices: Sequence[str]) -> str:
-    """Suggest the choice that another library's word for it means, or the nearest; else "".
+    """Suggest the choice that another library's word means, or the most similar one; else "".
 
     Example:
         >>> suggest_choice("int64", ["numeric", "text"]), suggest_choice("texts", ["numeric", "text"])
@@ -272,21 +276,16 @@ def describe_allowed(schema: Schema, *, none: str = '"none"') -> str:
         return "one of " + ", ".join(f'"{value}"' for value in schema["enum"])
     if "const" in schema:
         return f'"{schema["const"]}"'
-    match schema.get("type"):
-        case "null":
-            return none
-        case "boolean":
-            return "true or false" if none != "None" else "True or False"
-        case "array":
-            return 'a list such as ["NA", "?"]'
-        case "object":
-            return f"a table of columns, each {describe_allowed(schema['additionalProperties'])}"
-        case "integer":
-            return "a whole number" + _bounds(schema)
-        case "number":
-            return "a number" + _bounds(schema)
-        case _:
-            return "text"
+    if schema.get("type") == "object":
+        return f"a table of columns, each {describe_allowed(schema['additionalProperties'])}"
+    words = {
+        "null": none,
+        "boolean": "true or false" if none != "None" else "True or False",
+        "array": 'a list such as ["NA", "?"]',
+        "integer": "a whole number" + _bounds(schema),
+        "number": "a number" + _bounds(schema),
+    }
+    return words.get(schema.get("type", ""), "text")
 
 
 def _bounds(schema: Schema) -> str:
@@ -302,7 +301,3 @@ def _bounds(schema: Schema) -> str:
 
 def _short(bound: float) -> str:
     return "2^63" if bound == 2**63 else f"{bound:g}"
-
-
-def _as_word(value: Any) -> str:
-    return value if isinstance(value, str) else ""

@@ -1,17 +1,17 @@
-r"""All errors that afina raises on purpose.
+r"""The errors that afina raises deliberately.
 
     AfinaError (1)                        base of all; the number is the command line's exit code
     ├── ConfigError (2, ValueError)       a setting that does not exist or has an invalid value
     ├── TableError (3, ValueError)        a file or frame that cannot be read as a table
-    ├── SchemaError (3, ValueError)       a table that does not fit what was asked of it
+    ├── SchemaError (3, ValueError)       a table that does not fit its schema or task
     ├── CheckpointError (4, ValueError)   a checkpoint or model that is damaged, missing or hostile
-    ├── StorageError (5, OSError)         a folder that is full, read-only or already taken
+    ├── StorageError (5, OSError)         a folder that is full, read-only or already in use
     ├── LockedError (6, RuntimeError)     a run folder in use by another process
-    ├── PeerError (7, RuntimeError)       another process of the same run is gone
+    ├── PeerError (7, RuntimeError)       another process of the same run has ended
     └── NonFiniteError (1, ArithmeticError)  a loss, gradient or value that is NaN or infinite
 
     Interrupted (130 or 143, KeyboardInterrupt)  SIGINT or SIGTERM, after the state was saved
-    AfinaWarning (UserWarning)                   something was done that the user may not expect
+    AfinaWarning (UserWarning)                   afina did something that users may not expect
 
 A message is built from its parts: what must hold, what came instead (with file, row, column or
 key), and what to do about it:
@@ -20,16 +20,16 @@ key), and what to do about it:
     data.csv: the target column must be in the table, but there is no column "y". Did you mean "Y"?
 """
 
-from typing import Any
+import typing
 
 
 class AfinaError(Exception):
-    """Base of all errors that afina raises on purpose.
+    """Base of the errors that afina raises deliberately.
 
     Args:
         must: what must hold, without a period; the place (file, row, column) comes first.
         got: what came instead, a noun phrase: "...; got {got}."
-        but: what is true instead, a clause: "..., but {but}." Pass this or `got`.
+        but: what holds instead, a clause: "..., but {but}." Pass this or `got`.
         fix: what to do, in full sentences.
 
     Example:
@@ -80,13 +80,13 @@ class SchemaError(AfinaError, ValueError):
 
 
 class CheckpointError(AfinaError, ValueError):
-    """A checkpoint or a model folder is damaged, incomplete, missing or not written by afina."""
+    """A checkpoint or a model folder is damaged, incomplete, missing or not made by afina."""
 
     exit_code = 4
 
 
 class StorageError(AfinaError, OSError):
-    """A file or folder cannot be written: full, read-only, or already there."""
+    """A file or folder cannot be written: it is full or read-only, or already exists."""
 
     exit_code = 5
 
@@ -118,7 +118,7 @@ class NonFiniteError(AfinaError, ArithmeticError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """The run was asked to stop by a signal; its state was saved first where there is a run folder.
+    """A signal stopped the run; its state was saved first if there is a run folder.
 
     Args:
         message: what was saved, and how to continue.
@@ -131,7 +131,7 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, message: str, signum: int) -> None:
         super().__init__(message)
         self.signum = signum
-        self.result: Any = None
+        self.result: typing.Any = None
 
     def add_fix(self, sentence: str) -> None:
         """Add a sentence to the advice in the message."""
@@ -139,9 +139,9 @@ class Interrupted(KeyboardInterrupt):
 
     @property
     def exit_code(self) -> int:
-        """Return the exit code that a shell expects of a program ended by a signal."""
+        """Return the exit code that shells expect from a program that a signal ended."""
         return 128 + self.signum
 
 
 class AfinaWarning(UserWarning):
-    """Something was done that the user may not expect; the message says what."""
+    """A warning that afina did something that users may not expect; the message says what."""

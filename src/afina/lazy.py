@@ -1,6 +1,6 @@
-"""Packages whose names are imported on first use.
+"""Packages that import their names on first use.
 
-Settings live beside the code that uses them, and reading settings must not wait for torch.
+Settings are declared next to the code that uses them, and reading settings must not wait for torch.
 """
 
 import importlib
@@ -17,7 +17,7 @@ def import_on_use(
     """Return a package's `__getattr__`, which imports each name from its module on first use.
 
     Args:
-        package: dotted name.
+        package: dotted name of the package.
         elsewhere: module of each public name that comes from another package.
         modules: the public names of each module, by the module's name; `a__b` stands for `a.b`.
     """

@@ -1,8 +1,8 @@
 """Scores of predictions: pure functions of float64 arrays, with optional row weights.
 
-A weight of 2 is the row twice, equal weights have no effect (bitwise), and a row of weight 0 is
-ignored. An undefined score (the AUC of one class, the r2 of a constant target, any score of no
-rows) is NaN.
+A weight of 2 counts the row twice, equal weights change no bit of the result, and a row with weight
+0 is ignored. An undefined score (the AUC of a single class, the r2 of a constant target, any score
+without rows) is NaN.
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ TargetsT = TypeVar("TargetsT", Floats, Ints)
 PredictedT = TypeVar("PredictedT", Floats, Ints)
 
 LEAST_PROBABILITY = 1e-15
-"""`log_loss` raises smaller probabilities to this, so that one certain mistake costs 34.5."""
+"""`log_loss` raises smaller probabilities to this, so that a mistake costs at most 34.5."""
 
 HIGHER_IS_BETTER: Mapping[str, bool] = MappingProxyType(
     {
@@ -51,7 +51,7 @@ HIGHER_IS_BETTER: Mapping[str, bool] = MappingProxyType(
         "median_absolute_error": False,
     }
 )
-"""The name of each score, and whether higher values are better."""
+"""Whether higher values of each score are better, by name."""
 
 
 def accuracy(y: ArrayLike, predicted: ArrayLike, weights: ArrayLike | None = None) -> float:
@@ -68,7 +68,7 @@ def accuracy(y: ArrayLike, predicted: ArrayLike, weights: ArrayLike | None = Non
 def balanced_accuracy(
     y: ArrayLike, predicted: ArrayLike, weights: ArrayLike | None = None
 ) -> float:
-    """Return the mean, over the classes that occur in `y`, of the share predicted correctly."""
+    """Return the share of correct predictions in each class of `y`, averaged over the classes."""
     counts = _counts(*_classes_and_weights(y, predicted, weights), None)
     n_true = counts.sum(axis=1)
     occurs = n_true > 0
@@ -76,7 +76,7 @@ def balanced_accuracy(
 
 
 def f1_macro(y: ArrayLike, predicted: ArrayLike, weights: ArrayLike | None = None) -> float:
-    """Return the mean F1 score of the classes that occur in `y` or among the predictions.
+    """Return the mean F1 score of the classes in `y` or among the predictions.
 
     A class that is never predicted correctly has an F1 of 0.
     """
@@ -101,12 +101,12 @@ def confusion_matrix(
         y: class codes from 0.
         predicted: class codes from 0.
         n_classes: number of classes. None: the greatest code plus 1.
-        weights: with weights, counts are floats; without, whole numbers.
+        weights: weights of the rows, which make the counts floats. None: counts are integers.
     """
     y, predicted, w = _classes_and_weights(y, predicted, weights)
     if weights is None:
         return _counts(y, predicted, None, n_classes).astype(np.int64)
-    each = 1.0 if w is not None else _column(weights).max(initial=0.0)  # equal weights give no w
+    each = 1.0 if w is not None else _column(weights).max(initial=0.0)  # w is None if all are equal
     return _counts(y, predicted, w, n_classes) * each
 
 
@@ -119,8 +119,8 @@ def log_loss(y: ArrayLike, proba: ArrayLike, weights: ArrayLike | None = None) -
         (n,), (n, n_classes) -> ()
     """
     y, proba, w = _proba_and_weights(y, proba, weights)
-    of_true_class = proba[np.arange(len(y)), y]
-    return _mean(-np.log(np.clip(of_true_class, LEAST_PROBABILITY, 1.0)), w)
+    of_true_class = proba[np.arange(len(y)), y].clip(LEAST_PROBABILITY, 1.0)
+    return _mean(-np.log(of_true_class), w)
 
 
 def brier(y: ArrayLike, proba: ArrayLike, weights: ArrayLike | None = None) -> float:
@@ -140,10 +140,10 @@ def brier(y: ArrayLike, proba: ArrayLike, weights: ArrayLike | None = None) -> f
 
 
 def auc(y: ArrayLike, proba: ArrayLike, weights: ArrayLike | None = None) -> float:
-    """Return the probability that a row of a class is ranked above a row of another class.
+    """Return the probability that a row of a class ranks above a row of another class.
 
-    A tie counts as half. With more than two classes, this is the mean over the classes that occur,
-    each against the rest. NaN if `y` has a single class.
+    A tie counts as half. With more than two classes, this is the mean over the classes in `y`, each
+    compared with all others. NaN if `y` has a single class.
 
     Shape:
         (n,), (n, n_classes) -> ()
@@ -155,9 +155,8 @@ def auc(y: ArrayLike, proba: ArrayLike, weights: ArrayLike | None = None) -> flo
         return float("nan")
     if proba.shape[1] == 2:
         return _auc_of(y == 1, proba[:, 1], w)
-    each = [_auc_of(y == code, proba[:, code], w) for code in range(proba.shape[1])]
-    defined = np.array([area for area in each if not np.isnan(area)])
-    return _mean(defined, None)
+    areas = np.array([_auc_of(y == code, proba[:, code], w) for code in range(proba.shape[1])])
+    return _mean(areas[~np.isnan(areas)], None)
 
 
 def rmse(y: ArrayLike, prediction: ArrayLike, weights: ArrayLike | None = None) -> float:
@@ -173,7 +172,7 @@ def mae(y: ArrayLike, prediction: ArrayLike, weights: ArrayLike | None = None) -
 
 
 def r2(y: ArrayLike, prediction: ArrayLike, weights: ArrayLike | None = None) -> float:
-    """Return the share of the target's variance that is explained; below 0 is worse than the mean.
+    """Return the explained share of the target's variance; below 0 is worse than the mean.
 
     NaN if the target is constant.
     """
@@ -207,7 +206,7 @@ def median_absolute_error(
 def classification_scores(
     y: ArrayLike, proba: ArrayLike, weights: ArrayLike | None = None
 ) -> dict[str, float]:
-    """Return every score of a classification; the prediction is the most probable class.
+    """Return all scores of a classification; the prediction is the most probable class.
 
     Shape:
         (n,), (n, n_classes) -> name -> ()
@@ -231,7 +230,7 @@ def classification_scores(
 def regression_scores(
     y: ArrayLike, prediction: ArrayLike, weights: ArrayLike | None = None
 ) -> dict[str, float]:
-    """Return every score of a regression.
+    """Return all scores of a regression.
 
     Shape:
         (n,), (n,) -> name -> ()

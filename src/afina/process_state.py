@@ -1,13 +1,13 @@
-"""What all threads of a process share in torch: random generators, flags, thread counts.
+"""The state that all threads of a process share in torch: generators, flags, thread counts.
 
-Several fits may run at once in threads. Torch, numpy and `random` have one global generator each, and
-torch one flag for deterministic kernels, for the whole process. So fits take turns: whoever draws
-from the global generators holds one lock, and finds in them the state that it left there. A flag is
-set by the first fit that needs it and restored by the last.
+Several fits may run at once, in threads. But torch, numpy and `random` each have one global
+generator for the whole process, and torch has one flag for deterministic kernels. So fits take
+turns: code that draws from the global generators holds a lock, and finds them in the state in which
+it left them. A flag is set by the first fit that needs it, and restored by the last.
 
-Code that draws from a global generator in another thread while a fit takes a step, such as the making
-of a layer, changes the fit's numbers, as torch has no generators by thread. `with Drawing():` around
-such code makes it wait for its turn.
+If other code draws from a global generator in another thread while a fit takes a step, for example
+to create a layer, it changes the fit's random numbers, because torch has no generators per thread.
+`with Drawing():` around such code makes it wait for its turn.
 """
 
 import os
@@ -15,6 +15,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -36,14 +37,14 @@ class RandomState:
 
     def __init__(self) -> None:
         self.python = random.getstate()
-        self.numpy = np.random.get_state()  # noqa: NPY002 - other people's code draws from this one
+        self.numpy = np.random.get_state()  # noqa: NPY002 - other code draws from this generator
         self.cpu = torch.get_rng_state()
         self.cuda: list[torch.Tensor] = []
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             self.cuda = torch.cuda.get_rng_state_all()
 
     def restore(self) -> None:
-        """Put the state back into the generators."""
+        """Restore the state of the generators."""
         random.setstate(self.python)
         np.random.set_state(self.numpy)  # noqa: NPY002 - as above
         torch.set_rng_state(self.cpu)
@@ -51,15 +52,15 @@ class RandomState:
             torch.cuda.set_rng_state_all(self.cuda)
 
 
+@dataclass(eq=False)
 class _Owner:
-    """A fit, or whoever draws outside of every fit, and where it stands while others draw."""
+    """A fit, or the code outside of fits, and the state of its generators while others draw."""
 
-    def __init__(self) -> None:
-        self.state: RandomState | None = None
+    state: RandomState | None = None
 
 
 class _Draws:
-    """The lock, and whose numbers the global generators hold."""
+    """The lock, and the owner of the numbers that the global generators hold."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -68,12 +69,12 @@ class _Draws:
         self.owners = threading.local()
 
     def owner(self) -> _Owner:
-        """Return the innermost fit of this thread, or the user."""
+        """Return the innermost fit of this thread, or the code outside of fits."""
         owners = getattr(self.owners, "stack", None)
         return owners[-1] if owners else self.user
 
     def switch(self, owner: _Owner, *, keep: bool = True) -> None:
-        """Fill the generators with the numbers of an owner; the lock is held."""
+        """Put an owner's state into the generators; the caller holds the lock."""
         if owner is self.current:
             return
         self.current.state = RandomState() if keep else None
@@ -86,13 +87,13 @@ _draws = _Draws()
 
 
 class Drawing:
-    """Draw from the global generators inside, undisturbed by fits in other threads.
+    """Let the `with` block draw from the global generators, undisturbed by fits in other threads.
 
-    It can be used many times, and within itself. Inside a fit the numbers are the fit's own,
-    outside they are the user's. Gradients are on inside if `with_gradients`.
+    It can be reused and nested. Inside a fit, the numbers are the fit's own; outside, they are the
+    caller's.
 
     Args:
-        with_gradients: switch gradients on, in case an observer has switched them off.
+        with_gradients: switch gradients on in the block, in case an observer has switched them off.
     """
 
     def __init__(self, *, with_gradients: bool = False) -> None:
@@ -114,9 +115,9 @@ class Drawing:
 
 @contextmanager
 def own_numbers() -> Iterator[None]:
-    """Give what runs inside global generators of its own; afterwards, they are as they were.
+    """Give the `with` block its own global generators, and restore the caller's afterwards.
 
-    The numbers are its own only where `Drawing` is in force; they begin with the state before.
+    The separate generators apply only inside `Drawing`; they start from the caller's state.
     """
     mine = _Owner()
     with _draws.lock:
@@ -137,15 +138,15 @@ def own_numbers() -> Iterator[None]:
 
 
 class Shared:
-    """A change to the whole process that several threads need at once.
+    """A change to the whole process that several threads may need at once.
 
-    The first thread that comes makes the change; the last one that leaves undoes it.
+    The first thread to enter makes the change; the last one to leave undoes it.
 
     Args:
-        change: makes the context whose inside is the changed process.
+        change: returns a context manager that makes the change and undoes it.
     """
 
-    _all: "list[Shared]" = []  # noqa: RUF012 - every change there is, for a child process
+    _all: "list[Shared]" = []  # noqa: RUF012 - all changes, so that a child process can undo them
 
     def __init__(self, change: Callable[[], AbstractContextManager[Any]]) -> None:
         self._change = change
@@ -156,7 +157,7 @@ class Shared:
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
-        """Run the inside in the changed process."""
+        """Make the change for the `with` block."""
         me = threading.get_ident()
         with self._lock:
             if self._context is None:
@@ -179,7 +180,7 @@ class Shared:
             context.__exit__(None, None, None)
 
     def forget_other_threads(self) -> None:
-        """Undo the change in a child process, in which only the thread that forked lives on."""
+        """Undo the change in a child process, where only the thread that forked still runs."""
         self._lock = threading.Lock()
         me = threading.get_ident()
         self._depths = {me: self._depths[me]} if me in self._depths else {}
@@ -187,7 +188,7 @@ class Shared:
 
 
 class _Counts:
-    """The thread counts that are set at present, and the one to start a thread with."""
+    """The thread counts that are in effect, and the one that new threads should have."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -202,15 +203,16 @@ _counts = _Counts()
 
 @contextmanager
 def torch_threads(n: int | None) -> Iterator[None]:
-    """Let torch use `n` processor threads inside; restore the number afterwards.
+    """Let torch use `n` processor threads in the `with` block; restore the number afterwards.
 
-    A sum's last bits depend on the number of threads, so a run keeps one number throughout. Torch
-    keeps a number for each thread, but starts a thread with the number that any thread set last:
-    a thread that is new here while another has set its own gets the number from before that.
+    The last bits of a sum depend on the number of threads, so a run keeps the same number
+    throughout. Torch has a number for each Python thread, but a new thread starts with the number
+    that any thread set last. So if another thread has changed the number when a new thread arrives
+    here, the new thread gets the number from before that change.
 
     Args:
-        n: processor threads. None: the number that this thread has. It is 1 in a process that was
-            forked: OpenMP's other threads do not exist there, and it would wait for them forever.
+        n: number of processor threads. None: this thread's number, which is 1 in a forked process:
+            OpenMP's other threads do not exist there, and torch would wait for them forever.
     """
     with _counts.lock:
         before = torch.get_num_threads()
@@ -237,25 +239,25 @@ def torch_threads(n: int | None) -> Iterator[None]:
 
 @contextmanager
 def plain_torch() -> Iterator[None]:
-    """Run the inside as in a thread where the caller has changed nothing in torch.
+    """Run the `with` block as if the caller had changed nothing in torch.
 
-    Gradients are on, inference mode is off, and new tensors are on the CPU; all three belong to the
-    thread.
+    Gradients are on, inference mode is off, and new tensors are on the CPU; torch keeps all three
+    for each thread.
     """
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(mode=False))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(torch_threads(None))
         if torch.get_default_device().type != "cpu":
-            stack.enter_context(torch.device("cpu"))  # slow, so only where it is needed
+            stack.enter_context(torch.device("cpu"))  # slow, so only if needed
         yield
 
 
 @contextmanager
 def new_layers() -> Iterator[None]:
-    """Make layers of float32, whatever the caller's default is, without touching random numbers.
+    """Create layers in float32, whatever the caller's default, without drawing random numbers.
 
-    Torch's layers draw their first weights from the global generator, and have the default type.
+    Torch's layers draw their first weights from the global generator and have the default dtype.
     """
     with Drawing(), torch.random.fork_rng(devices=[]):
         before = torch.get_default_dtype()
@@ -267,7 +269,7 @@ def new_layers() -> Iterator[None]:
 
 
 def _begin_child() -> None:
-    """Make new locks, and drop what threads that are not in this process were doing."""
+    """Create new locks, and undo changes by threads that do not exist in this process."""
     _draws.lock = threading.RLock()
     _counts.lock = threading.Lock()
     _counts.set.clear()

@@ -209,10 +209,10 @@ def test_what_moved_says_where_it_is_now(
     path = tmp_path / "a.toml"
     path.write_text(f"[{section}]\n{key} = {json.dumps(value)}\n")
     with pytest.raises(
-        ConfigError, match=rf"a.toml: {section}\.{key}.* is experimental\.{key} now"
+        ConfigError, match=rf"a.toml: {section}\.{key}.* is now experimental\.{key}"
     ):
         read_config(path)
-    with pytest.raises(ConfigError, match=rf"{section}\.{key}.* is experimental\.{key} now"):
+    with pytest.raises(ConfigError, match=rf"{section}\.{key}.* is now experimental\.{key}"):
         apply_settings(Config(), [f"{section}.{key}={value}"])
 
     assert getattr(getattr(read_config(path, former=True), section), key) == value

@@ -129,6 +129,16 @@ def test_a_run_of_one_epoch(make_run: Maker, tmp_path: Path) -> None:
     assert "best and stopped: epoch 1" in seen.texts
 
 
+def test_a_run_of_the_trainer(make_run: Maker, tmp_path: Path) -> None:
+    """A run without a table draws the loss and every score that its records hold."""
+    run = make_run("binary")
+    for name in ("config.toml", "run.json", "schema.json", "split.json", "summary.json"):
+        (run / name).unlink(missing_ok=True)
+    seen = look(write_report(run), tmp_path)
+    assert seen.faults == []
+    assert seen.drawn == 5  # loss, accuracy, rmse, learning rate, gradient norm
+
+
 def test_values_at_the_ends_of_float64(make_run: Maker, tmp_path: Path) -> None:
     """Losses and gradients near the ends of what a float can hold are drawn without a warning."""
     records: list[dict[str, Any]] = []

@@ -198,9 +198,9 @@ VALUES = [
     ),
     Case("decimal comma", column(repeated(["1,5", "2,25"])), {"a": "numeric"}, "decimal comma"),
     Case("thousands", column(repeated(["1,234", "5"])), {"a": "numeric"}, "could also be"),
-    Case("currency", column(repeated(["1.234,50 €", "3 €"])), {"a": "numeric"}, "'€' behind"),
+    Case("currency", column(repeated(["1.234,50 €", "3 €"])), {"a": "numeric"}, "'€' at the end"),
     Case("dollars", column(repeated(["$1,234.50", "-$3"])), {"a": "numeric"}, "'$' in front"),
-    Case("percent", column(repeated(["5%", "12.5 %"])), {"a": "numeric"}, "'%' behind"),
+    Case("percent", column(repeated(["5%", "12.5 %"])), {"a": "numeric"}, "'%' at the end"),
     Case("percent and share", column(["5%", "0.05"] * 20), {"a": "categorical"}, "not numbers"),
     Case(
         "fixed spaces", column(repeated(["1\u00a0234,5", "2\u202f000"])), {"a": "numeric"}, "spaces"

@@ -163,7 +163,7 @@ def test_asked_kinds(cells: list[object], kind: Kind, expected: dict[str, object
 
     assert column.kind == kind
     assert expected == {field: getattr(column, field) for field in expected}
-    assert "as asked" in column.why
+    assert "as requested" in column.why
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,7 @@ def test_the_message_names_file_column_and_key() -> None:
     content = example()
     content["columns"][3]["offset"] = 2**63
 
-    with pytest.raises(CheckpointError, match=r"^m/schema\.json .* offset of column 4 cannot be"):
+    with pytest.raises(CheckpointError, match=r"^m/schema\.json .* offset of column 4 is invalid"):
         Schema.from_dict(content, "m/schema.json")
 
 
@@ -198,14 +198,14 @@ def test_a_key_of_another_kind_is_refused() -> None:
     content = example()
     content["columns"][1]["date_format"] = "YYYY-MM-DD"
 
-    with pytest.raises(CheckpointError, match=r"date_format of column 2 cannot be"):
+    with pytest.raises(CheckpointError, match=r"date_format of column 2 is invalid"):
         Schema.from_dict(content)
 
 
 STORED = r"""{
  "name": "price",
  "kind": "numeric",
- "why": "whole numbers with '\u20ac' behind, from 2 to 3",
+ "why": "whole numbers with '\u20ac' at the end, from 2 to 3",
  "missing_frac": 0.0,
  "n_unique": 2,
  "vocabulary": [],

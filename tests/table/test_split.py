@@ -315,10 +315,10 @@ def test_seeds_of_folds() -> None:
     np.testing.assert_array_equal(first.of, again.of)
     assert (first.of != other.of).mean() == pytest.approx(0.8, abs=0.05)
     assert first.of[:8].tolist() == GOLDEN_FOLDS
-    assert "5 folds of distinct rows drawn at random: each member leaves one out" == first.how
+    assert "5 folds of distinct rows drawn at random; each member holds one out" == first.how
     groups, strata = ids // 10, ids % 3
     how = assign_folds(ids, 5, seed=0, groups=groups, strata=strata).how
-    assert "5 folds of groups drawn at random, each class evenly" in how
+    assert "5 folds of groups drawn at random within each class" in how
 
 
 GOLDEN_FOLDS = [1, 0, 0, 1, 3, 1, 2, 1]

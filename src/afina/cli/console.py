@@ -1,4 +1,4 @@
-"""Output to stderr while a command runs: how much of it, in which colors, live or line by line."""
+"""Output to stderr while a command runs: how verbose, in which colors, live or line by line."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ from afina.cli.streams import printable
 
 @dataclass(frozen=True)
 class Stderr:
-    """Standard error, at the verbosity that the command was given.
+    """Standard error, at the verbosity requested on the command line.
 
     Args:
         console: the rich console that writes; it respects NO_COLOR, FORCE_COLOR and TERM.

@@ -1,4 +1,4 @@
-"""afina evaluate: how good a model is on a table with known targets."""
+"""afina evaluate: score a model on a table with known targets."""
 
 from afina.cli.options import AsJson, Debug, Model, Quiet, Table
 from afina.cli.streams import emit, emit_json, show_note
@@ -13,8 +13,8 @@ def evaluate(
 ) -> None:
     """Score a model on a table whose targets are known.
 
-    Each score is shown next to that of a baseline that always predicts the mean of the training rows, or their class
-    shares.
+    Each score is shown next to the score of a baseline, which always predicts the mean of the
+    training rows or the share of each class among them.
     """
     from afina.tabular import load, was_trained_on
 

@@ -1,4 +1,4 @@
-"""All commands, and what happens around each: signals, notes, errors, the exit code."""
+"""All commands, and what surrounds each of them: signals, notes, errors, the exit code."""
 
 import os
 import signal
@@ -69,10 +69,10 @@ def run_command_line(arguments: Sequence[str]) -> int:
     Returns:
         The exit code; docs/reference/cli.md lists them.
     """
-    if "_AFINA_COMPLETE" in os.environ:  # a shell asks how to complete a line
+    if "_AFINA_COMPLETE" in os.environ:  # a shell asks for completions
         app(list(arguments))
     for stream in (sys.stdout, sys.stdin):
-        # Data is UTF-8 wherever it goes; a path's odd bytes come out unchanged.
+        # Data is UTF-8 wherever it goes; bytes of a path that are not UTF-8 come out unchanged.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="surrogateescape")
     command = typer.main.get_command(app)
@@ -103,7 +103,7 @@ def _termination() -> Iterator[None]:
 
 @contextmanager
 def _notes(switches: Switches) -> Iterator[None]:
-    """Print each of afina's warnings once, as a note; hide those of libraries."""
+    """Print each of afina's warnings once, as a note; hide the warnings of other libraries."""
     seen: set[str] = set()
 
     def on_warning(

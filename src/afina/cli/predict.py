@@ -1,12 +1,10 @@
-"""afina predict: predictions for the rows of a table."""
+"""afina predict: predict the rows of a table."""
 
 import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from afina.cli.options import Debug, Model, Overwrite, Quiet, Table
+from afina.cli.options import Debug, Model, Overwrite, Quiet, Table, value_option
 
 
 def predict(
@@ -14,10 +12,8 @@ def predict(
     table: Table,
     out: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            show_default=False,
-            help="The file to write: .csv, .tsv, .parquet, .feather or .arrow. Default: stdout.",
+        value_option(
+            "FILE", "The file to write: .csv, .tsv, .parquet, .feather or .arrow. Default: stdout."
         ),
     ] = None,
     overwrite: Overwrite = False,

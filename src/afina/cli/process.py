@@ -4,14 +4,13 @@ import os
 import time
 
 BEGAN = time.monotonic()
-"""The time at which the command line was loaded, before anything slow."""
+"""The time at which the command line was loaded, before any slow import."""
 
 
 def is_first_process() -> bool:
-    """Return whether this process prints: the only one, or the first that a launcher started.
+    """Return whether this process prints: the only process, or the first one of a launcher.
 
     The rule is the same as in `afina.train.processes.current_processes`, without loading torch.
     """
-    names = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-    launched = all(name in os.environ for name in names) and os.environ["WORLD_SIZE"] != "1"
-    return not launched or os.environ["RANK"] == "0"
+    is_launched = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys()
+    return not is_launched or os.environ["WORLD_SIZE"] == "1" or os.environ["RANK"] == "0"

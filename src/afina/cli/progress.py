@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 from rich.live import Live
 from rich.text import Text
@@ -14,31 +13,15 @@ from afina.train import EpochEvent, EvalEvent, StepEvent
 REDRAW_S = 0.1
 
 
-class Progress(Protocol):
-    """A display of the progress of training."""
-
-    def step(self, event: StepEvent) -> None:
-        """Note an optimizer step; called so often that it must cost next to nothing."""
-
-    def trained(self, event: EpochEvent) -> None:
-        """Note an epoch's training loss; its evaluation, if any, comes next."""
-
-    def evaluated(self, event: EvalEvent) -> None:
-        """Note an evaluation."""
-
-    def close(self) -> None:
-        """Show the final state, and restore the terminal."""
-
-
 def open_progress(
     stderr: Stderr, *, n_epochs_max: int, monitor: str, validates: bool = True
-) -> Progress:
-    """Return the display that suits stderr: a terminal, or anything else.
+) -> "LiveLine | PlainLines":
+    """Return a live line if stderr is a terminal, plain lines otherwise.
 
     Args:
         stderr: where to print.
         n_epochs_max: the largest number of epochs.
-        monitor: the metric that decides what is best.
+        monitor: the metric that decides which epoch is best.
         validates: whether there are validation rows, and so evaluations.
     """
     if stderr.live:
@@ -52,7 +35,7 @@ class LiveLine:
     Args:
         stderr: where to print.
         n_epochs_max: the largest number of epochs.
-        monitor: the metric that decides what is best.
+        monitor: the metric that decides which epoch is best.
         clock: returns seconds since an arbitrary moment.
     """
 
@@ -101,7 +84,7 @@ class LiveLine:
         self._live.stop()
 
     def _draw(self, event: StepEvent) -> None:
-        # The newest numbers first: a narrow terminal cuts off the end.
+        # The changing numbers come first, because a narrow terminal cuts off the end.
         parts = [
             f"epoch {event.epoch + 1}/{self._n_epochs_max}",
             seconds(self._clock() - self._started),
@@ -115,7 +98,7 @@ class LiveLine:
 
 
 class PlainLines:
-    """A line at epochs 1, 2, 5, 10, 20, 50 and so on, or at every epoch with `-v`."""
+    """A line after epochs 1, 2, 5, 10, 20, 50 and so on, or after every epoch with `-v`."""
 
     def __init__(self, stderr: Stderr, *, monitor: str, validates: bool = True) -> None:
         self._stderr = stderr
@@ -162,7 +145,7 @@ def is_round(epoch: int) -> bool:
 
 def _line(event: EvalEvent, training_loss: float | None, monitor: str) -> str:
     loss = "" if training_loss is None else f", loss {figure(training_loss)}"
-    # The metric that decides, and one more, as a score means more to people than the loss.
+    # The metric that decides, and one score more: people understand a score better than a loss.
     names = [monitor, *(name for name in event.metrics if name != monitor)][:2]
     mark = ", the best so far" if event.best else ""
     return f"epoch {event.epoch}{loss}, {_scores(event, names)}{mark}"

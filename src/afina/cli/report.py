@@ -1,11 +1,9 @@
-"""afina report: one page about a run."""
+"""afina report: write one page about a run."""
 
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from afina.cli.options import Debug, Quiet, Run
+from afina.cli.options import Debug, Quiet, Run, value_option
 from afina.cli.streams import emit
 
 
@@ -13,16 +11,12 @@ def report(
     run: Run,
     out: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            show_default=False,
-            help="The page to write. Default: report.html in the run folder.",
-        ),
+        value_option("FILE", "The page to write. Default: report.html in the run folder."),
     ] = None,
     _quiet: Quiet = False,
     _debug: Debug = False,
 ) -> None:
-    """Write a report on a run, one page to open in a browser.
+    """Write a report on a run: one page to open in a browser.
 
     The page shows curves and scores, and opens offline. Prints the path of the page.
     """

@@ -1,5 +1,6 @@
 """afina resume: continue an interrupted run."""
 
+from contextlib import closing
 from pathlib import Path
 
 from afina.cli.options import AsJson, Debug, Quiet, Run, Verbose, check_loudness
@@ -14,8 +15,8 @@ def resume(
 ) -> None:
     """Continue an interrupted run.
 
-    It continues from the newest complete checkpoint, and the final model is the same as if the run had never been
-    interrupted. Prints the path of the run folder.
+    Training continues from the newest complete checkpoint, and the final model is the same as if
+    the run had never been interrupted. Prints the path of the run folder.
     """
     check_loudness(quiet=quiet, verbose=verbose)
 
@@ -25,13 +26,13 @@ def resume(
     from afina.tabular import resume_run
 
     stderr = open_stderr(quiet=quiet, verbose=verbose)
-    with FitMessages(stderr, monitor=_monitor(run)) as messages:
+    with closing(FitMessages(stderr, monitor=_monitor(run))) as messages:
         outcome = resume_run(run, listen=messages)
     finish(stderr, outcome, as_json=as_json)
 
 
 def _monitor(run: Path) -> str:
-    """Return the metric that decides what is best; `resume_run` reports any fault of the run."""
+    """Return the metric that decides which epoch is best; leave errors to `resume_run`."""
     from afina.config import read_config
     from afina.errors import ConfigError
 

@@ -13,8 +13,8 @@ SCHEMA_VERSION = 1
 def open_closed_streams() -> None:
     """Open the null device in place of each standard stream that is closed.
 
-    Otherwise the next file that is opened, such as a model's, would take the stream's number, and
-    whatever a library prints would end up in it.
+    Otherwise the next file to be opened, such as a model, would get the stream's number, and
+    whatever a library prints would end up in that file.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
@@ -34,27 +34,17 @@ def emit(text: str) -> None:
 
 def emit_json(values: Mapping[str, Any]) -> None:
     """Write one JSON object to stdout; numbers that are not finite become null."""
-    document = {"schema_version": SCHEMA_VERSION, **values}
-    emit(json.dumps(_finite(document), ensure_ascii=False, allow_nan=False, indent=2))
+    document = _finite({"schema_version": SCHEMA_VERSION, **values})
+    emit(json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2))
 
 
 def show_note(message: str) -> None:
     """Write a note to stderr."""
-    _write_message("note", message)
-
-
-def show_stop(message: str) -> None:
-    """Write to stderr that the command was stopped and what was saved."""
-    _write_message("stopped", message)
-
-
-def show_error(message: str) -> None:
-    """Write an error to stderr."""
-    _write_message("error", message)
+    show("note", message)
 
 
 def printable(text: str) -> str:
-    r"""Escape terminal control characters, because cells and names of a table end up in messages.
+    r"""Escape terminal control characters, which cells and column names can carry into messages.
 
     Example:
         >>> print(printable("a\x1b[31mb"))
@@ -65,7 +55,8 @@ def printable(text: str) -> str:
     )
 
 
-def _write_message(kind: str, message: str) -> None:
+def show(kind: str, message: str) -> None:
+    """Write a message to stderr, preceded by its kind."""
     sys.stderr.write(f"{kind}: {printable(message.strip())}\n")
     sys.stderr.flush()
 

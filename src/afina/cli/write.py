@@ -4,6 +4,7 @@ import io
 import os
 import secrets
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,16 +18,17 @@ Writer = Callable[[pa.Table, BinaryIO], None]
 
 
 def check_out(out: Path, *, table: Path, overwrite: bool) -> None:
-    """Refuse a file that cannot be written, before any work is done.
+    """Raise if the file cannot be written, before any work is done.
 
     Raises:
-        ConfigError: the suffix is not that of a table format.
-        StorageError: the file exists already, or its folder does not.
+        ConfigError: the suffix does not name a table format.
+        StorageError: the file already exists, or its folder does not.
     """
     if out.suffix.lower() not in WRITERS:
-        kinds = ", ".join(WRITERS)
         raise ConfigError(
-            f"--out must end in one of {kinds}", got=str(out), fix="Choose another file name."
+            f"--out must end in one of {', '.join(WRITERS)}",
+            got=str(out),
+            fix="Choose another file name.",
         )
     if out.is_dir():
         raise StorageError(
@@ -59,12 +61,12 @@ def check_out(out: Path, *, table: Path, overwrite: bool) -> None:
 
 
 def write_table(table: pa.Table, out: Path) -> None:
-    """Write a table in the format of the file's suffix; after a failure the old file is unchanged.
+    """Write a table in the format of the file's suffix; a failure leaves an old file unchanged.
 
     Raises:
         StorageError: the disk is full, or the folder cannot be written.
     """
-    target = out.resolve()  # a link is kept, and the file it points to replaced
+    target = out.resolve()  # keeps a link, and replaces the file it points to
     # In the same folder, so that the rename stays on one disk.
     draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
@@ -74,10 +76,9 @@ def write_table(table: pa.Table, out: Path) -> None:
             os.fsync(file.fileno())
         draft.replace(target)
     except OSError as error:
-        reason = error.strerror or str(error)
         raise StorageError(
             "--out must be writable",
-            but=f"writing {out} failed: {reason}",
+            but=f"writing {out} failed: {error.strerror or error}",
             fix="Make room, or choose another folder.",
         ) from error
     finally:
@@ -85,7 +86,7 @@ def write_table(table: pa.Table, out: Path) -> None:
 
 
 def write_csv(table: pa.Table, file: BinaryIO, *, delimiter: str = ",") -> None:
-    """Write a table as CSV: UTF-8, a line feed after each row, quotes where they are needed."""
+    """Write a table as CSV: UTF-8, a line feed after each row, quotes where needed."""
     text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=False)
     text.write(_line(table.column_names, delimiter))
     for batch in table.to_batches(max_chunksize=4096):
@@ -96,7 +97,7 @@ def write_csv(table: pa.Table, file: BinaryIO, *, delimiter: str = ",") -> None:
 
 
 def _line(cells: Iterable[str], delimiter: str) -> str:
-    """Return a row as CSV; the standard library's writer leaves a lone carriage return unquoted."""
+    """Return a row as CSV; Python's csv writer would leave a lone carriage return unquoted."""
     special = {delimiter, '"', "\r", "\n"}
     quoted = (
         '"' + cell.replace('"', '""') + '"' if not cell or special & set(cell) else cell
@@ -106,7 +107,7 @@ def _line(cells: Iterable[str], delimiter: str) -> str:
 
 
 def _cells(column: pa.Array) -> list[str]:
-    """Return cells as text that reads back equal; float32 gets as few digits as possible."""
+    """Return cells as text that reads back to equal values; use the fewest digits for float32."""
     if pa.types.is_float32(column.type):
         return list(map(str, column.to_numpy(zero_copy_only=False)))
     if pa.types.is_boolean(column.type):
@@ -114,22 +115,10 @@ def _cells(column: pa.Array) -> list[str]:
     return list(map(str, column.to_pylist()))
 
 
-def _write_tsv(table: pa.Table, file: BinaryIO) -> None:
-    write_csv(table, file, delimiter="\t")
-
-
-def _write_feather(table: pa.Table, file: BinaryIO) -> None:
-    pyarrow.feather.write_feather(table, file)
-
-
-def _write_parquet(table: pa.Table, file: BinaryIO) -> None:
-    pyarrow.parquet.write_table(table, file)
-
-
 WRITERS: dict[str, Writer] = {
     ".csv": write_csv,
-    ".tsv": _write_tsv,
-    ".parquet": _write_parquet,
-    ".feather": _write_feather,
-    ".arrow": _write_feather,
+    ".tsv": partial(write_csv, delimiter="\t"),
+    ".parquet": pyarrow.parquet.write_table,
+    ".feather": pyarrow.feather.write_feather,
+    ".arrow": pyarrow.feather.write_feather,
 }

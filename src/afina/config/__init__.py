@@ -1,4 +1,4 @@
-"""The settings of a fit: composed of the packages' own, TOML in and out, presets."""
+"""The settings of a fit, composed of the packages' settings: checks, TOML, presets."""
 
 from afina.config.check import check_config
 from afina.config.presets import PRESETS, preset_arguments

@@ -1,16 +1,17 @@
-"""Where each setting belongs in a file, and which one a misspelled name may mean."""
+"""Find the place of each setting in a file, and the setting that a misspelled name may mean."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from afina.config.sections import Config
 from afina.declaration import Declaration, declarations, describe_allowed
 
 EXPERIMENTAL = "experimental"
 
+T = TypeVar("T")
 Sections = dict[str, dict[str, Any]]
 
 
@@ -19,8 +20,9 @@ class Place:
     """Where a setting belongs in a file.
 
     Args:
-        attribute: the field of `Config` that holds it.
-        declared: the setting; if it has experimental choices, the part that belongs here.
+        attribute: the field of `Config` that holds the setting.
+        declared: the setting; if some of its choices are experimental, the choices that belong
+            here.
     """
 
     attribute: str
@@ -29,18 +31,18 @@ class Place:
 
 @cache
 def places() -> Mapping[str, Mapping[str, Place]]:
-    """Return every setting of a file, by section and key, in the order they are written."""
+    """Return every setting of a file by section and key, in the order in which they are written."""
     sections: dict[str, dict[str, Place]] = {field.name: {} for field in fields(Config)}
     sections[EXPERIMENTAL] = {}
     for field in fields(Config):
-        for key, declared in declarations(_class_of(field.name)).items():
+        for key, declared in declarations(Config.__annotations__[field.name]).items():
             setting = declared.setting
             if setting.scope == "trainer":
                 continue
             section = EXPERIMENTAL if setting.experimental else field.name
             if setting.experimental_choices:
                 sections[EXPERIMENTAL][key] = Place(field.name, _experimental_part(declared))
-                declared = _plain_part(declared)  # noqa: PLW2901 - the rest of it
+                declared = _plain_part(declared)  # noqa: PLW2901 - the other choices
             sections[section][key] = Place(field.name, declared)
     return sections
 
@@ -48,29 +50,34 @@ def places() -> Mapping[str, Mapping[str, Place]]:
 def to_sections(config: Config) -> Sections:
     """Return the settings as plain values, by section and key."""
     values: Sections = {section: {} for section in places()}
-    for section, keys in places().items():
-        for key, place in keys.items():
-            value = getattr(getattr(config, place.attribute), key)
-            choices = place.declared.setting.experimental_choices
-            if choices and (value in choices) != (section == EXPERIMENTAL):
-                value = None  # it stands in the other section
-            values[section][key] = value
+    for section, key, place in each_setting(places()):
+        value = getattr(getattr(config, place.attribute), key)
+        choices = place.declared.setting.experimental_choices
+        if choices and (value in choices) != (section == EXPERIMENTAL):
+            value = None  # it is in the other section
+        values[section][key] = value
     return values
 
 
+def each_setting(sections: Mapping[str, Mapping[str, T]]) -> Iterator[tuple[str, str, T]]:
+    """Iterate over section, key and value of all settings."""
+    return (
+        (section, key, value) for section, keys in sections.items() for key, value in keys.items()
+    )
+
+
 def by_attribute(values: Mapping[str, Mapping[str, Any]]) -> Sections:
-    """Sort values by the attribute of `Config` that holds them; undoes `to_sections`."""
+    """Group values by the attribute of `Config` that holds them; the inverse of `to_sections`."""
     settings_of: Sections = {field.name: {} for field in fields(Config)}
-    for section, keys in values.items():
-        for key, value in keys.items():
-            place = places()[section][key]
-            if value is not None or not place.declared.setting.experimental_choices:
-                settings_of[place.attribute][key] = value
+    for section, key, value in each_setting(values):
+        place = places()[section][key]
+        if value is not None or not place.declared.setting.experimental_choices:
+            settings_of[place.attribute][key] = value
     return settings_of
 
 
 def where_now(section: str, key: str, value: object = None) -> str | None:
-    """Return the full name of a setting that moved to `[experimental]`, or None for any other."""
+    """Return the new full name of a setting that moved to `[experimental]`; None for any other."""
     experimental = places()[EXPERIMENTAL].get(key)
     if experimental is None or experimental.attribute != section:
         return None
@@ -94,7 +101,7 @@ def describe_place(section: str, key: str, *, part: bool = False) -> str:
     Args:
         section: name of the section.
         key: name of the setting.
-        part: describe one value of a setting that has a value for each column.
+        part: describe a single value, if the setting has one for each column.
 
     Example:
         >>> describe_place("train", "batch_size")
@@ -105,7 +112,7 @@ def describe_place(section: str, key: str, *, part: bool = False) -> str:
 
 
 def suggest(name: str, section: str = "") -> str | None:
-    """Return a sentence that lists the settings a wrong name may mean, or else all settings.
+    """Return a sentence that lists the settings that a wrong name may mean, or all settings.
 
     Example:
         >>> suggest("lr")
@@ -129,24 +136,18 @@ def suggest(name: str, section: str = "") -> str | None:
     return f"The sections are: {', '.join(settings)}."
 
 
-def _class_of(attribute: str) -> type:
-    section_class: type = Config.__annotations__[attribute]
-    return section_class
-
-
 def _plain_part(declared: Declaration) -> Declaration:
-    schema = declared.schema
-    left = [word for word in schema["enum"] if word not in declared.setting.experimental_choices]
-    return replace(declared, schema={**schema, "enum": left})
+    experimental = declared.setting.experimental_choices
+    left = [word for word in declared.schema["enum"] if word not in experimental]
+    return replace(declared, schema={**declared.schema, "enum": left})
 
 
 def _experimental_part(declared: Declaration) -> Declaration:
-    choices = list(declared.setting.experimental_choices)
-    schema = {"anyOf": [{"enum": choices, "type": "string"}, {"type": "null"}]}
-    return replace(declared, schema=schema, default=None)
+    choices = {"enum": list(declared.setting.experimental_choices), "type": "string"}
+    return replace(declared, schema={"anyOf": [choices, {"type": "null"}]}, default=None)
 
 
 def _opens_with(full: str, words: str) -> bool:
-    """Return whether a setting's description begins with these words: "learning_rate" is lr."""
+    """Return whether a setting's description begins with these words: "learning_rate" means lr."""
     section, _, key = full.partition(".")
     return places()[section][key].declared.doc.lower().startswith(words.replace("_", " "))

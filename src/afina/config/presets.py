@@ -1,4 +1,4 @@
-"""Presets: recipes by name, stored as differences from the defaults."""
+"""Presets: named sets of settings, stored as differences from the defaults."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ PRESETS: dict[str, Sections] = {
 
 
 def preset_sections(name: str) -> Sections:
-    """Return the settings of a preset that differ from the defaults: section, then key.
+    """Return the settings of a preset that differ from the defaults, by section and key.
 
     Raises:
         ConfigError: there is no such preset.
@@ -54,7 +54,7 @@ def preset_sections(name: str) -> Sections:
 
 
 def preset_arguments(name: str) -> dict[str, Any]:
-    """Return the settings of a preset as plain arguments, as the estimators take them.
+    """Return the settings of a preset as keyword arguments for the estimators.
 
     Example:
         >>> preset_arguments("default")

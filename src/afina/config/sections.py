@@ -21,7 +21,7 @@ _USUAL_FOLDS = 6
 
 @settings_class
 class TrainSettings(AveragingSettings, OptimSettings, ExecutionSettings, LoopSettings):
-    """Settings of the loop, including those that only fits of tables have."""
+    """Settings of the loop, including those that apply to tables only."""
 
     label_smoothing: Annotated[Rate, Setting(scope="table")] = 0.0
     """Share of the target probability spread evenly over all classes."""
@@ -43,7 +43,7 @@ class Config:
 
     @property
     def n_folds(self) -> int:
-        """Folds of the training rows, unless there is a table of validation rows. 1: no folds."""
+        """Number of folds, unless there is a table of validation rows. 1: no folds."""
         own = self.model.members > 1 and self.model.members_differ == "weights"
         holds_out = self.table.val_frac is not None or self.table.time is not None
         if not own or holds_out:
@@ -53,7 +53,7 @@ class Config:
 
 
 def choose_folds(members: int) -> int:
-    """Return the number of folds: the divisor of `members` that is nearest to six, or 1.
+    """Return the number of folds: the divisor of `members` nearest to six, or 1.
 
     Example:
         >>> [choose_folds(n) for n in (2, 4, 6, 7, 9, 16, 32, 67)]

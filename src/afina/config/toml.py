@@ -1,5 +1,6 @@
 """Read settings from TOML text, and write them."""
 
+import contextlib
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from afina.config.names import (
     Sections,
     by_attribute,
     describe_place,
+    each_setting,
     places,
     suggest,
     to_sections,
@@ -28,13 +30,13 @@ _ADAPTER = TypeAdapter(Config)
 
 
 def read_config(path: Path | str, preset: str | None = None, *, former: bool = False) -> Config:
-    """Read settings from a TOML file; settings that the file omits are those of its preset.
+    """Read settings from a TOML file; the preset provides the settings that the file omits.
 
     Args:
-        path: the file; before its sections it may have the line `preset = "best"`.
-        preset: overrides that line.
-        former: also accept settings in the sections they had before they moved to `[experimental]`,
-            as in older run folders.
+        path: the file; a line such as `preset = "best"` may precede its sections.
+        preset: name of a preset, which overrides that line.
+        former: also accept settings in the sections where they were before they moved to
+            `[experimental]`, as in older run folders.
 
     Raises:
         ConfigError: the file does not exist, is not TOML, or has an unknown setting or an invalid
@@ -52,12 +54,11 @@ def read_config(path: Path | str, preset: str | None = None, *, former: bool = F
         _check_section(section, keys, path)
     if former:
         parsed = _moved(parsed)
-    for section, keys in parsed.items():
-        for key, value in keys.items():
-            _check_key(section, key, value, path)
     values = preset_sections(str(named) if preset is None else preset)
-    for section, own in _without_none(parsed).items():
-        values[section] = values.get(section, {}) | own
+    for section, key, value in each_setting(parsed):
+        _check_key(section, key, value, path)
+        is_none = value == "none" and _can_be_none(section, key)
+        values.setdefault(section, {})[key] = None if is_none else value
     return _make_config(values, path)
 
 
@@ -71,11 +72,11 @@ def preset_config(name: str) -> Config:
 
 
 def apply_settings(config: Config, settings: Sequence[str]) -> Config:
-    """Apply lines of the form `section.key=value` to the settings; later lines win.
+    """Apply lines of the form `section.key=value` to the settings; the last one for a key counts.
 
     The value is TOML (`0.1`, `true`, `["a", "b"]`); anything else is read as text, so
-    `train.optimizer=sgd` needs no quotes. `none` unsets a setting that can be unset. Settings with
-    a value for each column take the column's name as a third part: `table.kinds.zip=categorical`.
+    `train.optimizer=sgd` needs no quotes. `none` unsets a setting that can be unset. If a setting
+    has a value for each column, the column's name is the third part: `table.kinds.zip=categorical`.
 
     Raises:
         ConfigError: a setting does not exist, or has an invalid value.
@@ -85,19 +86,16 @@ def apply_settings(config: Config, settings: Sequence[str]) -> Config:
         >>> apply_settings(Config(), ["train.lr=1e-2", "stop.patience=none"]).train.lr
         0.01
     """
-    changes = []
+    values = to_sections(config)
     for setting in settings:
         name, equals, text = setting.partition("=")
-        if not equals or "." not in name:
+        section, dot, rest = name.strip().partition(".")
+        if not equals or not dot:
             raise ConfigError(
                 "A setting must have the form section.key=value",
                 got=repr(setting),
-                fix=None if "." in name else suggest(name.strip()),
+                fix=None if dot else suggest(section),
             )
-        changes.append((name.strip(), text))
-    values = to_sections(config)
-    for name, text in changes:
-        section, _, rest = name.partition(".")
         key, _, column = rest.partition(".")
         _check_key(section, key, text.strip())
         if not column:
@@ -107,16 +105,16 @@ def apply_settings(config: Config, settings: Sequence[str]) -> Config:
         else:
             raise ConfigError(
                 f"{section}.{key} must be set as a whole",
-                got=f"the part {name!r}",
+                got=f"the part {name.strip()!r}",
                 fix=f"Write {section}.{key}=VALUE.",
             )
         if section != EXPERIMENTAL and key in values[EXPERIMENTAL]:
-            values[EXPERIMENTAL][key] = None  # it is set anew
+            values[EXPERIMENTAL][key] = None  # the new value replaces it
     return _make_config(values)
 
 
 def change_settings(config: Config, changes: Mapping[str, Any]) -> Config:
-    """Return the settings with values changed by full name, such as `{"train.seed": 3}`.
+    """Return the settings with some values changed, by full name, such as `{"train.seed": 3}`.
 
     Raises:
         ConfigError: a setting has an invalid value.
@@ -131,8 +129,8 @@ def change_settings(config: Config, changes: Mapping[str, Any]) -> Config:
 def to_toml(config: Config) -> str:
     """Return every setting as TOML text, which `read_config` reads back to equal settings.
 
-    TOML has no word for "not set": such a setting becomes a comment if that is its default, and
-    `"none"` if its default is a value.
+    TOML has no word for "not set": a setting that is not set becomes a comment if that is its
+    default, and `"none"` otherwise.
     """
     defaults = to_sections(Config())
     lines: list[str] = []
@@ -144,7 +142,7 @@ def to_toml(config: Config) -> str:
                 lines.append(f"# {key} is not set")
             elif key not in tables:
                 lines.append(tomli_w.dumps({key: "none" if value is None else value}).strip())
-        for key, value in tables.items():  # a table of its own, after the section's plain settings
+        for key, value in tables.items():  # in a separate table, after the section's plain settings
             lines += ["", tomli_w.dumps({section: {key: value}}).strip()] if value else []
         lines.append("")
     return "\n".join(lines)
@@ -170,7 +168,7 @@ def _read_text(path: Path) -> str:
 
 
 def _parse(section: str, key: str, text: str) -> Any:
-    """Parse the value of a line; if the setting is free text, the text is kept unchanged."""
+    """Parse the value of a line; free text stays unchanged."""
     declared = places()[section][key].declared
     if text.strip() == "none" and declared.optional:
         return None
@@ -179,11 +177,9 @@ def _parse(section: str, key: str, text: str) -> Any:
 
 
 def _parse_toml(text: str) -> Any:
-    """Parse a value as TOML, as a number such as `.5`, or else as text."""
-    try:
+    """Parse a value as TOML, as a number such as `.5`, or otherwise as text."""
+    with contextlib.suppress(tomllib.TOMLDecodeError, KeyError):
         return tomllib.loads(f"value = {text}\n")["value"]
-    except (tomllib.TOMLDecodeError, KeyError):
-        pass
     try:
         return float(text) if text.strip()[:1] in "+-.0123456789" else text
     except ValueError:
@@ -206,7 +202,7 @@ def _check_key(section: str, key: str, value: object, source: Path | None = None
     new_name = where_now(section, key, value)
     if new_name is not None:
         what = name if key not in places()[section] else f"{name} = {value}"
-        raise ConfigError(f"{_in(source)}{what} is {new_name} now", fix=f"Write {new_name}.")
+        raise ConfigError(f"{_in(source)}{what} is now {new_name}", fix=f"Write {new_name}.")
     if section not in places() or key not in places()[section]:
         raise ConfigError(f"{_in(source)}There is no setting {name}", fix=suggest(key, section))
 
@@ -214,35 +210,23 @@ def _check_key(section: str, key: str, value: object, source: Path | None = None
 def _moved(parsed: Sections) -> Sections:
     """Move settings from their former sections to `[experimental]`."""
     moved: Sections = {section: {} for section in (*parsed, EXPERIMENTAL)}
-    for section, keys in parsed.items():
-        for key, value in keys.items():
-            new_name = where_now(section, key, value)
-            moved[section if new_name is None else EXPERIMENTAL][key] = value
+    for section, key, value in each_setting(parsed):
+        new_name = where_now(section, key, value)
+        moved[section if new_name is None else EXPERIMENTAL][key] = value
     return moved
 
 
-def _without_none(parsed: Mapping[str, Mapping[str, Any]]) -> Sections:
-    """Turn the word "none" into None for settings that allow None but not free text."""
-    return {
-        section: {
-            key: None if value == "none" and _can_be_none(section, key) else value
-            for key, value in values.items()
-        }
-        for section, values in parsed.items()
-    }
-
-
 def _can_be_none(section: str, key: str) -> bool:
+    """Return whether the word "none" means None: the setting allows it, but not free text."""
     declared = places()[section][key].declared
     return declared.optional and not declared.takes_text
 
 
 def _make_config(values: Sections, source: Path | None = None) -> Config:
     try:
-        # Through JSON, since only there does pydantic take lists for tuples and still refuse
-        # "3" or 3.0 for 3.
-        text = json.dumps(by_attribute(values), default=str)
-        return _ADAPTER.validate_json(text, strict=True)
+        # Through JSON: only then does pydantic accept lists for tuples, and still reject "3" or 3.0
+        # for 3.
+        return _ADAPTER.validate_json(json.dumps(by_attribute(values), default=str), strict=True)
     except ValidationError as err:
         attribute, key, *column = [str(part) for part in err.errors()[0]["loc"]]
         section = next(

@@ -1,6 +1,6 @@
 """The small real table that ships with afina: `credit.csv`, 4,454 loans, good or bad.
 
-Source: R package modeldata, MIT license; see `LICENSE-credit.txt` beside the table.
+Source: R package modeldata, MIT license; see `LICENSE-credit.txt` next to the table.
 """
 
 from pathlib import Path

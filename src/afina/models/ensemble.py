@@ -1,4 +1,4 @@
-"""Several networks side by side in one, each of which may hold out a share of the rows."""
+"""Several networks side by side in one module; each may hold out a share of the rows."""
 
 import itertools
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ class Ensemble(nn.Module):
     """Pass rows through k networks that share no weights, and average their predictions.
 
     With folds, each network holds out the rows of one fold, and each row is held out by the
-    networks of its fold. So all rows train, and all rows validate: in evaluation, a row whose fold
-    is given is predicted only by the networks that have not learned from it.
+    networks of its fold. So all rows are used for training and for validation: in evaluation with
+    folds, each row is predicted only by the networks that have not learned from it.
 
     Shape:
         (n, d_in) and folds (n,) int64 or None ->
-        while training (n, k, d_out), with folds (n, k - k / n_folds, d_out): the networks that
-        learn from each row; in evaluation (n, d_out)
+        while training (n, k, d_out), or with folds (n, k - k / n_folds, d_out): only the networks
+        that learn from each row; in evaluation (n, d_out)
 
     Args:
         widths: widths of the hidden layers; empty for linear models.
@@ -49,8 +49,8 @@ class Ensemble(nn.Module):
         >>> net(x).shape, net(x, folds).shape, net.eval()(x, folds).shape
         (torch.Size([5, 4, 1]), torch.Size([5, 2, 1]), torch.Size([5, 1]))
 
-    Source: Krogh & Vedelsby 1995, NIPS 7 (each network of an ensemble leaves out other
-        rows, which tell how good it is).
+    Source: Krogh & Vedelsby 1995, NIPS 7 (each network of an ensemble leaves out different rows,
+        which measure how good it is).
     """
 
     learning: Tensor
@@ -85,8 +85,7 @@ class Ensemble(nn.Module):
         self.heads = StackedLinear(k, sizes[-1], d_out, follows="output")
         self.skip = StackedLinear(k, sizes[0], d_out, follows="zero") if linear_skip else None
         each = torch.arange(k)
-        fold_of = each // (k // n_folds)
-        others = [each[fold_of != fold] for fold in range(n_folds)]
+        others = [each[each // (k // n_folds) != fold] for fold in range(n_folds)]
         self.register_buffer("learning", torch.stack(others), persistent=False)
 
     def forward(self, x: Tensor, folds: Tensor | None = None) -> Tensor:

@@ -1,4 +1,4 @@
-"""The input layer: numbers and category codes of a table become one row of floats."""
+"""The input layer: turn numbers and category codes of a table into one row of floats."""
 
 from collections.abc import Sequence
 from typing import Literal, TypeAlias, get_args
@@ -15,6 +15,7 @@ from afina.nn import (
     embedding_width,
     hide_codes,
 )
+from afina.nn.arguments import check_choice, check_probability
 from afina.preprocess.settings import Encoding
 
 CatEncoding: TypeAlias = tuple[Encoding, int, bool]
@@ -25,8 +26,8 @@ class RawBatchNorm(nn.Module):
     """Batch-normalize raw numbers in float64, then scale and shift them in the network's precision.
 
     This way, nanosecond timestamps keep their differences. The running statistics are the plain
-    mean over all batches so far (torch's momentum=None): raw numbers do not drift as hidden ones
-    do, and a moving average would start from 0 and need hundreds of steps to reach a timestamp.
+    mean over all batches so far (torch's momentum=None): unlike hidden units, raw numbers do not
+    drift, and a moving average would start from 0 and need hundreds of steps to reach a timestamp.
 
     Shape:
         (n, n_num) float64 -> (n, n_num) float32
@@ -51,8 +52,8 @@ class RawBatchNorm(nn.Module):
 class InputLayer(nn.Module):
     """Concatenate numbers and encoded categories.
 
-    The order of the outputs: plain numbers, embedded numbers, one-hot columns, ordinal ranks,
-    ordinal marks, embeddings. `chunks` holds the column of each output.
+    The outputs are, in this order: plain numbers, embedded numbers, one-hot columns, ordinal ranks,
+        ordinal marks, embeddings. `chunks` holds the column of each output.
 
     With `normalize`, the inputs are raw numbers, and batch normalization is their only scaler: see
     `RawBatchNorm`.
@@ -62,20 +63,19 @@ class InputLayer(nn.Module):
 
     Args:
         n_num: number of numeric columns, at least 0.
-        cat_encodings: for each categorical column (encoding, n_levels, has_missing). A column
-            without missing cells in training treats a later one as unknown.
-        embedding_dim: width of each embedded category; `auto`: by its levels, see
+        cat_encodings: (encoding, n_levels, has_missing) for each categorical column. If a column
+            had no missing cells in training, later ones count as unknown.
+        embedding_dim: width of each embedded category. `auto`: depends on the number of levels; see
             `embedding_width`.
         unknown_rate: probability that a category is replaced by unknown while training, in [0, 1).
-        normalize: batch normalization of raw numbers.
-        embedded: which numbers are embedded, and how. None: no numbers are.
+        normalize: apply batch normalization to raw numbers.
+        embedded: which numbers are embedded, and how. None: none of them.
         scales: give each output a trained factor.
-        members: number of networks that each have their own embeddings. These come last, the first
-            network's `d_own` outputs first.
+        members: number of networks with separate embeddings. These embeddings come last, beginning
+            with the `d_own` outputs of the first network.
 
     Raises:
-        ValueError: there is no column at all, or an encoding is unknown, or an argument is out of
-            range.
+        ValueError: there is no column, an encoding is unknown, or an argument is out of range.
 
     Example:
         >>> layer = InputLayer(2, [("onehot", 3, False), ("embedding", 40, True)], embedding_dim=8)
@@ -101,12 +101,11 @@ class InputLayer(nn.Module):
             raise ValueError(
                 f"A network must have an input column; got {n_num=} and no categories."
             )
-        if not 0.0 <= unknown_rate < 1.0:
-            raise ValueError(f"unknown_rate must be in [0, 1); got {unknown_rate=}.")
+        check_probability(unknown_rate, name="unknown_rate")
         super().__init__()
         self.n_num, self.n_cat, self.n_members = n_num, len(cat_encodings), members
         self.unknown_rate = unknown_rate
-        # Empty; its dtype is that of the weights, also after .double() or .half().
+        # Empty; it has the dtype of the weights, even after .double() or .half().
         self.register_buffer("like", torch.empty(0), persistent=False)
         self.normalize = RawBatchNorm(n_num) if normalize and n_num else None
         self.numbers = None if embedded is None else Numbers(n_num, embedded)
@@ -165,12 +164,11 @@ class InputLayer(nn.Module):
 def _columns_by_encoding(
     cat_encodings: Sequence[CatEncoding], embedding_dim: int | Literal["auto"]
 ) -> dict[str, list[int]]:
-    """List the columns of each encoder; the encoders' order does not depend on the columns'."""
+    """List the columns of each encoder; the order of encoders does not depend on the columns."""
     order: tuple[Encoding, ...] = get_args(Encoding)
     columns: dict[str, list[int]] = {}
     for i, (encoding, n_levels, _) in enumerate(cat_encodings):
-        if encoding not in order:
-            raise ValueError(f"encoding must be one of {', '.join(order)}; got {encoding=}.")
+        check_choice("encoding", encoding, order)
         by_width = encoding == "embedding" and embedding_dim == "auto"
         name = f"embedding_{embedding_width(n_levels):02d}" if by_width else encoding
         columns.setdefault(name, []).append(i)
@@ -194,7 +192,7 @@ def _make_encoder(
 def _columns_of_outputs(
     encoder: OneHot | Ordinal | CategoryEmbedding, columns: list[int]
 ) -> list[int]:
-    """Return the column of each output of an encoder."""
+    """Return the column that each output of an encoder belongs to."""
     if isinstance(encoder, OneHot):
         return [columns[i] for i in encoder.column.tolist()]
     if isinstance(encoder, Ordinal):

@@ -1,4 +1,4 @@
-"""Several networks in one: members that share most of what they learn."""
+"""Several networks in one: members that share most of their weights."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -22,16 +22,16 @@ class Members(nn.Module):
     """Pass rows through the layers that all members share, then through each member.
 
     While training, each member has its own outputs, so that the loss can be the mean of the
-    members' losses, never the loss of their mean. In evaluation, the output is the prediction of
-    all members together.
+    members' losses instead of the loss of their mean. In evaluation, the output is the prediction
+    of all members together.
 
     Shape:
         (n, d_in) -> (n, k, d_out) while training, (n, d_out) in evaluation
 
     Args:
         before: maps the input to the point where members diverge, rows (n, d).
-        part: makes each member's rows.
-        after: maps these to the outputs, rows (n * k, d).
+        part: turns these rows into separate rows for each member.
+        after: maps the members' rows (n * k, d) to the inputs of their heads.
         heads: one output layer for each member.
         probabilities: whether outputs are class scores, whose probabilities are averaged;
             otherwise, the values are averaged.
@@ -84,11 +84,11 @@ def make_members(
 
     Args:
         d_in: width of the input.
-        d_out: number of outputs for each row; with more than one, members' probabilities are
+        d_out: number of outputs for each row; with more than one, the members' probabilities are
             averaged.
-        settings: number of members, where they differ, and their blocks. Without blocks, `linear`
-            and `block` mean `input`.
-        chunks: the feature of the table that each input belongs to. None: each input is a feature.
+        settings: the number of members, where they differ, and their blocks. Without blocks,
+            `linear` and `block` mean `input`.
+        chunks: the feature of the table to which each input belongs. None: each input is a feature.
 
     Raises:
         ValueError: the members share no weights.
@@ -115,8 +115,7 @@ def make_members(
         bias=differ == "linear" and bool(shared),
     )
     heads = MemberHeads(d_block if settings.n_blocks else d_in, d_out, n_members)
-    before, after = _in_sequence(shared), _in_sequence(own)
-    return Members(before, part, after, heads, probabilities=d_out > 1)
+    return Members(_in_sequence(shared), part, _in_sequence(own), heads, probabilities=d_out > 1)
 
 
 def _steps(d_in: int, settings: ModelSettings) -> tuple[list[nn.Module], list[nn.Module]]:
@@ -132,9 +131,12 @@ def _steps(d_in: int, settings: ModelSettings) -> tuple[list[nn.Module], list[nn
     def linear(i: int) -> MemberLinear | None:
         if differ != "layers":
             return None
-        scales_input = i > 0 or projects  # otherwise the parting has just done so
         return MemberLinear(
-            widths[i], d_block, settings.members, bias=bias, scales_input=scales_input
+            widths[i],
+            d_block,
+            settings.members,
+            bias=bias,
+            scales_input=i > 0 or projects,  # otherwise `part` has just scaled the input
         )
 
     def blocks(start: int) -> list[nn.Module]:
@@ -145,10 +147,10 @@ def _steps(d_in: int, settings: ModelSettings) -> tuple[list[nn.Module], list[nn
 
     if differ == "linear" and projects:
         return first, blocks(0)
-    if differ == "linear" and n_blocks:  # the first block's linear layer, and the rest of it
+    if differ == "linear" and n_blocks:  # within the first block, after its linear layer
         rest = block(d_block, d_block, dropout=dropout, linear=nn.Identity())
         return [nn.Linear(d_in, d_block, bias=bias)], [rest, *blocks(1)]
-    if differ == "block" and n_blocks:  # dropout behind the parting: members drop their own
+    if differ == "block" and n_blocks:  # dropout comes after `part`, so each member draws its own
         return [*first, block(widths[0], d_block)], [QuickDropout(dropout), *blocks(1)]
     return [], [*first, *blocks(0)]
 

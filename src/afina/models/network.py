@@ -26,7 +26,7 @@ class TabularNet(nn.Module):
 
     Shape:
         x_num (n, n_num) float, x_cat (n, n_cat) int64, folds (n,) int64 or None -> (n, d_out);
-        a body of several members returns one set of outputs for each while training
+        while training, a body of several members returns a set of outputs for each
 
     Args:
         input: maps numbers and codes to one row of floats.
@@ -39,13 +39,13 @@ class TabularNet(nn.Module):
         torch.Size([5, 1])
     """
 
-    def __init__(self, input: nn.Module, body: nn.Module) -> None:  # noqa: A002 - the seam's name
+    def __init__(self, input: nn.Module, body: nn.Module) -> None:  # noqa: A002 - the layer's name
         super().__init__()
         self.input = input
         self.body = body
 
     def set_edges_(self, edges: Sequence[Tensor]) -> None:
-        """Set the edges of the numbers' bins; see `PiecewiseLinear`."""
+        """Set the bin edges of the embedded numbers; see `PiecewiseLinear`."""
         if not isinstance(self.input, InputLayer) or self.input.numbers is None:
             raise TypeError("Edges need embedded numbers, but there are none.")
         self.input.numbers.set_edges_(edges)
@@ -64,16 +64,17 @@ def make_network(
     preprocess: PreprocessSettings,
     generator: torch.Generator,
 ) -> TabularNet:
-    """Build the network of a table, and initialize it.
+    """Build and initialize the network for a table.
 
-    Every weight is a function of the arguments and the generator; torch's global random state does
+    All weights are determined by the arguments and the generator; torch's global random state does
     not change.
 
     Args:
-        shape: sizes that the data determines.
+        shape: the sizes that the data determines.
         n_levels: number of levels of each categorical column.
         model: settings of the network, resolved.
-        preprocess: how categories are embedded, and whether raw numbers are normalized.
+        preprocess: settings of preprocessing: how to embed categories, and whether to normalize raw
+            numbers.
         generator: source of the weights, on the CPU.
 
     Example:
@@ -83,7 +84,7 @@ def make_network(
         >>> sum(p.numel() for p in net.parameters())
         4481
     """
-    if shape.n_num == 0 and not shape.encodings:  # a column of zeros, so that an intercept is left
+    if shape.n_num == 0 and not shape.encodings:  # a column of zeros leaves only the intercept
         shape, preprocess = replace(shape, n_num=1), replace(preprocess, scaling=None)
     encodings = list(zip(shape.encodings, n_levels, shape.has_missing, strict=True))
     own = model.members > 1 and model.members_differ == "weights"
@@ -99,8 +100,13 @@ def make_network(
             members=model.members if own else 1,
         )
         net = TabularNet(head, _make_body(head, shape, model))
-    sample = _sample_rows(shape.n_num, encodings, generator)
-    initialize_(net, model.init, constant=model.init_constant, generator=generator, sample=sample)
+    initialize_(
+        net,
+        model.init,
+        constant=model.init_constant,
+        generator=generator,
+        sample=_sample_rows(shape.n_num, encodings, generator),
+    )
     return net
 
 
@@ -133,9 +139,10 @@ def _make_body(head: InputLayer, shape: NetworkShape, model: ModelSettings) -> n
 def _sample_rows(
     n_num: int, cat_encodings: Sequence[CatEncoding], generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Draw rows like those of a scaled table: unit-normal numbers, and levels of equal chance."""
+    """Draw rows like a scaled table's: unit-normal numbers, and levels with equal probability."""
     x_num = torch.empty(_N_SAMPLE_ROWS, n_num, dtype=torch.float32).normal_(generator=generator)
-    size = (_N_SAMPLE_ROWS, len(cat_encodings))
-    chance = torch.rand(size, generator=generator, dtype=torch.float32)
+    chance = torch.rand(
+        _N_SAMPLE_ROWS, len(cat_encodings), generator=generator, dtype=torch.float32
+    )
     n_levels = torch.tensor([n for _, n, _ in cat_encodings], dtype=torch.int64)
     return x_num, 2 + (chance * n_levels).long()

@@ -1,4 +1,4 @@
-"""The numbers of a table, some of which are embedded."""
+"""Pass numbers of a table to the network, some of them embedded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from afina.nn import Periodic, PiecewiseLinear
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddedNumbers:
-    """Which columns of numbers are embedded, and how.
+    """The numeric columns to embed, and how.
 
     Args:
         kind: kind of the embedding.
-        columns: their indices among the numbers, ascending.
-        d_embedding: number of outputs of each.
-        n_bins: for `piecewise`: number of bins of each; their edges are set later.
-        n_frequencies: for `periodic`: number of waves of each.
+        columns: indices of the embedded columns among the numbers, ascending.
+        d_embedding: number of outputs of each column.
+        n_bins: for `piecewise`: number of bins of each column; the edges are set later.
+        n_frequencies: for `periodic`: number of waves of each column.
         sigma: for `periodic`: standard deviation of the initial frequencies.
     """
 
@@ -34,7 +34,7 @@ class EmbeddedNumbers:
 
 
 def embedded_numbers(shape: NetworkShape, model: ModelSettings) -> EmbeddedNumbers | None:
-    """Return which numbers are embedded, and how; None if no numbers are."""
+    """Return which numbers are embedded, and how; None if none are."""
     if model.numeric_embedding is None or not shape.embedded:
         return None
     return EmbeddedNumbers(
@@ -55,7 +55,7 @@ class Numbers(nn.Module):
 
     Args:
         n_num: number of columns.
-        embedded: which are embedded, at least one.
+        embedded: the columns to embed, at least one.
 
     Raises:
         ValueError: a column does not exist, or an argument is out of range.
@@ -84,7 +84,7 @@ class Numbers(nn.Module):
         self.d_out = len(self.chunks)
 
     def set_edges_(self, edges: Sequence[Tensor]) -> None:
-        """Set the edges of the bins of each embedded column; only for `piecewise`."""
+        """Set the bin edges of each embedded column; only for `piecewise`."""
         if not isinstance(self.embedding, PiecewiseLinear):
             raise TypeError("Edges need piecewise-linear embeddings, but there are none.")
         self.embedding.set_edges_(edges)

@@ -1,4 +1,4 @@
-"""What the data determines about a network."""
+"""The sizes of a network that depend on the data."""
 
 from typing import Annotated
 
@@ -13,17 +13,17 @@ Size = Annotated[int, Field(ge=1, le=10_000_000)]
 
 @settings_class
 class NetworkShape:
-    """What the data determines about a network, apart from the levels of each category."""
+    """The sizes of a network that depend on the data, except the levels of each category."""
 
     n_num: Width
-    """Number of columns of numbers that preprocessing returns. 0, without categories: only an
-    intercept."""
+    """Number of numeric columns that preprocessing returns. If it is 0 and there are no categories,
+    the network is only an intercept."""
 
     encodings: tuple[Encoding, ...] = ()
-    """How each categorical column is encoded."""
+    """The encoding of each categorical column."""
 
     has_missing: tuple[bool, ...] = ()
-    """Whether each categorical column had missing cells among the training rows."""
+    """Whether each categorical column had missing cells in the training rows."""
 
     embedded: tuple[Width, ...] = ()
     """Indices of the embedded numbers, ascending."""

@@ -1,4 +1,4 @@
-"""Layers and initialization. Depends only on torch: no table, no loop, none of afina's models."""
+"""Layers and initialization, which need only torch: no tables, no loop, no models of afina."""
 
 from typing import TYPE_CHECKING
 

@@ -1,11 +1,11 @@
-"""Activations by name, and the gain that the weights before each one need."""
+"""Activations by name, and the gain for the weights before each of them."""
 
 import math
-from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
+from afina.nn.arguments import check_choice, check_sizes
 from afina.nn.choices import ActivationName
 
 _MODULES: dict[str, type[nn.Module]] = {
@@ -39,32 +39,29 @@ def make_activation(name: ActivationName) -> nn.Module:
     """Make an activation module by its name.
 
     Raises:
-        ValueError: an unknown name.
+        ValueError: the name is unknown.
 
     Example:
         >>> make_activation("silu")
         SiLU()
     """
-    if name not in _MODULES:
-        raise ValueError(
-            f"activation must be one of {', '.join(get_args(ActivationName))}; got activation={name!r}."
-        )
+    check_choice("activation", name, _MODULES)
     return _MODULES[name]()
 
 
 def activation_gain(name: str, *, negative_slope: float = 0.01) -> float:
-    """Return the factor on a layer's weights that compensates for the shrinkage by its activation.
+    """Return the factor on a layer's weights that makes up for the shrinkage by its activation.
 
-    relu, leaky_relu, gelu, silu, mish, elu: the g that solves E[f(g z)^2] = 1 for a standard
-    normal z (in closed form sqrt(2) for relu, sqrt(2 / (1 + slope^2)) for leaky_relu). tanh: 5/3,
-    sigmoid: 1 and selu: 3/4, as in torch; `lecun_normal`, which selu was designed for, needs no
-    gain. none: 1.
+    relu, leaky_relu, gelu, silu, mish, elu: the g that solves E[f(g z)^2] = 1 for a standard normal
+        z (in closed form: sqrt(2) for relu, sqrt(2 / (1 + slope^2)) for leaky_relu). tanh: 5/3,
+        sigmoid: 1, and selu: 3/4, as in torch; `lecun_normal`, for which selu was designed, needs
+        no gain. none: 1.
 
     Args:
         negative_slope: slope of leaky_relu below 0; other activations ignore it.
 
     Raises:
-        ValueError: a name without a known gain.
+        ValueError: no gain is known for the name.
 
     Example:
         >>> round(activation_gain("relu"), 4)
@@ -72,9 +69,7 @@ def activation_gain(name: str, *, negative_slope: float = 0.01) -> float:
     """
     if name == "leaky_relu":
         return math.sqrt(2.0 / (1.0 + negative_slope * negative_slope))
-    if name not in _GAINS:
-        known = ", ".join(sorted([*_GAINS, "leaky_relu"]))
-        raise ValueError(f"name must be one of {known}; got {name!r}.")
+    check_choice("name", name, sorted([*_GAINS, "leaky_relu"]))
     return _GAINS[name]
 
 
@@ -86,7 +81,7 @@ class ParametricActivation(nn.Module):
 
     Args:
         name: name of the activation.
-        n_units: number of units, at least 1; each share starts at 1, which is the activation
+        n_units: number of units, at least 1; each share starts at 1, which gives the activation
             itself.
 
     Example:
@@ -97,8 +92,7 @@ class ParametricActivation(nn.Module):
     """
 
     def __init__(self, name: ActivationName, n_units: int) -> None:
-        if n_units < 1:
-            raise ValueError(f"n_units must be at least 1; got {n_units=}.")
+        check_sizes(n_units=n_units)
         super().__init__()
         self.activation = make_activation(name)
         self.share = nn.Parameter(torch.ones(n_units))

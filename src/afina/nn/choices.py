@@ -1,4 +1,4 @@
-"""The names of layers and initializations, with each list of choices defined only here."""
+"""The names of layers and initializations; each list of choices is defined only here."""
 
 from typing import Literal, TypeAlias
 

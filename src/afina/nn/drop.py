@@ -1,10 +1,12 @@
-"""Dropout with inverted scaling: a plain version, and one with cheap random numbers.
+"""Dropout with inverted scaling: a plain version, and one with cheaper random numbers.
 
-Networks use torch's own `nn.Dropout`, or `QuickDropout` where each batch is repeated for many members.
+Networks use torch's `nn.Dropout`, or `QuickDropout` where each batch is repeated for many members.
 """
 
 import torch
 from torch import Tensor, nn
+
+from afina.nn.arguments import check_probability
 
 _CHANCES = 1 << 8
 _SMALLEST_WORD = -(1 << 63)
@@ -25,7 +27,7 @@ def dropout(
         generator: source of the mask. None: torch's global one.
 
     Raises:
-        ValueError: p outside [0, 1).
+        ValueError: p is outside [0, 1).
 
     Example:
         >>> dropout(torch.ones(2), p=0.5, training=False).tolist()
@@ -33,7 +35,7 @@ def dropout(
 
     Source: Srivastava et al. 2014, JMLR 15, section 10 (scaling while training).
     """
-    _check_probability(p)
+    check_probability(p)
     if not training or p == 0.0:
         return x
     keep = torch.empty_like(x).bernoulli_(1.0 - p, generator=generator)
@@ -43,8 +45,9 @@ def dropout(
 def quick_dropout(x: Tensor, p: float, *, training: bool) -> Tensor:
     """Apply dropout with 8 random bits for each value instead of a random float.
 
-    This takes a fifth of the time of torch's dropout on a CPU, where torch's costs more than the
-    activation. p is rounded to a multiple of 1/256 other than 0, and the rest is scaled exactly.
+    On a CPU, this takes a fifth of the time of torch's dropout, which costs more than the
+    activation. p is rounded to a multiple of 1/256 other than 0, and the remaining values are
+    scaled exactly.
 
     Shape:
         (*) -> (*)
@@ -61,9 +64,9 @@ def quick_dropout(x: Tensor, p: float, *, training: bool) -> Tensor:
     n_zeroed = min(max(round(p * _CHANCES), 1), _CHANCES - 1)
     n_values = x.numel()
     words = torch.empty((n_values + 7) // 8, dtype=torch.int64, device=x.device)
-    words.random_(_SMALLEST_WORD, None)  # eight values a word
+    words.random_(_SMALLEST_WORD, None)  # eight values per word
     kept = torch.full_like(x, _CHANCES / (_CHANCES - n_zeroed), requires_grad=False)
-    # Bytes to floats, then one threshold: comparing bytes takes torch three times as long.
+    # Bytes to floats, then one threshold: comparing bytes would take torch three times as long.
     chances = torch.empty_like(kept).copy_(words.view(torch.int8)[:n_values].view(x.shape))
     largest_zeroed = n_zeroed - _CHANCES // 2 - 1
     torch.ops.aten.threshold_backward.grad_input(kept, chances, largest_zeroed, grad_input=kept)
@@ -74,7 +77,7 @@ class QuickDropout(nn.Module):
     """Apply `quick_dropout` while training."""
 
     def __init__(self, p: float) -> None:
-        _check_probability(p)
+        check_probability(p)
         super().__init__()
         self.p = p
 
@@ -83,8 +86,3 @@ class QuickDropout(nn.Module):
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
-
-
-def _check_probability(p: float) -> None:
-    if not 0.0 <= p < 1.0:
-        raise ValueError(f"p must be in [0, 1); got {p=}. Use 0.0 to disable.")

@@ -1,7 +1,7 @@
 """Turn category codes into numbers: one-hot, ordinal, and embeddings with a trained unknown.
 
-A code is 0 for missing, 1 for unknown, and 2, 3, ... for the levels of a column in order. Any
-other code, as from a damaged table, counts as unknown. Each module encodes all columns of its
+A code is 0 for missing, 1 for unknown, and 2, 3, ... for the levels of a column in order. Any other
+code, such as one from a damaged table, counts as unknown. Each module encodes all columns of its
 encoding at once, so a thousand columns take a few calls instead of a thousand.
 """
 
@@ -12,13 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from afina.nn.arguments import check_sizes
+
 MISSING, UNKNOWN, FIRST_LEVEL = 0, 1, 2
 
 
 def embedding_width(n_levels: int) -> int:
-    """Return a width for a column with n levels: the power of two nearest to 1.6 n^0.56.
+    """Return the width for a column with n levels: the power of two nearest to 1.6 n^0.56.
 
-    The width is between 4 and 32. Powers of two let columns of similar size share a table.
+    The width is from 4 to 32. Powers of two let columns of similar size share a table.
 
     Example:
         >>> [embedding_width(n) for n in (2, 17, 50, 1000, 10**6)]
@@ -29,7 +31,7 @@ def embedding_width(n_levels: int) -> int:
 
 
 def hide_codes(codes: Tensor, rate: float, *, training: bool) -> Tensor:
-    """Replace random codes with unknown while training, so that unknown is trained too.
+    """Replace random codes with "unknown" while training, so that it is trained too.
 
     Shape:
         (n, n_columns) -> (n, n_columns)
@@ -48,15 +50,16 @@ def hide_codes(codes: Tensor, rate: float, *, training: bool) -> Tensor:
 
 
 class OneHot(nn.Module):
-    """Encode each level as a column that is 1 in its rows; unknown is 0 in all of them.
+    """Encode each level as a column that is 1 in its rows; an unknown level is 0 in all columns.
 
-    Missing has its own column, the first, if it occurred in training; otherwise it is unknown.
+    The first column stands for missing cells, if there were any in training; otherwise they count
+    as unknown.
 
     Shape:
         (n, n_columns) int64 -> (n, d_out)
 
     Args:
-        n_levels: levels of each column, at least 0.
+        n_levels: number of levels of each column, at least 0.
         has_missing: for each column, whether missing cells occurred in training.
 
     Example:
@@ -64,22 +67,22 @@ class OneHot(nn.Module):
         [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
     """
 
-    # Output j is 1 where column `column[j]` holds the code `code[j]`.
+    # Output j is 1 if the column `column[j]` holds the code `code[j]`.
     column: Tensor
     code: Tensor
 
     def __init__(self, n_levels: Sequence[int], has_missing: Sequence[bool]) -> None:
         _check_levels(n_levels, has_missing)
         super().__init__()
-        columns: list[int] = []
-        codes: list[int] = []
-        for i, (n, missing) in enumerate(zip(n_levels, has_missing, strict=True)):
-            shown = [MISSING] * missing + list(range(FIRST_LEVEL, FIRST_LEVEL + n))
-            columns += [i] * len(shown)
-            codes += shown
-        self.register_buffer("column", torch.tensor(columns, dtype=torch.int64), persistent=False)
-        self.register_buffer("code", torch.tensor(codes, dtype=torch.int64), persistent=False)
-        self.d_out = len(codes)
+        pairs = [
+            (column, code)
+            for column, (n, missing) in enumerate(zip(n_levels, has_missing, strict=True))
+            for code in ([MISSING] * missing + list(range(FIRST_LEVEL, FIRST_LEVEL + n)))
+        ]
+        columns, codes = torch.tensor(pairs, dtype=torch.int64).view(len(pairs), 2).t().contiguous()
+        self.register_buffer("column", columns, persistent=False)
+        self.register_buffer("code", codes, persistent=False)
+        self.d_out = len(pairs)
 
     def forward(self, codes: Tensor) -> Tensor:
         return (codes.index_select(1, self.column) == self.code).float()
@@ -89,16 +92,16 @@ class OneHot(nn.Module):
 
 
 class Ordinal(nn.Module):
-    """Encode each column as two numbers: its level's rank from -1 to 1, and 1 if it is known.
+    """Encode each column as two numbers: the rank of its level from -1 to 1, and 1 if it is known.
 
-    Missing and unknown are (0, 0): the middle rank, marked as not known. All ranks come first,
-    then all marks.
+    Missing and unknown cells are (0, 0): the middle rank, marked as not known. All ranks come
+    first, then all marks.
 
     Shape:
         (n, n_columns) int64 -> (n, 2 * n_columns)
 
     Args:
-        n_levels: levels of each column, at least 0.
+        n_levels: number of levels of each column, at least 0.
 
     Example:
         >>> Ordinal([3])(torch.tensor([[2], [3], [4], [1]])).tolist()
@@ -110,8 +113,9 @@ class Ordinal(nn.Module):
     def __init__(self, n_levels: Sequence[int]) -> None:
         _check_levels(n_levels)
         super().__init__()
-        counts = torch.tensor(n_levels, dtype=torch.int64)
-        self.register_buffer("n_levels", counts, persistent=False)
+        self.register_buffer(
+            "n_levels", torch.tensor(n_levels, dtype=torch.int64), persistent=False
+        )
         self.d_out = 2 * len(n_levels)
 
     def forward(self, codes: Tensor) -> Tensor:
@@ -119,7 +123,7 @@ class Ordinal(nn.Module):
         known = (rank >= 0) & (rank < self.n_levels)
         steps = (self.n_levels - 1).clamp(
             min=1
-        )  # a single level has rank -1; its mark tells it from unknown
+        )  # a single level has rank -1; its mark distinguishes it from unknown
         scaled = 2.0 * rank.float() / steps.float() - 1.0
         return torch.cat([scaled.masked_fill(~known, 0.0), known.float()], dim=1)
 
@@ -128,18 +132,18 @@ class Ordinal(nn.Module):
 
 
 class CategoryEmbedding(nn.Module):
-    """Encode each level of each column, unknown and missing as trained vectors.
+    """Encode each level of each column, "unknown" and "missing" as trained vectors.
 
     Levels start as N(0, 1 / d_embedding), so each vector has a length of about 1, like a one-hot
-    row. Unknown and missing start at 0, the mean of the levels, and are separate 1-D parameters,
-    which weight decay leaves alone. In columns without missing cells in training, missing counts as
-    unknown, so that no untrained vector is ever used.
+    row. "Unknown" and "missing" start at 0, the mean of the levels, and are separate 1-D
+    parameters, which weight decay does not shrink. In columns without missing cells in training,
+    missing cells count as unknown, so that no untrained vector is ever used.
 
     Shape:
         (n, n_columns) int64 -> (n, n_columns * d_embedding)
 
     Args:
-        n_levels: levels of each column, at least 0.
+        n_levels: number of levels of each column, at least 0.
         has_missing: for each column, whether missing cells occurred in training.
         d_embedding: width of each column's vector.
 
@@ -156,17 +160,17 @@ class CategoryEmbedding(nn.Module):
         self, n_levels: Sequence[int], has_missing: Sequence[bool], d_embedding: int
     ) -> None:
         _check_levels(n_levels, has_missing)
-        if d_embedding < 1:
-            raise ValueError(f"d_embedding must be at least 1; got {d_embedding=}.")
+        check_sizes(d_embedding=d_embedding)
         super().__init__()
         self.d_embedding = d_embedding
         self.d_out = len(n_levels) * d_embedding
         counts = torch.tensor(n_levels, dtype=torch.int64)
         self.register_buffer("n_levels", counts, persistent=False)
         self.register_buffer("first_row", counts.cumsum(0) - counts, persistent=False)
-        flags = torch.tensor(has_missing, dtype=torch.bool)
-        self.register_buffer("has_missing", flags, persistent=False)
-        # At least one row, so that a column whose levels were all rare still has a table.
+        self.register_buffer(
+            "has_missing", torch.tensor(has_missing, dtype=torch.bool), persistent=False
+        )
+        # At least one row, so that a column with only rare levels still has a table.
         self.weight = nn.Parameter(torch.empty(max(sum(n_levels), 1), d_embedding))
         self.unknown = nn.Parameter(torch.empty(self.d_out))
         self.missing = nn.Parameter(torch.empty(self.d_out))
@@ -174,7 +178,7 @@ class CategoryEmbedding(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Redraw the levels, and set unknown and missing to 0."""
+        """Redraw the levels, and set "unknown" and "missing" to 0."""
         self.weight.normal_(0.0, self.d_embedding**-0.5, generator=generator)
         self.unknown.zero_()
         self.missing.zero_()
@@ -190,8 +194,7 @@ class CategoryEmbedding(nn.Module):
         return torch.where(known.unsqueeze(-1), vectors, other).flatten(1)
 
     def extra_repr(self) -> str:
-        n_columns = len(self.n_levels)
-        return f"{n_columns=}, d_embedding={self.d_embedding}"
+        return f"n_columns={len(self.n_levels)}, d_embedding={self.d_embedding}"
 
 
 def _check_levels(n_levels: Sequence[int], has_missing: Sequence[bool] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Temporary eval mode: afterwards, each module is back in its own mode."""
+"""Switch to eval mode temporarily; afterwards, each module is back in its own mode."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What follows each layer of a network, found by tracing its forward pass symbolically."""
+"""Find what follows each layer of a network, by tracing its forward pass symbolically."""
 
 import inspect
 import threading
@@ -78,11 +78,11 @@ class FollowedLayer:
     """A layer and what follows it.
 
     Args:
-        name: its dotted name; empty if it is the module itself.
+        name: dotted name of the layer; empty if it is the module itself.
         layer: the layer.
-        follows: name of the first activation after it; `output` if the network returns its result;
-            `none` if another layer or an unknown operation comes first.
-        negative_slope: of that activation, if it is a leaky_relu.
+        follows: name of the first activation after the layer; `output` if the network returns the
+            layer's result; `none` if another layer or an unknown operation comes first.
+        negative_slope: the slope of that activation, if it is a leaky_relu.
         found: `trace`: by tracing the forward pass; `order`: from the order of registration.
     """
 
@@ -110,9 +110,9 @@ def find_layers(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.M
 def trace(module: nn.Module) -> fx.Graph | None:
     """Trace the forward pass without its optional arguments; None if it cannot be traced."""
     try:
-        with Drawing():  # two traces at once would not undo what they change in torch
+        with Drawing():  # two traces at once would not undo their changes to torch
             return _trace(module)
-    except Exception:  # noqa: BLE001 - foreign code runs on proxies here, and may raise anything
+    except Exception:  # noqa: BLE001 - users' code runs on proxies here, and may raise anything
         return None
 
 
@@ -123,11 +123,11 @@ def _trace(module: nn.Module) -> fx.Graph:
 
 
 def follow_layers(module: nn.Module, graph: fx.Graph | None) -> tuple[FollowedLayer, ...]:
-    """Return for each layer the activation after it, past norms, dropout, adds and reshapes.
+    """Return the activation after each layer, looking past norms, dropout, adds and reshapes.
 
     Args:
-        graph: from `trace`; None: use the order of registration, in which activations that are
-            called as functions do not appear.
+        graph: the graph that `trace` returned. None: use the order of registration, which does not
+            show activations called as functions.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3), nn.Tanh(), nn.Linear(3, 1))
@@ -152,49 +152,41 @@ def follow_layers(module: nn.Module, graph: fx.Graph | None) -> tuple[FollowedLa
 
 
 def find_residual_ends(module: nn.Module, graph: fx.Graph | None) -> tuple[nn.Module, ...]:
-    """Return the last layer or norm with a weight of each branch that is added to its own input."""
+    """Return the last module with a weight in each branch that is added to its own input."""
     if graph is None:
         return ()
     modules = dict(module.named_modules())
     ancestors: dict[fx.Node, set[fx.Node]] = {}
     ends = []
     for node in graph.nodes:
-        ancestors[node] = set(node.all_input_nodes)
-        for before in node.all_input_nodes:
-            ancestors[node] |= ancestors[before]
+        inputs = node.all_input_nodes
+        ancestors[node] = {*inputs}.union(*(ancestors[before] for before in inputs))
         if _call_name(node) not in _ADDS or len(node.all_input_nodes) != 2:
             continue
         left, right = node.all_input_nodes
         if left in ancestors[right] or right in ancestors[left]:
-            branch = right if left in ancestors[right] else left
-            end = _last_weight(branch, modules)
-            if end is not None:
-                ends.append(end)
-    return tuple(ends)
+            ends.append(_last_weight(right if left in ancestors[right] else left, modules))
+    return tuple(end for end in ends if end is not None)
 
 
 def is_plain(graph: fx.Graph, module: nn.Module) -> bool:
-    """Return whether the network takes one (n, d) tensor and works row by row on linear layers."""
+    """Return whether the network takes one (n, d) tensor and applies linear layers row by row."""
     modules = dict(module.named_modules())
     rows = (nn.Linear, nn.BatchNorm1d, nn.LayerNorm, nn.RMSNorm, nn.Identity, nn.Dropout)
-    n_inputs = 0
-    for node in graph.nodes:
-        n_inputs += node.op == "placeholder"
-        called = _module_of(node, modules)
-        known = (
-            node.op in ("placeholder", "output")
-            or isinstance(called, (*rows, *_ACTIVATIONS))
-            or _call_name(node) in (*_ADDS, *_ACTIVATION_CALLS, "dropout")
-        )
-        if not known:
-            return False
-    return n_inputs == 1
+    n_inputs = sum(node.op == "placeholder" for node in graph.nodes)
+    return n_inputs == 1 and all(
+        node.op in ("placeholder", "output")
+        or isinstance(_module_of(node, modules), (*rows, *_ACTIVATIONS))
+        or _call_name(node) in (*_ADDS, *_ACTIVATION_CALLS, "dropout")
+        for node in graph.nodes
+    )
 
 
 class _Tracer(fx.Tracer):
-    """Trace into everything except torch's modules, and modules with weights but no layers.
+    """Trace into all modules except torch's own, and those with weights but no layers.
 
-    While it traces, torch calls it for the modules of every thread: those of others are let through.
+    While it traces, torch calls it for modules in every thread; modules of other threads run as
+    usual.
     """
 
     def __init__(self) -> None:
@@ -252,10 +244,12 @@ def _passes(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
     called = _module_of(node, modules)
     if called is not None:
         kind = type(called)
-        # A foreign module with weights but no layers is treated as a norm.
-        foreign = not kind.__module__.startswith("torch.nn")
-        by_name = kind.__name__.startswith(_PASSING_FAMILIES)
-        return isinstance(called, _PASSING_MODULES) or by_name or foreign
+        return (
+            isinstance(called, _PASSING_MODULES)
+            or kind.__name__.startswith(_PASSING_FAMILIES)
+            # A user's module with weights but no layers is treated as a norm.
+            or not kind.__module__.startswith("torch.nn")
+        )
     return _call_name(node) in _PASSING_CALLS
 
 
@@ -291,8 +285,7 @@ def _last_weight(node: fx.Node, modules: dict[str, nn.Module]) -> nn.Module | No
 
 
 def _follow_by_order(module: nn.Module) -> tuple[FollowedLayer, ...]:
-    layers = list(find_layers(module))
-    names = {id(layer): name for name, layer in layers}
+    names = {id(layer): name for name, layer in find_layers(module)}
     followed: list[FollowedLayer] = []
     open_layers: list[nn.Module] = []
     for part in module.modules():

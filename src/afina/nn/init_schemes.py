@@ -1,4 +1,4 @@
-"""Initialization of a single weight tensor by a named scheme."""
+"""Initialize a single weight tensor by a named scheme."""
 
 import math
 from typing import get_args
@@ -6,17 +6,18 @@ from typing import get_args
 import torch
 from torch import Tensor
 
+from afina.nn.arguments import check_choice
 from afina.nn.choices import FanMode, Scheme
 
 
 def fans(weight: Tensor) -> tuple[int, int]:
-    """Return the number of inputs that one output sums over, and of outputs that one input feeds.
+    """Return the numbers of inputs that an output sums over, and of outputs that an input feeds.
 
     Shape:
         (d_out, d_in, *kernel) -> fan_in = d_in * prod(kernel), fan_out = d_out * prod(kernel)
 
     Raises:
-        ValueError: the tensor has fewer than two dimensions, and so no fans.
+        ValueError: the tensor has fewer than two dimensions, and therefore no fans.
 
     Example:
         >>> fans(torch.empty(8, 3, 5, 5))
@@ -41,7 +42,7 @@ def weight_std(
     sqrt(3) times as large.
 
     Raises:
-        ValueError: an unknown scheme or fan_mode.
+        ValueError: the scheme or fan_mode is unknown.
 
     Example:
         >>> weight_std("kaiming_normal", 50, 100, gain=2.0**0.5)
@@ -50,8 +51,7 @@ def weight_std(
     Source: Glorot & Bengio 2010 (Xavier); He et al. 2015, arXiv:1502.01852 (Kaiming); LeCun et al.
         1998, Efficient BackProp, section 4.6.
     """
-    if fan_mode not in ("fan_in", "fan_out"):
-        raise ValueError(f"fan_mode must be fan_in or fan_out; got {fan_mode=}.")
+    check_choice("fan_mode", fan_mode, get_args(FanMode))
     fan_in, fan_out = max(fan_in, 1), max(fan_out, 1)
     match scheme:
         case "zeros" | "ones" | "constant":
@@ -84,8 +84,8 @@ def init_weight_(
         weight: (d_out, d_in, *kernel); any shape for zeros, ones and constant.
         gain: factor for the activation that follows (`activation_gain`); the scheme `torch`
             ignores it.
-        fan_mode: for Kaiming, fan_in preserves the variance of the forward pass, fan_out that of
-            the backward pass.
+        fan_mode: for Kaiming, fan_in preserves the variance in the forward pass, fan_out in the
+            backward pass.
         constant: the value of the scheme `constant`.
         generator: source of the draws. None: torch's global one.
 
@@ -93,7 +93,7 @@ def init_weight_(
         The weight itself.
 
     Raises:
-        ValueError: an unknown scheme or fan_mode, or a weight without fans.
+        ValueError: the scheme or fan_mode is unknown, or the weight has no fans.
 
     Example:
         >>> init_weight_(torch.empty(2, 2), "constant", constant=0.5).tolist()

@@ -1,4 +1,4 @@
-"""Initialization of a whole network, each layer by a scheme or by the activation after it."""
+"""Initialize a whole network, each layer by a scheme or by the activation after it."""
 
 import math
 from dataclasses import dataclass, replace
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from afina.nn.activation import activation_gain
+from afina.nn.arguments import check_choice
 from afina.nn.choices import InitName, Scheme
 from afina.nn.embed import CategoryEmbedding
 from afina.nn.eval_mode import eval_mode
@@ -28,7 +29,7 @@ from afina.nn.stacked import StackedLinear
 # Modules that initialize themselves, whatever the scheme.
 _STARTING = (CategoryEmbedding, PiecewiseLinear, Periodic, MemberScale, MemberLinear, MemberHeads)
 
-# A layer whose measured scale is off its aim by more than this factor is corrected.
+# A layer whose measured scale misses its target by more than this factor is corrected.
 _BAND = 1.1
 # Predictions start close to 0: the mean of a standardized target, or equal probabilities of all
 # classes. Better than 1 on 4 of 4 tables, and no worse than 0 or 0.03: docs/design/init.md.
@@ -41,15 +42,15 @@ class InitRecord:
     """How one layer was initialized.
 
     Args:
-        layer: its dotted name; empty if it is the module itself.
+        layer: dotted name of the layer; empty if it is the module itself.
         fan_in: number of inputs that one output sums over.
         fan_out: number of outputs that one input feeds.
-        follows: the activation after it, `output` or `none`.
+        follows: the activation after the layer, `output` or `none`.
         scheme: the scheme that was applied.
         gain: the factor in the scheme's formula.
-        std: standard deviation that the weights were drawn with (0 for constants).
-        found: `trace`: `follows` is from the forward pass; `order`: the pass could not be traced,
-            so it is from the order in which the layers were registered.
+        std: standard deviation of the distribution of the weights (0 for constants).
+        found: `trace`: `follows` comes from the forward pass; `order`: the pass could not be
+            traced, so it comes from the order in which the layers were registered.
     """
 
     layer: str
@@ -76,29 +77,30 @@ def initialize_(
     A named scheme is applied to each layer as torch.nn.init would by default (gain 1 for Xavier and
     LeCun, sqrt(2) for Kaiming; `torch`: weights and biases U(-1/sqrt(fan_in), 1/sqrt(fan_in))).
 
-    `auto` looks at what actually follows each layer. relu, leaky_relu, gelu, silu, mish, elu:
+    `auto` depends on what actually follows each layer. relu, leaky_relu, gelu, silu, mish, elu:
     kaiming_normal by fan_in with the activation's gain; tanh, sigmoid: xavier_normal with the gain;
-    selu and layers without an activation: lecun_normal. The output: lecun_normal with gain 0.1.
+    selu, and layers without an activation: lecun_normal. The output: lecun_normal with gain 0.1.
     The last layer of each residual branch is divided by the number of branches, so that their sum
-    stays bounded. Then unit-normal rows pass through once, and every layer whose output misses its
-    target scale by more than a tenth is rescaled; otherwise the random errors of narrow layers
-    would multiply with depth.
+    stays bounded. Then unit-normal rows pass through the network once, and every layer whose output
+    misses its target scale by more than a tenth is rescaled; otherwise, the random errors of narrow
+    layers would multiply with depth.
 
-    Norms stay unchanged (except at the end of a residual branch). Embeddings, and what members do
-    not share, initialize themselves. Torch's composite modules (attention, recurrent, transformer)
-    are left alone.
+    Norms stay unchanged (except at the end of a residual branch). Embeddings, and the parts that
+    members do not share, initialize themselves. Torch's composite modules (attention, recurrent,
+    transformer) stay unchanged.
 
     Args:
         constant: the value of the scheme `constant`.
-        generator: source of every draw. None: torch's global one, which is otherwise left alone.
-        sample: inputs like real ones (zero mean, unit variance), for the rescaling by `auto`. None:
-            unit-normal rows if the network takes one (n, d) tensor; otherwise nothing is rescaled.
+        generator: source of every draw. None: torch's global one, which is otherwise not used.
+        sample: inputs like real ones (zero mean, unit variance), for `auto` to measure scales.
+            None: unit-normal rows if the network takes one (n, d) tensor; otherwise, no layer is
+            rescaled.
 
     Returns:
         A record for each layer.
 
     Raises:
-        ValueError: an unknown scheme, or a lazy layer that has no weight yet.
+        ValueError: the scheme is unknown, or a lazy layer has no weight yet.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(50, 50), nn.ReLU(), nn.Linear(50, 1))
@@ -106,9 +108,7 @@ def initialize_(
         >>> [(record.follows, record.scheme, round(record.std, 3)) for record in records]
         [('relu', 'kaiming_normal', 0.2), ('output', 'lecun_normal', 0.014)]
     """
-    if scheme not in ("auto", *get_args(Scheme)):
-        names = ", ".join(("auto", *get_args(Scheme)))
-        raise ValueError(f"scheme must be one of {names}; got {scheme=}.")
+    check_choice("scheme", scheme, ("auto", *get_args(Scheme)))
     graph = trace(module)
     layers = [one for one in follow_layers(module, graph) if _has_own_weight(one)]
     _start_parts_(module, scheme, constant, generator)
@@ -119,10 +119,11 @@ def initialize_(
     for end in ends:
         if not any(end is one.layer for one in layers):
             end.weight.fill_(shares[id(end)])  # type: ignore[operator]
-    records = {}
-    for one in layers:
-        gain = _auto_gain(one) * shares.get(id(one.layer), 1.0)
-        records[id(one.layer)] = _init_layer_(one, _auto_scheme(one), gain, constant, generator)
+    gains = [_auto_gain(one) * shares.get(id(one.layer), 1.0) for one in layers]
+    records = {
+        id(one.layer): _init_layer_(one, _auto_scheme(one), gain, constant, generator)
+        for one, gain in zip(layers, gains, strict=True)
+    }
     sample = sample or _unit_rows(module, graph, generator)
     if sample is not None:
         aims = {id(one.layer): _aim(one) for one in layers if id(one.layer) not in shares}
@@ -135,7 +136,7 @@ def _has_own_weight(one: FollowedLayer) -> bool:
     """Return whether the layer's weight is its own parameter, not computed by a parametrization."""
     weight = dict(one.layer.named_parameters(recurse=False)).get("weight")
     if isinstance(weight, nn.parameter.UninitializedParameter):
-        raise ValueError(  # noqa: TRY004 - of the right type, but not ready
+        raise ValueError(  # noqa: TRY004 - the type is right, but it is not ready
             f"A layer must have its weight before it is initialized, but {one.name!r} is lazy. "
             "Run one batch through the network first."
         )
@@ -157,9 +158,10 @@ def _auto_gain(one: FollowedLayer) -> float:
 
 
 def _aim(one: FollowedLayer) -> float | None:
-    """Return the root mean square that a layer's output should have for inputs of unit mean square.
+    """Return the target root mean square of a layer's output, for inputs of unit mean square.
 
-    None for tanh and sigmoid, which bound their own scale, and for the output, which feeds nothing.
+    None for tanh and sigmoid, which bound their own scale, and for the output, which feeds no
+    layer.
     """
     return None if one.follows in ("tanh", "sigmoid", "output") else _auto_gain(one)
 
@@ -171,7 +173,7 @@ def _init_layer_(
     constant: float,
     generator: torch.Generator | None,
 ) -> InitRecord:
-    """Draw a layer's weight and set its bias; a gain of None means the scheme's default."""
+    """Draw a layer's weight and set its bias; with a gain of None, use the scheme's default."""
     weight: Tensor = one.layer.weight  # type: ignore[assignment]
     if type(one.layer).__name__.startswith("ConvTranspose"):
         weight = weight.transpose(0, 1)  # stored (d_in, d_out, *kernel)
@@ -201,9 +203,9 @@ def _start_parts_(
 def _init_stack_(
     stack: StackedLinear, scheme: InitName, constant: float, generator: torch.Generator | None
 ) -> None:
-    """Initialize each layer of a stack as a layer of its own."""
+    """Initialize each layer of a stack as if it were a separate layer."""
     for i, weight in enumerate(stack.weight):
-        alone = nn.Linear(1, 1, device="meta")  # so that nothing is drawn
+        alone = nn.Linear(1, 1, device="meta")  # draws no random numbers
         alone.weight, alone.bias = nn.Parameter(weight.t()), nn.Parameter(stack.bias[i])
         one = FollowedLayer("", alone, stack.follows, 0.01, "order")
         if scheme == "auto":
@@ -219,9 +221,8 @@ def _unit_rows(
     first = next((part for part in module.modules() if isinstance(part, nn.Linear)), None)
     if graph is None or first is None or not is_plain(graph, module):
         return None
-    weight = first.weight
-    rows = torch.empty(_N_SAMPLE_ROWS, first.in_features, dtype=weight.dtype, device=weight.device)
-    return (rows.normal_(generator=generator),)
+    shape = (_N_SAMPLE_ROWS, first.in_features)
+    return (first.weight.new_empty(shape).normal_(generator=generator),)
 
 
 def _rescale_(
@@ -229,7 +230,7 @@ def _rescale_(
 ) -> dict[int, float]:
     """Run the sample once and rescale each layer that misses its target scale, from first to last.
 
-    The pass is in evaluation mode, so that no running statistic changes and nothing is dropped.
+    The network is in evaluation mode, so that no running statistic changes and no unit is dropped.
     """
     factors: dict[int, float] = {}
 

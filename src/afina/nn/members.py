@@ -1,15 +1,18 @@
 """Members: several networks in one that share most of their weights.
 
-Inside, rows are (n * k, d): the first row for each of the k members, then the second, and so on,
-so that every row-wise layer serves all members. This file holds what differs between members.
+Between members, rows are (n * k, d): the first row for each of the k members, then the second, and
+so on, so that every row-wise layer serves all members. This file has the layers that differ between
+members.
 """
 
 import math
 from collections.abc import Sequence
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
+from afina.nn.arguments import check_choice, check_sizes
 from afina.nn.choices import MemberStart
 
 
@@ -20,8 +23,8 @@ def mean_of_members(outputs: Tensor, *, probabilities: bool) -> Tensor:
         (n, k, d_out) -> (n, d_out)
 
     Args:
-        probabilities: outputs are logits; the result is the logarithm of the mean probability,
-            which is again a logit.
+        probabilities: the outputs are logits; then the result is the logarithm of the mean
+            probability, which is a logit too.
 
     Example:
         >>> scores = torch.tensor([[[0.0, 0.0], [50.0, 0.0]]])
@@ -30,8 +33,7 @@ def mean_of_members(outputs: Tensor, *, probabilities: bool) -> Tensor:
     """
     if not probabilities:
         return outputs.mean(dim=1)
-    logs = outputs.log_softmax(dim=2)
-    return logs.logsumexp(dim=1) - math.log(outputs.shape[1])
+    return outputs.log_softmax(dim=2).logsumexp(dim=1) - math.log(outputs.shape[1])
 
 
 class MemberScale(nn.Module):
@@ -44,13 +46,13 @@ class MemberScale(nn.Module):
         d: features.
         k: members, at least 1.
         start: factors start as N(0, 1), or as random 1 and -1.
-        chunks: number of the chunk that each feature belongs to. Features of one chunk, such as the
-            outputs of one column's embedding, start with the same factor. None: each feature is a
-            chunk.
-        bias: also add a term for each member and feature, which starts at 0.
+        chunks: number of the chunk to which each feature belongs. Features of one chunk, such as
+            the outputs of one column's embedding, start with the same factor. None: each feature is
+            a chunk.
+        bias: also add a trained term for each member and feature, which starts at 0.
 
     Raises:
-        ValueError: an argument out of range.
+        ValueError: an argument is out of range.
 
     Example:
         >>> MemberScale(3, 4)(torch.ones(5, 3)).shape
@@ -68,10 +70,8 @@ class MemberScale(nn.Module):
         chunks: Sequence[int] | None = None,
         bias: bool = False,
     ) -> None:
-        if d < 1 or k < 1:
-            raise ValueError(f"d and k must be at least 1; got {d=}, {k=}.")
-        if start not in ("normal", "signs"):
-            raise ValueError(f"start must be normal or signs; got {start=}.")
+        check_sizes(d=d, k=k)
+        check_choice("start", start, get_args(MemberStart))
         if chunks is not None and len(chunks) != d:
             raise ValueError(
                 f"chunks must have one number for each of the {d} features; got {len(chunks)}."
@@ -85,11 +85,11 @@ class MemberScale(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Redraw the factors, and set the terms to 0."""
+        """Redraw the factors, and set the added terms to 0."""
         if self.bias is not None:
             self.bias.zero_()
-        k = len(self.scale)
-        drawn = self.scale.new_empty(k, max(self.chunks) + 1).normal_(generator=generator)
+        drawn = self.scale.new_empty(len(self.scale), max(self.chunks) + 1)
+        drawn.normal_(generator=generator)
         if self.start == "signs":
             drawn = torch.where(drawn >= 0, 1.0, -1.0)
         self.scale.copy_(drawn[:, self.chunks])
@@ -115,7 +115,8 @@ class MemberLinear(nn.Module):
     Args:
         k: members, at least 1.
         bias: whether there is a bias.
-        scales_input: whether there is an r; a layer right after `MemberScale` does not need one.
+        scales_input: whether to scale the input by r; a layer right after `MemberScale` does not
+            need it.
 
     Example:
         >>> MemberLinear(3, 2, 4)(torch.ones(8, 3)).shape
@@ -176,8 +177,7 @@ class MemberHeads(nn.Module):
     """
 
     def __init__(self, d_in: int, d_out: int, k: int) -> None:
-        if min(d_in, d_out, k) < 1:
-            raise ValueError(f"sizes must be at least 1; got {d_in=}, {d_out=}, {k=}.")
+        check_sizes(d_in=d_in, d_out=d_out, k=k)
         super().__init__()
         self.weight = nn.Parameter(torch.empty(k, d_out, d_in))
         self.bias = nn.Parameter(torch.empty(k, d_out))
@@ -193,11 +193,11 @@ class MemberHeads(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         k, d_out, d_in = self.weight.shape
         rows = x.view(-1, k, d_in)
-        if d_out == 1:  # a product and a sum: a quarter of the time of k thin matrix products
+        if d_out == 1:  # a product and a sum take a quarter of the time of k thin matrix products
             return (rows * self.weight[:, 0]).sum(dim=2, keepdim=True) + self.bias
-        own = rows.transpose(0, 1).contiguous()  # (k, n, d_in); the copy pays for itself
-        out = torch.baddbmm(self.bias.unsqueeze(1), own, self.weight.transpose(1, 2))
-        return out.transpose(0, 1)
+        own = rows.transpose(0, 1).contiguous()  # (k, n, d_in); the copy pays off
+        weight = self.weight.transpose(1, 2)
+        return torch.baddbmm(self.bias.unsqueeze(1), own, weight).transpose(0, 1)
 
     def extra_repr(self) -> str:
         k, d_out, d_in = self.weight.shape

@@ -1,7 +1,7 @@
 """Batch, layer and RMS normalization: the formulas in plain code, and torch's kernels for networks.
 
-The functions are for reading and checking; networks use torch's modules through `make_norm`,
-which compute the same several times faster.
+The functions are for reading and checking; networks use torch's modules through `make_norm`, which
+compute the same numbers several times faster.
 """
 
 from typing import get_args
@@ -23,7 +23,7 @@ NORMS = (
     nn.GroupNorm,
     nn.RMSNorm,
 )
-"""All of torch's normalizations that have their own scale and shift."""
+"""All of torch's normalizations that can have a scale and a shift."""
 
 
 def batch_norm(
@@ -37,10 +37,11 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Center and scale each feature by the batch while training, else by running statistics.
+    """Center and scale each feature by the batch while training, or else by running statistics.
 
-    While training, `running_mean` and `running_var` move in place toward the batch by `momentum`.
-    The batch is normalized by its biased variance (/N); the running one uses the unbiased (/(N-1)).
+    While training, `running_mean` and `running_var` move in place toward the batch statistics by
+    `momentum`. The batch is normalized with its biased variance (/N); the running variance uses the
+    unbiased one (/(N-1)).
 
     Shape:
         (n, n_features, *) -> (n, n_features, *)
@@ -52,7 +53,8 @@ def batch_norm(
         eps: added to the variance before the square root.
 
     Raises:
-        ValueError: there is only one value for each feature while training, and so no variance.
+        ValueError: while training, there is only one value for each feature, and therefore no
+            variance.
 
     Example:
         >>> x = torch.tensor([[1.0], [3.0]])
@@ -142,10 +144,10 @@ def rms_norm(x: Tensor, weight: Tensor | None = None, *, eps: float = 1e-5) -> T
 def make_norm(
     kind: NormKind, n_features: int, *, momentum: float = 0.1, eps: float = 1e-5
 ) -> nn.Module:
-    """Make torch's own module for a kind of normalization, so that any tool recognizes it.
+    """Return torch's module for a kind of normalization, which all tools recognize.
 
-    A training batch of one row has no batch statistics, and torch's BatchNorm1d raises ValueError
-    for it. `afina.Trainer` avoids that: it merges a last batch of one row into the one before.
+    A training batch of one row has no batch statistics, and torch's BatchNorm1d raises ValueError.
+    `afina.Trainer` avoids this: it merges a last batch of one row into the one before it.
 
     Args:
         momentum: weight of the newest batch in batch normalization's running statistics, in (0, 1].

@@ -1,4 +1,4 @@
-"""Periodic embeddings of numbers: a mix of cosines of trained frequencies, and the number itself."""
+"""Periodic embeddings of numbers: mixed cosines with trained frequencies, and the number itself."""
 
 import math
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Periodic(nn.Module):
-    """Embed each number by trained waves: `concat(cos(2 pi w x + b) @ W + c, x)`.
+    """Embed each number with trained waves: `concat(cos(2 pi w x + b) @ W + c, x)`.
 
     Shape:
         (n, n_columns) -> (n, n_columns * d_embedding)
@@ -17,10 +17,10 @@ class Periodic(nn.Module):
         d_embedding: outputs for each column, including the number itself, at least 2.
         n_frequencies: waves for each column, at least 1.
         sigma: standard deviation of the initial frequencies, above 0; about the inverse of the
-            smallest difference between numbers that matters.
+            smallest relevant difference between numbers.
 
     Raises:
-        ValueError: an argument out of range.
+        ValueError: an argument is out of range.
 
     Example:
         >>> Periodic(3, 4)(torch.zeros(5, 3)).shape
@@ -55,7 +55,7 @@ class Periodic(nn.Module):
         self.bias.uniform_(-bound, bound, generator=generator)
 
     def forward(self, x: Tensor) -> Tensor:
-        columns = x.t().unsqueeze(2)  # (n, f) -> (f, n, 1), for one matrix product for each column
+        columns = x.t().unsqueeze(2)  # (n, f) -> (f, n, 1): one matrix product for each column
         turns = torch.addcmul(
             self.phase.unsqueeze(1), columns, self.frequency.unsqueeze(1), value=2 * math.pi
         )

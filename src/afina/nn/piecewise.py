@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-_MOST_MULTIPLIED = 48  # bins; beyond, looking up is at least as fast on a CPU
+_MOST_MULTIPLIED = 48  # bins; with more, a lookup is at least as fast on a CPU
 
 
 def piecewise_linear(
@@ -17,9 +17,9 @@ def piecewise_linear(
     linear_weight: Tensor,
     linear_bias: Tensor,
 ) -> Tensor:
-    """Embed each column by `w0 * x + b0 + PLE(x) @ W`.
+    """Embed each column as `w0 * x + b0 + PLE(x) @ W`.
 
-    PLE(x) holds the share of each bin that lies below x: clamp((x - left) * slope, 0, 1).
+    PLE(x) is the share of each bin that lies below x: clamp((x - left) * slope, 0, 1).
 
     Shape:
         x (n, n_columns); left, slope (n_columns, n_bins); weight (n_columns, n_bins, d);
@@ -35,7 +35,7 @@ def piecewise_linear(
         >>> piecewise_linear(x, left, slope, curve, line, line).tolist()
         [[2.5]]
     """
-    columns = x.t().contiguous()  # (f, n), so that each column is one contiguous piece of work
+    columns = x.t().contiguous()  # (f, n), so that each column is contiguous
     line = torch.addcmul(linear_bias.unsqueeze(1), columns.unsqueeze(2), linear_weight.unsqueeze(1))
     add_curve = _add_products if left.shape[1] <= _MOST_MULTIPLIED else _add_looked_up
     return add_curve(line, columns, left, slope, weight).transpose(0, 1).flatten(1)
@@ -44,7 +44,7 @@ def piecewise_linear(
 def _add_products(
     line: Tensor, columns: Tensor, left: Tensor, slope: Tensor, weight: Tensor
 ) -> Tensor:
-    """Add PLE(x) @ W of each column as a product; the work grows with the number of bins."""
+    """Add PLE(x) @ W for each column as a product; the work grows with the number of bins."""
     shares = ((columns.unsqueeze(2) - left.unsqueeze(1)) * slope.unsqueeze(1)).clamp(0.0, 1.0)
     return torch.baddbmm(line, shares, weight)
 
@@ -52,10 +52,10 @@ def _add_products(
 def _add_looked_up(
     line: Tensor, columns: Tensor, left: Tensor, slope: Tensor, weight: Tensor
 ) -> Tensor:
-    """Add PLE(x) @ W by a lookup: the sum of all bins below that of x, plus the share of its own.
+    """Add PLE(x) @ W by a lookup: the sum of all bins below x's bin, plus the share of that bin.
 
-    The work hardly grows with the number of bins; for many bins it takes a fraction of the time of
-    the product.
+    The work hardly grows with the number of bins; with many bins, it takes a fraction of the
+    product's time.
     """
     n_columns, n_bins, d = weight.shape
     place = torch.searchsorted(left, columns, right=True).sub_(1).clamp_(min=0)
@@ -63,16 +63,16 @@ def _add_looked_up(
     weight = weight * (slope != 0).unsqueeze(2)  # bins that a column does not have
     below = weight.cumsum(1) - weight
     first = torch.arange(n_columns, device=place.device).unsqueeze(1) * n_bins
-    # Not index_select: its gradient on CUDA adds in no fixed order.
+    # Not index_select: on CUDA, its gradient adds in no fixed order.
     sums = functional.embedding(place + first, torch.cat([below, weight], 2).flatten(0, 1))
     return line + torch.addcmul(sums[..., :d], share.unsqueeze(2), sums[..., d:])
 
 
 class PiecewiseLinear(nn.Module):
-    """Embed each number by a trained curve: linear between edges that come from the training rows.
+    """Embed each number with a trained curve that is linear between edges from the training rows.
 
-    It starts as a line (W = 0), so that a curve is learned only where it helps. A column with
-    fewer bins than the widest is padded with empty ones.
+    The curve starts as a line (W = 0), so that it bends only where that helps. Columns with fewer
+    bins than others are padded with empty bins.
 
     Shape:
         (n, n_columns) -> (n, n_columns * d_embedding)
@@ -82,7 +82,7 @@ class PiecewiseLinear(nn.Module):
         d_embedding: outputs for each column, at least 1.
 
     Raises:
-        ValueError: no column, or an argument out of range.
+        ValueError: there is no column, or an argument is out of range.
 
     Example:
         >>> layer = PiecewiseLinear([2, 1], 4)
@@ -93,7 +93,7 @@ class PiecewiseLinear(nn.Module):
     Source: Gorishniy et al. 2022, arXiv:2203.05556 (the encoding); 2024, arXiv:2410.24210,
         version B of the embedding.
 
-    Differs: the first and the last bin end at their edges, so that only the line continues
+    Differs: the first and the last bin end at their outer edges, so that only the line continues
         beyond the training rows.
     """
 
@@ -118,7 +118,7 @@ class PiecewiseLinear(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Redraw the lines and flatten the curves; the edges stay."""
+        """Redraw the lines and flatten the curves; keep the edges."""
         bound = self.linear_weight.shape[1] ** -0.5
         self.weight.zero_()
         self.linear_weight.uniform_(-bound, bound, generator=generator)
@@ -126,7 +126,7 @@ class PiecewiseLinear(nn.Module):
 
     @torch.no_grad()
     def set_edges_(self, edges: Sequence[Tensor]) -> None:
-        """Set the ascending edges of each column's bins: one more than the column has bins."""
+        """Set the bin edges of each column, in ascending order: one more than it has bins."""
         if [len(column) - 1 for column in edges] != list(self.n_bins):
             raise ValueError(
                 f"each column must have one more edge than bins; got n_bins={list(self.n_bins)} "

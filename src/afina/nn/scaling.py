@@ -3,12 +3,14 @@
 import torch
 from torch import Tensor, nn
 
+from afina.nn.arguments import check_sizes
+
 
 class FeatureScale(nn.Module):
     """Multiply each feature by a trained factor, so that the network can select features.
 
     The gradient of a factor sums over all weights that use the feature. With a learning rate
-    several times that of the weights, features that do not help fade out early.
+    several times as high as the weights', features that do not help fade out early.
 
     Shape:
         (n, n_features) -> (n, n_features)
@@ -24,8 +26,7 @@ class FeatureScale(nn.Module):
     """
 
     def __init__(self, n_features: int) -> None:
-        if n_features < 1:
-            raise ValueError(f"n_features must be at least 1; got {n_features=}.")
+        check_sizes(n_features=n_features)
         super().__init__()
         self.scale = nn.Parameter(torch.ones(n_features))
 

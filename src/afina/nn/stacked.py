@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from afina.nn.arguments import check_sizes
+
 ALL = slice(None)
 """Every network of a stack."""
 
@@ -11,16 +13,16 @@ class StackedLinear(nn.Module):
     """Apply k linear layers at once, one for each network.
 
     Shape:
-        (n, d_in), the same rows for every network, or (k, n, d_in), different rows for each; or
-        (n, d_in - d_own) shared inputs with `own` (k, n, d_own), the last inputs -> (k, n, d_out)
+        (n, d_in), the same rows for every network; or (k, n, d_in), different rows for each; or (n,
+        d_in - d_own), shared inputs, with `own` (k, n, d_own) as the last inputs -> (k, n, d_out)
 
     Args:
         k: networks, at least 1.
-        follows: what comes after it, for `initialize_`: an activation's name, `output`, or `zero`
-            to start at 0 regardless of the scheme.
+        follows: what comes after the layer, for `initialize_`: an activation's name, `output`, or
+            `zero` to start at 0 regardless of the scheme.
 
     Raises:
-        ValueError: a size below 1.
+        ValueError: a size is below 1.
 
     Example:
         >>> layer = StackedLinear(3, 2, 4)
@@ -29,8 +31,7 @@ class StackedLinear(nn.Module):
     """
 
     def __init__(self, k: int, d_in: int, d_out: int, *, follows: str = "none") -> None:
-        if min(k, d_in, d_out) < 1:
-            raise ValueError(f"sizes must be at least 1; got {k=}, {d_in=}, {d_out=}.")
+        check_sizes(k=k, d_in=d_in, d_out=d_out)
         super().__init__()
         self.follows = follows
         self.weight = nn.Parameter(torch.empty(k, d_in, d_out))
@@ -49,12 +50,11 @@ class StackedLinear(nn.Module):
         self.bias.uniform_(-bound, bound, generator=generator)
 
     def forward(self, x: Tensor, some: slice = ALL, own: Tensor | None = None) -> Tensor:
-        """Apply the layers of some of the networks; `own` holds the inputs that differ by network."""
+        """Apply the layers of some networks; `own` holds the inputs that differ between them."""
         weight, bias = self.weight[some], self.bias[some]
         if own is not None:
             n_same = x.shape[1]
-            same = _apply(x, weight[:, :n_same], bias)
-            return torch.baddbmm(same, own, weight[:, n_same:])
+            return torch.baddbmm(_apply(x, weight[:, :n_same], bias), own, weight[:, n_same:])
         return _apply(x, weight, bias)
 
     def extra_repr(self) -> str:

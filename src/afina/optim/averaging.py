@@ -1,4 +1,4 @@
-"""Averages of a model's weights and buffers over the steps of a run."""
+"""Average a model's weights and buffers over the steps of a run."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,16 +7,17 @@ from typing import NamedTuple, get_args
 import torch
 from torch import Tensor, nn
 
+from afina.nn.arguments import check_choice
 from afina.optim.settings import AveragingName
 
 
 class Average:
-    """A running average of everything in a model's `state_dict`, beside the model.
+    """A running average of everything in a model's `state_dict`, kept apart from the model.
 
     `ema`: in update n (the first is 0), average += (1 - d) * (now - average) with
-    d = min(decay, (1 + n) / (10 + n)), so that the first values are soon forgotten.
-    `swa`: the plain mean of all updates. Before the first update the average is the model itself.
-    Floating buffers (running statistics) are averaged as weights are; counters are copied.
+    d = min(decay, (1 + n) / (10 + n)), so that the first values soon lose their weight.
+    `swa`: the plain mean of all updates. Before the first update, the average is the model itself.
+        Floating-point buffers (running statistics) are averaged like weights; counters are copied.
 
     Args:
         name: kind of average.
@@ -34,14 +35,12 @@ class Average:
         >>> average.values["weight"].item(), net.weight.item()
         (3.0, 6.0)
 
-    Source: Polyak & Juditsky 1992; Izmailov et al. 2018, arXiv:1803.05407 (swa); the early decay
-        is that of TensorFlow's ExponentialMovingAverage.
+    Source: Polyak & Juditsky 1992; Izmailov et al. 2018, arXiv:1803.05407 (swa); the early decay as
+        in TensorFlow's ExponentialMovingAverage.
     """
 
     def __init__(self, name: AveragingName, *, decay: float = 0.999) -> None:
-        if name not in get_args(AveragingName):
-            names = ", ".join(get_args(AveragingName))
-            raise ValueError(f"averaging must be one of {names}; got {name!r}.")
+        check_choice("averaging", name, get_args(AveragingName))
         if not 0.0 <= decay < 1.0:
             raise ValueError(f"The decay of an average must be in [0, 1); got {decay}.")
         self.name = name
@@ -67,7 +66,7 @@ class Average:
 
     @contextmanager
     def swapped_in(self, model: nn.Module) -> Iterator[None]:
-        """Swap the average into the model for the `with` block, exactly: nothing is copied."""
+        """Swap the average into the model for the `with` block, without copying or rounding."""
         if self.n_updates == 0:
             yield
             return
@@ -103,7 +102,7 @@ class _Place(NamedTuple):
 
 
 def _find_places(model: nn.Module) -> list[_Place] | None:
-    """Find the module that owns each of the model's tensors; None if a name does not show it."""
+    """Find the module that owns each of the model's tensors; None if a name does not lead to it."""
     places = []
     for name, tensor in _tensors(model).items():
         path, _, leaf = name.rpartition(".")
@@ -118,7 +117,7 @@ def _find_places(model: nn.Module) -> list[_Place] | None:
 
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Return the model's own parameters and buffers by name, tied ones only once."""
+    """Return the model's parameters and buffers by name, tied ones only once."""
     state = model.state_dict(keep_vars=True)
     own = {id(t) for t in (*model.parameters(), *model.buffers())}
     tensors: dict[str, Tensor] = {}

@@ -1,7 +1,8 @@
-"""The step of torch's fused Adam and AdamW without the Python around it: the same bits, faster.
+"""Take the step of torch's fused Adam and AdamW without the surrounding Python: faster, same bits.
 
-On a small network most of `optimizer.step()` is not arithmetic: gathering tensors anew, sorting
-them by device, profiler marks. Here the kernel is called directly, on the same state.
+On a small network, most of `optimizer.step()` is not arithmetic: it collects the tensors again,
+groups them by device, and sets profiler marks. Here the kernel is called directly, on the same
+state.
 """
 
 from collections.abc import Callable
@@ -18,9 +19,9 @@ from afina.optim.shampoo import OneSidedShampoo
 def fused_step(optimizer: Optimizer) -> Callable[[], object]:
     """Return a function that does what `optimizer.step()` does.
 
-    It calls the kernel directly for torch's own fused Adam and AdamW in their common form, and for
-    the parameters that Shampoo leaves to AdamW. It calls `optimizer.step` for anything else: other
-    classes, hooks, tensors on several devices.
+    It calls the kernel directly for torch's fused Adam and AdamW in their common form, and for the
+    parameters that Shampoo leaves to AdamW. In all other cases (other classes, hooks, tensors on
+    several devices), it calls `optimizer.step`.
 
     Evidence: docs/evidence/loop.md.
     """
@@ -29,17 +30,20 @@ def fused_step(optimizer: Optimizer) -> Callable[[], object]:
 
     @torch.no_grad()
     def step() -> None:
-        plain = [group for group in optimizer.param_groups if not group.get("matrices")]
         matrices = [group for group in optimizer.param_groups if group.get("matrices")]
-        calls = [(group, _tensors(group, optimizer)) for group in plain]
+        calls = [
+            (group, _tensors(group, optimizer))
+            for group in optimizer.param_groups
+            if not group.get("matrices")
+        ]
         if _has_hooks(optimizer) or any(tensors is None for _, tensors in calls):
-            optimizer.step()  # none: a first step, which makes the state
+            optimizer.step()  # the first step, which creates the state
             return
         for group in matrices:
-            optimizer.step_matrices(group)  # type: ignore[attr-defined] # Shampoo alone has such
+            optimizer.step_matrices(group)  # type: ignore[attr-defined] # only Shampoo has these
         for group, tensors in calls:
             if tensors is not None and tensors[0]:
-                torch._foreach_add_(tensors[-1], 1)  # the count of steps, a tensor a parameter
+                torch._foreach_add_(tensors[-1], 1)  # the step counts, one tensor per parameter
                 _call_kernel(group, tensors)
 
     return step
@@ -55,7 +59,7 @@ def _tensors(group: dict[str, Any], optimizer: Optimizer) -> tuple[list[Any], ..
         [p.grad for p in params],
         [state["exp_avg"] for state in states],
         [state["exp_avg_sq"] for state in states],
-        [],  # the largest squares, of amsgrad alone
+        [],  # the largest squares, which only amsgrad needs
         [state["step"] for state in states],
     )
 

@@ -31,8 +31,8 @@ Role: TypeAlias = Literal[
     "member",
 ]
 
-# Modules of torch whose parameters of two dimensions or more multiply inputs, also where a
-# dimension is 1 (a linear layer with one output has a weight of shape (1, d_in)).
+# Torch modules whose parameters with two dimensions or more multiply inputs, even if a dimension is
+# 1 (a linear layer with one output has a weight of shape (1, d_in)).
 _MULTIPLYING = (
     nn.Linear,
     nn.Bilinear,
@@ -47,6 +47,16 @@ _MULTIPLYING = (
     nn.MultiheadAttention,
 )
 _EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag, CategoryEmbedding)
+_OURS: dict[type[nn.Module], tuple[Role, Role]] = {  # role of `bias`, and of the other parameters
+    PiecewiseLinear: ("numeric", "numeric"),
+    Periodic: ("numeric", "numeric"),
+    FeatureScale: ("scaling", "scaling"),
+    ParametricActivation: ("activation", "activation"),
+    MemberScale: ("bias", "member"),
+    MemberLinear: ("bias", "member"),
+    MemberHeads: ("bias", "weight"),
+    StackedLinear: ("bias", "weight"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,13 +64,13 @@ class ParameterRole:
     """The role of a parameter, and whether weight decay shrinks it.
 
     Args:
-        name: dotted name in the module; for tied parameters, the first one.
-        module: class name of the module that holds it.
+        name: dotted name of the parameter in the module; for tied parameters, the first name.
+        module: class name of the module that holds the parameter.
         role: `weight`: a matrix or kernel; `embedding`: a table of vectors; `bias`; `norm`: any
-            parameter of a normalization; `vector`: anything else of one dimension, such as a
+            parameter of a normalization; `vector`: anything else with one dimension, such as a
             layer scale or the vector for unknown categories; `numeric`: any parameter of an
-            embedding of numbers; `scaling`: of `FeatureScale`; `activation`: of
-            `ParametricActivation`; `member`: the scales in which members differ.
+            embedding of numbers; `scaling`: a parameter of `FeatureScale`; `activation`: a
+            parameter of `ParametricActivation`; `member`: a scale in which members differ.
     """
 
     name: str
@@ -70,21 +80,21 @@ class ParameterRole:
 
     @property
     def decays(self) -> bool:
-        """Whether weight decay shrinks it: only weights and embedding tables."""
+        """Whether weight decay shrinks the parameter: only weights and embedding tables."""
         return self.role in ("weight", "embedding")
 
 
 def decay_groups(module: nn.Module) -> tuple[ParameterRole, ...]:
-    """Return the role of each trainable parameter, once, in the order of `module.parameters()`.
+    """Return the role of each trainable parameter, in the order of `module.parameters()`.
 
     Weights of linear, convolutional, bilinear, recurrent and attention modules decay, and so do
-    tables of embeddings: they are matrices, and a level that is rare in the data is pulled toward
-    the mean. Biases, everything in a normalization, and vectors do not: shrinking them removes no
-    capacity and moves the function. In modules of unknown type a parameter with two dimensions
-    larger than 1 is a weight, so that a norm's (1, d, 1, 1) is a vector.
+    embedding tables: they are matrices, and decay pulls levels that are rare in the data toward the
+    mean. Biases, vectors, and everything in a normalization do not decay: shrinking them removes no
+    capacity, but changes the function. In modules of unknown type, a parameter with at least two
+    dimensions larger than 1 is a weight, so a norm's (1, d, 1, 1) is a vector.
 
     Raises:
-        ValueError: a lazy parameter, which has no shape yet.
+        ValueError: a parameter is lazy, and has no shape yet.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
@@ -100,12 +110,13 @@ def decay_groups(module: nn.Module) -> tuple[ParameterRole, ...]:
             seen.add(id(parameter))
             name = f"{path}.{leaf}" if path else leaf
             if isinstance(parameter, nn.parameter.UninitializedParameter):
-                raise ValueError(  # noqa: TRY004 - of the right type, but not ready
+                raise ValueError(  # noqa: TRY004 - the type is right, but it is not ready
                     f"Every parameter must have its shape, but {name!r} is lazy. "
                     "Run one batch through the network first."
                 )
-            role = _role(owner, leaf, parameter)
-            roles.append(ParameterRole(name, parameter, type(owner).__name__, role))
+            roles.append(
+                ParameterRole(name, parameter, type(owner).__name__, _role(owner, leaf, parameter))
+            )
     return tuple(roles)
 
 
@@ -121,13 +132,14 @@ def parameter_groups(
     lr: float | None = None,
     lr_factors: Mapping[Role, float] | None = None,
 ) -> list[dict[str, Any]]:
-    """Split the trainable parameters into groups for torch's optimizers; no group is empty.
+    """Split the trainable parameters into groups for torch's optimizers, without empty groups.
 
-    Those that decay come first; in each half, those with a factor of 1 come first.
+    Parameters that decay come first; among them, and among the others, those with a factor of 1
+    come first.
 
     Args:
-        weight_decay: weight decay of those that decay.
-        lr: learning rate; needed with `lr_factors`.
+        weight_decay: weight decay of the parameters that decay.
+        lr: learning rate; required with `lr_factors`.
         lr_factors: factors of the learning rate by role, above 0; 1 for all other roles.
 
     Raises:
@@ -155,19 +167,17 @@ def parameter_groups(
     for one in roles:
         factor = factors.get(one.role, 1.0)
         groups.setdefault((not one.decays, factor != 1.0, factor), []).append(one.parameter)
-    torch_groups = []
-    for (spared, _, factor), params in sorted(groups.items(), key=lambda group: group[0]):
-        group: dict[str, Any] = {"params": params, "weight_decay": 0.0 if spared else weight_decay}
-        if factors and lr is not None:
-            group["lr"] = lr * factor
-        torch_groups.append(group)
-    return torch_groups
+    return [
+        {"params": params, "weight_decay": 0.0 if spared else weight_decay}
+        | ({"lr": lr * factor} if factors and lr is not None else {})
+        for (spared, _, factor), params in sorted(groups.items(), key=lambda group: group[0])
+    ]
 
 
 def _role(owner: nn.Module, leaf: str, parameter: nn.Parameter) -> Role:
-    own = _role_in_ours(owner, leaf)
-    if own is not None:
-        return own
+    ours = next((roles for kind, roles in _OURS.items() if isinstance(owner, kind)), None)
+    if ours is not None:
+        return ours[leaf != "bias"]
     if isinstance(owner, NORMS):
         return "norm"
     if leaf.startswith("bias") or leaf.endswith("bias"):
@@ -176,21 +186,4 @@ def _role(owner: nn.Module, leaf: str, parameter: nn.Parameter) -> Role:
         return "embedding"
     if isinstance(owner, _MULTIPLYING):
         return "weight" if parameter.ndim > 1 else "vector"
-    n_wide = sum(size > 1 for size in parameter.shape)
-    return "weight" if n_wide > 1 else "vector"
-
-
-def _role_in_ours(owner: nn.Module, leaf: str) -> Role | None:
-    """Return a parameter's role in those of afina's modules where its shape does not show it."""
-    match owner:
-        case PiecewiseLinear() | Periodic():
-            return "numeric"
-        case FeatureScale():
-            return "scaling"
-        case ParametricActivation():
-            return "activation"
-        case MemberScale() | MemberLinear():
-            return "bias" if leaf == "bias" else "member"
-        case MemberHeads() | StackedLinear():
-            return "bias" if leaf == "bias" else "weight"
-    return None
+    return "weight" if sum(size > 1 for size in parameter.shape) > 1 else "vector"

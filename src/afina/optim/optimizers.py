@@ -1,4 +1,4 @@
-"""Optimizers by name, with decay that is decoupled everywhere, and the l2 penalty's gradient."""
+"""Optimizers by name, all with decoupled weight decay, and the gradient of the l2 penalty."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
@@ -25,15 +25,15 @@ def make_optimizer(
     eps: float = 1e-8,
     lr_factors: Mapping[Role, float] | None = None,
 ) -> Optimizer:
-    """Make an optimizer over a module's trainable parameters, in decay groups.
+    """Make an optimizer of a module's trainable parameters, in decay groups.
 
-    Torch's fused kernels are used where it has them (floating point on CPU or CUDA); on one CPU
-    thread a step of AdamW takes a third of the time of the other kinds.
+    Torch's fused kernels are used if it has them (floating point on CPU or CUDA); on one CPU
+    thread, a fused step of AdamW takes a third of the time of torch's other implementations.
 
     Args:
         lr: learning rate before any schedule.
-        weight_decay: decoupled decay of weight matrices: W <- (1 - lr * weight_decay) W in every
-            step, with the learning rate of that step. Not for adam.
+        weight_decay: decoupled decay of weight matrices: W <- (1 - lr * weight_decay) W at every
+            step, with the learning rate of that step. Must be 0 for adam.
         momentum: momentum of sgd, in [0, 1).
         beta1: decay of the mean gradient in adam and adamw, including the parameters that shampoo
             leaves to adamw.
@@ -62,15 +62,15 @@ def make_optimizer(
         case "adam":
             return Adam(groups, lr=lr, betas=(beta1, beta2), eps=eps, fused=fused)
         case "sgd":
-            for group in groups:  # torch's own weight_decay of SGD goes through the momentum
+            for group in groups:  # torch's weight_decay for SGD would go through the momentum
                 group["decoupled_weight_decay"] = group.pop("weight_decay")
-            # Not fused: that crashes where a parameter gets its first gradient after step 1.
+            # Not fused: that crashes if a parameter gets its first gradient after step 1.
             optimizer = SGD(groups, lr=lr, momentum=momentum, foreach=True)
             optimizer.register_step_pre_hook(_decay_first)
             return optimizer
         case "shampoo":
-            split = _split_matrices(groups, hidden_matrices(module))
-            return OneSidedShampoo(split, lr=lr, betas=(beta1, beta2), eps=eps, fused=fused)
+            groups = _split_matrices(groups, hidden_matrices(module))
+            return OneSidedShampoo(groups, lr=lr, betas=(beta1, beta2), eps=eps, fused=fused)
         case _:
             raise ValueError(
                 f"optimizer must be one of {', '.join(get_args(OptimizerName))}; got optimizer={name!r}."
@@ -100,7 +100,7 @@ def optimizer_from(settings: OptimSettings, module: nn.Module) -> Optimizer:
 def _split_matrices(
     groups: list[dict[str, Any]], matrices: Sequence[nn.Parameter]
 ) -> list[dict[str, Any]]:
-    """Split each group into the matrices that are listed, and the rest."""
+    """Split each group into the listed matrices and the rest."""
     listed = {id(p) for p in matrices}
     halves = [
         {**group, "params": [p for p in group["params"] if (id(p) in listed) == here]}
@@ -113,9 +113,9 @@ def _split_matrices(
 
 @torch.no_grad()
 def add_l2_grad_(params: Sequence[nn.Parameter], l2: float) -> None:
-    """Add the gradient of the penalty (l2 / 2) * sum of squares to the gradients, in place.
+    """Add the gradient of the penalty (l2 / 2) * (sum of squares) to the gradients, in place.
 
-    Parameters without a gradient are skipped, as the optimizer skips them.
+    Parameters without a gradient are skipped, as in the optimizer.
 
     Example:
         >>> w = nn.Parameter(torch.tensor([2.0]))
@@ -124,22 +124,23 @@ def add_l2_grad_(params: Sequence[nn.Parameter], l2: float) -> None:
         >>> w.grad.item()
         2.0
     """
-    pairs = [(p.grad, p) for p in params if p.grad is not None]
-    if pairs:
+    if pairs := [(p.grad, p) for p in params if p.grad is not None]:
         grads, weights = map(list, zip(*pairs, strict=True))
         torch._foreach_add_(grads, weights, alpha=l2)
 
 
 def _can_fuse(groups: list[dict[str, Any]]) -> bool:
-    params = [p for group in groups for p in group["params"]]
-    return all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in params)
+    return all(
+        p.is_floating_point() and p.device.type in ("cpu", "cuda")
+        for group in groups
+        for p in group["params"]
+    )
 
 
 @torch.no_grad()
 def _decay_first(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ARG001 - torch's signature
-    """Shrink the decaying weights by the step's own learning rate, before the step."""
+    """Shrink the decaying weights before the step, using the learning rate of the step."""
     for group in optimizer.param_groups:
         with_grad = [p for p in group["params"] if p.grad is not None]
         if group["decoupled_weight_decay"] and with_grad:
-            factor = 1.0 - group["lr"] * group["decoupled_weight_decay"]
-            torch._foreach_mul_(with_grad, factor)
+            torch._foreach_mul_(with_grad, 1.0 - group["lr"] * group["decoupled_weight_decay"])

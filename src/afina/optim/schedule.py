@@ -1,9 +1,10 @@
-"""Learning-rate schedules: pure functions of the step, so that there is no state to resume."""
+"""Learning-rate schedules: pure functions of the step, with no state to restore."""
 
 import math
 from collections.abc import Callable
 from typing import get_args
 
+from afina.nn.arguments import check_choice, check_sizes
 from afina.optim.settings import ScheduleName
 
 ONECYCLE_RISE_FRAC = 0.25
@@ -14,18 +15,17 @@ ONECYCLE_END = 1e-4
 def make_schedule(
     name: ScheduleName, *, total_steps: int, warmup_steps: int = 0
 ) -> Callable[[int], float]:
-    """Return a function from the step about to be taken (the first is 0) to the factor of the lr.
+    """Return a function that takes the number of a step, from 0, and returns the factor of the lr.
 
-    With a warm-up, step s < warmup_steps has the factor (s + 1) / warmup_steps of the schedule's
-    first value; the schedule then runs over the remaining steps. Steps after total_steps keep the
-    last value.
+    With a warm-up, step s < warmup_steps has (s + 1) / warmup_steps of the schedule's first value;
+    the schedule then runs over the remaining steps. Steps after total_steps keep the last value.
 
     constant: 1. cosine: (1 + cos(pi s / n)) / 2, which is 0 at s = n, just after the last of n
     steps. onecycle: a half cosine up from 1/25 to 1 over the first quarter, and one down to 1e-4
     at the last step. flat_cos: 1 for the first half of the steps, then a half cosine down to 0 at
     s = n. coslog4: (1 - cos(2 pi log2(1 + 15 t))) / 2 with t = (s + 1/2) / n: four waves from 0 to 1 and back, each
-    twice as long as the one before, near 0 at steps 0, n / 15, n / 5, 7 n / 15 and n; taken in the
-    middle of each step, so that none is lost.
+    twice as long as the one before, near 0 at steps 0, n / 15, n / 5, 7 n / 15 and n; evaluated in
+    the middle of each step, so that no step has a factor of exactly 0.
 
     Args:
         total_steps: steps of the whole run, warm-up included, at least 1.
@@ -43,13 +43,10 @@ def make_schedule(
         arXiv:1708.07120 (one cycle); Holzmueller, Grinsztajn & Steinwart 2024, arXiv:2407.04491
         (flat_cos, coslog4).
     """
-    if total_steps < 1:
-        raise ValueError(f"total_steps must be at least 1; got {total_steps=}.")
+    check_sizes(total_steps=total_steps)
     if warmup_steps < 0:
         raise ValueError(f"warmup_steps must be at least 0; got {warmup_steps=}.")
-    if name not in get_args(ScheduleName):
-        names = ", ".join(get_args(ScheduleName))
-        raise ValueError(f"schedule must be one of {names}; got {name=}.")
+    check_choice("schedule", name, get_args(ScheduleName))
     if name == "coslog4" and warmup_steps:
         raise ValueError(
             f"coslog4 must be used without warm-up, because it rises from 0; got {warmup_steps=}. "
@@ -89,7 +86,7 @@ def _coslog4(share: float) -> float:
 
 
 def _onecycle(step: int, n: int) -> float:
-    """Rise up to step n / 4 - 1 and fall up to step n - 1, as torch counts its two phases."""
+    """Rise until step n / 4 - 1 and fall until step n - 1, as torch counts its two phases."""
     peak = max(ONECYCLE_RISE_FRAC * n - 1.0, 0.0)
     if step <= peak:
         done, start, end = (step / peak if peak else 1.0), ONECYCLE_START, 1.0

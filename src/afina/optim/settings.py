@@ -1,4 +1,4 @@
-"""Settings of the optimizer, the learning rate and the averages of weights."""
+"""Settings of the optimizer, the learning rate and weight averaging."""
 
 from typing import Annotated, Literal, TypeAlias
 
@@ -16,12 +16,12 @@ ScheduleName: TypeAlias = Literal["constant", "cosine", "onecycle", "flat_cos", 
 AveragingName: TypeAlias = Literal["ema", "swa"]
 
 DEFAULT_LR = 1e-3
-"""The trainer's learning rate if none is given, or if a range test finds none."""
+"""The learning rate of `Trainer` if none is set, or if a range test finds none."""
 
 
 @settings_class
 class OptimSettings:
-    """Settings of how a gradient becomes a step."""
+    """Settings that turn a gradient into a step."""
 
     optimizer: Annotated[
         OptimizerName,
@@ -113,10 +113,10 @@ class OptimSettings:
 
 @settings_class
 class AveragingSettings:
-    """Settings of which average of the weights is evaluated and kept."""
+    """Settings of the average of the weights that is evaluated and kept."""
 
     averaging: Annotated[AveragingName | None, Setting(same_at_resume=True, trainer=None)] = "ema"
-    """Evaluate, and end on, a running average of the weights: exponential (`ema`, at every step)
+    """Evaluate, and end with, a running average of the weights: exponential (`ema`, at every step)
     or plain (`swa`, at the end of every epoch). None: the weights themselves."""
 
     ema_decay: Annotated[
@@ -128,7 +128,7 @@ class AveragingSettings:
         ),
     ] = "auto"
     """Share of the average that is kept at each step of `ema`. `auto`: 1 - 1 / (steps of an epoch),
-    so that the average is over about one epoch."""
+    so that the average covers about one epoch."""
 
     averaging_start: Annotated[CountFromZero, Setting(same_at_resume=True)] = 0
     """Epochs before the average begins."""

@@ -1,4 +1,4 @@
-"""One-sided Shampoo: the steps of matrices are preconditioned by past gradients."""
+"""One-sided Shampoo: precondition the steps of matrices with past gradients."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ from torch.optim.adamw import adamw
 from afina.nn import StackedLinear
 
 SMALLEST_SIDE, LARGEST_SIDE = 32, 1024
-"""Smallest and largest shorter side of a matrix that is preconditioned."""
+"""Bounds of the shorter side of the matrices that are preconditioned."""
 
 _MOMENTUM = 0.95
 _COVARIANCE_DECAY = 0.99
@@ -20,15 +20,15 @@ _DAMPING = 1e-4
 _STEP_SIZE = 0.4
 _ROOT_EVERY = 10
 _ROOT_ALWAYS_BEFORE = 5
-_SMALLEST_NORM = 1e-30  # below, a step shrinks: no gradient, no step
+_SMALLEST_NORM = 1e-30  # below it, steps shrink, so that no gradient means no step
 
 
 def hidden_matrices(module: nn.Module) -> list[nn.Parameter]:
     """List the weights of linear layers that Shampoo preconditions, in the module's order.
 
-    They are those of `nn.Linear` and `StackedLinear` whose shorter side is large enough to have
-    directions worth telling apart and small enough to take a root of; not those of a stack's
-    outputs, whose few columns are what the loss itself scales.
+    These are the weights of `nn.Linear` and `StackedLinear` whose shorter side is long enough to
+    have directions worth distinguishing, and short enough for computing a root; except those of a
+    stack's output layers, whose few columns the loss itself scales.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(64, 48), nn.Linear(48, 2))
@@ -37,39 +37,37 @@ def hidden_matrices(module: nn.Module) -> list[nn.Parameter]:
     """
     matrices: dict[int, nn.Parameter] = {}
     for part in module.modules():
-        hidden = isinstance(part, nn.Linear) or (
+        if isinstance(part, nn.Linear) or (
             isinstance(part, StackedLinear) and part.follows not in ("output", "zero")
-        )
-        if not hidden:
-            continue
-        weight = part.get_parameter("weight")
-        if weight.is_complex():
-            continue
-        if weight.requires_grad and SMALLEST_SIDE <= min(weight.shape[-2:]) <= LARGEST_SIDE:
-            matrices[id(weight)] = weight
+        ):
+            weight = part.get_parameter("weight")
+            if weight.is_complex() or not weight.requires_grad:
+                continue
+            if SMALLEST_SIDE <= min(weight.shape[-2:]) <= LARGEST_SIDE:
+                matrices[id(weight)] = weight
     return list(matrices.values())
 
 
 class OneSidedShampoo(Optimizer):
-    """Precondition matrices by the covariance of their gradients, and train the rest with AdamW.
+    """Precondition matrices with the covariance of their gradients; train the rest with AdamW.
 
-    For a matrix W, or each of a stack of them, with gradient G of (d_in, d_out) and d_out the
-    shorter side (else transposed):
+    For a matrix W, or each matrix of a stack, with a gradient G of shape (d_in, d_out), where d_out
+    is the shorter side (otherwise transposed):
 
         M <- 0.95 M + 0.05 G                   C <- 0.99 C + 0.01 G^T G
         U = (0.95 M + 0.05 G) (C / tr(C) + 1e-4 I)^(-1/2)
         W <- (1 - lr * weight_decay) W - 0.4 lr U / rms(U)
 
-    The root is renewed in steps 1 to 4, and then in every tenth. The last line gives a step the
-    size of an AdamW step, so that one learning rate suits all parameters. The cost is two products
-    of matrices in each step, and an eigendecomposition of the shorter side in every tenth.
+    The root is renewed at steps 1 to 4, and then at every tenth step. The last line gives a step
+    the size of an AdamW step, so that one learning rate suits all parameters. The cost is two
+    matrix products at each step, and an eigendecomposition of the shorter side at every tenth.
 
     Args:
-        params: groups, as torch takes them. Those with `matrices=True` hold weights of two
-            dimensions, or three: a stack of matrices.
+        params: parameter groups, as for any torch optimizer. Groups with `matrices=True` hold
+            weights with two dimensions, or with three: stacks of matrices.
         lr: learning rate.
         betas, eps: as in AdamW.
-        fused: use torch's fused kernel of AdamW.
+        fused: use torch's fused kernel for AdamW.
 
     Raises:
         ValueError: a matrix does not have two sides.
@@ -162,7 +160,7 @@ class OneSidedShampoo(Optimizer):
         params = [p for p in group["params"] if p.grad is not None]
         for p in params:
             if not self.state[p]:
-                on = p.device if group["fused"] else "cpu"  # as torch's own AdamW has it
+                on = p.device if group["fused"] else "cpu"  # as in torch's AdamW
                 self.state[p] = {
                     "step": torch.zeros((), dtype=torch.float32, device=on),
                     "exp_avg": torch.zeros_like(p),
@@ -188,12 +186,11 @@ class OneSidedShampoo(Optimizer):
 
 
 def _direction(grad: Tensor, state: dict[str, Any], n: int) -> Tensor:
-    """Record a gradient in the state; return the direction of step number n, from 1."""
+    """Record a gradient in the state, and return the direction of step n, counted from 1."""
     momentum, covariance = state["momentum"], state["covariance"]
     momentum.lerp_(grad, 1.0 - _MOMENTUM)
     wide = grad.shape[-2] < grad.shape[-1]
-    square = grad @ grad.mT if wide else grad.mT @ grad
-    covariance.lerp_(square, 1.0 - _COVARIANCE_DECAY)
+    covariance.lerp_(grad @ grad.mT if wide else grad.mT @ grad, 1.0 - _COVARIANCE_DECAY)
     if n < _ROOT_ALWAYS_BEFORE or n % _ROOT_EVERY == 0:
         state["root"].copy_(_inverse_root(covariance))
     ahead = grad.lerp(momentum, _MOMENTUM)
@@ -204,10 +201,10 @@ def _direction(grad: Tensor, state: dict[str, Any], n: int) -> Tensor:
 def _inverse_root(covariance: Tensor) -> Tensor:
     """Compute (C / tr(C) + 1e-4 I)^(-1/2): (*, d, d) -> (*, d, d).
 
-    The trace is divided by and the damping added before the decomposition: LAPACK gives NaN for
-    some covariances of rank 1 whose numbers are tiny.
+    Dividing by the trace and adding the damping come before the decomposition, because LAPACK
+    returns NaN for some covariances of rank 1 with tiny numbers.
     """
-    narrow = covariance.dtype not in (torch.float32, torch.float64)  # eigh takes no half precision
+    narrow = covariance.dtype not in (torch.float32, torch.float64)  # eigh needs at least float32
     square = covariance.float() if narrow else covariance
     trace = square.diagonal(dim1=-2, dim2=-1).sum(dim=-1)[..., None, None]
     square = square / trace.clamp_min(torch.finfo(square.dtype).tiny)

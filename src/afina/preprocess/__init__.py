@@ -1,4 +1,4 @@
-"""Fitted modules that run before the network; what they learn is in their buffers."""
+"""Fitted modules that run before the network and keep what they learn in buffers."""
 
 from typing import TYPE_CHECKING
 

@@ -1,10 +1,11 @@
-"""Edges of bins that hold equal shares of the training rows, for piecewise-linear embeddings."""
+"""Find edges of bins with equal shares of the training rows, for piecewise-linear embeddings."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from afina.nn.arguments import check_sizes
 from afina.preprocess.sample import Sample, column_samples, quantiles
 
 
@@ -16,18 +17,18 @@ def column_edges(
     columns: Sequence[int],
     n_values: int = 0,
 ) -> dict[int, Tensor]:
-    """Return the edges of each column's bins; a column with fewer than 3 distinct values has none.
+    """Return the bin edges of each column that has at least 3 distinct values.
 
-    With two values, a curve is just a line. If there are at most n_bins + 1 distinct values (or
-    `n_values`), each is an edge; otherwise the edges are quantiles without repeats.
+    With two values, a curve would be a line. If there are at most n_bins + 1 distinct values (or
+    `n_values`), each of them is an edge; otherwise, the edges are quantiles without repeats.
 
     Shape:
         (n, d), (n,) -> a mapping from column to (n_edges,) float32, ascending, at least 3 edges
 
     Args:
         x: training rows as the network gets them; NaN is missing.
-        weights: one for each row; a weight of 2 is the row twice.
-        n_bins: largest number of bins of a column with many values, at least 1.
+        weights: weight of each row; a weight of 2 counts the row twice.
+        n_bins: largest number of bins for a column with many values, at least 1.
         n_values: up to this number of distinct values, each is an edge; has no effect below n_bins + 1.
         columns: the columns of x to find edges for.
 
@@ -36,12 +37,11 @@ def column_edges(
         >>> column_edges(x, None, 24, columns=[0, 1])
         {0: tensor([0., 1., 2.])}
     """
-    if n_bins < 1:
-        raise ValueError(f"n_bins must be at least 1; got {n_bins=}.")
-    samples = column_samples(x[:, list(columns)], weights)
+    check_sizes(n_bins=n_bins)
+    samples = zip(columns, column_samples(x[:, list(columns)], weights), strict=True)
     return {
         column: _edges(sample, n_bins, n_values)
-        for column, sample in zip(columns, samples, strict=True)
+        for column, sample in samples
         if len(sample.values) >= 3
     }
 
@@ -50,7 +50,6 @@ def _edges(sample: Sample, n_bins: int, n_values: int) -> Tensor:
     if len(sample.values) <= max(n_bins + 1, n_values):
         edges = sample.values
     else:
-        levels = torch.arange(n_bins + 1, dtype=torch.float64) / n_bins
-        edges = quantiles(sample, levels)
+        edges = quantiles(sample, torch.arange(n_bins + 1, dtype=torch.float64) / n_bins)
     distinct: Tensor = torch.unique(edges.to(torch.float32))
     return distinct

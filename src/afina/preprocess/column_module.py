@@ -1,4 +1,4 @@
-"""The base of every module that learns from columns of training rows."""
+"""The base class of modules that learn from columns of training rows."""
 
 from collections.abc import Sequence
 from typing import Self
@@ -9,10 +9,10 @@ from afina.preprocess.sample import Sample, column_samples
 
 
 class ColumnModule(nn.Module):
-    """Learn from training rows, column by column; the result is in buffers."""
+    """Learn from training rows, column by column, and keep the results in buffers."""
 
     def fit(self, x: Tensor, weights: Tensor | None = None) -> Self:
-        """Learn from training rows; NaN is missing, a weight of 2 is the row twice."""
+        """Learn from training rows; NaN is missing, and a weight of 2 counts the row twice."""
         return self.fit_samples(column_samples(x, weights))
 
     def fit_samples(self, samples: Sequence[Sample]) -> Self:
@@ -21,7 +21,7 @@ class ColumnModule(nn.Module):
 
 
 def check_width(x: Tensor, n_features: int) -> None:
-    """Raise ValueError unless rows have as many columns as the module was fitted on."""
+    """Raise ValueError unless rows have as many columns as in `fit`."""
     if x.ndim != 2 or x.shape[1] != n_features:
         raise ValueError(
             f"x must have shape (n, {n_features}), as in fit; got shape {tuple(x.shape)}. "

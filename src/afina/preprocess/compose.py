@@ -1,4 +1,4 @@
-"""All of preprocessing: raw numbers and times become the numbers that a network reads."""
+"""All of preprocessing: turn raw numbers and times into numbers for a network."""
 
 from collections.abc import Sequence
 from typing import Self, TypeAlias, get_args
@@ -17,7 +17,7 @@ Scaler: TypeAlias = MinMax | Standardize | Robust | QuantileNormal | Identity
 
 
 class Preprocess(nn.Module):
-    """Impute, scale, and add parts of dates and marks of missing values.
+    """Impute and scale numbers, and add parts of dates and indicators of missing values.
 
     The outputs are, in this order: numbers and times, imputed and scaled; sines and cosines of
     times (see `DateParts`); 0 or 1 for each column that had missing values in training.
@@ -58,12 +58,12 @@ class Preprocess(nn.Module):
         num_names: Sequence[str] | None = None,
         time_names: Sequence[str] | None = None,
     ) -> Self:
-        """Learn from training rows; NaN is missing, a weight of 2 is the row twice.
+        """Learn from training rows; NaN is missing, and a weight of 2 counts the row twice.
 
         Args:
             x_num: numbers.
             x_time: seconds since 1970.
-            weights: one for each row, at least 0.
+            weights: weight of each row, at least 0.
             num_names: names of the numbers, for `out_names`. None: `num0`, `num1`, ...
             time_names: names of the times. None: `time0`, `time1`, ...
 
@@ -90,7 +90,7 @@ class Preprocess(nn.Module):
 
     @property
     def out_names(self) -> list[str]:
-        """Name of each output column."""
+        """Names of the output columns."""
         columns = [*self.num_names, *self.time_names]
         marked = [f"{columns[i]}.missing" for i in self.impute.marked.tolist()]
         return [*columns, *self.dates.names_of(self.time_names), *marked]
@@ -98,12 +98,12 @@ class Preprocess(nn.Module):
     def forward(self, x_num: Tensor, x_time: Tensor) -> Tensor:
         filled, missing = self.impute(torch.cat([x_num, x_time], dim=1))
         numbers = filled if self.scaling == "batchnorm" else self.scale(filled)
-        parts = [numbers, self.dates(x_time).to(numbers.dtype), missing.to(numbers.dtype)]
-        return torch.cat(parts, dim=1)
+        dates = self.dates(x_time)
+        return torch.cat([numbers, dates.to(numbers.dtype), missing.to(numbers.dtype)], dim=1)
 
     @property
     def n_quantiles(self) -> int:
-        """Number of knots of the scaling `quantile`; 0 for others."""
+        """Number of knots of the `quantile` scaling; 0 for others."""
         return len(self.scale.knots) if isinstance(self.scale, QuantileNormal) else 0
 
     @classmethod
@@ -118,7 +118,7 @@ class Preprocess(nn.Module):
         n_timed: int,
         n_quantiles: int,
     ) -> Self:
-        """Build an unfitted module that can load the state of a fitted one of the same sizes."""
+        """Build an unfitted module that can load the state of a fitted one with these sizes."""
         made = cls(scaling, impute)
         made.num_names, made.time_names = list(num_names), list(time_names)
         n_features = len(made.num_names) + len(made.time_names)

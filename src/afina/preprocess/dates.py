@@ -1,7 +1,7 @@
-"""The parts of a time that recur: the day of the year, the day of the week, the time of day.
+"""The recurring parts of a time: the day of the year, the day of the week, the time of day.
 
-The calendar is the Gregorian one, also before 1582, in whole-number operations that can be
-exported. Years are counted from March, so that a leap day is the last day of its year.
+The calendar is Gregorian, even before 1582, and computed with integer operations that can be
+exported. Years begin in March, so that a leap day is the last day of its year.
 """
 
 import math
@@ -16,8 +16,8 @@ from afina.preprocess.sample import Sample
 
 DAY_S = 86_400
 _DAYS_400_YEARS = 146_097
-_DAYS_BEFORE_1970 = 719_468  # from 1 March of the year 0
-_LIMIT_S = 1e14  # three million years; later times are clipped to this
+_DAYS_BEFORE_1970 = 719_468  # since 1 March of the year 0
+_LIMIT_S = 1e14  # three million years; times beyond it are clipped
 
 PARTS = ("year_sin", "year_cos", "week_sin", "week_cos")
 DAY_PARTS = ("day_sin", "day_cos")
@@ -26,17 +26,17 @@ DAY_PARTS = ("day_sin", "day_cos")
 class DateParts(ColumnModule):
     """Place times on the circles of the year, the week and, if it varies, the day.
 
-    For each column the output holds the sine and cosine of the day of the year and of the day of
-    the week; then, for each column whose training values differ in the time of day, its sine and
-    cosine. All of them are 0 for a missing time. The time itself is a number like any other and
-    not part of the output.
+    For each column, the output has the sine and cosine of the day of the year and of the day of the
+    week; then, for each column whose training values differ in the time of day, the sine and cosine
+    of the time of day. All of them are 0 for a missing time. The time itself is treated as a
+    number, and is not part of the output.
 
     Shape:
         (n, n_features) -> (n, 4 * n_features + 2 * n_timed) float32
 
     Args:
-        n_features: number of columns; set by `fit`, and needed by a module that loads a state.
-        n_timed: number of columns with times of day; set and needed like n_features.
+        n_features: number of columns; `fit` sets it, and a module that loads a state needs it.
+        n_timed: number of columns with times of day; set and needed in the same cases.
 
     Example:
         >>> x = torch.tensor([[0.0]], dtype=torch.float64)  # Thursday, 1 January 1970
@@ -62,7 +62,7 @@ class DateParts(ColumnModule):
         check_width(x, self.n_features)
         if (
             not self.n_features
-        ):  # most tables have no dates, and the rest takes a third of the time of one row
+        ):  # most tables have no dates, and the code below takes a third of the time for one row
             return x.to(torch.float32)
         x = x.to(torch.float64)
         missing = x.isnan()
@@ -80,7 +80,7 @@ class DateParts(ColumnModule):
         return torch.cat([parts, day_parts], dim=1).to(torch.float32)
 
     def names_of(self, columns: Sequence[str]) -> list[str]:
-        """Name the outputs, given the names of the columns."""
+        """Return names for the outputs, given the names of the columns."""
         parts = [f"{column}.{part}" for column in columns for part in PARTS]
         timed = [columns[i] for i in self.timed.tolist()]
         return parts + [f"{column}.{part}" for column in timed for part in DAY_PARTS]
@@ -93,29 +93,27 @@ def day_of_year(days: Tensor) -> tuple[Tensor, Tensor]:
         (*,) int64 -> (*,) int64, (*,) int64
 
     Args:
-        days: since 1 January 1970.
+        days: days since 1 January 1970.
 
     Example:
         >>> day_of_year(torch.tensor([0, 59, 364, 789]))  # 789 is 29 February 1972
         (tensor([  0,  59, 364,  59]), tensor([365, 365, 365, 366]))
     """
-    days = days + _DAYS_BEFORE_1970
-    cycle = _floor(days, _DAYS_400_YEARS)
-    day = days - cycle * _DAYS_400_YEARS  # of 400 years, 0 to 146,096
+    day = (days + _DAYS_BEFORE_1970) % _DAYS_400_YEARS  # within 400 years, from 0 to 146,096
     # Drop the leap days, so that every year has 365 days.
     even = day - _floor(day, 1460) + _floor(day, 36_524) - _floor(day, 146_096)
     year = _floor(even, 365)
     day = day - (365 * year + _floor(year, 4) - _floor(year, 100))  # since 1 March
-    year = torch.where(day >= 306, year + 1, year)  # from here on, the year that begins in January
+    year = torch.where(day >= 306, year + 1, year)  # from here on, years begin in January
     leap = ((year % 4 == 0) & (year % 100 != 0)) | (year % 400 == 0)
     n_days = 365 + leap.to(torch.int64)
     return torch.where(day >= 306, day - 306, day + n_days - 306), n_days
 
 
 def _year_and_week(days: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the elapsed shares of the year and of the week, which begins on Monday."""
+    """Return the elapsed shares of the year, and of the week, which begins on Monday."""
     day, n_days = day_of_year(days)
-    week_day = days + 3 - _floor(days + 3, 7) * 7  # 1 January 1970 was a Thursday
+    week_day = (days + 3) % 7  # 1 January 1970 was a Thursday
     return day.to(torch.float64) / n_days, week_day.to(torch.float64) / 7
 
 
@@ -124,6 +122,6 @@ def _floor(whole: Tensor, divisor: int) -> Tensor:
 
 
 def _varies_in_the_day(sample: Sample) -> bool:
-    """Return whether the times of day differ; plain dates all have the same one."""
+    """Return whether the times of day differ; those of plain dates do not."""
     times = sample.values - (sample.values / DAY_S).floor() * DAY_S
     return len(times) > 0 and bool((times != times[0]).any())

@@ -1,4 +1,4 @@
-"""The quantile scaler, which makes any distribution normal."""
+"""The quantile scaler, which maps any distribution to a normal one."""
 
 from collections.abc import Sequence
 from typing import Self
@@ -11,27 +11,27 @@ from afina.preprocess.sample import Sample, quantiles
 
 LEAST_QUANTILES, MOST_QUANTILES = 10, 1000
 _ROWS_A_QUANTILE = 30
-_EDGE = 1e-7  # the smallest probability, so that the smallest value becomes -5.2 and not -inf
+_EDGE = 1e-7  # the smallest probability, so that the smallest value becomes -5.2, not -inf
 
 
 class QuantileNormal(ColumnModule):
     """Map each column to a standard normal distribution by its quantiles.
 
-    It uses clip(n / 30, 10, 1000) quantiles, with a straight line between two of them and a
-    constant (-5.2 and 5.2) beyond the first and the last. A value that spans several quantiles,
-    such as the zeros of a mostly zero column, gets the normal quantile of the middle of its share.
+    It uses clip(n / 30, 10, 1000) quantiles, with straight lines between them and constants (-5.2
+    and 5.2) beyond the first and the last. A value that spans several quantiles, such as 0 in a
+    column that is mostly 0, gets the normal quantile of the middle of its share.
 
     Shape:
         (n, n_features) -> (n, n_features)
 
     Args:
-        n_features: number of columns; set by `fit`, and needed by a scaler that loads a state.
-        n_quantiles: number of quantiles of each column; set and needed like n_features.
+        n_features: number of columns; `fit` sets it, and a scaler that loads a state needs it.
+        n_quantiles: number of quantiles of each column; set and needed in the same cases.
 
     Source: Gorishniy et al. 2021, arXiv:2106.11959, for the number of quantiles.
 
-    Differs: scikit-learn's QuantileTransformer maps a tie at an end to that end; here no noise
-        is added to break ties, and the line between two quantiles is in normal scores, not in
+    Differs: scikit-learn's QuantileTransformer maps a tie at an end to that end. Here, no noise is
+        added to break ties, and the line between two quantiles is in normal scores, not in
         probabilities, so that only simple operations have to be exported.
     """
 
@@ -61,7 +61,7 @@ class QuantileNormal(ColumnModule):
         below = last_knot_below(inside, self.knots)
         above = (below + 1).clamp(max=len(self.knots) - 1)
         low, high = self.knots.gather(0, below), self.knots.gather(0, above)
-        width = high / 2 - low / 2  # halves: the difference itself may overflow
+        width = high / 2 - low / 2  # halved first, because the difference may overflow
         share = torch.where(width > 0, (inside / 2 - low / 2) / width, 0.0)
         start, end = self.scores.gather(0, below), self.scores.gather(0, above)
         score = start + share * (end - start)
@@ -69,7 +69,7 @@ class QuantileNormal(ColumnModule):
 
 
 def _knots(values: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return distinct knots with their normal scores, padded with the last to a fixed number."""
+    """Return distinct knots and their normal scores, padded to a fixed number with the last one."""
     knots, scores = normal_scores(values, levels, _EDGE)
     fill = len(values) - len(knots)
     return (
@@ -86,7 +86,7 @@ def normal_scores(values: Tensor, levels: Tensor, edge: float) -> tuple[Tensor, 
 
     Args:
         values: quantiles, ascending.
-        levels: level of each, in [0, 1].
+        levels: level of each quantile, in [0, 1].
         edge: smallest distance of a level from 0 and 1, so that scores are finite.
     """
     knots, counts = torch.unique_consecutive(values, return_counts=True)
@@ -103,7 +103,7 @@ def last_knot_below(x: Tensor, knots: Tensor) -> Tensor:
     """
     place = torch.zeros_like(x, dtype=torch.int64)
     step = 1 << (len(knots) - 1).bit_length() >> 1
-    while step > 0:  # the number of rounds depends on the number of knots only, never on the data
+    while step > 0:  # the number of rounds depends only on the number of knots, not on the data
         further = (place + step).clamp(max=len(knots) - 1)
         place = torch.where(knots.gather(0, further) <= x, further, place)
         step >>= 1

@@ -1,7 +1,7 @@
 """A sample of each column in the training rows: its distinct values and their weights.
 
-Every statistic is a function of this. Repeated rows and rows weighted by whole numbers give the
-same sample, and so the same statistics bit for bit; so does any order of the rows.
+Every statistic is a function of this sample. Repeating rows and weighting them by whole numbers
+give the same sample, and therefore the same statistics, bit for bit; so does any order of the rows.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 _MOST_COPIES = 2.0**53  # whole numbers below this are exact in float64
-_FAR = 2.0**400  # squares of larger numbers, and of their inverses, leave float64
+_FAR = 2.0**400  # squares of larger numbers, and of their inverses, exceed float64
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class Sample:
 
     Args:
         values: the distinct values, ascending, float64. Shape (n_values,).
-        weights: the weight of each, above 0. Shape (n_values,).
-        has_missing: whether a row has no value.
+        weights: weight of each value, above 0. Shape (n_values,).
+        has_missing: whether any row has no value.
         n_rows: total weight of all rows, including rows without a value.
     """
 
@@ -33,15 +33,15 @@ class Sample:
 def column_samples(x: Tensor, weights: Tensor | None) -> list[Sample]:
     """Collect a sample of every column.
 
-    Rows of weight 0 are ignored. Equal weights have no effect. Weights that are not all whole
-    are divided by their mean, so that they add up to the number of rows.
+    Rows with weight 0 are ignored. Equal weights have no effect. Weights that are not all whole
+    numbers are divided by their mean, so that they add up to the number of rows.
 
     Shape:
         (n, d), (n,) -> d samples
 
     Args:
-        x: NaN is missing.
-        weights: at least 0; a weight of 2 is the row twice.
+        x: training rows; NaN is missing.
+        weights: weight of each row, at least 0; a weight of 2 counts the row twice.
 
     Raises:
         ValueError: shapes do not match, values are infinite, or weights are negative.
@@ -62,7 +62,7 @@ def column_samples(x: Tensor, weights: Tensor | None) -> list[Sample]:
 
 
 def mean(sample: Sample) -> float:
-    """Return the weighted mean, or 0 without values. Precise even for close values far from 0."""
+    """Return the weighted mean, or 0 without values; precise even for close values far from 0."""
     if len(sample.values) == 0:
         return 0.0
     values, unit = _near(sample.values)
@@ -79,11 +79,11 @@ def deviation(sample: Sample) -> float:
 
 
 def quantiles(sample: Sample, levels: Tensor) -> Tensor:
-    """Return quantiles by linear interpolation at position `level * (W - 1)`, W the total weight.
+    """Return quantiles by linear interpolation at `level * (W - 1)`, where W is the total weight.
 
-    A value of weight w occupies w positions, as if repeated, after those of all smaller values; a
-    straight line joins the last position of a value and the first of the next. A value of weight
-    below 1 occupies one position. With whole weights these are the quantiles of the repeated
+    A value with weight w occupies w positions, as if repeated, after all smaller values; a straight
+    line joins the last position of a value to the first position of the next. A value with a weight
+    below 1 occupies one position. With whole weights, these are the quantiles of the repeated
     sample, as numpy and scikit-learn compute them.
 
     Shape:
@@ -111,7 +111,7 @@ def quantiles(sample: Sample, levels: Tensor) -> Tensor:
 
 
 def half_range(low: Tensor, high: Tensor) -> Tensor:
-    """Return half the distance between two numbers, which never overflows."""
+    """Return half the distance between two numbers, without overflow."""
     return high / 2 - low / 2
 
 
@@ -126,13 +126,13 @@ def _normalize_weights(weights: Tensor, n_rows: int) -> Tensor:
         raise ValueError("weights must be finite and at least 0, but one is not.")
     if bool((weights == weights.floor()).all()) and float(weights.sum()) < _MOST_COPIES:
         return weights
-    shares = weights / weights.max()  # first, so that nothing overflows
+    shares = weights / weights.max()  # divided first, so that nothing overflows
     return shares / shares[shares > 0].mean()
 
 
 def _sample(column: Tensor, w: Tensor | None, n_rows: float) -> Sample:
     has_value = ~column.isnan()
-    present = column[has_value] + 0.0  # -0.0 becomes 0.0: equal values must be one value
+    present = column[has_value] + 0.0  # turns -0.0 into 0.0, which are one value
     ordered, order = present.sort(stable=True)
     values, group, counts = torch.unique_consecutive(
         ordered, return_inverse=True, return_counts=True
@@ -144,7 +144,7 @@ def _sample(column: Tensor, w: Tensor | None, n_rows: float) -> Sample:
 
 
 def _near(values: Tensor) -> tuple[Tensor, float]:
-    """Scale extreme values to near 1 by a power of two; return them and their unit."""
+    """Scale extreme values to near 1; return them, and the power of two that undoes it."""
     largest = float(values.abs().max())
     if largest > _FAR:
         return values * 2.0**-600, 2.0**600

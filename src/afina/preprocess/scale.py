@@ -1,8 +1,8 @@
-"""Scalers: each column is shifted and stretched by statistics of the training rows.
+"""Scalers: shift and stretch each column by statistics of the training rows.
 
-All of them subtract in float64, so that numbers far from 0 and close together (times in seconds,
-identifiers) keep their differences, and return float32. Every finite float64 has a finite
-output; NaN stays NaN. A column that was constant or empty in training becomes 0.
+All scalers subtract in float64, so that close numbers far from 0 (times in seconds, identifiers)
+keep their differences, and return float32. Every finite float64 has a finite output; NaN stays NaN.
+A column that was constant or empty in training becomes 0.
 """
 
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ LIMIT = 1e6
 
 _LARGEST = torch.finfo(torch.float64).max
 _LARGEST32 = torch.finfo(torch.float32).max
-_PRE_CLIP = 1e9  # squares of larger numbers would overflow in float32 after an export
+_PRE_CLIP = 1e9  # after an export to float32, squares of larger numbers would overflow
 
 
 def smooth_clip(x: Tensor, *, limit: float = 3.0) -> Tensor:
     """Squash values smoothly into (-limit, limit), almost unchanged near 0.
 
-    `x / sqrt(1 + (x / limit)^2)`, after clipping to plus and minus 1e9.
+    The formula is `x / sqrt(1 + (x / limit)^2)`, after clipping x to plus and minus 1e9.
 
     Example:
         >>> smooth_clip(torch.tensor([0.0, 3.0, 1e30]))
@@ -59,7 +59,7 @@ class AffineScaler(ColumnModule):
         return self._stretch(x).clamp(-LIMIT, LIMIT).to(torch.float32)
 
     def _stretch(self, x: Tensor) -> Tensor:
-        """Shift and stretch; a difference that overflows is clipped, so that 0 times it is 0."""
+        """Shift and stretch; clip a difference that overflows, so that 0 times it is 0."""
         check_width(x, len(self.center))
         return (x.to(torch.float64) - self.center).clamp(-_LARGEST, _LARGEST) * self.scale
 
@@ -81,19 +81,18 @@ class MinMax(AffineScaler):
 
 
 class Standardize(AffineScaler):
-    """Scale the training rows to mean 0 and standard deviation 1 (divided by n)."""
+    """Scale the training rows to mean 0 and standard deviation 1 (computed with 1 / n)."""
 
     def fit_samples(self, samples: Sequence[Sample]) -> Self:
-        self.center = torch.tensor([mean(sample) for sample in samples], dtype=torch.float64)
-        spread = torch.tensor([deviation(sample) for sample in samples], dtype=torch.float64)
-        self.scale = _inverse(spread)
+        self.center = torch.tensor(list(map(mean, samples)), dtype=torch.float64)
+        self.scale = _inverse(torch.tensor(list(map(deviation, samples)), dtype=torch.float64))
         return self
 
 
 class Robust(AffineScaler):
     """Subtract the median, divide by the interquartile range, and clip smoothly to (-3, 3).
 
-    Half the range replaces the interquartile range if the quartiles are equal.
+    If the quartiles are equal, half the range replaces the interquartile range.
 
     Source: Holzmueller, Grinsztajn & Steinwart 2024, arXiv:2407.04491, section 3.
     """
@@ -113,7 +112,7 @@ class Robust(AffineScaler):
 
 
 class Identity(ColumnModule):
-    """Pass numbers on in float32, clipped to the largest float32.
+    """Convert numbers to float32, clipped to the largest float32.
 
     Shape:
         (n, n_features) -> (n, n_features)
@@ -136,7 +135,7 @@ class Identity(ColumnModule):
 
 
 def _inverse(spread: Tensor) -> Tensor:
-    """Return the reciprocal; 0 stays 0, and the reciprocal of a subnormal number is clipped."""
+    """Return the reciprocal; 0 stays 0, and reciprocals of subnormal numbers are clipped."""
     return torch.where(spread > 0, 1 / spread, 0.0).clamp(max=_LARGEST)
 
 

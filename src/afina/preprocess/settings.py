@@ -14,7 +14,7 @@ TargetKind: TypeAlias = Literal["log", "quantile"]
 
 @settings_class
 class PreprocessSettings:
-    """Settings of how columns become numbers that a network learns well from."""
+    """Settings for turning columns into numbers from which a network learns well."""
 
     scaling: Scaling | None = "robust"
     """Scaling of numeric columns; `batchnorm`: a normalization layer in the network is the only
@@ -34,7 +34,7 @@ class PreprocessSettings:
     With `members_differ = "weights"` each member has its own embeddings."""
 
     min_count: Count = 2
-    """Levels seen in fewer training rows (by weight) share the unknown level."""
+    """Levels in fewer training rows (by weight) than this share the unknown level."""
 
     unknown_rate: Rate = 0.02
     """Probability that a category is replaced by unknown while training, so that the network learns

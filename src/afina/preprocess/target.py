@@ -1,7 +1,8 @@
 """Transforms of a skewed regression target, and their inverses.
 
-Each maps all finite numbers one to one, in float64, so that every target can be transformed, even
-beyond the training rows, and every output of the network becomes a finite value.
+Each transform maps all finite numbers one to one, in float64, so that every target can be
+transformed, even beyond the range of the training rows, and every output of the network becomes a
+finite value.
 """
 
 from typing import Literal, Self
@@ -18,17 +19,17 @@ _LEAST_KNOTS = 10
 _ROWS_A_KNOT = 30
 _LARGEST = torch.finfo(torch.float64).max
 _SMALLEST = 5e-324
-_LARGEST_LOG = 709.0  # exp of it is still a float64
+_LARGEST_LOG = 709.0  # its exponential still fits float64
 _FAR_TAIL = 3.0
 _SKEWED = 2.0
 
 
 class Log(nn.Module):
-    """Transform targets by the signed logarithm of the distance from an anchor.
+    """Replace targets with the signed logarithm of their distance from an anchor.
 
-    `sign(z) log(1 + |z|)` with `z = (y - anchor) / unit`. The anchor is the end of the training
-    targets on the side of the short tail, or their median if both tails are long; the unit is the
-    distance from the anchor to the median, or half the interquartile range.
+    The formula is `sign(z) log(1 + |z|)` with `z = (y - anchor) / unit`. The anchor is the end of
+    the training targets on the side of the short tail, or their median if both tails are long; the
+    unit is the distance from the anchor to the median, or half the interquartile range.
 
     Shape:
         (n,) -> (n,) float64
@@ -75,16 +76,16 @@ class Log(nn.Module):
 
 
 class Quantile(nn.Module):
-    """Map targets to a normal distribution by quantiles of the training targets.
+    """Map targets to a normal distribution by the quantiles of the training targets.
 
-    Straight lines join the knots, and the outer ones continue beyond the first and the last. A
+    Straight lines join the knots, and the outer lines continue beyond the first and the last. A
     value that spans several quantiles gets the normal quantile of the middle of its share.
 
     Shape:
         (n,) -> (n,) float64
 
     Args:
-        n_knots: number of knots; set by `fit_sample`, and needed by a module that loads a state.
+        n_knots: number of knots; `fit_sample` sets it, and a module that loads a state needs it.
     """
 
     knots: Tensor
@@ -96,11 +97,12 @@ class Quantile(nn.Module):
         self.register_buffer("scores", torch.arange(n_knots, dtype=torch.float64))
 
     def fit_sample(self, sample: Sample) -> Self:
-        """Learn knots from at least two distinct training targets; each end weighs half a row."""
+        """Learn knots from at least two distinct training targets; each end counts as half a row."""
         n_levels = min(max(int(sample.n_rows) // _ROWS_A_KNOT, _LEAST_KNOTS), MOST_KNOTS)
         levels = torch.arange(n_levels, dtype=torch.float64) / (n_levels - 1)
-        edge = 0.5 / max(sample.n_rows, 2.0)
-        knots, scores = normal_scores(quantiles(sample, levels), levels, edge)
+        knots, scores = normal_scores(
+            quantiles(sample, levels), levels, 0.5 / max(sample.n_rows, 2.0)
+        )
         rising = torch.cat([torch.ones(1, dtype=torch.bool), scores[1:] > scores[:-1]])
         self.knots, self.scores = knots[rising], scores[rising]
         return self
@@ -116,12 +118,13 @@ class Quantile(nn.Module):
 def fit_target(
     kind: TargetKind | Literal["auto"] | None, y: Tensor, weights: Tensor | None
 ) -> Log | Quantile | None:
-    """Fit a transform on training targets; None if they stay unchanged.
+    """Fit a transform of the targets on training rows; None if they stay unchanged.
 
     Args:
-        kind: `auto`: `log` if the skewness is beyond 2 on either side, else None.
+        kind: kind of the transform. `auto`: `log` if the absolute skewness exceeds 2, otherwise
+            None.
         y: training targets.
-        weights: one for each row; a weight of 2 is the row twice.
+        weights: weight of each row; a weight of 2 counts the row twice.
     """
     sample = column_samples(y[:, None], weights)[0]
     if kind == "auto":
@@ -132,17 +135,17 @@ def fit_target(
 
 
 def _follow_lines(x: Tensor, knots: Tensor, values: Tensor) -> Tensor:
-    """Interpolate between knots along straight lines; the outer lines have no end."""
+    """Interpolate between knots along straight lines; the outer lines continue without end."""
     below = last_knot_below(x[:, None], knots[:, None])[:, 0].clamp(max=len(knots) - 2)
-    low, high = knots[below] / 2, knots[below + 1] / 2  # halves: differences may overflow
-    width = (high - low).clamp(min=_SMALLEST)  # half the smallest number is 0
+    low, high = knots[below] / 2, knots[below + 1] / 2  # halved, because differences may overflow
+    width = (high - low).clamp(min=_SMALLEST)  # half of the smallest number is 0
     share = ((x / 2 - low) / width).clamp(-1e300, 1e300)
     start, end = values[below] / 2, values[below + 1] / 2
     return ((start + share * (end - start)) * 2).clamp(-_LARGEST, _LARGEST)
 
 
 def _skewness(sample: Sample) -> float:
-    """Return the weighted third moment of the standardized values; 0 for a constant."""
+    """Return the weighted third moment of the standardized values; 0 if they are constant."""
     spread = deviation(sample)
     if not spread:
         return 0.0

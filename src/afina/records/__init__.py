@@ -1,9 +1,9 @@
-"""The files of a run folder, each declared once for writer, reader and report.
+"""The files of a run folder, each declared once, for writer, reader and report.
 
-A record is a frozen dataclass whose types and bounds pydantic checks whenever one is made,
-by afina or from a file. Nothing here imports torch, pyarrow or numpy. `MANIFEST.json` is not among
-them: `afina.storage` uses the standard library alone, and compares a manifest byte by byte with
-what it says.
+A record is a frozen dataclass. pydantic checks its types and bounds whenever one is created, by
+afina or from a file. Nothing here imports torch, pyarrow or numpy. `MANIFEST.json` is not among the
+records, because `afina.storage` uses only the standard library, and compares a manifest byte by
+byte with its canonical form.
 """
 
 __all__: list[str] = []

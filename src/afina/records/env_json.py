@@ -1,4 +1,4 @@
-"""env.json: the versions, threads and hardware that a run was made with."""
+"""env.json: the versions, threads and hardware of a run."""
 
 from typing import Annotated, Literal
 
@@ -10,11 +10,11 @@ from afina.records.json_record import Count, Text
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(populate_by_name=True))
 class Environment:
-    """What the last bits of a run's numbers depend on, apart from its settings.
+    """The conditions, besides its settings, on which the last bits of a run's numbers depend.
 
     Args:
         cpu_capability: the vector instructions that torch uses.
-        n_cpus: number of processors of the machine. None: unknown.
+        n_cpus: number of processors in the machine. None: unknown.
         threads: number of processor threads of the run.
     """
 

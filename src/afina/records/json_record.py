@@ -17,15 +17,22 @@ Unknown = Literal["ignore", "forbid"]
 
 FIX = "Restore the file, or fit again in a new run folder."
 _OTHER_VERSION = "It was written by another version of afina; use that one."
+_MUST = {  # by pydantic's type of error
+    "missing": "must be there",
+    "unexpected_keyword_argument": "must not be there",
+    "dataclass_type": "must be an object",
+    "dict_type": "must be an object",
+    "tuple_type": "must be a list",
+}
 
 
 def _finite_or_none(value: Any) -> Any:
-    """Turn a number that is not finite into None; leave everything else to the type's own check."""
+    """Turn a number that is not finite into None; leave other values to the check of the type."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
     try:
         return value if math.isfinite(value) else None
-    except OverflowError:  # an integer that no float can hold
+    except OverflowError:  # an integer too large for a float
         return None
 
 
@@ -34,7 +41,7 @@ Count = Annotated[int, Strict(), Field(ge=0)]
 Positive = Annotated[int, Strict(), Field(ge=1)]
 Flag = Annotated[bool, Strict()]
 Number = Annotated[Annotated[float, Strict()] | None, BeforeValidator(_finite_or_none)]
-"""A number; None where it is not finite, which is null in JSON."""
+"""A number; None if it is not finite, which is null in JSON."""
 
 
 def parse_record(
@@ -53,21 +60,20 @@ def parse_record(
         kind: the record's class.
         source: the file's path, for messages.
         fix: what to do about a damaged file.
-        max_bytes: refuse larger files, and files with too many values. None: no limit.
+        max_bytes: reject larger files, and files with too many values. None: no limit.
         unknown: what to do with keys that the record does not declare.
 
     Raises:
-        CheckpointError: the file is not what afina writes.
+        CheckpointError: the file does not hold a valid record.
     """
-    content = parse_object(data, source, fix, max_bytes)
-    record: Record = check(content, kind, source, fix, unknown)
+    record: Record = check(parse_object(data, source, fix, max_bytes), kind, source, fix, unknown)
     return record
 
 
 def parse_object(
     data: bytes, source: Path | str, fix: str = FIX, max_bytes: int | None = None
 ) -> dict[str, Any]:
-    """Decode a JSON object without declared keys.
+    """Decode a JSON object that has no declared keys.
 
     Raises:
         CheckpointError: the bytes are not a JSON object.
@@ -89,15 +95,15 @@ def check(
     unknown: Unknown = "ignore",
     key: str = "",
 ) -> Any:
-    """Check values parsed from JSON, and return them as `kind`.
+    """Check values parsed from JSON, and convert them to `kind`.
 
     Args:
-        values: what the JSON holds: the keys and values of a record, or a single value.
+        values: the keys and values of a record, or a single value.
         kind: a record's class, or a type such as `Count`.
         source: the file's path, for messages.
         fix: what to do about a damaged file.
         unknown: what to do with keys that the record does not declare.
-        key: where `values` is in the file, for messages. Empty: at the top level.
+        key: place of `values` in the file, for messages. Empty: the top level.
 
     Raises:
         CheckpointError: a value is invalid.
@@ -114,10 +120,12 @@ to 0; got -1. Restore the file, or fit again in a new run folder.
     except ValidationError as reason:
         problem = reason.errors(include_url=False)[0]
         name = ".".join(map(str, (key, *problem["loc"]) if key else problem["loc"]))
-        fix = _OTHER_VERSION if name == "format" else fix
-        must = f"{source}: {name} {_must(problem['type'], problem['msg'])}"
+        message = problem["msg"].removeprefix("Value error, ").replace("Input should", "must")
+        must = f"{source}: {name} {_MUST.get(problem['type'], message)}"
         got = None if problem["type"] in ("missing", "value_error") else shown(problem["input"])
-        raise CheckpointError(must, got=got, fix=fix) from None
+        raise CheckpointError(
+            must, got=got, fix=_OTHER_VERSION if name == "format" else fix
+        ) from None
 
 
 def read_bytes(path: Path) -> bytes | None:
@@ -154,24 +162,10 @@ def to_dict(record: object) -> dict[str, Any]:
 
 
 def write_record(record: object) -> bytes:
-    """Encode a record in ASCII: text may hold a lone surrogate, which UTF-8 cannot encode."""
+    """Encode a record in ASCII, because UTF-8 cannot encode a lone surrogate in a text."""
     return json.dumps(to_dict(record), indent=1, allow_nan=False).encode() + b"\n"
 
 
 @cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
-
-
-def _must(problem: str, message: str) -> str:
-    """Turn pydantic's message about a value into the second half of afina's."""
-    match problem:
-        case "missing":
-            return "must be there"
-        case "unexpected_keyword_argument":
-            return "must not be there"
-        case "dataclass_type" | "dict_type":
-            return "must be an object"
-        case "tuple_type":
-            return "must be a list"
-    return message.removeprefix("Value error, ").replace("Input should", "must")

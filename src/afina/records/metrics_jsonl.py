@@ -1,12 +1,12 @@
-"""metrics.jsonl: one JSON object per line, for a step, an epoch, an evaluation or the end.
+"""metrics.jsonl: a JSON object per line, for each step, epoch and evaluation, and for the end.
 
     {"kind": "step", "step", "epoch", "train/loss", "lr", "grad_norm"}
     {"kind": "epoch", "step", "epoch", "train/loss"}
     {"kind": "eval", "step", "epoch", "val/loss", "val/<score>"...}
     {"kind": "stop", ...the fields of `StopRecord`}
 
-There is a line for every step, so training writes them as plain JSON. `step` and `epoch` count
-finished steps and epochs; a number that is not finite is null.
+Training writes these lines as plain JSON, because there is one for every step. `step` and `epoch`
+count finished steps and epochs; a number that is not finite is null.
 """
 
 from pathlib import Path
@@ -27,8 +27,8 @@ class StopRecord:
         epoch: epochs finished.
         reason: one word.
         why: a sentence.
-        monitor: the metric that decides what is best. None: there were no validation rows.
-        best: its best value.
+        monitor: the metric that decides which epoch is best. None: there were no validation rows.
+        best: the best value of that metric.
         best_step: steps taken when it was best.
         best_epoch: epochs finished when it was best.
     """
@@ -44,7 +44,7 @@ class StopRecord:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Read the records of metrics.jsonl, in order; return none if the file is missing.
+    """Read the records of metrics.jsonl, in order; a missing file has none.
 
     An incomplete last line is skipped; a resumed run overwrites it.
 

@@ -1,4 +1,4 @@
-"""run.json: what is needed to repeat a run."""
+"""run.json: the information needed to repeat a run."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -32,14 +32,14 @@ class RunRecord:
     """The inputs of a run, and the settings that `auto` and `find` resolved to.
 
     Args:
-        table: the table. None: rows passed from Python, which cannot be read again.
+        table: the table. None: the rows were passed from Python, and cannot be read again.
         val: the table of validation rows. None: validation rows came from `table`.
         target: name of the target column.
         threads: number of processor threads, as resolved.
         batch_size: rows per step, as resolved.
         lr: learning rate, as resolved.
-        schema_sha256: digest of schema.json, which must be the same at resume.
-        split_sha256: digest of split.json, which must be the same at resume.
+        schema_sha256: digest of schema.json, which must be the same when the run is resumed.
+        split_sha256: digest of split.json, which must be the same when the run is resumed.
     """
 
     format: Literal[1] = 1
@@ -55,20 +55,23 @@ class RunRecord:
 
 
 def read_run_record(run: Path) -> RunRecord:
-    """Read run.json without trusting it, in bounded time; refuse keys of another version.
+    """Read run.json without trusting it, in bounded time; reject keys of other versions.
 
     Raises:
-        CheckpointError: it is missing or damaged.
+        CheckpointError: run.json is missing or damaged.
     """
     path = run / "run.json"
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_BYTES + 1)
     except OSError as reason:
+        fix = "Name the folder that `afina fit` made."
+        if (run / "metrics.jsonl").is_file():
+            fix = "A run of afina.Trainer is continued in Python, by fit(..., resume=True)."
         raise CheckpointError(
             f"{run} must be a run folder",
             but=f"{path.name} cannot be read ({reason.strerror})",
-            fix="Name the folder that `afina fit` made.",
+            fix=fix,
         ) from None
     return parse_record(
         data, RunRecord, source=path, fix="Fit again.", max_bytes=_MAX_BYTES, unknown="forbid"

@@ -1,4 +1,4 @@
-"""state.json of a checkpoint: what is needed to resume, apart from the tensors."""
+"""state.json of a checkpoint: everything but the tensors that is needed to resume."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,17 +12,18 @@ from afina.storage.bounded_json import MAX_BYTES
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointState:
-    """The position of a run, and the conditions under which it began.
+    """The position of a run, and its settings and environment.
 
     Args:
         state: the scalars of the training state, as `TrainState.to_dict` returns them.
-        monitored: the metric that decides what is best. None: not evaluated at this step.
+        monitored: value of the metric that decides which epoch is best. None: no evaluation at this
+            step.
         position: the position of the data's iterator, in its own format. None: at the start of an
             epoch.
         metrics_bytes: length of metrics.jsonl at this step.
-        conditions: threads, versions and processes that the run's bits depend on.
+        conditions: threads, versions and processes, on which the run's bits depend.
         settings: settings that must be the same when the run is resumed.
-        trees: the form of each nested state; its tensors are in `<name>.safetensors`.
+        trees: the structure of each nested state; its tensors are in `<name>.safetensors`.
     """
 
     format: Literal[2] = 2
@@ -39,7 +40,7 @@ def parse_state(data: bytes, source: Path) -> CheckpointState:
     """Decode state.json without trusting it, in bounded time.
 
     Raises:
-        CheckpointError: it is damaged, or of another format.
+        CheckpointError: state.json is damaged, or has another format.
     """
     fix = "Use another checkpoint."
     return parse_record(data, CheckpointState, source=source, fix=fix, max_bytes=MAX_BYTES)

@@ -10,11 +10,11 @@ from afina.records.metrics_jsonl import StopRecord
 
 @dataclass(frozen=True, kw_only=True)
 class RowCounts:
-    """The number of rows that trained, validated or were left out.
+    """The numbers of training rows, validation rows, and rows left out.
 
     Args:
         train: number of training rows.
-        val: number of rows that decided when to stop.
+        val: number of validation rows.
         left_out: number of rows without a target or with weight 0.
         folds: number of folds; with folds, every row trains and validates. 1: there are no folds.
     """
@@ -27,7 +27,7 @@ class RowCounts:
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """The headline score of the model, and that of a baseline that ignores the features.
+    """The headline score of the model, and the score of a baseline that ignores the features.
 
     Args:
         name: the score's name.
@@ -78,14 +78,15 @@ class Summary:
     Args:
         target: name of the target column.
         table: path of the table.
-        on: the rows that were scored.
+        on: which rows were scored.
         score: the headline score.
         scores: every score of the model.
         baseline_scores: every score of the baseline.
-        confusion: for classes, unless there are too many.
-        scatter: for regression.
+        confusion: the confusion matrix. None: the target is a number, or there are too many
+            classes.
+        scatter: true and predicted values. None: the target has classes.
         stop: why training ended. None: unknown.
-        seconds: duration of the fit, or of the part since it was last resumed.
+        seconds: duration of the fit, or of its part since it was last resumed.
     """
 
     format: Literal[1] = 1

@@ -1,4 +1,4 @@
-"""What all charts share: a record for each chart, one look, colors from the page's style sheet."""
+"""What all charts share: the record of a chart, the look, colors from the page's style sheet."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -10,7 +10,7 @@ import vl_convert
 Spec = dict[str, Any]
 Row = dict[str, Any]
 
-# Colors are variables of page.css, so that dark mode and print need no second drawing.
+# Colors are variables of page.css, so that dark mode and print do not need their own charts.
 INK, MUTED, GRID, ON_FILL = "var(--ink)", "var(--muted)", "var(--grid)", "var(--on-fill)"
 TRAIN, VAL, PLAIN = "var(--train)", "var(--val)", "var(--plain)"
 
@@ -38,7 +38,7 @@ _LOOK: Spec = {
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart of the page.
+    """A chart on the page.
 
     Args:
         name: an identifier, unique on the page.
@@ -60,7 +60,7 @@ class Chart:
 
 
 def finish(drawing: alt.LayerChart, data: dict[str, list[Row]], height: int, top: int = 4) -> Spec:
-    """Return the spec of a drawing whose layers name their data.
+    """Return the specification of a chart whose layers refer to their data by name.
 
     Args:
         drawing: the layers.
@@ -68,11 +68,11 @@ def finish(drawing: alt.LayerChart, data: dict[str, list[Row]], height: int, top
         height: height of the frame, in pixels.
         top: room above the frame, in pixels.
 
-    Altair neither checks nor counts data that is passed by name: that is fast, and does not change
-    its row limit for other code in the process.
+    Altair neither checks nor counts the rows of data that is passed by name. That is fast, and
+    leaves Altair's row limit unchanged for other code in the process.
     """
     spec: Spec = drawing.properties(width="container", height=height).to_dict()
-    del spec["$schema"]  # an address; the page needs none
+    del spec["$schema"]  # a web address, which the page does not need
     return spec | {"padding": _ROOM | {"top": top}, "config": _LOOK, "datasets": data}
 
 
@@ -83,8 +83,8 @@ def library() -> str:
 
 
 def spans_decades(values: list[float]) -> bool:
-    """Return whether values need a logarithmic axis: all above 0, and spanning two decades."""
-    if not values or min(values) < 1e-300 or max(values) > 1e300:  # no power of ten beyond it
+    """Return whether values need a logarithmic axis: they are positive and span two decades."""
+    if not values or min(values) < 1e-300 or max(values) > 1e300:  # ticks would over- or underflow
         return False
     return max(values) >= 100 * min(values)
 

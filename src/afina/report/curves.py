@@ -25,14 +25,14 @@ from afina.report.thinning import thin
 _EPOCHS = "epoch (passes over the training rows)"
 _STEPS = "step (optimizer updates)"
 _COLORS = {"training": TRAIN, "validation": VAL}
-_POINTS_UP_TO = 40  # a point for each epoch, while they can be told apart
+_POINTS_UP_TO = 40  # with more epochs, the points would run into each other
 
 
 def loss_chart(metrics: Metrics, stop: StopRecord | None, unit: str) -> Chart | None:
     """Draw training and validation loss by epoch; None if there is nothing to draw.
 
     Args:
-        metrics: the curves of the run.
+        metrics: the run's curves.
         stop: where training ended and where it was best. None: the run is unfinished.
         unit: the loss's unit, for the axis.
     """
@@ -40,11 +40,20 @@ def loss_chart(metrics: Metrics, stop: StopRecord | None, unit: str) -> Chart | 
     return _by_epoch("loss", "Loss by epoch", f"loss ({unit})", both, metrics, stop, height=300)
 
 
-def score_chart(metrics: Metrics, stop: StopRecord | None, name: str) -> Chart | None:
-    """Draw a score of the validation rows by epoch; None if there is no score."""
+def score_chart(
+    metrics: Metrics, stop: StopRecord | None, name: str, chart: str = "score"
+) -> Chart | None:
+    """Draw a validation score by epoch; None if there is no score.
+
+    Args:
+        metrics: the curves of the run.
+        stop: where training ended and where it was best. None: the run is unfinished.
+        name: name of the score, without `val/`.
+        chart: the chart's identifier, unique on the page.
+    """
     curves = {"validation": metrics.val.get(f"val/{name}", Curve())}
-    title = f"Validation {clean(name, 30)} by epoch"
-    return _by_epoch("score", title, clean(name, 30), curves, metrics, stop, height=200)
+    name = clean(name, 30)
+    return _by_epoch(chart, f"Validation {name} by epoch", name, curves, metrics, stop, height=200)
 
 
 def lr_chart(metrics: Metrics, stop: StopRecord | None) -> Chart | None:
@@ -56,8 +65,14 @@ def grad_norm_chart(
     metrics: Metrics, stop: StopRecord | None, max_grad_norm: float | None
 ) -> Chart | None:
     """Draw the gradient's norm by step, with a line where clipping starts."""
-    title, axis = "Gradient norm by step", "2-norm before clipping"
-    return _by_step("grad_norm", title, axis, metrics.grad_norm, stop, limit=max_grad_norm)
+    return _by_step(
+        "grad_norm",
+        "Gradient norm by step",
+        "2-norm before clipping",
+        metrics.grad_norm,
+        stop,
+        limit=max_grad_norm,
+    )
 
 
 def _by_epoch(
@@ -82,7 +97,7 @@ def _by_epoch(
     places = [row["x"] for part in (rows, *flags.values()) for row in part]
     x = _x_axis(places, _EPOCHS)
     y = _y_axis([row["y"] for row in rows if row["y"] is not None], axis)
-    layers = _curve_layers(name, list(curves), x, y, points=len(set(places)) <= _POINTS_UP_TO)
+    layers = _curve_layers(axis, list(curves), x, y, points=len(set(places)) <= _POINTS_UP_TO)
     layers += _flag_layers(marks, flags, x, y, max(places))
     spec = finish(alt.layer(*layers), {"curve": rows} | flags, height)
     legend = tuple((_COLORS[of], of) for of in curves) if len(curves) > 1 else ()
@@ -90,9 +105,9 @@ def _by_epoch(
 
 
 def _curve_layers(
-    name: str, names: list[str], x: alt.X, y: alt.Y, *, points: bool
+    title: str, names: list[str], x: alt.X, y: alt.Y, *, points: bool
 ) -> list[alt.Chart]:
-    """Draw the lines and their points; if there are many, the points only show up on hover."""
+    """Draw the lines and their points; if there are many points, they appear only on hover."""
     scale = alt.Scale(domain=names, range=[_COLORS[of] for of in names])
     chart = alt.Chart(alt.NamedData("curve")).encode(
         x=x, y=y, color=alt.Color("of:N", scale=scale, legend=None)
@@ -100,7 +115,7 @@ def _curve_layers(
     tooltip = [
         alt.Tooltip("of:N", title="rows"),
         alt.Tooltip("x:Q", title="epoch", format="~g"),
-        alt.Tooltip("y:Q", title=name, format=".5g"),
+        alt.Tooltip("y:Q", title=title, format=".5g"),
     ]
     return [
         chart.mark_line(strokeWidth=2, strokeJoin="round"),
@@ -111,7 +126,7 @@ def _curve_layers(
 def _marks(
     metrics: Metrics, stop: StopRecord | None, val: Curve | None
 ) -> tuple[dict[str, str], dict[str, list[Row]]]:
-    """Return the labels and the data of the marks: the best epoch and the stopping point."""
+    """Return the labels and the data of the marks at the best epoch and at the stopping point."""
     if stop is None:
         return {}, {}
     last = metrics.place(stop.epoch, stop.step)
@@ -137,14 +152,14 @@ def _flag_layers(
     for row, (name, text) in enumerate(reversed(texts.items())):
         chart = alt.Chart(alt.NamedData(name))
         dash = [4, 3] if name == "best" else [1, 0]
-        layers.append(chart.mark_rule(color=MUTED, strokeDash=dash).encode(x=x))
-        layers.append(
+        layers += [
+            chart.mark_rule(color=MUTED, strokeDash=dash).encode(x=x),
             chart.mark_text(
                 align="right" if data[name][0]["x"] > last / 2 else "left",
                 color=INK,
                 fontSize=11,
-            ).encode(x=x, y=alt.value(-8 - 14 * row), text=alt.value(text))
-        )
+            ).encode(x=x, y=alt.value(-8 - 14 * row), text=alt.value(text)),
+        ]
         if data[name][0].get("y") is not None:
             layers.append(
                 chart.mark_point(
@@ -162,7 +177,7 @@ def _by_step(
     stop: StopRecord | None,
     limit: float | None = None,
 ) -> Chart | None:
-    if spans_decades([y for y in curve.finite() if y > 0]):  # a log axis has no place for 0
+    if spans_decades([y for y in curve.finite() if y > 0]):  # a log axis cannot show 0
         curve = Curve(curve.x, [y if y is not None and y > 0 else None for y in curve.y])
     caption = _left_out([curve])
     curve = thin(curve)
@@ -181,7 +196,7 @@ def _by_step(
             alt.Chart(alt.NamedData("limit")).mark_rule(color=INK, strokeDash=[4, 3]).encode(y=y)
         )
         caption = f"Above the dashed line, {limit:g}, the gradient is clipped. {caption}"
-    # Charts in a row have frames at one height, so each leaves room for the labels of marks.
+    # Frames of charts side by side line up, so each chart leaves room for the labels of marks.
     spec = finish(alt.layer(*layers), data, 200, top=4 if stop is None else 30)
     return Chart(name, title, spec, caption=caption.strip())
 
@@ -196,15 +211,14 @@ def _x_axis(places: list[float], title: str) -> alt.X:
 
 
 def _y_axis(values: list[float], title: str, *, zero: bool = False) -> alt.Y:
-    fmt = number_format(values)
     if spans_decades(values):
         powers = range(math.floor(math.log10(min(values))), math.ceil(math.log10(max(values))) + 1)
         ticks = [10.0**power for power in powers]
         scale = alt.Scale(type="log", domain=[ticks[0], ticks[-1]])
         axis = alt.Axis(title=f"{title}, log scale", format="~g", values=ticks)
         return alt.Y("y:Q", scale=scale, axis=axis)
-    scale = alt.Scale(zero=zero, nice=True)
-    return alt.Y("y:Q", scale=scale, axis=alt.Axis(title=title, format=fmt, tickCount=5))
+    axis = alt.Axis(title=title, format=number_format(values), tickCount=5)
+    return alt.Y("y:Q", scale=alt.Scale(zero=zero, nice=True), axis=axis)
 
 
 def _left_out(curves: Iterable[Curve]) -> str:

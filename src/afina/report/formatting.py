@@ -1,4 +1,4 @@
-"""Format text for people: names cut to a length, numbers with as many digits as they need."""
+"""Format text for people: shortened names, numbers with as many digits as they need."""
 
 LONGEST = 120
 
@@ -45,8 +45,18 @@ def figure(value: float | None, digits: int = 3) -> str:
     return f"{rounded:,.{max(digits - whole, 0)}f}" if size >= 0.1 else f"{value:.{digits}g}"
 
 
+def percent(fraction: float) -> str:
+    """Format a share as a percentage.
+
+    Example:
+        >>> percent(0.12345), percent(0.0001)
+        ('12.3 %', '<0.1 %')
+    """
+    return "<0.1 %" if 0 < fraction < 0.001 else f"{100 * fraction:.1f} %"
+
+
 def pair(one: float | None, other: float | None) -> tuple[str, str]:
-    """Format two numbers with as many digits as are needed to tell them apart.
+    """Format two numbers with enough digits to tell them apart.
 
     Example:
         >>> pair(0.81461, 0.81472)

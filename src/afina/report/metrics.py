@@ -17,7 +17,7 @@ class Curve:
 
     Args:
         x: steps or epochs, ascending.
-        y: the value there; None where it was not finite.
+        y: the value at each x; None if it was not finite.
     """
 
     x: list[float] = field(default_factory=list)
@@ -43,9 +43,9 @@ class Metrics:
         lr: learning rate by step.
         grad_norm: gradient norm before clipping, by step.
         step: steps finished when the last record was written.
-        epoch: epochs finished at that time.
+        epoch: epochs finished by then.
         stop: the stop record. None: the run is unfinished.
-        epochs_per_step: set if evaluations were made within epochs.
+        epochs_per_step: set if there were evaluations within epochs.
     """
 
     train_loss: Curve
@@ -63,7 +63,7 @@ class Metrics:
 
 
 def read_metrics(path: Path) -> Metrics:
-    """Read metrics.jsonl; if the file is missing, the run has no records.
+    """Read metrics.jsonl; a missing file means that the run has no records yet.
 
     Raises:
         CheckpointError: a line is damaged; the message names file, line and key.
@@ -97,7 +97,7 @@ def read_metrics(path: Path) -> Metrics:
 
 
 def _val_curves(lines: Lines) -> tuple[dict[str, Curve], float | None]:
-    """Collect the evaluations by name; several in one epoch are placed between whole epochs."""
+    """Collect the evaluations by metric; several in one epoch go between whole epochs."""
     evals = [(where, record) for where, record in lines if record.get("kind") == "eval"]
     epochs = [_count(record, "epoch", where) for where, record in evals]
     places: list[float] = list(epochs)

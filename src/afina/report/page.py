@@ -21,11 +21,12 @@ from afina.report.sections import (
     target_and_table,
 )
 from afina.report.templates import fill, fill_page
+from afina.report.trainer_run import trainer_sections
 from afina.storage import write_file
 
 
 def write_report(run: Path, out: Path | None = None) -> Path:
-    """Write a run's report, one HTML file that opens offline, and return its path.
+    """Write a run's report, a single HTML file that opens offline, and return its path.
 
     Args:
         run: the run folder, finished or not. Only its files are read.
@@ -42,14 +43,15 @@ def write_report(run: Path, out: Path | None = None) -> Path:
             but=f"{goal} is a folder",
             fix=f"Write {goal / 'report.html'} instead.",
         )
-    text = make_page(read_run(run))
     # A lone surrogate, which JSON can hold and UTF-8 cannot, becomes a question mark.
-    write_file(goal, text.encode("utf-8", errors="replace"))
+    write_file(goal, make_page(read_run(run)).encode("utf-8", errors="replace"))
     return goal
 
 
 def make_page(run: RunFiles) -> str:
-    """Return the whole page as text."""
+    """Return the whole page as HTML."""
+    if run.by_trainer:
+        return _assembled(run.folder.name, trainer_sections(run))
     target, table = target_and_table(run)
     title = f"{target} from {Path(table).name}" if target and table else run.folder.name
     sections = [
@@ -61,8 +63,13 @@ def make_page(run: RunFiles) -> str:
         settings_section(run),
         next_section(run),
     ]
-    main = Markup("\n").join([Markup("<main>"), *sections, Markup("</main>")])
-    return fill_page(title=title, body=header(run) + main, library=library())
+    return _assembled(title, [header(run), *sections])
+
+
+def _assembled(title: str, sections: list[Markup]) -> str:
+    """Return the page whose first section is its header."""
+    main = Markup("\n").join([Markup("<main>"), *sections[1:], Markup("</main>")])
+    return fill_page(title=title, body=sections[0] + main, library=library())
 
 
 def _curves_section(run: RunFiles) -> Markup:

@@ -1,6 +1,8 @@
 """Read a run folder, finished or not, into one frozen record."""
 
+import shlex
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,10 @@ from afina.records.json_record import FIX, parse_object, read_bytes, read_record
 from afina.records.metrics_jsonl import StopRecord
 from afina.records.run_json import RunRecord
 from afina.records.split_json import SplitRecord
+from afina.records.state_json import parse_state
 from afina.records.summary_json import Summary
 from afina.report.metrics import Metrics, read_metrics
+from afina.storage import list_checkpoints
 
 
 @dataclass(frozen=True)
@@ -22,13 +26,15 @@ class RunFiles:
     Args:
         folder: the run folder, as the caller named it.
         config_text: config.toml, exactly as written.
-        config: the same, parsed.
-        begun: the inputs of the run.
+        config: config.toml, parsed.
+        begun: the inputs of the run, as recorded when it began.
         env: versions, threads, hardware.
         schema: how each column is read.
         split: how rows were assigned.
         metrics: the curves of training.
-        summary: scores and plots.
+        summary: scores, and the data of plots.
+        trainer_settings: settings of `afina.Trainer` that the newest checkpoint records; empty
+            without one.
     """
 
     folder: Path
@@ -40,6 +46,17 @@ class RunFiles:
     split: SplitRecord | None
     metrics: Metrics
     summary: Summary | None
+    trainer_settings: dict[str, Any]
+
+    @property
+    def by_trainer(self) -> bool:
+        """Whether `afina.Trainer` made the run on a module: it writes no config.toml."""
+        return not self.config_text and self.begun is None
+
+    @property
+    def quoted(self) -> str:
+        """The folder, quoted for a shell."""
+        return shlex.quote(str(self.folder))
 
     @property
     def stop(self) -> StopRecord | None:
@@ -80,7 +97,19 @@ def read_run(folder: Path) -> RunFiles:
         split=read_record(folder / "split.json", SplitRecord),
         metrics=read_metrics(folder / "metrics.jsonl"),
         summary=read_record(folder / "summary.json", Summary),
+        trainer_settings=_read_trainer_settings(folder / "checkpoints"),
     )
+
+
+def _read_trainer_settings(checkpoints: Path) -> dict[str, Any]:
+    """Read the settings from the newest checkpoint that can be read."""
+    for path in reversed(list_checkpoints(checkpoints)):
+        # A checkpoint may be damaged, or be removed just now by the run that owns it.
+        with suppress(CheckpointError):
+            data = read_bytes(path / "state.json")
+            if data is not None:
+                return parse_state(data, path / "state.json").settings
+    return {}
 
 
 def _read_config(path: Path) -> tuple[str, dict[str, Any]]:
@@ -88,5 +117,5 @@ def _read_config(path: Path) -> tuple[str, dict[str, Any]]:
     try:
         text = (read_bytes(path) or b"").decode("utf-8")
         return text, tomllib.loads(text)
-    except ValueError as reason:  # also not UTF-8
+    except ValueError as reason:  # invalid UTF-8 included
         raise CheckpointError(f"{path} must be TOML", but=str(reason), fix=FIX) from None

@@ -1,7 +1,7 @@
-"""The parts of the page that are text: the task, the score, why training ended, what to do next."""
+"""The text of the page: the task, the score, why training ended, the next commands."""
 
 import json
-import shlex
+from pathlib import PureWindowsPath
 
 from markupsafe import Markup
 
@@ -16,10 +16,14 @@ _MANY_CLASSES = 15
 
 
 def header(run: RunFiles) -> Markup:
-    """Return the title: target, table, task, rows."""
+    """Return the header: target, table, task, number of rows."""
     target, table = target_and_table(run)
     return fill(
-        "header", target=target, table=_file_name(table), folder=run.folder.name, facts=_facts(run)
+        "header",
+        target=target,
+        table=PureWindowsPath(table).name or table,  # also the last part of a POSIX path
+        folder=run.folder.name,
+        facts=_facts(run),
     )
 
 
@@ -78,12 +82,10 @@ def score_section(run: RunFiles) -> Markup:
 
 
 def _verdict(score: Score) -> tuple[str, bool]:
-    """Compare model and baseline in a sentence, and return whether it is a warning."""
+    """Return a sentence that compares model and baseline, and whether it is a warning."""
     if score.value is None or score.baseline is None:
         return "", False
-    better = score.value - score.baseline
-    if not score.higher_is_better:
-        better = -better
+    better = (score.value - score.baseline) * (1 if score.higher_is_better else -1)
     if better > 0:
         return f"The model is {figure(better, 2)} better.", False
     return "The model is no better than its baseline.", True
@@ -123,9 +125,12 @@ def scores_table(summary: Summary) -> Markup:
         [name, *(figure(scores[name], 4) if name in scores else "" for scores in both)]
         for name in summary.scores | summary.baseline_scores
     ]
-    note = f"Baseline: {summary.score.baseline_is}."
     return fill(
-        "table", heads=["Score", "Model", "Baseline"], rows=rows, numbers=[1, 2], note_below=note
+        "table",
+        heads=["Score", "Model", "Baseline"],
+        rows=rows,
+        numbers=[1, 2],
+        note_below=f"Baseline: {summary.score.baseline_is}.",
     )
 
 
@@ -178,7 +183,7 @@ def settings_section(run: RunFiles) -> Markup:
 
 def next_section(run: RunFiles) -> Markup:
     """Return the commands to type next, with this run's path."""
-    folder = shlex.quote(str(run.folder))
+    folder = run.quoted
     again = ("Write this page again", f"afina report {folder}")
     if run.finished:
         commands = [
@@ -192,10 +197,6 @@ def next_section(run: RunFiles) -> Markup:
     else:
         commands = [("Continue the run", f"afina resume {folder}"), again]
     return fill("next", commands=commands)
-
-
-def _file_name(path: str) -> str:
-    return path.replace("\\", "/").rstrip("/").rpartition("/")[2] or path
 
 
 def _share(part: int, whole: int) -> str:

@@ -1,4 +1,4 @@
-"""Work in a background thread whose errors are never lost."""
+"""Run work in a background thread without losing its errors."""
 
 import threading
 from collections.abc import Callable
@@ -9,9 +9,10 @@ class Background:
 
     An error in it is raised once, in the caller's thread, by the next `start`, `check` or `wait`.
 
-    Not a `ThreadPoolExecutor`: its worker stays alive between two pieces of work, so each fork by a
-    `DataLoader` would fork a process with threads (a warning since Python 3.12); and in a forked
-    child, where the worker is gone, its future never ends, so `wait` would hang.
+    This is not a `ThreadPoolExecutor`: its worker stays alive between two pieces of work, so each
+        fork by a `DataLoader` would fork a process with threads (a warning since Python 3.12); and
+        in a forked child, which does not have the worker, its future would never complete, so
+        `wait` would hang.
 
     Example:
         >>> done = []
@@ -29,7 +30,7 @@ class Background:
     def start(self, work: Callable[[], None]) -> None:
         """Wait for the previous piece of work, and start another."""
         self.wait()
-        # Not a daemon: the interpreter waits for it before it exits.
+        # Not a daemon: the interpreter waits for this thread before it exits.
         self._thread = threading.Thread(target=self._run, args=(work,), name="afina-checkpoint")
         self._thread.start()
 

@@ -1,7 +1,7 @@
 """Read JSON from untrusted files, in bounded time and memory.
 
-A byte limit is not enough: `[{},{},{},...` grows to thirty times its size in memory. So the
-number of values is limited too, by a count of the characters that separate them.
+A limit on bytes is not enough: `[{},{},{},...` takes thirty times its size in memory. So the number
+    of values is limited too, by counting the characters that separate them.
 """
 
 import json
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 MAX_BYTES = 3_500_000
-MAX_SEPARATORS = 250_000  # of keys and small tables, which together cost at most 60 MB
+MAX_SEPARATORS = 250_000  # the values that they separate take at most 60 MB
 
 Pairs = list[tuple[str, Any]]
 
@@ -20,13 +20,13 @@ def read_json(
     max_bytes: int | None = MAX_BYTES,
     on_object: Callable[[Pairs], Any] | None = None,
 ) -> Any:
-    """Decode UTF-8 JSON that is within the limits.
+    """Decode UTF-8 JSON within the limits.
 
     Args:
         data: the whole file.
-        max_bytes: refuse more bytes than this, and more than `MAX_SEPARATORS` values. None: no
+        max_bytes: reject more bytes than this, and more than `MAX_SEPARATORS` values. None: no
             limit.
-        on_object: makes a value from the pairs of an object; by default, a dict.
+        on_object: converts the pairs of an object to a value; by default, to a dict.
 
     Raises:
         ValueError: the message is the part of a sentence that says what is wrong.
@@ -35,13 +35,12 @@ def read_json(
         >>> read_json(b'{"step": 12}')
         {'step': 12}
     """
-    large = None if max_bytes is None else why_too_large(data, max_bytes=max_bytes)
-    if large is not None:
+    if max_bytes is not None and (large := why_too_large(data, max_bytes=max_bytes)):
         raise ValueError(large)
     try:
         # Not json.loads(bytes), which guesses the encoding.
         return json.loads(data.decode("utf-8"), object_pairs_hook=on_object)
-    except (ValueError, RecursionError) as reason:  # also not UTF-8, too deep, too long a number
+    except (ValueError, RecursionError) as reason:  # or not UTF-8, too deep, a number too long
         raise ValueError(f"it is not JSON that can be read ({type(reason).__name__})") from None
 
 

@@ -1,4 +1,4 @@
-"""The folders of checkpoints in a run: how they are named, listed and ordered."""
+"""Name, list and order the checkpoint folders of a run."""
 
 import re
 from pathlib import Path
@@ -24,8 +24,8 @@ def checkpoint_step(path: Path) -> int:
 def list_checkpoints(folder: Path) -> list[Path]:
     """List the committed checkpoints in a folder, by step, without checking them for damage.
 
-    Folders with other names belong to the user. Links are listed too, so that the reader can refuse
-    one by name.
+    Folders with other names belong to the user. Links are listed too, so that the reader can reject
+    them by name.
     """
     paths = (path for path in folder.glob("step-*") if _NAME.fullmatch(path.name))
     return sorted((path for path in paths if path.is_dir()), key=checkpoint_step)

@@ -2,8 +2,8 @@
 
 The order of operations makes this safe against kills and power cuts: write under a temporary name
 next to the destination, fsync every file, fsync the temporary folder, rename, fsync the parent.
-Without the first fsync a power cut leaves a file of length zero under the new name; without the
-last one the rename itself may be lost.
+Without the first fsync, a power cut could leave an empty file under the new name; without the last
+one, the rename itself could be lost.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from afina.errors import StorageError
@@ -25,25 +25,24 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def commit_folder(goal: Path, files: Mapping[str, bytes | memoryview]) -> None:
-    """Write a new folder with these files and a manifest: durable and complete, or not at all.
+    """Write a new folder with these files and a manifest, durably and completely, or not at all.
 
     The slow parts (hashing, writing, fsync) release the interpreter's lock, so a background thread
-    does not hold up the others.
+    does not delay the others.
 
     Args:
         goal: the folder, which must not exist yet; its parent must exist.
         files: content by file name; names have no separators and no leading dot.
 
     Raises:
-        StorageError: it already exists, or cannot be written. Nothing is left behind.
+        StorageError: the folder already exists, or cannot be written. Nothing is left behind.
         ValueError: a file name is not allowed.
     """
     for name in files:
-        bad = why_bad_name(name)
-        if bad is not None:
+        if bad := why_bad_name(name):
             raise ValueError(f"A file in a folder must have a plain name, but {name!r} {bad}.")
     # The run folder's lock keeps others from creating the goal between this check and the rename;
-    # and a rename never replaces a folder that is not empty.
+    # besides, a rename never replaces a folder that is not empty.
     if os.path.lexists(goal):
         raise StorageError(
             "A folder must be written under a new name",
@@ -52,8 +51,7 @@ def commit_folder(goal: Path, files: Mapping[str, bytes | memoryview]) -> None:
         )
     manifest = write_manifest({name: describe(data) for name, data in files.items()})
     n_bytes = sum(map(len, files.values())) + len(manifest)
-    scratch = _temporary_name(goal)
-    try:
+    with _reporting("written", goal, n_bytes), _scratch(goal) as scratch:
         scratch.mkdir()
         for name, data in files.items():
             _write_new(scratch / name, data)
@@ -63,85 +61,66 @@ def commit_folder(goal: Path, files: Mapping[str, bytes | memoryview]) -> None:
         try:
             _sync_folder(goal.parent)
         except OSError:
-            goal.rename(scratch)  # an error means: it is not there
+            goal.rename(scratch)  # an error means that it does not exist
             raise
-    except OSError as reason:
-        _discard(scratch)
-        raise _failed("written", goal, reason, n_bytes) from reason
-    except BaseException:  # a second Ctrl-C, or out of memory
-        _discard(scratch)
-        raise
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write or replace one file: a reader sees the old content or the new, never a part.
+    """Write or replace one file: a reader sees the old content or all of the new.
 
     Raises:
-        StorageError: it cannot be written or made durable; any existing file is intact.
+        StorageError: the file cannot be written or made durable; an existing file stays intact.
     """
-    scratch = _temporary_name(path)
-    try:
+    with _reporting("written", path, len(data)), _scratch(path) as scratch:
         _write_new(scratch, data)
         scratch.replace(path)
         _sync_folder(path.parent)
-    except OSError as reason:
-        _discard(scratch)
-        raise _failed("written", path, reason, len(data)) from reason
-    except BaseException:
-        _discard(scratch)
-        raise
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and its parents so that they survive a power cut; they may already exist.
+    """Make a folder and its parents, which survive a power cut; they may already exist.
 
     Raises:
-        StorageError: it cannot be created.
+        StorageError: the folder cannot be created.
     """
     missing = [place for place in (path, *path.parents) if not place.exists()]
-    try:
+    with _reporting("made", path):
         for place in reversed(missing):
             place.mkdir(exist_ok=True)
             _sync_folder(place.parent)
         if not path.is_dir():
-            path.mkdir()  # raises an error that says what is there
-    except OSError as reason:
-        raise _failed("made", path, reason) from reason
+            path.mkdir()  # raises the error
 
 
 def sync_file(descriptor: int, path: Path) -> None:
-    """Make what was written to an open file durable, and the file's name too.
+    """Make the content of an open file durable, and its name too.
 
     Raises:
-        StorageError: this failed.
+        StorageError: the system reported an error.
     """
-    try:
+    with _reporting("written", path):
         os.fsync(descriptor)
         _sync_folder(path.parent)
-    except OSError as reason:
-        raise _failed("written", path, reason) from reason
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder so that a reader never sees half of it.
+    """Remove a folder so that readers never see a part of it.
 
     Raises:
-        StorageError: it does not exist or cannot be removed.
+        StorageError: the folder does not exist or cannot be removed.
     """
     scratch = _temporary_name(path)
-    try:
+    with _reporting("removed", path):
         path.rename(scratch)
-        _sync_folder(path.parent)  # the new name must be durable before the files go
+        _sync_folder(path.parent)  # the new name must be durable before the files are removed
         _remove(scratch)
-    except OSError as reason:
-        raise _failed("removed", path, reason) from reason
 
 
 def sweep(parent: Path) -> list[Path]:
-    """Remove unfinished files that writers no longer running have left in a folder.
+    """Remove unfinished files that writers left in a folder when they were killed.
 
-    Call it at the start of a run, with the run folder's lock: leftovers with this process's own
-    number are assumed to be from an earlier process with the same number.
+    Call it at the start of a run, while holding the run folder's lock: leftovers with the number of
+    this process are assumed to come from an earlier process with the same number.
 
     Returns:
         the paths removed.
@@ -150,18 +129,14 @@ def sweep(parent: Path) -> list[Path]:
         StorageError: a leftover cannot be removed.
     """
     removed = []
-    try:
+    with _reporting("listed", parent):
         paths = sorted(parent.iterdir())
-    except OSError as reason:
-        raise _failed("listed", parent, reason) from reason
     for path in paths:
         match = _TEMPORARY.fullmatch(path.name)
         if match is None or (int(match["pid"]) != os.getpid() and is_alive(int(match["pid"]))):
             continue
-        try:
+        with _reporting("removed", path):
             _remove(path)
-        except OSError as reason:
-            raise _failed("removed", path, reason) from reason
         removed.append(path)
     return removed
 
@@ -171,11 +146,11 @@ def _temporary_name(goal: Path) -> Path:
 
 
 def _write_new(path: Path, data: bytes | memoryview) -> None:
-    """Create a file and make its content durable."""
+    """Create a file with durable content."""
     descriptor = os.open(path, _NEW_FILE, 0o666)
     try:
         rest = memoryview(data)
-        while rest:  # on a full disk the first call writes a part, and the next reports ENOSPC
+        while rest:  # on a full disk, the first call writes a part, and the next one reports ENOSPC
             n_written = os.write(descriptor, rest)
             if n_written == 0:
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -200,23 +175,36 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
-def _discard(path: Path) -> None:
-    """Remove a partial write; if that fails too, `sweep` removes it at the next start."""
-    with contextlib.suppress(OSError):
-        _remove(path)
+@contextlib.contextmanager
+def _scratch(goal: Path) -> Iterator[Path]:
+    """Yield a temporary name next to the destination; after a failure, remove the partial write.
+
+    If that fails too, `sweep` removes it at the next start.
+    """
+    scratch = _temporary_name(goal)
+    try:
+        yield scratch
+    except BaseException:  # such as a second Ctrl-C, or no memory
+        with contextlib.suppress(OSError):
+            _remove(scratch)
+        raise
 
 
-def _failed(done: str, path: Path, reason: OSError, n_bytes: int | None = None) -> StorageError:
-    """Return an error that names the path, the reason and the free space."""
-    code = errno.errorcode.get(reason.errno or 0, "no code")
-    need = "" if n_bytes is None else f", and {n_bytes:,} are needed"
-    return storage_error(
-        f"{path} must be {done} in full",
-        reason,
-        but=f"that failed: {reason.strerror or reason} ({code}); "
-        f"{_free_space(path.parent)} free there{need}",
-        fix="Nothing was left half-written. Make room, or choose another folder.",
-    )
+@contextlib.contextmanager
+def _reporting(done: str, path: Path, n_bytes: int | None = None) -> Iterator[None]:
+    """Turn an OSError into a StorageError that says what failed and how much space is free."""
+    try:
+        yield
+    except OSError as reason:
+        code = errno.errorcode.get(reason.errno or 0, "no code")
+        need = "" if n_bytes is None else f", and {n_bytes:,} are needed"
+        raise storage_error(
+            f"{path} must be {done} in full",
+            reason,
+            but=f"that failed: {reason.strerror or reason} ({code}); "
+            f"{_free_space(path.parent)} free there{need}",
+            fix="Nothing was left half-written. Make room, or choose another folder.",
+        ) from reason
 
 
 def _free_space(folder: Path) -> str:

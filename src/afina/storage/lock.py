@@ -1,4 +1,4 @@
-"""A lock that allows a folder only one writer."""
+"""Lock a folder, so that it has only one writer."""
 
 import contextlib
 import fcntl
@@ -16,14 +16,14 @@ _PAUSE_S = 0.005
 
 @contextlib.contextmanager
 def lock_folder(path: Path) -> Iterator[None]:
-    """Lock a folder for this process alone; the lock ends with the process, even if killed.
+    """Lock a folder for this process; the lock ends with the process, even if it is killed.
 
-    The lock is the kernel's: `flock` on the file `.lock` in the folder, which holds the process
-    number only to name it to others. The file is never removed: otherwise two processes could
-    each hold a lock on a file of the same name.
+    It is a kernel lock: `flock` on the file `.lock` in the folder, which holds the process number
+        only for error messages. The file is never removed: otherwise, two processes could each hold
+        a lock on a file with this name.
 
     Raises:
-        LockedError: another process, or this one, holds the folder.
+        LockedError: another process, or this one, holds the lock.
         StorageError: the folder is missing, read-only, or on a file system without locks.
 
     Example:
@@ -33,7 +33,7 @@ def lock_folder(path: Path) -> Iterator[None]:
         True
     """
     held = [_take(path)]
-    # A forked child shares the lock, and would keep the folder if it outlived a killed parent.
+    # A forked child shares the lock, and would keep it if it outlived a killed parent.
     os.register_at_fork(after_in_child=lambda: _close_all(held))
     try:
         yield
@@ -45,9 +45,9 @@ def lock_folder(path: Path) -> Iterator[None]:
 
 
 def _take(path: Path) -> int:
-    file = path / ".lock"
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(path / ".lock", flags, 0o666)
     except OSError as reason:
         raise _cannot_lock(path, reason) from reason
     try:
@@ -69,7 +69,7 @@ def _take(path: Path) -> int:
 
 
 def _holder(descriptor: int) -> str:
-    """Read who holds the lock; a process that just took it may not have written its number yet."""
+    """Describe the holder of the lock; its number is missing if it has only just taken the lock."""
     for _ in range(_N_ATTEMPTS):
         written = os.pread(descriptor, 20, 0).strip()
         if written.isdigit() and is_alive(int(written)):

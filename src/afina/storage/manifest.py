@@ -1,8 +1,8 @@
-"""MANIFEST.json: the name, size and sha256 of every file of a committed folder.
+"""MANIFEST.json: the name, size and sha256 of every file in a committed folder.
 
-The manifest's bytes are a function of its content. A reader encodes the parsed manifest again and
-compares the bytes, so that no changed byte of a manifest goes unnoticed. Because of that check, and
-because storage needs only the standard library, this file does not use pydantic.
+The content of a manifest determines its bytes. A reader encodes the parsed manifest again and
+compares the bytes, so that no changed byte goes unnoticed. Because of that check, and because
+storage needs only the standard library, this module does not use pydantic.
 """
 
 import hashlib
@@ -45,8 +45,8 @@ def write_manifest(entries: Mapping[str, Entry]) -> bytes:
         3
     """
     files = {name: {"sha256": entry.sha256, "size": entry.size} for name, entry in entries.items()}
-    text = json.dumps({"files": files, "format": FORMAT}, indent=1, sort_keys=True)
-    return text.encode() + b"\n"
+    content = {"files": files, "format": FORMAT}
+    return json.dumps(content, indent=1, sort_keys=True).encode() + b"\n"
 
 
 def read_manifest(data: bytes) -> dict[str, Entry]:
@@ -65,7 +65,7 @@ def read_manifest(data: bytes) -> dict[str, Entry]:
         raise ValueError("it does not have the shape of a manifest")
     entries = {name: _entry(name, entry) for name, entry in files.items()}
     if write_manifest(entries) != data:
-        raise ValueError("it is not exactly as afina writes it, so it was changed")
+        raise ValueError("it is not exactly as afina writes it, so it has been changed")
     return entries
 
 
@@ -85,14 +85,13 @@ def why_bad_name(name: str) -> str | None:
 
 
 def shown(value: object) -> str:
-    """Return a value from an untrusted file as short printable ASCII."""
+    """Return a value from an untrusted file as short, printable ASCII."""
     text = ascii(value) if isinstance(value, str | int | float | None) else type(value).__name__
     return text if len(text) <= 80 else text[:77] + "..."
 
 
 def _entry(name: str, content: Any) -> Entry:
-    bad = why_bad_name(name)
-    if bad is not None:
+    if bad := why_bad_name(name):
         raise ValueError(f"the file name {shown(name)} {bad}")
     if not isinstance(content, dict) or set(content) != {"sha256", "size"}:
         raise ValueError(f"its entry for {shown(name)} does not have the shape of an entry")

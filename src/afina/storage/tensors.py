@@ -1,14 +1,15 @@
-"""Tensors to bytes and back, bit for bit, in the safetensors format.
+"""Convert tensors to bytes and back, bit for bit, in the safetensors format.
 
-The bytes are the same as the safetensors library writes. afina writes them itself because the
-library always allocates: a checkpoint is packed into the same memory every time, and copying into
-memory that was written before costs a tenth of copying into fresh pages. afina reads them itself
-because the library accepts a header of any size below 100 MB, which can take half a minute and
-gigabytes. Everything in the header is checked against the length of the data and against small
-limits before any tensor is made.
+The bytes are the same as those of the safetensors library. afina writes them itself because the
+library always allocates memory: afina packs every checkpoint into the same memory, and copying into
+memory that was written before takes a tenth of the time of copying into fresh pages. afina reads
+them itself because the library accepts any header below 100 MB, which can take half a minute and
+gigabytes. The whole header is checked against the length of the data and against small limits
+before any tensor is created.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +26,7 @@ from afina.storage.manifest import shown
 MAX_HEADER_BYTES = bounded_json.MAX_BYTES
 MAX_DIMENSIONS = 64
 
-# In the order in which the library lays out a file: the widest first, so that each is aligned.
+# In the library's order, the widest first, so that all are aligned.
 _DTYPES = {
     "U64": torch.uint64,
     "I64": torch.int64,
@@ -50,7 +51,7 @@ _RANKS = {dtype: rank for rank, dtype in enumerate(_CODES)}
 
 @dataclass(frozen=True)
 class Span:
-    """Where a tensor's bytes are, counted from the end of the header, and what they mean."""
+    """The position of a tensor's bytes, counted from the end of the header, and their meaning."""
 
     start: int
     stop: int
@@ -60,24 +61,24 @@ class Span:
 
 
 class Memory:
-    """A buffer that is reused, because the first write to a memory page is the expensive one."""
+    """A buffer for repeated use, because the first write to a memory page is the expensive one."""
 
     def __init__(self) -> None:
         self._bytes = bytearray()
 
     def take(self, n_bytes: int) -> memoryview:
-        """Return the first `n_bytes` of the buffer, which still hold the bytes of the last use."""
+        """Return the first `n_bytes` of the buffer, which still hold the bytes of its last use."""
         if len(self._bytes) < n_bytes:
             self._bytes = bytearray(n_bytes)
         return memoryview(self._bytes)[:n_bytes]
 
 
 def save_tensors(tensors: Mapping[str, Tensor]) -> bytes:
-    """Encode tensors by name. Views and tied tensors are each stored whole.
+    """Encode tensors by name; views and tied tensors are each stored in full.
 
     Raises:
-        CheckpointError: a tensor is not dense or has a dtype that cannot be stored, or there are
-            more tensors than can be read back.
+        CheckpointError: a tensor is not dense, its dtype cannot be stored, or there are more
+            tensors than can be read back.
 
     Example:
         >>> load_tensors(save_tensors({"a": torch.arange(3)}), source="memory")["a"]
@@ -87,7 +88,7 @@ def save_tensors(tensors: Mapping[str, Tensor]) -> bytes:
 
 
 def pack_tensors(tensors: Mapping[str, Tensor], memory: Memory) -> memoryview:
-    """Encode tensors by name, as `save_tensors` does, copying each once into `memory`.
+    """Encode tensors by name, as `save_tensors` does, but copy each one once, into `memory`.
 
     Returns:
         The file's bytes; the next use of `memory` changes them.
@@ -107,11 +108,11 @@ def pack_tensors(tensors: Mapping[str, Tensor], memory: Memory) -> memoryview:
 
 
 def load_tensors(data: bytes, *, source: str) -> dict[str, Tensor]:
-    """Decode what `save_tensors` encoded, without trusting the bytes.
+    """Decode the bytes of `save_tensors`, without trusting them.
 
     Args:
         data: a whole safetensors file.
-        source: where the bytes come from, for messages.
+        source: origin of the bytes, for messages.
 
     Returns:
         Tensors on the CPU that own their memory.
@@ -148,7 +149,7 @@ def _check_storable(name: str, tensor: Tensor) -> None:
 
 
 def _lay_out(tensors: Mapping[str, Tensor]) -> list[Span]:
-    """Assign each tensor its place: the widest dtypes first, then by name."""
+    """Assign a place to each tensor: the widest dtypes first, then by name."""
     for name, tensor in tensors.items():
         _check_storable(name, tensor)
     spans: list[Span] = []
@@ -162,7 +163,7 @@ def _lay_out(tensors: Mapping[str, Tensor]) -> list[Span]:
 
 
 def _write_header(spans: list[Span]) -> bytes:
-    """Encode the length and the JSON of a header, padded to 8 bytes so that tensors are aligned."""
+    """Encode a header: its length and its JSON, padded to 8 bytes so that tensors are aligned."""
     entries = {
         span.name: {
             "dtype": _CODES[span.dtype],
@@ -173,8 +174,7 @@ def _write_header(spans: list[Span]) -> bytes:
     }
     text = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    large = why_too_large(text)
-    if large is not None:
+    if large := why_too_large(text):
         raise CheckpointError(
             "The header of a file of tensors must be small enough to be read back",
             but=f"for {len(spans):,} tensors {large}",
@@ -184,7 +184,7 @@ def _write_header(spans: list[Span]) -> bytes:
 
 
 def _read_header(data: bytes) -> tuple[int, list[Span]]:
-    """Check everything in a header; return the offset of the tensors, and the span of each.
+    """Check a header completely; return the offset of the tensors, and the span of each tensor.
 
     Layout: 8 bytes n (little endian), n bytes of JSON, then the tensors without gaps or overlaps.
     """
@@ -199,7 +199,7 @@ def _read_header(data: bytes) -> tuple[int, list[Span]]:
         raise _HeaderError(f"of its header, {reason}") from None
     if not isinstance(header, dict):
         raise _HeaderError("its header is not a table of tensors")
-    header.pop("__metadata__", None)  # texts only, and nobody here reads them
+    header.pop("__metadata__", None)  # only text, which afina does not use
     spans = sorted(
         (_span(name, entry) for name, entry in header.items()),
         key=lambda span: (span.start, span.stop, span.name),
@@ -211,7 +211,7 @@ def _read_header(data: bytes) -> tuple[int, list[Span]]:
         end = span.stop
     if end != len(data) - 8 - n_header:
         raise _HeaderError(
-            f"its header describes {end:,} bytes, it has {len(data) - 8 - n_header:,}"
+            f"its header describes {end:,} bytes, but it has {len(data) - 8 - n_header:,}"
         )
     return 8 + n_header, spans
 
@@ -219,7 +219,7 @@ def _read_header(data: bytes) -> tuple[int, list[Span]]:
 def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     entries = dict(pairs)
     if len(entries) != len(pairs):
-        raise _HeaderError("its header has a name twice")
+        raise _HeaderError("its header repeats a name")
     return entries
 
 
@@ -234,14 +234,11 @@ def _span(name: str, entry: Any) -> Span:
         raise _HeaderError(f"{shown(name)} has an impossible shape")
     if not _are_counts(offsets) or len(offsets) != 2:
         raise _HeaderError(f"{shown(name)} has no pair of offsets")
-    n_values, n_strides = 1, 1
-    for size in shape:
-        n_values *= size
-        n_strides *= max(size, 1)  # torch multiplies these even where there is no value
-        if n_strides >= 2**60:
-            raise _HeaderError(f"{shown(name)} has a shape that is too large")
+    # torch multiplies the sizes even for an empty tensor:
+    if math.prod(max(size, 1) for size in shape) >= 2**60:
+        raise _HeaderError(f"{shown(name)} has a shape that is too large")
     dtype = _DTYPES[code]
-    if offsets[1] - offsets[0] != n_values * dtype.itemsize:
+    if offsets[1] - offsets[0] != math.prod(shape) * dtype.itemsize:
         raise _HeaderError(f"{shown(name)} has a length that does not match its shape and dtype")
     return Span(offsets[0], offsets[1], name, dtype, tuple(shape))
 
@@ -251,13 +248,12 @@ def _are_counts(values: Any) -> bool:
 
 
 def _copied(data: bytes, first: int, span: Span) -> Tensor:
-    """Copy a tensor out: a view would keep all bytes alive, and may not be aligned."""
+    """Copy a tensor out: a view would keep all bytes alive, and might not be aligned."""
     tensor = torch.empty(span.shape, dtype=span.dtype)
-    n_bytes = span.stop - span.start
-    if n_bytes == 0:
+    if span.stop == span.start:
         return tensor
     flat = tensor.view(-1).view(torch.uint8)
-    flat.numpy()[:] = np.frombuffer(data, np.uint8, n_bytes, first + span.start)
+    flat.numpy()[:] = np.frombuffer(data, np.uint8, len(flat), first + span.start)
     if span.dtype == torch.bool and int(flat.max()) > 1:
         raise _HeaderError(f"{shown(span.name)} holds booleans but has bytes other than 0 and 1")
     return tensor

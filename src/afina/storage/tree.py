@@ -7,8 +7,9 @@
     dict                       {"dict": [[key, value], ...]}, so that 0 and "0" stay apart
     tensor                     {"tensor": its name among the tensors}
 
-Nothing else can be stored: a state that would need code to restore it is refused when it is saved,
-with the path to the value, rather than when it is needed.
+Nothing else can be stored. If restoring a state would take code, then saving it raises an error
+that names the path to the value, so that the problem does not surface only when the state is
+needed.
 """
 
 import math
@@ -23,7 +24,7 @@ from afina.errors import CheckpointError
 from afina.storage.manifest import shown
 
 MAX_DEPTH = 64
-_MAX_INT = 10**4000  # JSON readers refuse numbers of more than 4,300 digits
+_MAX_INT = 10**4000  # Python's JSON reader rejects numbers of more than 4,300 digits
 
 
 def flatten_state(state: Any, *, name: str = "state") -> tuple[dict[str, Tensor], Any]:
@@ -32,13 +33,13 @@ def flatten_state(state: Any, *, name: str = "state") -> tuple[dict[str, Tensor]
     Args:
         state: dicts (keys are text or whole numbers), lists and tuples of tensors, numbers, text,
             booleans and None. An `OrderedDict` is restored as a dict.
-        name: name of the state in messages and in the tensors' names.
+        name: name of the state, for messages and as the prefix of the tensors' names.
 
     Returns:
         The tensors by name, and the rest, ready for `json.dumps(..., allow_nan=False)`.
 
     Raises:
-        CheckpointError: the state holds something else; the message has its path.
+        CheckpointError: the state holds something else; the message names its path.
 
     Example:
         >>> import torch
@@ -50,10 +51,10 @@ def flatten_state(state: Any, *, name: str = "state") -> tuple[dict[str, Tensor]
 
 
 def restore_state(tensors: Mapping[str, Tensor], jsonable: Any) -> Any:
-    """Rebuild a state from what `flatten_state` returned.
+    """Rebuild a state from the result of `flatten_state`.
 
     Raises:
-        CheckpointError: the two do not belong together or were not made by `flatten_state`.
+        CheckpointError: the two do not belong together, or do not come from `flatten_state`.
     """
     unused = dict(tensors)
     state = _restore(jsonable, unused, 0)
@@ -70,9 +71,7 @@ def _flatten(value: Any, path: str, tensors: dict[str, Tensor], depth: int) -> A
             fix="Make it flatter.",
         )
     kind = type(value)
-    if value is None or kind is bool or kind is str:
-        return value
-    if kind is int and -_MAX_INT < value < _MAX_INT:
+    if value is None or kind in (bool, str) or (kind is int and -_MAX_INT < value < _MAX_INT):
         return value
     if kind is float:
         return value if math.isfinite(value) else {"float": struct.pack(">d", value).hex()}

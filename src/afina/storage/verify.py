@@ -1,8 +1,8 @@
-"""Read a committed folder without trusting it: check every byte, or name the faulty file.
+"""Read a committed folder without trusting it: check every byte, and name a faulty file.
 
-Time and memory are bounded by the actual content of the folder: sizes are taken from the open file
-before anything is read, links and devices are not opened, and each file is read once, so that the
-bytes checked are the bytes returned.
+The actual content of the folder bounds time and memory: sizes are taken from the open file before
+it is read, links and devices are not opened, and each file is read once, so that the bytes checked
+are the bytes returned.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from afina.storage.manifest import (
     shown,
 )
 
-# O_NONBLOCK: opening a named pipe would otherwise wait for its writer.
+# O_NONBLOCK: otherwise, opening a named pipe would wait for its writer.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -33,7 +33,7 @@ def verify_folder(path: Path) -> dict[str, bytes]:
 
     Raises:
         CheckpointError: a file is damaged, missing, unexpected, or not a plain file; or the
-            manifest is missing or not afina's. The message names the file and what is wrong.
+            manifest is missing or not afina's. The message names the file and the fault.
     """
     with _opened(path) as folder:
         entries = _entries(path, folder)
@@ -45,7 +45,7 @@ def verify_file(path: Path, name: str) -> bytes:
     """Read one file of a committed folder and check it against the manifest.
 
     Raises:
-        CheckpointError: as for `verify_folder`, about this file and the manifest.
+        CheckpointError: as in `verify_folder`, about this file or the manifest.
     """
     with _opened(path) as folder:
         entries = _entries(path, folder)
@@ -84,11 +84,11 @@ def _check_names(path: Path, folder: int, entries: dict[str, Entry]) -> None:
 
 
 def _check_memory(path: Path, entries: dict[str, Entry]) -> None:
-    """Refuse files that do not fit in memory: a huge sparse file costs its author nothing."""
+    """Reject files that do not fit in memory: a huge sparse file costs its author nothing."""
     need = sum(entry.size for entry in entries.values())
     have = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if need > have:
-        raise _error(path, f"its files have {need:,} bytes and this machine's memory {have:,}")
+        raise _error(path, f"its files have {need:,} bytes, but this machine's memory {have:,}")
 
 
 def _checked(path: Path, folder: int, name: str, entry: Entry) -> bytes:
@@ -100,7 +100,7 @@ def _checked(path: Path, folder: int, name: str, entry: Entry) -> bytes:
         raise _error(
             path,
             f"{shown(name)} is damaged: its sha256 is {actual.sha256[:12]}..., "
-            f"the manifest says {shown(entry.sha256[:12])}",
+            f"but the manifest says {shown(entry.sha256[:12])}",
         )
     return data
 
@@ -118,8 +118,8 @@ def _read(path: Path, folder: int, name: str, size: int | None) -> bytes:
     try:
         _check_size(path, name, os.fstat(descriptor), size)
         with os.fdopen(descriptor, "rb", closefd=False) as file:
-            limit = MAX_MANIFEST_BYTES if size is None else size
-            return file.read(limit + 1)  # one byte more shows that a file is still growing
+            # One more byte shows that the file is still growing.
+            return file.read((MAX_MANIFEST_BYTES if size is None else size) + 1)
     except (OSError, MemoryError) as reason:
         why = "does not fit in memory" if isinstance(reason, MemoryError) else f"fails: {reason}"
         raise _error(path, f"reading {shown(name)} {why}") from None
@@ -132,11 +132,11 @@ def _check_size(path: Path, name: str, status: os.stat_result, size: int | None)
         raise _error(path, f"{shown(name)} is not a plain file")
     if size is not None and status.st_size != size:
         raise _error(
-            path, f"{shown(name)} has {status.st_size:,} bytes, the manifest says {size:,}"
+            path, f"{shown(name)} has {status.st_size:,} bytes, but the manifest says {size:,}"
         )
     if size is None and status.st_size > MAX_MANIFEST_BYTES:
         raise _error(
-            path, f"{name} has {status.st_size:,} bytes, the limit is {MAX_MANIFEST_BYTES:,}"
+            path, f"{name} has {status.st_size:,} bytes; the limit is {MAX_MANIFEST_BYTES:,}"
         )
 
 

@@ -1,7 +1,8 @@
 """Read tables, and learn about their columns before anything is trained.
 
-No torch and no scikit-learn here. The path of a value: `read_table` or `to_table`, `row_ids` and
-`split_rows`, `infer_schema` on training rows, `encode`. See docs/design/schema.md for the rules.
+This package imports neither torch nor scikit-learn. A value passes through `read_table` or
+`to_table`, `row_ids` and `split_rows`, `infer_schema` on training rows, and `encode`. See
+docs/design/schema.md for the rules.
 """
 
 from afina.table.arrays import (
@@ -26,7 +27,7 @@ from afina.table.read import read_table
 from afina.table.rows import group_ids, row_ids, time_ranks
 from afina.table.schema import Schema
 from afina.table.split import Folds, Split, assign_folds, count_units, split_rows
-from afina.table.target import Label, Target, match_target, read_target
+from afina.table.target import Label, Target, TargetTask, match_target, read_target
 
 __all__ = [
     "FIRST_LEVEL",
@@ -46,6 +47,7 @@ __all__ = [
     "Schema",
     "Split",
     "Target",
+    "TargetTask",
     "UnusedColumn",
     "assign_folds",
     "count_units",

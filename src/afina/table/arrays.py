@@ -1,4 +1,4 @@
-"""Frames and arrays as users pass them: lazy ones are collected, missing cells recognized."""
+"""Frames and arrays that users pass: collect lazy frames, recognize missing cells."""
 
 import decimal
 import math
@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-_EXACT = 2**53  # beyond, float64 cannot tell every two whole numbers apart
+_EXACT = 2**53  # beyond it, float64 does not represent every integer
 
 
 def to_eager(data: Any) -> Any:
-    """Collect a lazy frame of polars and read an Arrow stream; return anything else unchanged.
+    """Collect a lazy polars frame and read an Arrow stream; return anything else unchanged.
 
     Example:
         >>> import polars as pl
@@ -29,11 +29,11 @@ def to_eager(data: Any) -> Any:
 
 
 def is_lazy(data: Any) -> bool:
-    """Return whether data is a frame of any library that holds no rows yet."""
+    """Return whether data is a lazy frame of any library, which holds no rows yet."""
     try:
         if isinstance(nw.from_native(data, pass_through=True), nw.LazyFrame):
             return True
-    except nw.exceptions.DuplicateError:  # only eager frames can repeat a name
+    except nw.exceptions.DuplicateError:  # only eager frames can repeat names
         return False
     return callable(getattr(data, "collect", None)) and not hasattr(data, "shape")
 
@@ -55,7 +55,7 @@ def has_no_names(data: Any) -> bool:
 
 
 def fill_masked(data: Any) -> Any:
-    """Turn the masked cells of a numpy array into missing ones; return anything else unchanged.
+    """Turn masked cells of a numpy array into missing ones; return anything else unchanged.
 
     Example:
         >>> fill_masked(np.ma.array([1, 2], mask=[False, True]))
@@ -81,7 +81,7 @@ def fill_masked(data: Any) -> Any:
 
 
 def is_missing_cell(cell: object) -> bool:
-    """Return whether a single value of Python, numpy or pandas means that there is none.
+    """Return whether a single value of Python, numpy or pandas stands for a missing cell.
 
     Example:
         >>> is_missing_cell(None), is_missing_cell(float("nan")), is_missing_cell("")

@@ -10,13 +10,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from afina.table.frame import cell_text, is_number, is_text, is_time
+from afina.table.names import show_cell
 
 MISSING_WORDS = (
     *("na", "n/a", "#na", "#n/a", "#n/a n/a", "<na>", "nan", "-nan", "nat", "null", "none"),
     *("1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan", "?", "-", "."),
 )
-"""Words that mean "missing" among numbers, dates and booleans, in any case; in a text column they
-are values. All that pandas and polars write or read as missing are here."""
+"""Words that mean "missing" among numbers, dates and booleans, in upper or lower case; in text
+columns they are values. The list includes every word that pandas and polars write or read as
+missing."""
 
 _INFINITE = r"^(?i)[+-]?inf(inity)?$"
 
@@ -34,10 +36,11 @@ class Levels:
     codes: NDArray[np.int64]
 
     def count(self, repeats: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Count how often each level occurs; `repeats` says how often each row counts."""
+        """Count each level; `repeats` is the number of times that each row counts."""
         has_level = self.codes >= 0
-        counts = np.bincount(self.codes[has_level], repeats[has_level], len(self.texts))
-        return counts.astype(np.float64)
+        return np.bincount(self.codes[has_level], repeats[has_level], len(self.texts)).astype(
+            np.float64
+        )
 
     def keep(self, mask: NDArray[np.bool_]) -> "Levels":
         """Keep only some levels; cells of the others become missing."""
@@ -47,8 +50,12 @@ class Levels:
         return Levels(self.texts.filter(pa.array(mask)), place[self.codes])
 
     def spread(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the number of each row's level; NaN for a missing cell."""
+        """Return the value of each row, given a value for each level; NaN for a missing cell."""
         return np.append(values, np.nan)[self.codes]
+
+    def show(self, level: int) -> str:
+        """Return a level as messages show it."""
+        return show_cell(self.texts[int(level)].as_py())
 
     def first_row(self, level: int) -> int:
         """Return the first row (from 0) that holds a level."""
@@ -56,7 +63,7 @@ class Levels:
 
 
 def as_one(column: pa.ChunkedArray) -> pa.Array:
-    """Join a column's chunks; text beyond 2 GB gets 64-bit offsets first."""
+    """Join a column's chunks; text that exceeds 2 GB gets 64-bit offsets first."""
     if column.num_chunks == 1:
         return column.chunk(0)
     if pa.types.is_string(column.type) and column.nbytes > 2**31 - 1:
@@ -65,13 +72,13 @@ def as_one(column: pa.ChunkedArray) -> pa.Array:
 
 
 def as_texts(column: pa.ChunkedArray) -> pa.Array:
-    """Join the chunks of a column of text; a missing cell becomes the empty text."""
+    """Join the chunks of a text column; a missing cell becomes an empty string."""
     texts = as_one(column)
     return texts.fill_null("") if texts.null_count else texts
 
 
 def as_mask(matches: pa.Array) -> NDArray[np.bool_]:
-    """Turn an array of booleans into numpy's; null is false."""
+    """Convert a boolean Arrow array to numpy; null becomes false."""
     return np.asarray(matches.to_numpy(zero_copy_only=False), dtype=bool)
 
 
@@ -86,7 +93,7 @@ def read_levels(column: pa.ChunkedArray, missing_values: Sequence[str] = ()) -> 
         texts = pa.array([_short_time(text) for text in texts.cast(pa.string()).to_pylist()])
     elif not is_text(texts.type):
         texts = pa.array([cell_text(cell) for cell in texts.to_pylist()], pa.string())
-    if not is_text(column.type):  # two values may share a text, such as 0.0 and -0.0
+    if not is_text(column.type):  # two values may have one spelling, such as 0.0 and -0.0
         shared = texts.dictionary_encode()
         texts, codes = shared.dictionary, np.append(to_codes(shared.indices), -1)[codes]
     if not missing_values and pc.index(texts, "").as_py() < 0:
@@ -95,13 +102,13 @@ def read_levels(column: pa.ChunkedArray, missing_values: Sequence[str] = ()) -> 
 
 
 def to_codes(indices: pa.Array) -> NDArray[np.int64]:
-    """Turn the indices of a dictionary into numbers; -1 for null."""
+    """Convert dictionary indices to integers; -1 for null."""
     filled = indices.fill_null(-1) if indices.null_count else indices
     return np.asarray(filled.to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
 def is_in(texts: pa.Array, words: tuple[str, ...]) -> NDArray[np.bool_]:
-    """Mark the texts that are one of some words."""
+    """Mark the texts that are among the words."""
     return as_mask(pc.is_in(texts, _word_array(words, texts.type)))
 
 
@@ -118,7 +125,7 @@ def missing_word_mask(texts: pa.Array, words: Sequence[str] = ()) -> NDArray[np.
 
 
 def is_missing_word(text: str) -> bool:
-    """Return whether one text is a usual word for "missing", or blank."""
+    """Return whether a text is a usual word for "missing", or blank."""
     word = text.strip()
     return not word or (word.isascii() and word.lower() in MISSING_WORDS)
 
@@ -130,15 +137,17 @@ def is_infinite(texts: pa.Array) -> NDArray[np.bool_]:
 
 def describe_type(kind: pa.DataType) -> str:
     """Describe a column's type for a message."""
-    if is_text(kind):
-        return "text"
-    if is_number(kind):
-        return "numbers"
-    return "dates" if is_time(kind) else "booleans" if pa.types.is_boolean(kind) else str(kind)
+    words = {
+        "text": is_text,
+        "numbers": is_number,
+        "dates": is_time,
+        "booleans": pa.types.is_boolean,
+    }
+    return next((word for word, is_of_type in words.items() if is_of_type(kind)), str(kind))
 
 
 def _short_time(text: str) -> str:
-    """Drop the trailing zeros of a fraction, and the time of an instant at midnight."""
+    """Drop trailing zeros of fractional seconds, and the time of day if it is midnight."""
     head, point, tail = text.partition(".")
     zone = tail.lstrip("0123456789")
     fraction = tail.removesuffix(zone).rstrip("0")

@@ -1,4 +1,4 @@
-"""The fields that all column records share, and the types of fields that are read from a file.
+"""The fields that all column records share, and checked types for fields read from a file.
 
 Each kind of column adds its own fields: see `numeric`, `category` and `date`.
 """
@@ -13,7 +13,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 def _check_utf8(text: str) -> str:
-    text.encode()  # raises a ValueError for half of a surrogate pair, which no file can hold
+    text.encode()  # raises a ValueError for a lone surrogate, which no file can hold
     return text
 
 
@@ -35,8 +35,8 @@ class Column:
     Args:
         name: name of the column in the table.
         kind: numeric, categorical, boolean, datetime, text or ignored.
-        why: the reason, in one sentence; `afina inspect` shows it.
-        missing_frac: share of the total weight whose rows have no value, in [0, 1].
+        why: the reason for the kind, in one sentence; `afina inspect` shows it.
+        missing_frac: share of rows without a value, by weight, in [0, 1].
         n_unique: number of distinct values that are not missing.
     """
 
@@ -49,6 +49,6 @@ class Column:
 
 @dataclass(frozen=True)
 class UnusedColumn(Column):
-    """A column that the network does not see: free text, or nothing to learn from."""
+    """A column that the network does not see: free text, or without anything to learn from."""
 
     kind: Literal["text", "ignored"]

@@ -1,4 +1,4 @@
-"""What inference and encoding of a column depend on, apart from its cells."""
+"""Everything besides its cells on which inference and encoding of a column depend."""
 
 from dataclasses import dataclass
 from typing import NoReturn
@@ -15,13 +15,13 @@ from afina.table.names import count_cells, show_cell
 
 @dataclass(frozen=True)
 class TrainingRows:
-    """The rows that inference may see.
+    """The rows from which inference may learn.
 
     Args:
-        numbers: their row numbers in the table, from 0. Shape (n_rows,).
-        repeats: how often each counts in the vocabulary: its weight if all weights are whole (a
-            weight of 2 is the row twice), otherwise 1.
-        weights: their weights, all above 0.
+        numbers: row numbers in the table, from 0. Shape (n_rows,).
+        repeats: number of times that each row counts in the vocabulary: its weight if all weights
+            are whole numbers (a weight of 2 counts the row twice), otherwise 1.
+        weights: weight of each row, above 0.
     """
 
     numbers: NDArray[np.int64]
@@ -29,22 +29,22 @@ class TrainingRows:
     weights: NDArray[np.float64]
 
     def missing_frac(self, missing: NDArray[np.bool_]) -> float:
-        """Return the share of the total weight whose rows are missing."""
+        """Return the share of rows with a missing cell, by weight."""
         return float(self.weights[missing].sum() / self.weights.sum()) if missing.any() else 0.0
 
 
 @dataclass(frozen=True)
 class InferContext:
-    """One column to infer.
+    """A column whose kind is to be inferred.
 
     Args:
         name: name of the column.
         source: name of the table, for messages.
-        rows: which rows of the table these are.
+        rows: the rows of the table to learn from.
         requested: the kind that the user requested. None: infer it.
         missing_values: words that mean "missing" in every column.
-        min_count: least count of a level with a code of its own.
-        declared: whether the frame or file declares it as categories.
+        min_count: least number of rows of a level that gets its own code.
+        declared: whether the frame or file declares the column as categorical.
     """
 
     name: str
@@ -56,7 +56,7 @@ class InferContext:
     declared: bool = False
 
     def ignore(self, why: str, *, missing_frac: float = 0.0, n_unique: int = 0) -> UnusedColumn:
-        """Return a record that leaves the column out, with the reason."""
+        """Return a record that leaves the column out and says why."""
         return UnusedColumn(self.name, "ignored", why, missing_frac, n_unique)
 
     def row_number(self, levels: Levels, level: int) -> int:
@@ -65,32 +65,31 @@ class InferContext:
 
     def quote(self, levels: Levels, level: int) -> str:
         """Quote a level and name its first row."""
-        return f"{show_cell(levels.texts[level].as_py())} (row {self.row_number(levels, level)})"
+        return f"{levels.show(level)} (row {self.row_number(levels, level)})"
 
     def refuse(self, levels: Levels, level: int, content: str) -> NoReturn:
-        """Raise the error for a column that cannot have the requested kind.
+        """Raise an error: the column cannot have the requested kind.
 
         Args:
             content: what a column of that kind holds, such as `numbers`.
         """
-        cell = show_cell(levels.texts[level].as_py())
         raise SchemaError(
             f"{self.source}: column {self.name!r} must hold {content} as requested",
-            but=f"row {self.row_number(levels, level)} holds {cell}",
+            but=f"row {self.row_number(levels, level)} holds {levels.show(level)}",
             fix=f"Correct the cell, or drop `--kind {self.name}={self.requested}`.",
         )
 
     def explain(self, why: str) -> str:
         """Append to a sentence that the kind was requested, if it was."""
-        return f"{why}; {self.requested}, as asked" if self.requested else why
+        return f"{why}; {self.requested}, as requested" if self.requested else why
 
 
-_MOST_BAD = 0.05  # share of a validation column's cells that may be taken as missing
+_MOST_BAD = 0.05  # share of a validation column's cells that may be treated as missing
 
 
 @dataclass(frozen=True)
 class EncodeContext:
-    """One column to encode.
+    """A column to encode.
 
     Args:
         name: name of the column.
@@ -107,7 +106,7 @@ class EncodeContext:
     notes: list[str]
 
     def refuse_type(self, kind: pa.DataType, content: str) -> NoReturn:
-        """Raise the error for a column with the wrong type.
+        """Raise an error: the column has the wrong type.
 
         Args:
             kind: the type of the column.
@@ -116,7 +115,7 @@ class EncodeContext:
         raise SchemaError(
             f"{self.source}: column {self.name!r} must hold {content}",
             got=describe_type(kind),
-            fix="Convert it to what the training table held.",
+            fix="Convert it to the type in the training table.",
         )
 
     def check_cells(
@@ -126,19 +125,18 @@ class EncodeContext:
         content: str,
         missing_words: tuple[str, ...] = (),
     ) -> None:
-        """Raise at the first cell that neither fits nor is missing, or note a few in tolerant mode.
+        """Raise for the first cell that neither fits nor is missing; in tolerant mode, note a few.
 
         Args:
-            texts: the cells.
-            fits: which of them are valid for the column.
+            texts: the cells, as text.
+            fits: which cells are valid for the column.
             content: what the column holds.
             missing_words: words that mean "missing" in this column only.
         """
         others = np.flatnonzero(~fits)
         if not len(others):
             return
-        words = (*missing_words, *self.missing_values)
-        bad = others[~missing_word_mask(texts.take(others), words)]
+        bad = others[~missing_word_mask(texts.take(others), (*missing_words, *self.missing_values))]
         if not len(bad):
             return
         first = f"row {bad[0] + 1} holds {show_cell(texts[int(bad[0])].as_py())}"

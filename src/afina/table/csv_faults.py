@@ -1,4 +1,4 @@
-"""Find where a CSV file is malformed: a slow search, made only after the fast reader failed."""
+"""Find where a CSV file is malformed: a slow search, only made after the fast reader fails."""
 
 import re
 from dataclasses import dataclass
@@ -23,12 +23,13 @@ def line_at(data: bytes, position: int) -> int:
 def row_at(data: bytes, position: int, delimiter: str) -> bytes:
     """Return the row that starts at `position`, with its line end and line breaks in quotes."""
     match = _row_pattern(delimiter).match(data, position)
-    return match[0] if match else b""  # the pattern fits every text
+    return match[0] if match else b""  # the pattern always matches
 
 
 @cache
 def _row_pattern(delimiter: str) -> re.Pattern[bytes]:
-    # Possessive throughout, so that a cell of many megabytes costs neither time nor stack.
+    # Possessive quantifiers throughout, so that a cell of many megabytes takes no extra time or
+    # stack.
     cell = _cell_pattern(delimiter).pattern
     return re.compile(rb"(?:" + cell + re.escape(delimiter.encode()) + rb")*+" + cell + _NEWLINE)
 
@@ -40,7 +41,7 @@ def _cell_pattern(delimiter: str) -> re.Pattern[bytes]:
 
 
 def split_row(row: bytes, delimiter: str) -> list[bytes]:
-    """Cut a row into its cells exactly as written, quotes included, without the line end.
+    """Split a row into its cells, exactly as written, quotes included, without the line end.
 
     Example:
         >>> split_row(b'a,"b,c",d', ",")
@@ -64,11 +65,11 @@ def unquote(cell: bytes) -> bytes:
 
 
 def has_quote_fault(data: bytes, start: int, delimiter: str) -> bool:
-    r"""Return whether text follows a closing quote, or a quote is never closed; exact and fast.
+    r"""Return whether text follows a closing quote, or a quote is never closed.
 
-    pyarrow accepts both. An even number of quotes in a row does not change whether the position is
-    inside a quoted cell; an odd number ends a quoted cell, begins one after a delimiter, or is
-    text.
+    pyarrow accepts both faults. This test is exact and fast. A run of quotes of even length leaves
+    the position inside or outside a quoted cell, as it was. A run of odd length ends a quoted cell,
+    begins one after a delimiter, or is text.
 
     Example:
         >>> has_quote_fault(b'"a,""b",c\n', 0, ","), has_quote_fault(b'"a"b,c\n', 0, ",")
@@ -77,14 +78,14 @@ def has_quote_fault(data: bytes, start: int, delimiter: str) -> bool:
     letters = np.frombuffer(data, dtype=np.uint8)[start:]
     at = np.flatnonzero(letters == ord('"'))
     breaks = np.flatnonzero(np.diff(at) > 1)
-    first = at[np.concatenate(([0], breaks + 1))]  # each run's ends
+    first = at[np.concatenate(([0], breaks + 1))]  # the first quote of each run
     last = at[np.concatenate((breaks, [len(at) - 1]))]
     edge = np.zeros(256, dtype=bool)
     edge[[ord(letter) for letter in "\r\n" + delimiter]] = True
     begins = (first == 0) | edge[letters[first - 1]]
     goes_on = (last < len(letters) - 1) & ~edge[letters[(last + 1) % len(letters)]]
     odd = (last - first) % 2 == 0
-    # After an odd run within text we are certainly outside; any other odd run changes sides.
+    # After an odd run within text, the position is certainly outside; any other odd run toggles it.
     changes = np.concatenate(([0], np.cumsum(odd & begins)))
     known = np.where(odd & ~begins, np.arange(1, len(odd) + 1), 0)
     since = changes[np.maximum.accumulate(known)]
@@ -95,11 +96,11 @@ def has_quote_fault(data: bytes, start: int, delimiter: str) -> bool:
 
 @dataclass(frozen=True)
 class CsvFault:
-    """The fault of a row, as the parts of an error message.
+    """The fault of a row, as parts of an error message.
 
     Args:
         must: what must hold.
-        but: what is true instead, and where.
+        but: what holds instead, and where.
         fix: what to do.
     """
 
@@ -125,8 +126,7 @@ def find_fault(data: bytes, start: int, *, delimiter: str, n_columns: int) -> Cs
     while position < len(data):
         row = row_at(data, position, delimiter)
         if b'"' in row:
-            fault = _quote_fault(data, position, split_row(row, delimiter), n_columns)
-            if fault:
+            if fault := _quote_fault(data, position, split_row(row, delimiter), n_columns):
                 return fault
         elif row.strip(b"\r\n") and row.count(mark) + 1 != n_columns:
             return _width_fault(data, position, row, row.count(mark) + 1, n_columns)
@@ -142,19 +142,18 @@ def _quote_fault(data: bytes, position: int, cells: list[bytes], n_columns: int)
             if closed is None:
                 return CsvFault(
                     "every quote must be closed",
-                    f"the one opened in line {line_at(data, at)} never is",
+                    f"the quote opened in line {line_at(data, at)} is not",
                     "Close it, or double it if it belongs to the text.",
                 )
             if closed.end() < len(cell):
                 return CsvFault(
                     "a closing quote must end its cell",
-                    f"in line {line_at(data, at + closed.end())} text follows one",
+                    f"in line {line_at(data, at + closed.end())} text follows it",
                     "Double the quotes inside a quoted cell, or close an earlier quote.",
                 )
         at += len(cell) + 1
     if len(cells) != n_columns:
-        row = data[position : at - 1]
-        return _width_fault(data, position, row, len(cells), n_columns)
+        return _width_fault(data, position, data[position : at - 1], len(cells), n_columns)
     return None
 
 

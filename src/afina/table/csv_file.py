@@ -1,4 +1,4 @@
-"""Read CSV files as tables of text: the structure is checked, and no cell is altered."""
+"""Read CSV files as tables of text; check the structure, and alter no cell."""
 
 import codecs
 import gzip
@@ -23,8 +23,8 @@ from afina.table.names import check_names
 _DELIMITERS = (",", ";", "\t", "|")
 _BLOCKS = (1 << 20, 1 << 24, 1 << 28, (1 << 31) - 1)
 _MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it starts with
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16: it starts with the mark of UTF-16
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
@@ -38,12 +38,12 @@ def read_csv(path: Path, *, delimiter: str | None = None, encoding: str = "utf-8
 
     Args:
         path: the file; gzip is recognized by its content.
-        delimiter: one ASCII character. None: whichever of comma, semicolon, tab and bar is most
-            frequent in the first line, outside quotes.
-        encoding: how bytes become text; a byte-order mark at the start takes precedence.
+        delimiter: one ASCII character. None: the most frequent of comma, semicolon, tab and bar in
+            the first line, outside quotes.
+        encoding: encoding of the text; a byte-order mark at the start takes precedence.
 
     Raises:
-        TableError: the file is not a table; the message names the line and what to do.
+        TableError: the file is not a table; the message names the line and says what to do.
     """
     data = _to_utf8(_load(path), encoding, path)
     _check_no_nul(data, path)
@@ -85,15 +85,10 @@ def _load(path: Path) -> bytes:
 
 
 def _to_utf8(data: bytes, encoding: str, path: Path) -> bytes:
-    for mark, name in _MARKS:
-        if data.startswith(mark):
-            if name == "utf-8-sig":
-                return data[len(mark) :]
-            encoding = name
-            break
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), encoding)
     try:
         if codecs.lookup(encoding).name == "utf-8":
-            return data
+            return data.removeprefix(codecs.BOM_UTF8)
         return data.decode(encoding).encode()
     except LookupError as error:
         raise TableError(
@@ -173,8 +168,8 @@ def _read_blocks(body: memoryview, delimiter: str, n_columns: int, *, quoted: bo
                 read_options=pyarrow.csv.ReadOptions(
                     column_names=numbers,
                     block_size=block,
-                    # A program with torch that exits while pyarrow's threads are still starting is
-                    # aborted by the C++ runtime (pyarrow 26, torch 2.13: every other time).
+                    # If a program with torch exits while pyarrow's threads are still starting, the
+                    # C++ runtime aborts it (pyarrow 26, torch 2.13: every other time).
                     use_threads=False,
                 ),
                 parse_options=pyarrow.csv.ParseOptions(
@@ -189,13 +184,12 @@ def _read_blocks(body: memoryview, delimiter: str, n_columns: int, *, quoted: bo
                 ),
             )
         except pa.ArrowInvalid as error:
-            # A cell is longer than the block: read again in longer blocks.
+            # A cell is longer than the block: read again with longer blocks.
             if "straddl" not in str(error) or block == _BLOCKS[-1]:
                 raise
     raise AssertionError("unreachable")
 
 
 def _check_rows(data: bytes, start: int, delimiter: str, names: list[str], path: Path) -> None:
-    fault = find_fault(data, start, delimiter=delimiter, n_columns=len(names))
-    if fault:
+    if fault := find_fault(data, start, delimiter=delimiter, n_columns=len(names)):
         raise TableError(f"{path}: {fault.must}", but=fault.but, fix=fault.fix)

@@ -1,4 +1,4 @@
-"""Columns that a frame declares as categories, and values of extension types inside them."""
+"""Columns that a frame declares as categorical, and values of extension types."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ _KEY, _CATEGORY = b"afina", b"category"
 
 
 def declare_category(field: pa.Field) -> pa.Field:
-    """Mark a column as categories, whatever its values look like."""
+    """Mark a column as categorical, whatever its values look like."""
     return field.with_metadata({_KEY: _CATEGORY})
 
 
@@ -25,40 +25,41 @@ def is_declared_category(field: pa.Field) -> bool:
 
 
 def categories_of_pandas(schema: pa.Schema) -> set[str]:
-    """Name the columns that pandas wrote as categories; a Parquet file keeps their values only."""
+    """Return the columns that were categorical in pandas; Parquet keeps only their values."""
     try:
         columns = (schema.pandas_metadata or {}).get("columns", ())
         return {one["name"] for one in columns if one["pandas_type"] == "categorical"}
-    except (AttributeError, KeyError, TypeError, ValueError):  # written by something else
+    except (AttributeError, KeyError, TypeError, ValueError):  # not written by pandas
         return set()
 
 
 def decode(
     column: pa.ChunkedArray, clean: Callable[[pa.ChunkedArray], pa.ChunkedArray]
 ) -> pa.ChunkedArray:
-    """Replace the indices of a dictionary by its values.
+    """Replace dictionary indices with the values that they stand for.
 
     Args:
-        column: of a dictionary type.
-        clean: makes plain values of the dictionary's.
+        column: a column of a dictionary type.
+        clean: converts the dictionary's values to a plain type.
     """
-    chunks = []
-    for chunk in column.chunks or [pa.array([], column.type)]:
-        levels = clean(pa.chunked_array([chunk.dictionary])).combine_chunks()
-        chunks.append(levels.take(chunk.indices))
-    return pa.chunked_array(chunks)
+    return pa.chunked_array(
+        [
+            clean(pa.chunked_array([chunk.dictionary])).combine_chunks().take(chunk.indices)
+            for chunk in column.chunks or [pa.array([], column.type)]
+        ]
+    )
 
 
 def from_extension(column: pa.ChunkedArray, name: str, source: str) -> pa.ChunkedArray:
-    """Turn intervals into text such as `(0.5, 1.0]`, and booleans of a byte into booleans.
+    """Turn intervals into text such as `(0.5, 1.0]`, and one-byte booleans into booleans.
 
     Raises:
-        TableError: another extension type, such as periods.
+        TableError: the column has another extension type, such as periods.
     """
     kind = column.type
     if kind.extension_name == "pandas.interval":
         texts = [_interval_text(cell, kind.closed) for cell in _storage(column).to_pylist()]
-        return pa.chunked_array([pa.array(texts, pa.string())])
+        return pa.chunked_array([texts], pa.string())
     if kind.extension_name == "arrow.bool8":
         return _storage(column).cast(pa.bool_())
     raise TableError(

@@ -1,4 +1,4 @@
-"""Encode a table's cells as numbers and codes, by the schema learned from the training rows."""
+"""Encode a table's cells as numbers and codes, with the schema learned from training rows."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ ColumnT = TypeVar("ColumnT", bound=Column)
 
 @dataclass(frozen=True)
 class Features:
-    """Rows as arrays; columns by kind, in the order of the schema.
+    """Rows as arrays, one for each kind of column, with columns in the order of the schema.
 
     Args:
         x_num: numbers minus the column's offset; NaN is missing. Shape (n_rows, n_num).
@@ -40,18 +40,18 @@ class Features:
 
 
 def encode(table: pa.Table, schema: Schema, *, source: str, tolerant: bool = False) -> Features:
-    """Turn rows into arrays; columns are found by name, in any order.
+    """Turn rows into arrays; find columns by name, in any order.
 
     Args:
-        table: from `read_table` or `to_table`.
+        table: a table from `read_table` or `to_table`.
         schema: the schema learned from the training rows.
-        source: the table's name in messages.
-        tolerant: treat cells that do not parse as missing if they are few (5 % of a column, or
-            one), with a sentence in `notes`; meant for the validation rows of the same fit.
+        source: the table's name for messages.
+        tolerant: if few cells do not parse (up to 5 % of a column, or one cell), treat them as
+            missing, with a sentence in `notes`; for validation rows of the same fit.
 
     Raises:
-        SchemaError: a missing column, a cell that is not the number or date it must be, or an
-            infinite number; the message names source, row (from 1), column and cell.
+        SchemaError: a column is missing, a cell is not a number or date as it must be, or a number
+            is infinite; the message names source, row (from 1), column and cell.
     """
     _check_columns(table, schema, source, tolerant=tolerant)
     notes: list[str] = []
@@ -67,10 +67,12 @@ def encode(table: pa.Table, schema: Schema, *, source: str, tolerant: bool = Fal
             x[:, at] = encode_column(column, table.column(column.name), context)
         return x
 
-    x_num = encode_all(schema.num_columns, encode_numbers, np.float64)
-    x_cat = encode_all(schema.cat_columns, encode_categories, np.int64)
-    x_time = encode_all(schema.time_columns, encode_dates, np.float64)
-    return Features(x_num, x_cat, x_time, tuple(notes))
+    return Features(
+        encode_all(schema.num_columns, encode_numbers, np.float64),
+        encode_all(schema.cat_columns, encode_categories, np.int64),
+        encode_all(schema.time_columns, encode_dates, np.float64),
+        tuple(notes),
+    )
 
 
 def _check_columns(table: pa.Table, schema: Schema, source: str, *, tolerant: bool) -> None:
@@ -80,14 +82,13 @@ def _check_columns(table: pa.Table, schema: Schema, source: str, *, tolerant: bo
         raise SchemaError(
             f"{source}: column names must differ", fix="Use afina.table.to_table first."
         )
-    used = (*schema.num_columns, *schema.cat_columns, *schema.time_columns)
-    absent = [column.name for column in used if column.name not in distinct]
-    if absent:
+    used = (*schema.num_names, *schema.cat_names, *schema.time_names)
+    if absent := [name for name in used if name not in distinct]:
         hint = suggest_names(absent, [name for name in names if name not in schema.names])
         raise SchemaError(
             f"{source}: the table must have every column that the model learned from",
             but=f"{list_names(absent)} {'is' if len(absent) == 1 else 'are'} missing",
-            fix=hint or "Add what is missing; empty cells are allowed.",
+            fix=hint or "Add the missing columns; empty cells are allowed.",
         )
     extra = [name for name in names if name not in schema.names]
     if extra and not tolerant:

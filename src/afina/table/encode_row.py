@@ -1,8 +1,8 @@
 """Encode the cells of one row as numbers and codes, without making a table.
 
-The result is what `encode` makes of a table of that one row, bit for bit, or nothing: a row that
-is out of the ordinary (a column too many or too few, a cell of an unusual type, one that is worth
-an error or a warning) is left to `encode`, so that errors and warnings come from one place.
+The result equals that of `encode` for a table with that one row, bit for bit, or it is None:
+unusual rows (with a column too many or too few, a cell of an unusual type, or a cell that calls for
+an error or a warning) are left to `encode`, so that errors and warnings come from one place.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,11 +21,11 @@ _ABSENT = object()
 
 
 class RowEncoder:
-    """Turn rows into arrays one at a time, each a mapping of column name to cell.
+    """Turn single rows into arrays; a row is a mapping from column name to cell.
 
     Args:
         schema: the schema learned from the training rows.
-        beside: other columns that a row may have, such as the target; they are ignored.
+        beside: other columns to ignore if a row has them, such as the target.
 
     Example:
         >>> from afina.table import CategoryColumn, NumberColumn, NumberFormat
@@ -68,7 +68,7 @@ class RowEncoder:
         )
 
     def _may_ignore_rest(self, row: Mapping[str, object]) -> bool:
-        """Return whether each unused column has a known name and a cell that a table could hold."""
+        """Return whether all unused columns have known names and cells that a table could hold."""
         return all(
             name in self._unused and fits_a_table(cell)
             for name, cell in row.items()

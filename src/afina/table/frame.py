@@ -1,4 +1,4 @@
-"""Data frames, arrays and mappings as pyarrow tables of few, plain types."""
+"""Turn data frames, arrays and mappings into pyarrow tables with a few plain types."""
 
 import datetime as dt
 import decimal
@@ -21,22 +21,24 @@ from afina.table.declared import (
 from afina.table.names import check_names
 
 _ACCEPTED = "a pandas, polars or pyarrow frame, a mapping of columns, or a 2-D numpy array"
-_SECONDS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+"""Ticks per second of each of pyarrow's units of time."""
 
 
 def to_table(data: object) -> pa.Table:
     """Turn a frame, mapping or array into a pyarrow table without altering its values.
 
     Args:
-        data: pandas, polars or pyarrow frame (an index is left out, a lazy frame of polars is
-            collected); mapping from names to columns; 2-D numpy array, whose columns are named
-            x0, x1, ...
+        data: a pandas, polars or pyarrow frame (an index is left out, a lazy polars frame is
+            collected); a mapping from names to columns; or a 2-D numpy array, whose columns get the
+            names x0, x1, ...
 
     Returns:
-        Columns of text, whole numbers, numbers, booleans, dates and times; names are unique.
+        A table with columns of text, integers, numbers, booleans, dates and times; names are
+        unique.
 
     Raises:
-        TableError: not a table, or a column of a type that a table cannot hold.
+        TableError: the data is not a table, or a column has a type that a table cannot hold.
 
     Example:
         >>> to_table({"a": [1, None], "b": ["x", 2.0]}).to_pydict()
@@ -58,12 +60,12 @@ def to_table(data: object) -> pa.Table:
 def clean_table(table: pa.Table, source: str) -> pa.Table:
     """Convert every column to one of a few types; NaN becomes null.
 
-    Dictionaries become their values, and their columns are marked as categories; intervals become
-    text; decimals become text (exact; read as numbers later); times of day and durations become
-    seconds.
+    Dictionaries become their values, in columns marked as categorical; intervals become text;
+    decimals become text, which is exact and later read as numbers; times of day and durations
+    become seconds.
 
     Raises:
-        TableError: a column of lists, structures, bytes or other values that are not plain.
+        TableError: a column holds lists, structures, bytes or other values that are not plain.
     """
     categories = categories_of_pandas(table.schema)
     columns, fields = [], []
@@ -76,17 +78,17 @@ def clean_table(table: pa.Table, source: str) -> pa.Table:
 
 
 def is_text(kind: pa.DataType) -> bool:
-    """Return whether a column type, after `clean_table`, is text."""
+    """Return whether a column's type after `clean_table` is text."""
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def is_number(kind: pa.DataType) -> bool:
-    """Return whether a column type, after `clean_table`, is numbers."""
+    """Return whether a column's type after `clean_table` is numeric."""
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
 def is_time(kind: pa.DataType) -> bool:
-    """Return whether a column type, after `clean_table`, is dates or instants."""
+    """Return whether a column's type after `clean_table` is dates or timestamps."""
     return bool(pa.types.is_date(kind) or pa.types.is_timestamp(kind))
 
 
@@ -103,16 +105,13 @@ def cell_text(cell: object) -> str:
         return str(int(cell))
     if isinstance(cell, float):
         return repr(float(cell))
-    if isinstance(cell, dt.datetime):
-        return cell.isoformat(" ")
     return str(cell)
 
 
 def _clean_column(column: pa.ChunkedArray, name: str, source: str) -> pa.ChunkedArray:
     kind = column.type
-    if is_text(kind) or pa.types.is_boolean(kind) or pa.types.is_integer(kind):
-        return column
-    if is_time(kind) or pa.types.is_null(kind):
+    is_plain = (is_text, is_time, pa.types.is_boolean, pa.types.is_integer, pa.types.is_null)
+    if any(is_of_type(kind) for is_of_type in is_plain):
         return column
     if pa.types.is_floating(kind):
         column = column.cast(pa.float64())
@@ -128,7 +127,7 @@ def _clean_column(column: pa.ChunkedArray, name: str, source: str) -> pa.Chunked
         return column.cast(pa.string())
     if pa.types.is_time(kind) or pa.types.is_duration(kind):
         units = column.cast(pa.int32() if pa.types.is_time32(kind) else pa.int64())
-        return pc.divide(units.cast(pa.float64(), safe=False), float(_SECONDS[kind.unit]))
+        return pc.divide(units.cast(pa.float64(), safe=False), float(UNITS[kind.unit]))
     raise TableError(
         f"{source}: column {name!r} must hold text, numbers, booleans or dates",
         got=str(kind),
@@ -148,14 +147,16 @@ def _from_numpy(data: np.ndarray[Any, Any]) -> pa.Table:
 
 def _from_columns(columns: Mapping[str, Any]) -> pa.Table:
     if not columns:
-        raise TableError("a table must have columns", but="there are none", fix="Give one or more.")
+        raise TableError(
+            "a table must have columns", but="there are none", fix="Pass at least one."
+        )
     arrays = {name: _to_array(values, name) for name, values in columns.items()}
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         raise TableError(
             "columns must have the same length",
             got=str(dict(list(lengths.items())[:5])),
-            fix="Give each column one cell for each row.",
+            fix="Pass one cell per row in each column.",
         )
     return pa.table(arrays)
 
@@ -168,11 +169,12 @@ def _from_frame(data: object) -> pa.Table:
     try:
         frame: nw.DataFrame[Any] = nw.from_native(data, eager_only=True)
     except TypeError as error:
-        lazy = is_lazy(data)
         raise TableError(
             f"a table must be {_ACCEPTED}",
             got=f"a {type(data).__name__}",
-            fix="Collect it first." if lazy else "Convert it, or read a file with `read_table`.",
+            fix="Collect it first."
+            if is_lazy(data)
+            else "Convert it, or read a file with `read_table`.",
         ) from error
     except nw.exceptions.DuplicateError as error:
         check_names([str(name) for name in data.columns], "the table")  # type: ignore[attr-defined]
@@ -191,18 +193,18 @@ def _to_array(values: Any, name: str) -> pa.Array | pa.ChunkedArray:
         raise TableError(
             f"column {name!r} must be a sequence",
             got=f"a {type(values).__name__}",
-            fix="Give one cell for each row.",
+            fix="Pass one cell per row.",
         )
     if isinstance(values, np.ndarray) and np.iscomplexobj(values):
         raise TableError(
-            f"column {name!r}: Complex data not supported",  # the words that scikit-learn expects
+            f"column {name!r}: Complex data not supported",  # as scikit-learn expects
             fix="Split it into real and imaginary columns.",
         )
     if isinstance(values, np.ndarray) and values.ndim != 1:
         raise TableError(
             f"column {name!r} must have one dimension",
             got=f"shape={values.shape}",
-            fix="Give each of its columns a name of its own.",
+            fix="Pass each of its columns under its own name.",
         )
     try:
         if hasattr(values, "to_arrow"):
@@ -216,22 +218,20 @@ def _to_array(values: Any, name: str) -> pa.Array | pa.ChunkedArray:
 
 
 def _is_categorical(values: Any) -> bool:
-    """Return whether a column of pandas or narwhals declares that it is categories."""
+    """Return whether a pandas or narwhals column is declared as categorical."""
     return str(getattr(values, "dtype", "")).lower().startswith(("categor", "enum"))
 
 
 def _mixed(cells: Sequence[object], name: str) -> pa.Array:
-    """Write cells of several types as text, each by `cell_text`."""
+    """Write cells of several types as text, with `cell_text`."""
     texts: list[str | None] = []
     plain = (str, bool, int, float, decimal.Decimal, dt.date, np.bool_, np.number)
     for row, raw in enumerate(cells, 1):
         cell = raw.item() if isinstance(raw, np.generic) else raw
         if is_missing_cell(cell):
             texts.append(None)
-        elif isinstance(cell, plain):
+        elif isinstance(cell, plain) or type(cell).__name__ == "Interval":
             texts.append(cell_text(cell))
-        elif type(cell).__name__ == "Interval":
-            texts.append(str(cell))
         else:
             raise TableError(
                 f"column {name!r} must hold plain values",

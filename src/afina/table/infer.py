@@ -1,4 +1,4 @@
-"""What a table's columns are, learned from its training rows and from nothing else."""
+"""Learn a table's schema from its training rows, and from nothing else."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
@@ -45,28 +45,28 @@ def infer_schema(
     skip: Collection[str] = (),
     source: str = "the table",
 ) -> Schema:
-    """Learn what each column is from the given rows; no other row changes a byte of it.
+    """Learn the kind of each column from the given rows; no other row affects the result.
 
     Args:
-        table: from `read_table` or `to_table`.
-        rows: row numbers to learn from, from 0; None: all.
-        weights: of all rows of the table, at least 0; a whole weight of 2 is the row twice, a
-            weight of 0 is no row. Shape (n_rows,).
-        kinds: kind by column name, where the rules would infer another.
+        table: a table from `read_table` or `to_table`.
+        rows: numbers of the rows to learn from, counted from 0. None: all rows.
+        weights: weight of each row of the table, at least 0; if all weights are whole, a weight of
+            2 counts the row twice; a weight of 0 leaves it out. Shape (n_rows,).
+        kinds: kinds of columns by name, to override inferred ones.
         missing_values: words that mean "missing" in every column.
-        min_count: least count of a level with a code of its own.
-        skip: columns that are no features: target, group, weight.
-        source: the table's name in messages.
+        min_count: least number of rows of a level that gets its own code.
+        skip: columns that are not features: target, group, weight.
+        source: the table's name for messages.
 
     Raises:
-        SchemaError: an infinite number, or a kind that does not exist or fit.
+        SchemaError: a number is infinite, or a kind does not exist or does not fit.
     """
     features = [name for name in table.column_names if name not in skip]
     _check_kinds(kinds, features, source)
     training_rows = _select_rows(table, rows, weights, source)
     part = table.select(features)
     if len(training_rows.numbers) < table.num_rows:
-        part = part.take(pa.array(training_rows.numbers))  # from here on no other row exists
+        part = part.take(pa.array(training_rows.numbers))  # the other rows are gone from here on
     words = tuple(dict.fromkeys(missing_values))
     declared = [is_declared_category(field) for field in part.schema]
     columns = [
@@ -80,10 +80,10 @@ def infer_schema(
 
 
 def infer_column(column: pa.ChunkedArray, context: InferContext) -> AnyColumn:
-    """Learn what one column is; docs/design/schema.md has the rules in their order."""
+    """Learn the kind of one column; docs/design/schema.md lists the rules in order."""
     requested, kind = context.requested, column.type
     if requested == "ignored":
-        return context.ignore("ignored, as asked")
+        return context.ignore("ignored, as requested")
     if context.declared and requested is None:
         levels = read_levels(column, context.missing_values)
         plain = is_text(kind) and not all_plain(levels.texts)
@@ -98,11 +98,10 @@ def infer_column(column: pa.ChunkedArray, context: InferContext) -> AnyColumn:
             fix=f"Drop `--kind {context.name}={requested}`.",
         )
     numbers = is_number(kind) or (requested == "numeric" and pa.types.is_boolean(kind))
+    inferred = None
     if numbers and requested in (None, "numeric"):
         inferred = infer_typed_numbers(context, column)
-        if inferred:
-            return inferred
-    return _infer_levels(context, read_levels(column, context.missing_values))
+    return inferred or _infer_levels(context, read_levels(column, context.missing_values))
 
 
 def _infer_levels(context: InferContext, levels: Levels) -> AnyColumn:
@@ -149,15 +148,15 @@ def _select_rows(
             f"weights must be finite, at least 0 and one for each of the {n_rows} rows; got "
             f"shape={weight.shape}, smallest={weight.min(initial=0)}."
         )
-    numbers = numbers[weight[numbers] > 0]  # a weight of 0 is no row
+    numbers = numbers[weight[numbers] > 0]  # a weight of 0 leaves the row out
     if not len(numbers):
         raise SchemaError(
             f"{source} must have rows to learn from",
             but="there are none, or all have weight 0",
-            fix="Give rows with a weight above 0.",
+            fix="Pass rows with a weight above 0.",
         )
     weight = weight[numbers]
-    whole = bool((weight == np.floor(weight)).all())
+    whole = (weight == np.floor(weight)).all()
     return TrainingRows(numbers, weight if whole else np.ones(len(weight)), weight)
 
 

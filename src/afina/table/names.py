@@ -1,4 +1,4 @@
-"""Names and cells in messages, and the check of column names."""
+"""Write names and cells in messages, and check column names."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ MOST_NAMED = 5
 
 
 def nearest_name(name: str, names: Iterable[str]) -> str | None:
-    """Return the name that was probably meant; None if none is similar.
+    """Return the name that the user probably meant; None if no name is similar.
 
     Example:
         >>> nearest_name("prise", ["year", "price"])
@@ -25,7 +25,7 @@ def nearest_name(name: str, names: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Suggest the most similar name in a sentence with a leading space; empty if none is.
+    """Suggest the most similar name, in a sentence with a leading space; empty if there is none.
 
     Example:
         >>> did_you_mean("prise", ["year", "price"])
@@ -36,7 +36,7 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
 
 
 def suggest_names(absent: Sequence[str], others: Sequence[str]) -> str:
-    """Suggest which of the other columns the absent ones are; empty if none is near.
+    """Suggest which of the other columns could be the absent ones; empty if none is similar.
 
     Example:
         >>> suggest_names(["Age", "Income"], ["age", "income", "city"])
@@ -49,13 +49,12 @@ def suggest_names(absent: Sequence[str], others: Sequence[str]) -> str:
             pairs[name] = near
     if len(absent) < 2 or not pairs:
         return "".join(did_you_mean(name, others).strip() for name in pairs)
-    them = "them" if len(pairs) > 1 else "it"
     olds, news = list_names(list(pairs.values())), list_names(list(pairs))
-    return f"Did you mean {olds}? Rename {them} to {news}."
+    return f"Did you mean {olds}? Rename {'them' if len(pairs) > 1 else 'it'} to {news}."
 
 
 def list_names(names: Sequence[str]) -> str:
-    """List up to five names, followed by the number of the others.
+    """List up to five names, and count the others.
 
     Example:
         >>> list_names(list("abcdefg"))
@@ -72,7 +71,7 @@ def show_cell(cell: object) -> str:
 
 
 def count_cells(count: float) -> str:
-    """Write a number of cells.
+    """Write a number of cells, in the singular or plural.
 
     Example:
         >>> count_cells(1), count_cells(2)
@@ -83,21 +82,19 @@ def count_cells(count: float) -> str:
 
 def check_names(names: Sequence[str], source: str) -> None:
     """Raise a TableError unless every column has a name and all names differ."""
-    empty = [number for number, name in enumerate(names, 1) if not name.strip()]
-    if empty:
+    if empty := [number for number, name in enumerate(names, 1) if not name.strip()]:
         raise TableError(
             f"{source}: every column must have a name",
             but=f"column {empty[0]} of {len(names)} has none",
-            fix="Name it in the first line (to_csv(index=False) leaves out the index of pandas).",
+            fix="Name it in the first line (to_csv(index=False) leaves out a pandas index).",
         )
-    if len(set(names)) == len(names):
-        return
-    repeated = [name for name, count in Counter(names).items() if count > 1]
-    raise TableError(
-        f"{source}: column names must differ",
-        but=f"{list_names(repeated)} {'appears' if len(repeated) == 1 else 'appear'} more than once",
-        fix="Rename or remove the repeated columns.",
-    )
+    if repeated := [name for name, count in Counter(names).items() if count > 1]:
+        raise TableError(
+            f"{source}: column names must differ",
+            but=f"{list_names(repeated)} {'appears' if len(repeated) == 1 else 'appear'} more than "
+            "once",
+            fix="Rename or remove the repeated columns.",
+        )
 
 
 def _shorten(text: str) -> str:

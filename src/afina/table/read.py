@@ -1,4 +1,4 @@
-"""Read a table file of any known format as a pyarrow table."""
+"""Read a table file of any known format into a pyarrow table."""
 
 from pathlib import Path
 
@@ -20,17 +20,18 @@ _KNOWN = ".csv, .tsv, .txt (also with .gz), .parquet, .pq, .feather, .arrow, .ip
 def read_table(
     path: str | Path, *, delimiter: str | None = None, encoding: str = "utf-8"
 ) -> pa.Table:
-    """Read a table file by its ending; CSV cells stay text, exactly as written.
+    """Read a table file in the format that its ending names; CSV cells stay text, as written.
 
     Args:
         path: `.csv`, `.tsv` or `.txt` (each also with `.gz`), `.parquet`, `.pq`, `.feather`,
             `.arrow` or `.ipc`.
-        delimiter: one character between CSV cells. None: a tab in `.tsv`, otherwise inferred from
+        delimiter: the character between CSV cells. None: a tab in `.tsv`, otherwise inferred from
             the first line.
         encoding: text encoding of a CSV file; a byte-order mark takes precedence.
 
     Returns:
-        Columns of text, numbers, booleans, dates and times with unique names; at least one row.
+        A table with columns of text, numbers, booleans, dates and times, unique names, and at least
+        one row.
 
     Raises:
         TableError: the file cannot be read; the message says what is wrong, where, and what to do.
@@ -47,8 +48,8 @@ def read_table(
         )
     try:
         if ending.endswith(_TEXT):
-            tabs = "\t" if ending.endswith(".tsv") else None
-            return read_csv(path, delimiter=delimiter or tabs, encoding=encoding)
+            delimiter = delimiter or ("\t" if ending.endswith(".tsv") else None)
+            return read_csv(path, delimiter=delimiter, encoding=encoding)
         table = _read_binary(path, ending)
     except PermissionError as error:
         raise TableError(
@@ -75,7 +76,7 @@ def _check_file(path: Path) -> None:
         )
     if path.exists():
         raise TableError(
-            f"{path}: a table must be a regular file", but="this is none", fix="Copy it to one."
+            f"{path}: a table must be a regular file", but="this is not one", fix="Copy it to one."
         )
     folder = path.parent
     if not folder.is_dir():
@@ -84,11 +85,11 @@ def _check_file(path: Path) -> None:
             but=f"there is no folder {folder}",
             fix="Correct the path.",
         )
-    hint = did_you_mean(path.name, sorted(other.name for other in folder.iterdir()))
     raise TableError(
         f"{path}: the file must exist",
-        but="there is none",
-        fix=hint.strip() or "Correct the path.",
+        but="it does not",
+        fix=did_you_mean(path.name, sorted(other.name for other in folder.iterdir())).strip()
+        or "Correct the path.",
     )
 
 
@@ -109,11 +110,9 @@ def _read_arrow(path: Path) -> pa.Table:
 
 
 def _read_binary(path: Path, ending: str) -> pa.Table:
-    read, form = _read_arrow, "Arrow or Feather"
-    if ending.endswith(_PARQUET):
-        read, form = _read_parquet, "Parquet"
+    form = "Parquet" if ending.endswith(_PARQUET) else "Arrow or Feather"
     try:
-        table = read(path)
+        table = _read_parquet(path) if form == "Parquet" else _read_arrow(path)
         table.validate(full=True)
     except PermissionError:
         raise

@@ -1,4 +1,4 @@
-"""Row identity: which rows are identical, which form a group, and which came first."""
+"""Find which rows are identical, which belong to one group, and which come first."""
 
 import numpy as np
 import pyarrow as pa
@@ -8,7 +8,6 @@ from afina.errors import SchemaError
 from afina.table.cells import Levels, as_one, missing_word_mask, read_levels, to_codes
 from afina.table.date import find_date_formats, parse_dates
 from afina.table.frame import is_time
-from afina.table.names import show_cell
 from afina.table.numeric import find_format, parse_numbers, whole_cells
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)
@@ -48,7 +47,7 @@ def group_ids(column: pa.ChunkedArray) -> NDArray[np.int64]:
 
 
 def time_ranks(column: pa.ChunkedArray, *, name: str, source: str) -> NDArray[np.int64]:
-    """Rank rows by a column of dates or numbers; equal times share a rank.
+    """Rank rows by a column of dates or numbers; equal times get the same rank.
 
     Raises:
         SchemaError: a time is missing, or the column holds neither dates nor numbers.
@@ -83,7 +82,7 @@ def time_ranks(column: pa.ChunkedArray, *, name: str, source: str) -> NDArray[np
 
 
 def _text_moments(levels: Levels, where: str) -> NDArray[np.int64] | NDArray[np.float64]:
-    """Read text as numbers or as dates of one format; only their order matters."""
+    """Read text as numbers or as dates in one format; only the order matters."""
     texts = levels.texts
     form, fits = find_format(texts, np.ones(len(texts)))
     if fits.all():
@@ -97,7 +96,7 @@ def _text_moments(levels: Levels, where: str) -> NDArray[np.int64] | NDArray[np.
     odd = int(np.argmin(max(formats.values(), key=np.sum, default=fits)))
     raise SchemaError(
         f"{where} must hold numbers or dates of one format",
-        but=f"row {levels.first_row(odd) + 1} holds {show_cell(texts[odd].as_py())}",
+        but=f"row {levels.first_row(odd) + 1} holds {levels.show(odd)}",
         fix="Correct the cell.",
     )
 

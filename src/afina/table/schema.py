@@ -1,4 +1,4 @@
-"""What afina knows about a table's columns: the contract that later tables must meet."""
+"""The schema: what afina knows about a table's columns, and what later tables must fit."""
 
 from dataclasses import dataclass, fields
 from functools import cache, cached_property
@@ -15,7 +15,7 @@ from afina.table.numeric import NumberColumn
 AnyColumn: TypeAlias = Annotated[
     NumberColumn | CategoryColumn | DateColumn | UnusedColumn, Discriminator("kind")
 ]
-"""A column of any kind; its `kind` tells which."""
+"""A column of any kind; `kind` says which."""
 
 
 def _check_names(columns: tuple[AnyColumn, ...]) -> tuple[AnyColumn, ...]:
@@ -29,7 +29,7 @@ class Schema:
     """The columns that a model learned from, in table order; the content of schema.json.
 
     Args:
-        columns: the record of each column; names differ.
+        columns: the record of each column; names are unique.
         missing_values: words that mean "missing" in every column.
     """
 
@@ -73,12 +73,12 @@ class Schema:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the schema as plain values, for JSON."""
-        plain = _adapter().dump_python(self, mode="json")
+        plain: dict[str, Any] = _adapter().dump_python(self, mode="json")
         shared = [field.name for field in fields(Column)]
-        columns = [
+        plain["columns"] = [
             {**dict.fromkeys(shared), **_unused_fields(), **column} for column in plain["columns"]
         ]
-        return {"columns": columns, "missing_values": plain["missing_values"]}
+        return plain
 
     @staticmethod
     def from_dict(content: object, source: str = "schema.json") -> "Schema":
@@ -86,7 +86,7 @@ class Schema:
 
         Args:
             content: parsed JSON.
-            source: the file's name in messages.
+            source: the file's name for messages.
 
         Raises:
             CheckpointError: a value is invalid; the message names the column and the key.
@@ -96,8 +96,7 @@ class Schema:
         except ValidationError as error:
             fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
             raise _damaged(source, _place(fault["loc"]), fault["msg"]) from None
-        difference = _first_difference(schema.to_dict(), content)
-        if difference:
+        if difference := _first_difference(schema.to_dict(), content):
             raise _damaged(source, difference, "keys or values that its kind does not have")
         return schema
 
@@ -108,7 +107,7 @@ def _adapter() -> TypeAdapter[Schema]:
 
 
 def _unused_fields() -> dict[str, Any]:
-    """Return the values in schema.json of fields that a column's kind does not have."""
+    """Return the values that schema.json holds for fields that a column's kind does not have."""
     return {
         "vocabulary": [],
         "minimum": None,
@@ -122,15 +121,15 @@ def _unused_fields() -> dict[str, Any]:
 
 
 def _place(location: tuple[int | str, ...]) -> str:
-    """Name a key of the file, such as `offset of column 3`."""
+    """Return the name of a key in the file, such as `offset of column 3`."""
     if len(location) < 2 or location[0] != "columns":
         return ".".join(map(str, location)) or "the file"
-    key = ".".join(map(str, location[3:])) or "kind"  # location[2] is the kind itself
+    key = ".".join(map(str, location[3:])) or "kind"  # location[2] is the kind
     return f"{key} of column {int(location[1]) + 1}"
 
 
 def _first_difference(written: dict[str, Any], content: Any) -> str:
-    """List the keys whose values would be written differently from the file, if any."""
+    """List the keys whose values afina would write differently; empty if there are none."""
     for number, (ours, theirs) in enumerate(
         zip(written["columns"], content["columns"], strict=True), 1
     ):
@@ -142,7 +141,7 @@ def _first_difference(written: dict[str, Any], content: Any) -> str:
 
 def _damaged(source: str, place: str, reason: str) -> CheckpointError:
     return CheckpointError(
-        f"{source} must be a schema as afina writes it",
-        but=f"{place[:200]} cannot be: {reason[:200]}",
+        f"{source} must be a schema written by afina",
+        but=f"{place[:200]} is invalid: {reason[:200]}",
         fix="The file is damaged or from another version of afina.",
     )

@@ -26,28 +26,28 @@ class TableSettings:
     """More words that mean "missing", in every column; an empty cell always does."""
 
     delimiter: str | None = None
-    """The one character between cells. Not set: inferred from the first line."""
+    """The character between cells. Not set: inferred from the first line."""
 
     encoding: str = "utf-8"
     """Text encoding of CSV files; a byte-order mark takes precedence."""
 
     folds: Annotated[int, Field(ge=1, le=MOST_FOLDS)] | Literal["auto"] = "auto"
-    """Folds of the rows, with `members_differ = "weights"`: each member holds out one fold, on
-    which it is scored, so that all rows train and all rows decide when to stop (members share only
-    the embeddings and the scales of the numbers). `auto`: about six, a divisor of `members`. With
-    1, or if `val_frac`, `time` or a table of validation rows is given, rows are held out
-    instead."""
+    """Number of folds, with `members_differ = "weights"`: each member holds out one fold and is
+    scored on it, so that all rows train and all rows decide when to stop (members share only the
+    embeddings and the scales of the numbers). `auto`: about six, a divisor of `members`. With 1, or
+    with `val_frac`, `time` or a table of validation rows, rows are held out instead."""
 
     val_frac: Frac | None = None
     """Share of the rows held out to decide when to stop, in (0, 1). Not set: 0.2 if there are no
     folds."""
 
     group: str | None = None
-    """Column whose rows with the same value stay on one side of the split; not used as a
+    """Column of groups: rows with the same value stay on one side of the split. Not used as a
     feature."""
 
     time: str | None = None
-    """Column by which the latest rows become the validation rows."""
+    """Column of times; the latest rows become the validation rows."""
 
     weight: str | None = None
-    """Column of row weights, at least 0; a weight of 2 is the row twice. Not used as a feature."""
+    """Column of row weights, at least 0; a weight of 2 counts the row twice. Not used as a
+    feature."""

@@ -1,7 +1,7 @@
-"""What readers of single cells share, for any kind of column.
+"""The parts that readers of single cells share, for any kind of column.
 
-A reader returns what encoding a table with that one row would, bit for bit, or raises
-`OddCellError` for a cell that is not of an ordinary type, or is worth an error or a warning.
+A reader returns the same as encoding a table with that one row, bit for bit, or raises
+`OddCellError` for a cell of an unusual type, or one that calls for an error or a warning.
 """
 
 import datetime as dt
@@ -29,20 +29,15 @@ class OddCellError(Exception):
     """A cell that must be encoded as part of a table."""
 
 
-def missing_words(*words: str) -> frozenset[str]:
-    """Return the texts that mean "missing" among numbers or dates, besides the usual words."""
-    return frozenset(words)
-
-
 def nan_if_missing(text: str, words: frozenset[str]) -> float:
-    """Return NaN for a word that means "missing"."""
+    """Return NaN for a word that means "missing"; raise for any other."""
     if not is_missing_word(text) and text.strip() not in words:
         raise OddCellError
     return NAN
 
 
 def as_python(cell: object) -> object:
-    """Turn a numpy scalar into Python's."""
+    """Convert a numpy scalar to a Python object."""
     convert = _NUMPY_TYPES.get(type(cell))
     if convert is None:
         raise OddCellError
@@ -50,19 +45,19 @@ def as_python(cell: object) -> object:
 
 
 def check_range(number: int) -> int:
-    """Return a whole number that fits int64."""
+    """Return an integer unchanged if it fits int64; raise otherwise."""
     if not -LIMIT <= number < LIMIT:
         raise OddCellError
     return number
 
 
 def is_encodable(text: str) -> bool:
-    """Return whether a text has no lone surrogate, which no file can hold."""
+    """Return whether a text is free of lone surrogates, which no file can hold."""
     return text.isascii() or text == text.encode(errors="ignore").decode()
 
 
 def is_zoned(moment: dt.date) -> bool:
-    """Return whether a date is an instant with an offset from UTC."""
+    """Return whether a date has a time with an offset from UTC."""
     return isinstance(moment, dt.datetime) and moment.tzinfo is not None
 
 

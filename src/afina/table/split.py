@@ -1,4 +1,4 @@
-"""Which rows train, and which decide when to stop."""
+"""Choose which rows train and which decide when to stop."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,12 @@ from afina.errors import SchemaError
 
 @dataclass(frozen=True)
 class Split:
-    """The training rows and the validation rows, each ascending.
+    """The training rows and the validation rows, each in ascending order.
 
     Args:
         train: row numbers, from 0.
-        val: row numbers, from 0; none are also in `train`.
-        how: one sentence that says how they were separated.
+        val: row numbers, from 0; none of them is in `train`.
+        how: one sentence that says how the rows were split.
     """
 
     train: NDArray[np.int64]
@@ -34,14 +34,14 @@ def split_rows(
 ) -> Split:
     """Hold out distinct rows, whole groups, or the latest rows.
 
-    Identical rows are never on both sides, and repeating a row moves no other row: distinct rows or
-    groups are drawn, in the order of their first rows.
+    Identical rows are always on the same side, and repeating a row moves no other row: the draw is
+    among distinct rows or groups, in the order of their first rows.
 
     Args:
         ids: from `row_ids`. Shape (n_rows,).
         val_frac: share of distinct rows (or groups) to hold out, in (0, 1).
         seed: seed of the draw; not used with `times`.
-        strata: class codes; the same share of each class is held out, and each keeps a row in
+        strata: class codes; the same share of each class is held out, and each class keeps a row in
             training.
         groups: from `group_ids`; each distinct row with -1 is its own group.
         times: from `time_ranks`; the latest rows are held out, and equal times stay together.
@@ -56,15 +56,16 @@ def split_rows(
         raise SchemaError(
             f"a split needs at least two {noun}, one for each side",
             got=str(n_units),
-            fix="Give more rows, or a table of validation rows.",
+            fix="Add rows, or pass a table of validation rows.",
         )
     if times is not None:
         held_out = _latest(units, n_units, times, val_frac)
         how = f"the latest {noun} are held out"
     else:
-        classes = _unit_classes(ids, units, n_units, strata)
-        held_out = _draw(classes, val_frac, seed)
-        how = f"{noun} drawn at random" + (", in equal shares of each class" * (strata is not None))
+        held_out = _draw(_unit_classes(ids, units, n_units, strata), val_frac, seed)
+        how = f"{noun} drawn at random" + (
+            ", with the same share of each class" * (strata is not None)
+        )
     side = held_out[units]
     train, val = np.flatnonzero(~side), np.flatnonzero(side)
     return Split(train, val, f"{how}: {len(train)} rows to train, {len(val)} held out")
@@ -72,11 +73,11 @@ def split_rows(
 
 @dataclass(frozen=True)
 class Folds:
-    """Which fold each row is in.
+    """The fold of each row.
 
     Args:
         of: fold number of each row, from 0. Shape (n_rows,).
-        how: one sentence that says how they were separated.
+        how: one sentence that says how the rows were divided.
     """
 
     of: NDArray[np.int64]
@@ -96,15 +97,15 @@ def assign_folds(
     strata: NDArray[np.int64] | None = None,
     groups: NDArray[np.int64] | None = None,
 ) -> Folds:
-    """Divide distinct rows, or whole groups, into folds of equal size, each class evenly.
+    """Divide distinct rows, or whole groups, into folds of equal size, stratified by class.
 
-    Identical rows are in one fold, and repeating a row moves no other row.
+    Identical rows are in the same fold, and repeating a row moves no other row.
 
     Args:
         ids: from `row_ids`. Shape (n_rows,).
-        n_folds: at least 2.
+        n_folds: number of folds, at least 2.
         seed: seed of the draw.
-        strata: class codes; each class is spread over the folds.
+        strata: class codes; each class is spread evenly over the folds.
         groups: from `group_ids`; each distinct row with -1 is its own group.
 
     Raises:
@@ -115,16 +116,15 @@ def assign_folds(
         raise SchemaError(
             f"the number of folds must be from 2 to the number of {noun}, {n_units}",
             got=str(n_folds),
-            fix="Set table.folds lower, or give a table of validation rows.",
+            fix="Lower table.folds, or pass a table of validation rows.",
         )
     classes = _unit_classes(ids, units, n_units, strata)
-    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
-    drawn = generator.permutation(n_units)
+    drawn = np.random.Generator(np.random.PCG64(seed)).permutation(n_units)
     by_class = drawn[np.argsort(classes[drawn], kind="stable")]  # dealt like cards
     fold = np.empty(n_units, dtype=np.int64)
     fold[by_class] = np.arange(n_units) % n_folds
-    even = ", each class evenly" * (strata is not None)
-    how = f"{n_folds} folds of {noun} drawn at random{even}: each member leaves one out"
+    even = " within each class" * (strata is not None)
+    how = f"{n_folds} folds of {noun} drawn at random{even}; each member holds one out"
     return Folds(fold[units], how)
 
 
@@ -133,8 +133,9 @@ def _number_units(
 ) -> tuple[NDArray[np.int64], int, str]:
     """Return the unit of each row (its distinct row or group), the number of units, and their name.
 
-    Groups are numbered by first row; identical rows without a group are one unit. They cannot be
-    in different groups, because the group is a column of the row.
+    Groups are numbered in the order of their first rows; identical rows without a group are one
+    unit. Identical rows cannot be in different groups, because their ids take the group into
+    account.
     """
     units, noun = ids, "distinct rows"
     if groups is not None:
@@ -151,12 +152,12 @@ def _unit_classes(
     n_units: int,
     strata: NDArray[np.int64] | None,
 ) -> NDArray[np.int64]:
-    """Return a class for each unit: its rarest by distinct rows, so that rare ones spread too."""
+    """Return a class for each unit: its rarest one, so that rare classes are spread too."""
     if strata is None:
         return np.zeros(n_units, dtype=np.int64)
     codes = strata - strata.min()
-    pairs = ids * (codes.max() + 1) + codes
-    first = np.unique(pairs, return_index=True)[1]  # one row of each distinct one and class
+    # One row for each distinct row and class:
+    first = np.unique(ids * (codes.max() + 1) + codes, return_index=True)[1]
     rarity = np.argsort(np.argsort(-np.bincount(codes[first]), kind="stable"))  # highest is rarest
     rarest = np.zeros(n_units, dtype=np.int64)
     np.maximum.at(rarest, units[first], rarity[codes[first]])
@@ -164,11 +165,9 @@ def _unit_classes(
 
 
 def _draw(classes: NDArray[np.int64], val_frac: float, seed: int) -> NDArray[np.bool_]:
-    """Hold out units of each class, by one seeded permutation of all units."""
-    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
-    order = generator.permutation(len(classes))
-    counts = np.bincount(classes)
-    quotas = _quotas(counts, val_frac)
+    """Hold out units of each class, using one seeded permutation of all units."""
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(len(classes))
+    quotas = _quotas(np.bincount(classes), val_frac)
     held_out = np.zeros(len(classes), dtype=bool)
     for code in np.flatnonzero(quotas):
         members = order[classes[order] == code]
@@ -177,9 +176,9 @@ def _draw(classes: NDArray[np.int64], val_frac: float, seed: int) -> NDArray[np.
 
 
 def _quotas(counts: NDArray[np.int64], val_frac: float) -> NDArray[np.int64]:
-    """Divide the held-out units among the classes, by largest remainder.
+    """Divide the held-out units among the classes, by the method of largest remainders.
 
-    Each side gets at least one unit of every class; a class of a single unit trains.
+    Each side gets at least one unit of every class; a class with a single unit is used to train.
     """
     exact = counts * val_frac
     quotas = np.floor(exact).astype(np.int64)
@@ -187,7 +186,7 @@ def _quotas(counts: NDArray[np.int64], val_frac: float) -> NDArray[np.int64]:
     by_remainder = np.argsort(-(exact - quotas), kind="stable")
     quotas[by_remainder[: max(0, total - quotas.sum())]] += 1
     quotas = np.clip(quotas, np.minimum(counts > 1, 1), np.maximum(counts - 1, 0))
-    if not quotas.any():  # every class is a single unit: hold out one of them
+    if not quotas.any():  # every class has a single unit: hold out one of them
         quotas[np.argmax(counts)] = 1
     return np.asarray(quotas, dtype=np.int64)
 
@@ -202,9 +201,9 @@ def _latest(
     if len(moments) < 2:
         raise SchemaError(
             "a split by time needs at least two different times",
-            but="all are equal",
+            but="all times are equal",
             fix="Name another column, or leave out `--time`.",
         )
-    n_late = np.cumsum(counts[::-1])[::-1]  # units held out if the border lies before each moment
+    n_late = np.cumsum(counts[::-1])[::-1]  # units held out if the split is before each time
     border = 1 + int(np.argmin(np.abs(n_late[1:] - n_units * val_frac)))
     return np.asarray(latest >= moments[border])

@@ -1,4 +1,4 @@
-"""The column to predict: numbers, or classes that keep their labels exactly as written."""
+"""The target: numbers, or classes whose labels stay exactly as written."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ from afina.table.cells import (
     missing_word_mask,
     read_levels,
 )
-from afina.table.frame import is_number, is_text
-from afina.table.names import list_names, show_cell
+from afina.table.frame import cell_text, is_number, is_text
+from afina.table.names import list_names
 from afina.table.numeric import (
     canonical_number,
     check_finite,
@@ -40,9 +40,9 @@ class Target:
     """The targets of all rows.
 
     Args:
-        task: what is predicted: one of two classes, one of several, or a number.
+        task: what to predict: one of two classes, one of several, or a number.
         values: numbers (NaN where missing), or class codes (-1 where missing). Shape (n_rows,).
-        classes: label of each code, as in the table; empty for a regression.
+        classes: label of each code, as in the table; empty for regression.
         missing: rows without a target. Shape (n_rows,).
     """
 
@@ -54,13 +54,13 @@ class Target:
 
 @dataclass(frozen=True)
 class _TargetColumn:
-    """A target column as read.
+    """A target column, as read.
 
     Args:
-        levels: its distinct cells.
-        numbers: its numbers; None if it holds labels.
+        levels: the column's distinct cells.
+        numbers: the column's numbers. None: it holds labels.
         labels: the label of each level.
-        where: names table and column in messages.
+        where: table and column, for messages.
     """
 
     levels: Levels
@@ -82,16 +82,16 @@ def read_target(
     """Read the target column and decide what to predict.
 
     Args:
-        column: from `read_table` or `to_table`.
-        task: `auto` takes text and booleans, two values and up to ten whole numbers as classes.
+        column: a column from `read_table` or `to_table`.
+        task: the task. `auto`: text, booleans, two values, or up to ten whole numbers are classes.
         name: the column's name, for messages.
         source: the table's name, for messages.
         missing_values: words that mean "missing".
-        allow_single: accept a class that only one row has.
-        declared: `auto` takes the values as classes, because the column is declared as categories.
+        allow_single: accept a class with a single row.
+        declared: the column is declared as categorical, so `auto` treats its values as classes.
 
     Raises:
-        SchemaError: the column is all missing, constant or infinite, holds text where numbers
+        SchemaError: the column has no value, is constant or infinite, holds text although numbers
             were requested, or has a class with a single row.
     """
     if is_number(column.type) and not missing_values and task != "classification":
@@ -113,10 +113,10 @@ def match_target(
     source: str,
     missing_values: Sequence[str] = (),
 ) -> Target:
-    """Read the target column of another table, with the classes that a model learned.
+    """Read the target column of another table as the classes that a model learned.
 
     Raises:
-        SchemaError: a label that the model does not know, with its row.
+        SchemaError: the model does not know a label; the message names its row.
     """
     if task == "regression" and is_number(column.type) and not missing_values:
         return _typed_number_target(typed_numbers(column)[0], source, name, may_be_constant=True)
@@ -125,20 +125,19 @@ def match_target(
     if task == "regression":
         return _number_target(target, may_be_constant=True)
     levels = target.levels
-    by_text = {_text_of(label): code for code, label in enumerate(classes)}
+    by_text = {cell_text(label): code for code, label in enumerate(classes)}
     by_value = {_value_key(text): code for text, code in by_text.items()}
-    codes = []
-    for level, text in enumerate(levels.texts.to_pylist()):
-        code = by_text.get(text, by_value.get(_value_key(text)))
-        if code is None:
-            raise SchemaError(
-                f"{target.where} must hold labels that the model learned",
-                but=f"row {levels.first_row(level) + 1} holds {show_cell(text)}",
-                fix=f"Use one of {list_names(list(by_text))}, or leave the row out.",
-            )
-        codes.append(code)
+    texts = levels.texts.to_pylist()
+    codes = [by_text.get(text, by_value.get(_value_key(text), -1)) for text in texts]
+    if -1 in codes:
+        level = codes.index(-1)
+        raise SchemaError(
+            f"{target.where} must hold labels that the model learned",
+            but=f"row {levels.first_row(level) + 1} holds {levels.show(level)}",
+            fix=f"Use one of {list_names(list(by_text))}, or leave the row out.",
+        )
     values = np.array([*codes, -1], dtype=np.int64)[levels.codes]
-    return Target(task, values, tuple(classes), levels.codes < 0)
+    return Target(task, values, tuple(classes), values < 0)
 
 
 def _check_type(kind: pa.DataType, where: str) -> None:
@@ -174,7 +173,7 @@ def _read(
 def _typed_number_target(
     numbers: NDArray[np.float64], source: str, name: str, *, may_be_constant: bool = False
 ) -> Target:
-    """Check a column of numbers as `_read` and `_number_target` do, without writing it as text."""
+    """Check a numeric column as `_read` and `_number_target` do, without converting it to text."""
     where = f"{source}: target {name!r}"
     _check_some(~np.isnan(numbers), where)
     check_finite(numbers, source=source, name=name)
@@ -191,7 +190,7 @@ def _check_some(has_value: NDArray[np.bool_], where: str) -> None:
 
 
 def _typed_labels(column: pa.ChunkedArray, levels: Levels) -> tuple[Label, ...]:
-    rows = np.zeros(len(levels.texts) + 1, dtype=np.int64)  # the last is that of missing cells
+    rows = np.zeros(len(levels.texts) + 1, dtype=np.int64)  # the last is for missing cells
     rows[levels.codes[::-1]] = np.arange(len(levels.codes))[::-1]
     return tuple(as_one(column).take(pa.array(rows[:-1])).to_pylist())
 
@@ -199,7 +198,7 @@ def _typed_labels(column: pa.ChunkedArray, levels: Levels) -> tuple[Label, ...]:
 def _text_numbers(
     levels: Levels, task: RequestedTask, where: str
 ) -> tuple[NDArray[np.float64] | None, Levels]:
-    """Read text as numbers if every cell is one; then a usual word for "missing" is missing."""
+    """Read text as numbers if all cells are; only then do the usual words mean "missing"."""
     present = levels.keep(~missing_word_mask(levels.texts))
     if not len(present.texts):
         return None, levels
@@ -207,9 +206,7 @@ def _text_numbers(
     form, fits = find_format(present.texts, counts)
     odd = int(np.argmin(fits))
     if not fits.all() and is_infinite(present.texts)[odd] and counts[fits].sum() > 0:
-        raise infinite_error(
-            where, f"row {present.first_row(odd) + 1} holds {_quote(present, odd)}"
-        )
+        raise infinite_error(where, f"row {present.first_row(odd) + 1} holds {present.show(odd)}")
     codes = task != "regression" and has_leading_zero(present.texts).any()
     if fits.all() and not codes:
         values = parse_numbers(present.texts, form)[0]
@@ -222,20 +219,18 @@ def _text_numbers(
         choice = ", or set `--set table.task=classification`" * (task == "auto")
         raise SchemaError(
             f"{where} must hold numbers{' as requested' * (task == 'regression')}",
-            but=f"row {present.first_row(odd) + 1} holds {_quote(present, odd)}",
+            but=f"row {present.first_row(odd) + 1} holds {present.show(odd)}",
             fix=f"Correct the cell, or leave it empty{choice}.",
         )
     return None, levels
 
 
-def _quote(levels: Levels, level: int) -> str:
-    return show_cell(levels.texts[level].as_py())
-
-
 def _is_classes(target: _TargetColumn) -> bool:
-    if target.numbers is None or isinstance(target.labels[0], bool):
-        return True
-    return _are_class_numbers(target.numbers)
+    return (
+        target.numbers is None
+        or isinstance(target.labels[0], bool)
+        or _are_class_numbers(target.numbers)
+    )
 
 
 def _are_class_numbers(numbers: NDArray[np.float64]) -> bool:
@@ -248,7 +243,7 @@ def _number_target(target: _TargetColumn, *, may_be_constant: bool = False) -> T
     if target.numbers is None:
         raise SchemaError(
             f"{target.where} must hold numbers for a regression",
-            got=f"text such as {_quote(target.levels, 0)}",
+            got=f"text such as {target.levels.show(0)}",
             fix="Use `--set table.task=classification`.",
         )
     return _numbers(target.numbers, target.where, may_be_constant=may_be_constant)
@@ -277,20 +272,17 @@ def _class_target(target: _TargetColumn, *, auto: bool, allow_single: bool) -> T
         )
     if auto and len(labels) > _MOST_AUTO_CLASSES and len(labels) > 0.5 * counts.sum():
         raise SchemaError(
-            f"{target.where} must be something to predict",
-            but=f"it holds {len(labels)} different texts in {counts.sum()} rows, such as "
-            f"{_quote(target.levels, 0)}",
+            f"{target.where} must hold classes or numbers",
+            but=f"it has {len(labels)} different texts in {counts.sum()} rows, such as "
+            f"{target.levels.show(0)}",
             fix="Name another target column.",
         )
     if not allow_single:
         _check_no_single(target, merged, labels, counts, auto=auto)
     order = _sorted_labels(labels)
-    place = np.empty(len(labels) + 1, dtype=np.int64)
-    place[order] = np.arange(len(labels))
-    place[-1] = -1
-    codes = place[merged]
-    task: TargetTask = "binary" if len(labels) == 2 else "multiclass"
-    return Target(task, codes, tuple(labels[at] for at in order), codes < 0)
+    codes = np.append(np.argsort(order), -1)[merged]  # -1 stays -1
+    classes = tuple(labels[at] for at in order)
+    return Target("binary" if len(labels) == 2 else "multiclass", codes, classes, codes < 0)
 
 
 def _check_no_single(
@@ -301,7 +293,7 @@ def _check_no_single(
     *,
     auto: bool,
 ) -> None:
-    """Raise a SchemaError for a class that only one row has."""
+    """Raise a SchemaError for a class with a single row."""
     single = np.flatnonzero(counts == 1)
     if not len(single):
         return
@@ -317,24 +309,21 @@ def _check_no_single(
 
 
 def _merge_equal_numbers(target: _TargetColumn) -> tuple[NDArray[np.int64], list[Label]]:
-    """Merge equal numbers written differently, such as 1 and 1.0, under the first spelling."""
+    """Merge equal numbers that are written differently, such as 1 and 1.0, as the first one."""
     if target.numbers is None:
         return target.levels.codes, list(target.labels)
-    first: dict[str, int] = {}
-    labels: list[Label] = []
-    places = []
-    for text, label in zip(target.levels.texts.to_pylist(), target.labels, strict=True):
-        key = canonical_number(text.strip()) or text
-        if key not in first:
-            first[key] = len(labels)
-            labels.append(label)
-        places.append(first[key])
-    return np.array([*places, -1], dtype=np.int64)[target.levels.codes], labels
+    keys = [canonical_number(text.strip()) or text for text in target.levels.texts.to_pylist()]
+    labels: dict[str, Label] = {}
+    for key, label in zip(keys, target.labels, strict=True):
+        labels.setdefault(key, label)
+    place = {key: number for number, key in enumerate(labels)}
+    codes = np.array([*(place[key] for key in keys), -1], dtype=np.int64)[target.levels.codes]
+    return codes, list(labels.values())
 
 
 def _sorted_labels(labels: Sequence[Label]) -> list[int]:
     """Return the order of the labels: by value if all are numbers, else by text."""
-    texts = [_text_of(label) for label in labels]
+    texts = [cell_text(label) for label in labels]
     numbers = [canonical_number(text.strip()) for text in texts]
     values = [_exact(number) for number in numbers if number is not None]
     if len(values) == len(labels):
@@ -347,15 +336,7 @@ def _exact(number: str) -> int | float:
 
 
 def _value_key(text: str) -> str:
-    """Write a label so that 1 and 1.0, True and true are the same."""
+    """Write a label so that 1 equals 1.0, and True equals true."""
     word = text.strip()
     lower = word.lower()
     return lower if lower in ("true", "false") else canonical_number(word) or text
-
-
-def _text_of(label: Label) -> str:
-    if isinstance(label, bool):
-        return "true" if label else "false"
-    if isinstance(label, float) and label.is_integer() and abs(label) < 2**63:
-        return str(int(label))
-    return str(label)

@@ -1,4 +1,4 @@
-"""The versions, threads and hardware that a run's numbers depend on."""
+"""The versions, threads and hardware that a run's results depend on."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""The records that an observer of a fit gets, in addition to those of training.
+"""The records for observers of a fit, in addition to the records of training.
 
 An observer is a callable that takes one record: `Read`, `Learned`, `Started`, then the records of
 `afina.train` (steps, evaluations, checkpoints, the stop), then `Finished`.
@@ -19,7 +19,7 @@ class Read:
     """A table was read.
 
     Args:
-        source: the file.
+        source: path of the file.
     """
 
     source: str
@@ -29,7 +29,7 @@ class Read:
 
 @dataclass(frozen=True)
 class Learned:
-    """Everything that a fit learns from the table before training is known.
+    """A fit has learned everything that it needs from the table before training.
 
     Args:
         schema: the kind of each column, and why.
@@ -40,8 +40,8 @@ class Learned:
         n_folds: number of folds; with folds, all rows train and decide when to stop. 1: no folds.
         n_left_out: number of rows without a target or with weight 0.
         how_split: a sentence about how training and validation rows were separated.
-        notes: sentences about what the user may not expect.
-        n_parameters: number of trained parameters of the network.
+        notes: sentences about choices that users might not expect.
+        n_parameters: number of trainable parameters of the network.
         threads: processor threads.
         batch_size: rows per optimizer step.
     """
@@ -67,8 +67,8 @@ class Started:
     Args:
         run: the run folder.
         n_epochs_max: the largest number of epochs.
-        resumed_from: step of the checkpoint that the run resumes from, 0 for the start. None: it is
-            a new run.
+        resumed_from: step of the checkpoint from which the run resumes, 0 for the start. None: a
+            new run.
     """
 
     run: Path

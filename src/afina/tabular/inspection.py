@@ -1,4 +1,4 @@
-"""`inspect_table`: how the columns of a table would be read, before anything is trained."""
+"""`inspect_table`: find out how the columns of a table would be read, without training."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +19,9 @@ class Inspection:
 
     Args:
         schema: each column's kind, and why.
-        target: the target column. None: it was not named.
+        target: the target column. None: no target was named.
         n_rows: number of rows of the table.
-        notes: sentences about what the user may not expect.
+        notes: sentences about choices that users might not expect.
     """
 
     schema: Schema
@@ -35,7 +35,7 @@ def inspect_table(
 ) -> Inspection:
     """Learn a table's schema as a fit would, without training.
 
-    With a target, the schema is learned from the rows that a fit would train on; without, from
+    With a target, the schema is learned from the rows that a fit would train on; without one, from
     all rows.
 
     Raises:
@@ -47,8 +47,8 @@ def inspect_table(
         path, target = bundled_table(), target or BUNDLED_TARGET
     table = read_table(path, delimiter=config.table.delimiter, encoding=config.table.encoding)
     if target is not None:
-        given = take_columns(table, choose_roles(target, config.table), str(path))
-        prepared = prepare(given, None, config)
+        roles = choose_roles(target, config.table)
+        prepared = prepare(take_columns(table, roles, str(path)), None, config)
         values = f"{len(prepared.classes)} classes" if prepared.classes else "numbers"
         notes = (f"the target is {prepared.task}: {values}", prepared.sides.how, *prepared.notes)
         return Inspection(prepared.schema, target, table.num_rows, notes)

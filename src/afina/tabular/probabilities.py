@@ -1,4 +1,4 @@
-"""A network's outputs as predictions, in float64: probabilities or numbers."""
+"""Turn a network's outputs into predictions in float64: probabilities or numbers."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Scores of predictions, compared with those of a baseline that ignores the features."""
+"""Scores of predictions, next to the scores of a baseline that ignores the features."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,8 +34,9 @@ class Verdict(NamedTuple):
         score: the headline score.
         scores: every score of the model.
         baseline_scores: every score of the baseline.
-        confusion: for classes, unless there are too many.
-        scatter: for regression.
+        confusion: the confusion matrix. None: the target is a number, or there are too many
+            classes.
+        scatter: predicted and true values. None: the target has classes.
     """
 
     score: Score
@@ -65,7 +66,7 @@ class Baseline:
 
 
 def learn_baseline(train: Rows, n_classes: int) -> Baseline:
-    """Learn the class shares, or for `n_classes` 0 the mean, of the training rows."""
+    """Learn the class shares of the training rows, or their mean target if `n_classes` is 0."""
     if n_classes == 0:
         return Baseline(mean=float(np.average(train.y, weights=train.weights)))
     counts = np.bincount(train.y, weights=train.weights, minlength=n_classes)
@@ -91,15 +92,19 @@ def check_monitor(monitor: str, n_classes: int) -> bool | None:
         return None
     if name not in names:
         known = ", ".join(f"val/{known}" for known in ("loss", *names))
-        must = f"stop.monitor must be one of {known} for this target"
-        raise ConfigError(must, got=repr(monitor), fix="Choose one of them.")
+        raise ConfigError(
+            f"stop.monitor must be one of {known} for this target",
+            got=repr(monitor),
+            fix="Choose one of them.",
+        )
     return HIGHER_IS_BETTER[name]
 
 
 def choose_headline(n_classes: int, baseline: Baseline) -> str:
     """Choose the headline score.
 
-    This is accuracy, unless nearly all rows are of one class, because accuracy says little then.
+    For classes it is accuracy, unless nearly all rows belong to one class: then accuracy says
+    little.
 
     Example:
         >>> choose_headline(2, Baseline((0.9, 0.1))), choose_headline(0, Baseline(mean=1.0))
@@ -113,11 +118,10 @@ def choose_headline(n_classes: int, baseline: Baseline) -> str:
 
 
 def describe_baseline(baseline: Baseline, classes: tuple[Label, ...]) -> str:
-    """Describe in words what the baseline predicts."""
+    """Describe what the baseline predicts, in words."""
     if baseline.mean is not None:
         return f"always the mean of the training rows, {baseline.mean:.5g}"
-    common = int(np.argmax(baseline.shares))
-    return f"always {str(classes[common])!r:.60}, the commonest class"
+    return f"always {str(classes[np.argmax(baseline.shares)])!r:.60}, the commonest class"
 
 
 def judge(
@@ -144,7 +148,7 @@ def judge(
 
 
 def finite(value: float) -> float | None:
-    """Return a number that JSON can hold: None in place of NaN and infinity."""
+    """Return a number that JSON can hold: None instead of NaN and infinity."""
     return float(value) if np.isfinite(value) else None
 
 
@@ -156,7 +160,7 @@ def _confusion(predictions: Floats, rows: Rows, classes: tuple[Label, ...]) -> C
 
 
 def _scatter(predictions: Floats, rows: Rows) -> Scatter:
-    """Return evenly spaced rows if there are many, otherwise all of them."""
+    """Return all rows, or an even selection of them if there are many."""
     n_rows = len(rows)
     n_shown = min(n_rows, _MOST_POINTS)
     picked = np.arange(n_shown) * n_rows // n_shown

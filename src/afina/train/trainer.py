@@ -113,7 +113,7 @@ class Trainer:
         sharding: under torchrun. `fsdp2`: keep only a share of parameters, gradients and moments
             in each process. None: each process has them all. Either way each process takes its
             share of a step's rows.
-        averaging: evaluate, and end on, a running average of the weights: exponential (`ema`, at
+        averaging: evaluate, and end with, a running average of the weights: exponential (`ema`, at
             every step) or plain (`swa`, at the end of every epoch). None: the weights themselves.
         ema_decay: share of the average that is kept at each step of `ema`.
         averaging_start: epochs before the average begins.

@@ -93,7 +93,7 @@ def test_no_numbers(text: str) -> None:
         (["1\u202f234,5"], "numbers with decimal comma, spaces between thousands", [1234.5]),
         (["\u22125", "3"], "numbers", [-5, 3]),
         (["-$5", "$-6", "$ 7"], "numbers with '$' in front", [-5, -6, 7]),
-        (["5 EUR", "6"], "numbers with 'EUR' behind", [5, 6]),
+        (["5 EUR", "6"], "numbers with 'EUR' at the end", [5, 6]),
         (
             ["R$ 1.000,00"],
             "numbers with decimal comma, points between thousands, 'R$' in front",

@@ -372,7 +372,8 @@ def test_global_random_numbers_are_left_alone(rng):
     np.random.seed(5)
     torch.manual_seed(5)
     before = (np.random.get_state()[1].tobytes(), torch.get_rng_state().numpy().tobytes())
-    AfinaRegressor(**QUICK, threads=2).fit(x, x[:, 0])
+    threads = torch.get_num_threads()
+    AfinaRegressor(**QUICK, threads=threads + 1).fit(x, x[:, 0])
 
     assert before == (np.random.get_state()[1].tobytes(), torch.get_rng_state().numpy().tobytes())
-    assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == threads

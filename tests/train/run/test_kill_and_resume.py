@@ -229,16 +229,18 @@ def test_changed_settings_are_named(tmp_path: Path) -> None:
 
 def test_thread_count_is_restored_and_named(tmp_path: Path) -> None:
     """A run started on one thread is resumed on one thread, and the caller's count is kept."""
-    run = crashed_run(tmp_path)
     seen = []
-    torch.set_num_threads(2)
+    before = torch.get_num_threads()
     try:
+        torch.set_num_threads(1)
+        run = crashed_run(tmp_path)
+        torch.set_num_threads(2)
         watch = [lambda e: seen.append(torch.get_num_threads()) or None]
         Trainer(**settings(run, observers=watch)).fit(loader(), resume=True)
         assert set(seen) == {1}
         assert torch.get_num_threads() == 2
     finally:
-        torch.set_num_threads(1)
+        torch.set_num_threads(before)
 
 
 def test_one_writer(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Columns of categories and booleans: how they are recognized, recorded and encoded."""
+"""Categorical and boolean columns: recognize, record and encode them."""
 
 from afina.table.category.category_column import (
     BOOLEANS,

@@ -1,4 +1,4 @@
-"""The record of a column of categories, and how a column and a single cell become codes."""
+"""The record of a categorical column, and how columns and single cells become codes."""
 
 import math
 import warnings
@@ -21,15 +21,15 @@ from afina.table.numeric import canonical_number
 from afina.table.single_cell import PLAIN_TYPES, OddCellError, as_python, check_range, is_encodable
 
 MISSING, UNKNOWN, FIRST_LEVEL = 0, 1, 2
-"""Category codes: missing, unknown, and the first of the vocabulary."""
+"""Codes of cells: missing, unknown, and the first level of the vocabulary."""
 
 BOOLEANS = ("false", "true")
-"""The vocabulary of a column of booleans."""
+"""The vocabulary of a boolean column."""
 
 
 @dataclass(frozen=True)
 class CategoryColumn(Column):
-    """A column of categories or booleans.
+    """A categorical or boolean column.
 
     Args:
         vocabulary: the levels that have their own code, sorted.
@@ -45,7 +45,7 @@ class CategoryColumn(Column):
 
     @cached_property
     def number_codes(self) -> dict[str, int]:
-        """The code of each canonical text of levels that are numbers, if only one level has it."""
+        """Codes of levels that are numbers, by canonical spelling, if only one level has it."""
         by_number: dict[str, int] = {}
         shared: set[str] = set()
         for level, code in self.codes.items():
@@ -55,7 +55,7 @@ class CategoryColumn(Column):
         return {number: code for number, code in by_number.items() if number not in shared}
 
 
-_MANY_CELLS = 20  # from here on, a column without any known level is no accident
+_MANY_CELLS = 20  # from here on, it is no accident if a column has no known level
 
 
 def encode_categories(
@@ -81,7 +81,7 @@ def encode_categories(
 
 
 def _boolean_code(text: str) -> int:
-    """Return the code of a text in a column of booleans."""
+    """Return the code of a text in a boolean column."""
     if is_missing_word(text):
         return MISSING
     word = text.strip()
@@ -91,11 +91,9 @@ def _boolean_code(text: str) -> int:
 
 
 def _code_of_bool(column: CategoryColumn, text: str) -> int:
-    """Return the code of true or false among categories, in whichever spelling occurs."""
-    number = "1" if text == "true" else "0"
-    spellings = (text, text.capitalize(), text.upper(), number)
-    codes = (column.codes.get(spelling, UNKNOWN) for spelling in spellings)
-    return next((code for code in codes if code != UNKNOWN), UNKNOWN)
+    """Return the code of true or false in a categorical column, in whichever spelling it has."""
+    spellings = (text, text.capitalize(), text.upper(), "1" if text == "true" else "0")
+    return next((column.codes[word] for word in spellings if word in column.codes), UNKNOWN)
 
 
 def _warn_if_all_unknown(
@@ -105,7 +103,7 @@ def _warn_if_all_unknown(
     codes: Sequence[int],
     context: EncodeContext,
 ) -> None:
-    """Warn that all values of a column are unknown: usually codes without their leading zeros."""
+    """Warn that all values of a column are unknown, as when codes have lost their leading zeros."""
     if not codes or not column.vocabulary or set(codes) != {UNKNOWN} or context.tolerant:
         return
     retyped = not is_text(kind)
@@ -114,7 +112,7 @@ def _warn_if_all_unknown(
     as_type = f" as {describe_type(kind)}" if retyped else ""
     warnings.warn(
         f"{context.source}: no value of column {column.name!r} is known to the model, such as "
-        f"{show_cell(levels.texts[0].as_py())}{as_type}; in training it held values such as "
+        f"{levels.show(0)}{as_type}; in training it held values such as "
         f"{show_cell(column.vocabulary[0])}. All are treated as unknown.",
         AfinaWarning,
         stacklevel=5,
@@ -122,7 +120,7 @@ def _warn_if_all_unknown(
 
 
 class CategoryReader:
-    """Read one cell of a column of categories, as `encode_categories` would."""
+    """Read one cell of a categorical column, as `encode_categories` would."""
 
     def __init__(self, column: CategoryColumn, missing_values: tuple[str, ...]) -> None:
         self.column = column
@@ -130,8 +128,7 @@ class CategoryReader:
 
     def __call__(self, cell: object) -> int:
         """Read a cell, or raise `OddCellError`."""
-        if type(cell) not in PLAIN_TYPES:
-            cell = as_python(cell)
+        cell = cell if type(cell) in PLAIN_TYPES else as_python(cell)
         if isinstance(cell, str):
             code = self._code(cell)
             if code == UNKNOWN and not is_encodable(cell):

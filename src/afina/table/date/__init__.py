@@ -1,4 +1,4 @@
-"""Columns of dates: how they are recognized, recorded and encoded."""
+"""Columns of dates: recognize, record and encode them."""
 
 from afina.table.date.date_column import DateColumn, DateReader, encode_dates
 from afina.table.date.date_format import find_date_formats, parse_dates

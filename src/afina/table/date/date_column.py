@@ -1,4 +1,4 @@
-"""The record of a column of dates, and how a column and a single cell become seconds since 1970."""
+"""The record of a column of dates, and how columns and single cells become seconds."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -29,7 +29,6 @@ from afina.table.single_cell import (
     OddCellError,
     as_python,
     is_zoned,
-    missing_words,
     nan_if_missing,
 )
 
@@ -47,7 +46,7 @@ class DateColumn(Column):
     Args:
         minimum: the earliest date of the training rows, in seconds since 1970. None: there are no
             dates.
-        maximum: the latest date.
+        maximum: the latest date of the training rows, in seconds since 1970.
         date_format: how dates are written in text cells: a key of `FORMATS`.
     """
 
@@ -60,7 +59,7 @@ class DateColumn(Column):
 def encode_dates(
     column: DateColumn, cells: pa.ChunkedArray, context: EncodeContext
 ) -> NDArray[np.float64]:
-    """Turn cells into seconds; NaN where missing."""
+    """Turn cells into seconds since 1970; NaN where missing."""
     form, kind = column.date_format, cells.type
     if pa.types.is_null(kind):
         return np.full(len(cells), np.nan)
@@ -84,12 +83,11 @@ class DateReader:
     """Read one cell of a column of dates, as `encode_dates` would."""
 
     def __init__(self, column: DateColumn, missing_values: tuple[str, ...]) -> None:
-        self.form, self.words = column.date_format, missing_words(*missing_values)
+        self.form, self.words = column.date_format, frozenset(missing_values)
 
     def __call__(self, cell: object) -> float:
         """Read a cell, or raise `OddCellError`."""
-        if type(cell) not in PLAIN_TYPES:
-            cell = as_python(cell)
+        cell = cell if type(cell) in PLAIN_TYPES else as_python(cell)
         if isinstance(cell, str):
             seconds = parse_date(cell, self.form)
             return nan_if_missing(cell, self.words) if seconds is None else seconds

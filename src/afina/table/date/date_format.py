@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from afina.table.cells import as_mask
+from afina.table.cells import as_mask, to_codes
+from afina.table.frame import UNITS
 
 _CLOCK = r"(?P<h>[0-9]{2}):(?P<min>[0-9]{2})(?::(?P<s>[0-9]{2})(?P<frac>\.[0-9]{1,9})?)?"
 _TIME = rf"(?:[T ]{_CLOCK})?$"
@@ -22,29 +23,29 @@ FORMATS = {
     ),
     "YYYY/MM/DD": rf"^{_YEAR}/{_MONTH}/{_DAY}{_TIME}",
     "DD.MM.YYYY": rf"^{_DAY}\.{_MONTH}\.{_YEAR}{_TIME}",
-    "MM/DD/YYYY": rf"^{_MONTH}/{_DAY}/{_YEAR}{_TIME}",  # before its twin: month first in doubt
+    "MM/DD/YYYY": rf"^{_MONTH}/{_DAY}/{_YEAR}{_TIME}",  # before DD/MM: when in doubt, month first
     "DD/MM/YYYY": rf"^{_DAY}/{_MONTH}/{_YEAR}{_TIME}",
     "DD-MM-YYYY": rf"^{_DAY}-{_MONTH}-{_YEAR}{_TIME}",
     "YYYYMMDD": r"^(?P<y>[0-9]{4})(?P<m>[0-9]{2})(?P<d>[0-9]{2})$",
 }
-"""Pattern by name of the format, as stored in a `DateColumn`."""
+"""The pattern of each format, by the name that a `DateColumn` stores."""
 
 ISO, ISO_OFFSET, COMPACT = "YYYY-MM-DD", "YYYY-MM-DD with offset", "YYYYMMDD"
-_EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - tables hold instants without a zone
+_EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - tables hold times without a zone
 _MAYBE = re.compile(r"\s*[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}")
 
 
 def maybe_date(text: str) -> bool:
-    """Return whether a text starts like a date; a cheap first check."""
+    """Return whether a text starts like a date, as a cheap first check."""
     return _MAYBE.match(text) is not None
 
 
 def parse_dates(texts: pa.Array, form: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Read texts as dates of one format of `FORMATS`.
+    """Read texts as dates in one of the `FORMATS`.
 
     Returns:
-        Seconds since 1970 in UTC (NaN for a text that is not a date of that format, or that names
-        a day which no calendar has), and which texts are dates.
+        Seconds since 1970 in UTC (NaN for a text that is not a date in that format, or not a day of
+        the calendar), and which texts are dates.
 
     Example:
         >>> parse_dates(pa.array(["1970-01-02 00:00:01.5", "1970-02-30"]), "YYYY-MM-DD")[0]
@@ -81,7 +82,7 @@ def parse_dates(texts: pa.Array, form: str) -> tuple[NDArray[np.float64], NDArra
 
 
 def parse_date(text: str, form: str) -> float | None:
-    """Read one text as `parse_dates` does, at a hundredth of its cost; None if it is not a date.
+    """Read one text as `parse_dates` does, a hundred times as fast; None if it is not a date.
 
     Example:
         >>> parse_date("1970-01-02 00:00:01.5", "YYYY-MM-DD"), parse_date("1970-02-30", "YYYY-MM-DD")
@@ -104,7 +105,7 @@ def parse_date(text: str, form: str) -> float | None:
 
 
 def typed_second(moment: dt.date) -> float:
-    """Turn one date, or instant without an offset, into seconds as `typed_seconds` does.
+    """Turn one date, or time without an offset, into seconds, as `typed_seconds` does.
 
     Example:
         >>> typed_second(dt.date(1970, 1, 2)), typed_second(dt.datetime(1969, 12, 31, 23, 59, 59))
@@ -117,20 +118,13 @@ def typed_second(moment: dt.date) -> float:
 
 
 def typed_seconds(column: pa.Array) -> NDArray[np.float64]:
-    """Turn dates or timestamps into seconds since 1970 in UTC; NaN where null."""
-    kind = column.type
-    if pa.types.is_date32(kind):
-        ticks, per_second = column.cast(pa.int32()).cast(pa.int64()), 0
-    elif pa.types.is_date64(kind):
-        ticks, per_second = column.cast(pa.int64()), 1_000
-    else:
-        units = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
-        ticks, per_second = column.cast(pa.int64()), units[kind.unit]
-    whole = np.asarray(ticks.fill_null(0).to_numpy(zero_copy_only=False))
-    valid = column.is_valid().to_numpy(zero_copy_only=False)
-    if per_second == 0:
-        return np.where(valid, whole * 86400.0, np.nan)
-    return np.where(valid, whole // per_second + (whole % per_second) / per_second, np.nan)
+    """Turn dates or timestamps into seconds since 1970 in UTC; null becomes NaN."""
+    if pa.types.is_date(column.type):
+        column = column.cast(pa.timestamp("s" if pa.types.is_date32(column.type) else "ms"))
+    ticks = np.asarray(column.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False))
+    per_second = UNITS[column.type.unit]
+    seconds = ticks // per_second + (ticks % per_second) / per_second
+    return np.where(as_mask(column.is_valid()), seconds, np.nan)
 
 
 def find_date_formats(texts: pa.Array) -> dict[str, NDArray[np.bool_]]:
@@ -147,23 +141,23 @@ def _days(
 
 
 def _read_part(parts: pa.Array, name: str, empty: str, kind: pa.DataType) -> NDArray[Any]:
-    """Read the numbers of one part of a date; a missing part is read as `empty`."""
+    """Read the numbers in one part of the dates; `empty` stands for a missing part."""
     text = pc.struct_field(parts, name)
     filled = pc.if_else(pc.equal(text, ""), empty, text).fill_null(empty)
     return np.asarray(filled.cast(kind).to_numpy(zero_copy_only=False))
 
 
 def _offsets(text: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Turn `Z`, `+02`, `+0200` and `+02:00` into seconds; each distinct one is read once."""
+    """Turn `Z`, `+02`, `+0200` and `+02:00` into seconds; parse each distinct offset once."""
     coded = text.dictionary_encode()
-    offsets = [*map(_offset, coded.dictionary.to_pylist()), (0, False)]  # the last is of null
+    offsets = [*map(_offset, coded.dictionary.to_pylist()), (0, False)]  # the last is for null
     seconds, valid = zip(*offsets, strict=True)
-    codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    codes = to_codes(coded.indices)
     return np.array(seconds, np.int64)[codes], np.array(valid)[codes]
 
 
 def _offset(zone: str) -> tuple[int, bool]:
-    """Turn `Z`, `+02`, `+0200` or `+02:00` into seconds, and say whether the offset is valid."""
+    """Return `Z`, `+02`, `+0200` or `+02:00` in seconds, and whether the offset is valid."""
     digits = zone.replace("Z", "+0000")[1:].replace(":", "").ljust(4, "0")
     hours, minutes = int(digits[:2]), int(digits[2:])
     sign = -1 if zone[0] == "-" else 1

@@ -1,4 +1,4 @@
-"""Decide whether a column holds dates, and learn from its cells."""
+"""Decide whether a column holds dates, and learn their format and range."""
 
 import numpy as np
 import pyarrow as pa
@@ -22,13 +22,13 @@ from afina.table.date.date_format import (
 
 
 def infer_typed_dates(context: InferContext, column: pa.ChunkedArray) -> DateColumn | UnusedColumn:
-    """Treat a typed column as dates; a timestamp without a zone is read as UTC."""
+    """Treat a typed column as dates; a timestamp without a zone counts as UTC."""
     zoned = pa.types.is_timestamp(column.type) and column.type.tz is not None
     return _describe(context, typed_seconds(as_one(column)), ISO_OFFSET if zoned else ISO, [])
 
 
 def infer_text_dates(context: InferContext, levels: Levels) -> DateColumn | UnusedColumn | str:
-    """Treat text cells as dates of one format, or return why they are not dates.
+    """Treat text cells as dates in one format, or return why they are not dates.
 
     Args:
         levels: the cells, without the usual words for "missing".
@@ -45,14 +45,13 @@ def infer_text_dates(context: InferContext, levels: Levels) -> DateColumn | Unus
         formats |= {COMPACT: compact} if compact.any() else {}
     whole = [form for form, fits in formats.items() if fits.all()]
     if whole:
-        notes = ["month first, though day first would fit every cell too"]
+        notes = ["month first, although every cell could also be read day first"]
         twins = "MM/DD/YYYY" in whole and "DD/MM/YYYY" in whole
-        seconds = parse_dates(texts, whole[0])[0]
-        return _describe(context, levels.spread(seconds), whole[0], notes * twins)
+        seconds = levels.spread(parse_dates(texts, whole[0])[0])
+        return _describe(context, seconds, whole[0], notes * twins)
     if context.requested:
         best = max(formats.values(), key=np.sum, default=np.zeros(len(texts), bool))
-        content = f"dates in one format of {', '.join(FORMATS)}"
-        context.refuse(levels, int(np.argmin(best)), content)
+        context.refuse(levels, int(np.argmin(best)), f"dates in one format of {', '.join(FORMATS)}")
     return _why_no_dates(context, levels, formats)
 
 

@@ -1,4 +1,4 @@
-"""Columns of numbers: how they are recognized, recorded and encoded."""
+"""Numeric columns: recognize, record and encode them."""
 
 from afina.table.numeric.exact_numbers import (
     canonical_number,

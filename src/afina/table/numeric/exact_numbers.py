@@ -1,4 +1,4 @@
-"""Read numbers exactly: whole numbers, typed columns, and one spelling for equal numbers."""
+"""Read numbers exactly: whole numbers, typed columns, one spelling for equal numbers."""
 
 import re
 from functools import cache
@@ -21,7 +21,7 @@ def whole_number(plain: str) -> int | None:
     """Read a number in plain text as `whole_cells` does; None if it is not whole.
 
     Raises:
-        ValueError: it is too long to tell.
+        ValueError: the text is too long.
     """
     if len(plain) > _MOST_DIGITS:
         raise ValueError(f"plain must have at most {_MOST_DIGITS} characters; got {plain!r}.")
@@ -33,7 +33,7 @@ def whole_number(plain: str) -> int | None:
 
 
 def whole_cells(plain: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Read whole numbers in plain text exactly, also those that end in `.0`.
+    """Read whole numbers in plain text exactly, including those that end in `.0`.
 
     Returns:
         The numbers (0 for a cell that is null, not whole, or beyond int64), and which cells were
@@ -51,7 +51,7 @@ def whole_cells(plain: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
 
 
 def exceeds_int64(plain: pa.Array) -> NDArray[np.bool_]:
-    """Mark the plain texts that are whole numbers beyond 64 bits."""
+    """Mark the plain texts that are whole numbers outside the range of int64."""
     mask = as_mask(pc.match_substring_regex(plain, r"^[+-]?[0-9]{19,}$").fill_null(False)).copy()
     for at in np.flatnonzero(mask):
         digits = plain[int(at)].as_py()
@@ -61,7 +61,7 @@ def exceeds_int64(plain: pa.Array) -> NDArray[np.bool_]:
 
 @cache
 def missing_numbers(words: tuple[str, ...]) -> tuple[float, ...]:
-    """Return the numbers among words that mean "missing"."""
+    """Return the numbers among the words that mean "missing"."""
     return tuple(float(word) for word in words if canonical_number(word.strip()) is not None)
 
 
@@ -86,11 +86,11 @@ def canonical_number(text: str) -> str | None:
 def typed_numbers(
     column: pa.ChunkedArray,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64] | None]:
-    """Read a column of numbers or booleans.
+    """Read a numeric or boolean column.
 
     Returns:
-        The numbers (NaN where missing); and the exact whole numbers (0 where missing) if every
-        number is whole and fits int64, else None.
+        The numbers (NaN where missing); and, if all are whole and fit int64, the same as exact
+        integers (0 where missing), otherwise None.
     """
     array = as_one(column)
     if pa.types.is_boolean(array.type):
@@ -99,7 +99,7 @@ def typed_numbers(
         values = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
         try:
             whole = array.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
-        except pa.ArrowInvalid:  # unsigned, beyond int64
+        except pa.ArrowInvalid:  # unsigned, and too large for int64
             return values, None
         return values, np.asarray(whole)
     values = np.asarray(array.to_numpy(zero_copy_only=False))
@@ -109,9 +109,8 @@ def typed_numbers(
 def whole_if_exact(values: NDArray[np.float64]) -> NDArray[np.int64] | None:
     """Turn floats into exact integers (0 for NaN); None unless all are whole and fit int64."""
     filled = np.where(np.isnan(values), 0.0, values)
-    if not ((filled == np.floor(filled)) & (np.abs(filled) < 2.0**63)).all():
-        return None
-    return filled.astype(np.int64)
+    exact = (filled == np.floor(filled)) & (np.abs(filled) < 2.0**63)
+    return filled.astype(np.int64) if exact.all() else None
 
 
 def blank_marked(
@@ -132,19 +131,18 @@ def check_finite(
     """Raise a SchemaError at the first infinite number.
 
     Args:
-        source: the table's name in the message.
+        source: the table's name for the message.
         name: name of the column.
-        rows: the row number (from 0) of each value in the table. None: there is a value for every
-            row.
+        rows: row number of each value in the table, from 0. None: there is a value for every row.
     """
     infinite = np.isinf(values)
     if infinite.any():
-        at = int(np.argmax(infinite))
-        row = at if rows is None else int(rows[at])
+        row = int(np.argmax(infinite) if rows is None else rows[infinite][0])
         raise infinite_error(f"{source}: column {name!r}", f"row {row + 1} is infinite")
 
 
 def infinite_error(where: str, but: str) -> SchemaError:
-    """Return the error for a column that holds an infinite number."""
-    fix = "Replace it, or leave the cell empty."
-    return SchemaError(f"{where} must hold finite numbers", but=but, fix=fix)
+    """Return an error: a column holds an infinite number."""
+    return SchemaError(
+        f"{where} must hold finite numbers", but=but, fix="Replace it, or leave the cell empty."
+    )

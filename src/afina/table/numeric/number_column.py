@@ -1,4 +1,4 @@
-"""The record of a column of numbers, and how a column and a single cell become float64."""
+"""The record of a numeric column, and how columns and single cells become float64."""
 
 import math
 from dataclasses import dataclass
@@ -29,21 +29,20 @@ from afina.table.single_cell import (
     OddCellError,
     as_python,
     check_range,
-    missing_words,
     nan_if_missing,
 )
 
 
 @dataclass(frozen=True)
 class NumberColumn(Column):
-    """A column of numbers.
+    """A numeric column.
 
     Args:
         minimum: smallest number of the training rows. None: there are no numbers.
         maximum: largest number of the training rows.
         integer: whether every number is whole.
         number: how numbers are written in text cells.
-        offset: whole number that is subtracted exactly, before rounding to float64 could lose
+        offset: whole number to subtract exactly, before rounding to float64 loses small
             differences.
         missing_words: words that mean "missing" in this column, in addition to the usual ones.
     """
@@ -87,7 +86,7 @@ def encode_numbers(
 def _subtract(
     values: NDArray[np.float64], whole: NDArray[np.int64], exact: NDArray[np.bool_], offset: int
 ) -> NDArray[np.float64]:
-    """Subtract the offset exactly, or in floats if a cell is not whole or int64 overflows."""
+    """Subtract the offset exactly, or in floats if a cell is not whole or int64 would overflow."""
     difference = whole - np.int64(offset)
     overflows = ((whole ^ np.int64(offset)) & (whole ^ difference)) < 0
     exact = exact & ~overflows & ~np.isnan(values)
@@ -95,17 +94,16 @@ def _subtract(
 
 
 class NumberReader:
-    """Read one cell of a column of numbers, as `encode_numbers` would."""
+    """Read one cell of a numeric column, as `encode_numbers` would."""
 
     def __init__(self, column: NumberColumn, missing_values: tuple[str, ...]) -> None:
         self.form, self.offset = column.number, column.offset
-        self.words = missing_words(*column.missing_words, *missing_values)
+        self.words = frozenset((*column.missing_words, *missing_values))
         self.marked = missing_numbers(missing_values)
 
     def __call__(self, cell: object) -> float:
         """Read a cell, or raise `OddCellError`."""
-        if type(cell) not in PLAIN_TYPES:
-            cell = as_python(cell)
+        cell = cell if type(cell) in PLAIN_TYPES else as_python(cell)
         if isinstance(cell, float):
             if math.isnan(cell):
                 return NAN
@@ -132,7 +130,7 @@ class NumberReader:
             raise OddCellError from None
 
     def _subtract(self, value: float, whole: int | None) -> float:
-        """Subtract the offset, exactly for whole numbers unless the difference exceeds 64 bits."""
+        """Subtract the offset, exactly for whole numbers unless the difference overflows int64."""
         if math.isinf(value):
             raise OddCellError
         if value in self.marked:

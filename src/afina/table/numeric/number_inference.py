@@ -1,4 +1,4 @@
-"""Decide whether a column holds numbers, and learn from its cells."""
+"""Decide whether a column holds numbers, and learn their format and range."""
 
 import numpy as np
 import pyarrow as pa
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from afina.table.cells import Levels, is_infinite
 from afina.table.column import UnusedColumn
 from afina.table.column_context import InferContext
-from afina.table.names import count_cells, show_cell
+from afina.table.names import count_cells
 from afina.table.numeric.exact_numbers import (
     blank_marked,
     check_finite,
@@ -28,13 +28,13 @@ from afina.table.numeric.number_format import (
 )
 
 _LEAST_SHARE, _MOST_WORDS, _MANY_ROWS = 0.95, 5, 20
-_EXACT = 2**53  # from here on, float64 cannot tell every two whole numbers apart
+_EXACT = 2**53  # beyond it, float64 does not represent every integer
 
 
 def infer_typed_numbers(
     context: InferContext, column: pa.ChunkedArray
 ) -> NumberColumn | UnusedColumn | None:
-    """Treat a column of numbers or booleans as numbers; None if they exceed int64."""
+    """Treat a numeric or boolean column as numbers; None if they exceed int64."""
     values, whole = typed_numbers(column)
     if whole is None and pa.types.is_integer(column.type):
         return None
@@ -71,8 +71,8 @@ def infer_text_numbers(context: InferContext, levels: Levels) -> NumberColumn | 
         if reason:
             return reason
     notes = [
-        f"{show_cell(levels.texts[int(at)].as_py())} ({count_cells(counts[at])}, first in row "
-        f"{context.row_number(levels, int(at))}) is taken as missing"
+        f"{levels.show(int(at))} ({count_cells(counts[at])}, first in row "
+        f"{context.row_number(levels, int(at))}) is treated as missing"
         for at in others
     ]
     if is_ambiguous(levels.texts.filter(pa.array(fits)), form):
@@ -94,7 +94,7 @@ def _read_whole(
 
 
 def _why_codes(context: InferContext, levels: Levels, fits: NDArray[np.bool_]) -> str:
-    """Return why cells that look like numbers are codes; empty if they are not codes."""
+    """Return why cells that look like numbers are codes; empty if they are numbers."""
     zeros = has_leading_zero(levels.texts) & fits
     example = context.quote(levels, int(np.argmax(zeros)))
     return f"codes, because of the leading zero of {example}" if zeros.any() else ""
@@ -103,19 +103,19 @@ def _why_codes(context: InferContext, levels: Levels, fits: NDArray[np.bool_]) -
 def _why_too_long(
     context: InferContext, levels: Levels, fits: NDArray[np.bool_], plain: pa.Array
 ) -> str:
-    """Return that whole numbers are too long to be exact; empty if some have a fraction."""
+    """Return a note that whole numbers are too long to be exact; empty if some have a fraction."""
     long = exceeds_int64(plain)
     if long.any() and (long | whole_cells(plain)[1])[fits].all():
-        return f"beyond 64 bits, as {context.quote(levels, int(np.argmax(long)))}, so taken as text"
+        return f"beyond 64 bits, as {context.quote(levels, int(np.argmax(long)))}, so read as text"
     return ""
 
 
 def _refuse_infinite(context: InferContext, levels: Levels, others: NDArray[np.int64]) -> None:
     for at in others[is_infinite(levels.texts.take(others))]:
-        cell = show_cell(levels.texts[int(at)].as_py())
-        row = context.row_number(levels, int(at))
-        where = f"{context.source}: column {context.name!r}"
-        raise infinite_error(where, f"row {row} holds {cell}")
+        raise infinite_error(
+            f"{context.source}: column {context.name!r}",
+            f"row {context.row_number(levels, at)} holds {levels.show(at)}",
+        )
 
 
 def _describe(
@@ -126,7 +126,7 @@ def _describe(
     words: tuple[str, ...] = (),
     notes: list[str] | None = None,
 ) -> NumberColumn | UnusedColumn:
-    """Learn range, offset and whether all are whole from all rows' numbers (NaN if missing)."""
+    """Learn range, offset, and whether all are whole, from every row's number (NaN if missing)."""
     check_finite(values, source=context.source, name=context.name, rows=context.rows.numbers)
     values = blank_marked(values, context.missing_values)
     missing = np.isnan(values)
@@ -135,10 +135,8 @@ def _describe(
         whole = whole_if_exact(values)
     exact = None if whole is None else whole[~missing]
     distinct = np.unique(values[~missing] if exact is None else exact)
-    if not context.requested:
-        why = _why_ignored(context, distinct, exact, missing)
-        if why:
-            return context.ignore(why, missing_frac=missing_frac, n_unique=len(distinct))
+    if not context.requested and (why := _why_ignored(context, distinct, exact, missing)):
+        return context.ignore(why, missing_frac=missing_frac, n_unique=len(distinct))
     low, high = (distinct[0], distinct[-1]) if len(distinct) else (None, None)
     offset = int(exact.min()) if exact is not None and _is_huge(exact) else 0
     return NumberColumn(
@@ -175,9 +173,7 @@ def _why_ignored(
     rows = context.rows.numbers
     if exact is None or len(exact) <= _MANY_ROWS or not 0 <= exact[0] - rows[0] <= 1:
         return ""
-    if np.ptp(exact - rows) == 0:
-        return "a row number: each cell is the number of its row"
-    return ""
+    return "" if np.ptp(exact - rows) else "a row number: each cell is the number of its row"
 
 
 def _summarize(

@@ -20,16 +20,16 @@ from afina.config import (
 from afina.declaration import declarations
 
 SECTIONS = ("preprocess", "model", "train", "stop")
-"""Sections whose settings the estimators take by the same names."""
+"""Sections whose settings are arguments of the estimators, under the same names."""
 
 _OF_TABLE = ("kinds", "folds", "val_frac")
 
 
 def make_settings(params: Mapping[str, Any]) -> Config:
-    """Form all settings from an estimator's arguments.
+    """Combine an estimator's arguments into complete settings.
 
     Raises:
-        ConfigError: a value that cannot be; the message names the argument.
+        ConfigError: a value is invalid; the message names the argument.
     """
     train = _pick(params, declarations(TrainSettings))
     train["seed"] = draw_seed(params["random_state"])
@@ -57,7 +57,7 @@ def _pick(params: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
 
 
 def draw_seed(random_state: Any) -> int:
-    """Return a whole number unchanged; draw one from numpy's generator, or at random for None."""
+    """Return an integer seed unchanged; draw one from a numpy generator, or at random for None."""
     if isinstance(random_state, int | np.integer) and not isinstance(random_state, bool):
         return int(random_state)
     return int(check_random_state(random_state).randint(2**31))

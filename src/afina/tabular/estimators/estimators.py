@@ -1,4 +1,4 @@
-"""`AfinaClassifier` and `AfinaRegressor`: the join with scikit-learn's contract."""
+"""`AfinaClassifier` and `AfinaRegressor`, which follow scikit-learn's conventions."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -29,7 +29,7 @@ from afina.train import EpochEvent, EvalEvent, Result
 
 
 class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no types
-    """Settings, and what both estimators share; scikit-learn reads the signature."""
+    """The settings and methods of both estimators; scikit-learn reads the signature."""
 
     def __init__(
         self,
@@ -111,16 +111,16 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
         monitor: str = "val/loss",
         # [[[end]]]
     ) -> None:
-        # As scikit-learn requires: every argument, unchanged, under its own name.
+        # scikit-learn requires each argument to be stored unchanged, under its own name.
         self.__dict__.update({k: value for k, value in locals().items() if k != "self"})
 
     @classmethod
     def from_preset(cls, name: str, **arguments: Any) -> Self:
-        """Make an estimator with the settings of a preset: "fast", "default", "best" or "plain".
+        """Make an estimator with the settings of a preset.
 
         Args:
-            name: of the preset.
-            arguments: settings that win over the preset.
+            name: the preset: "fast", "default", "best" or "plain".
+            arguments: settings that override the preset.
 
         Raises:
             ConfigError: there is no such preset.
@@ -169,7 +169,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
         return self
 
     def _predict(self, x: Any) -> Floats:
-        """Return probabilities in the order of the predictor's classes, or numbers."""
+        """Return probabilities in the order of the predictor's classes, or predicted numbers."""
         check_is_fitted(self)
         quick = predict_one_row(self, x, self.predictor_)
         if quick is not None:
@@ -183,31 +183,32 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
 
 
 class AfinaClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc] # as above
-    """Classify rows of a table by a neural network, preprocessing included.
+    """Classify the rows of a table with a neural network, preprocessing included.
 
-    Takes pandas, polars and pyarrow frames, and what numpy makes an array of; numbers, text,
-    booleans, dates and missing values. The columns of an array of numbers are numbers.
+    Accepts pandas, polars and pyarrow frames, and anything numpy can turn into an array, with
+    numbers, text, booleans, dates and missing values. All columns of a numeric array are numeric.
 
-    The settings are those of the sections preprocess, model, train and stop of the
-    configuration, by the same names and with the same defaults (docs/reference/settings.md), and:
+    The arguments are the settings of the sections preprocess, model, train and stop, with the same
+    names and defaults (docs/reference/settings.md), and:
 
     Args:
-        kinds: kind by column name, where the inferred one is wrong; `x0`, `x1`, ... in arrays.
-        val_frac: share of distinct rows held out to decide when to stop, unless `X_val` is
-            given. With fewer than 40 distinct rows nothing is held out.
-        random_state: everything random follows from it. None: drawn anew each time.
+        kinds: kinds of columns by name, to override inferred ones; arrays have the columns `x0`,
+            `x1`, ...
+        val_frac: share of the distinct rows to hold out, which decide when to stop, unless `X_val`
+            is given. With fewer than 40 distinct rows, none is held out.
+        random_state: the seed of everything random. None: a new seed for each fit.
         run_dir: folder for checkpoints, metrics, model and report. None: nothing is written.
 
     Attributes:
-        classes_: labels, sorted.
+        classes_: the labels, sorted.
         n_features_in_: number of columns.
-        feature_names_in_: their names, where they have names.
+        feature_names_in_: names of the columns, if they have names.
         schema_: how each column was read, and why.
-        predictor_: the fitted model, as `afina.load` gives it.
+        predictor_: the fitted model, a `Predictor` like those that `afina.load` returns.
         n_iter_: epochs trained.
-        history_: a mapping for each epoch, with `train/loss` and the scores on validation rows.
-        stop_: why training ended, and what was best.
-        notes_: what was done that may not be expected.
+        history_: a mapping for each epoch, with `train/loss` and the validation scores.
+        stop_: why training ended, and which epoch was best.
+        notes_: sentences about choices that you might not expect.
 
     Example:
         >>> x = np.repeat([[0.0, 1.0], [1.0, 0.0]], 10, axis=0)
@@ -226,15 +227,15 @@ class AfinaClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc] # as a
         y_val: Any = None,
         groups: ArrayLike | None = None,
     ) -> Self:
-        """Train.
+        """Train on rows and their labels.
 
         Args:
             X: features.
             y: labels.
-            sample_weight: at least 0; a weight of 2 is the row twice.
-            X_val: rows that decide when to stop, in place of held-out ones.
-            y_val: their labels.
-            groups: rows of equal value stay on one side of the split.
+            sample_weight: weight of each row, at least 0; a weight of 2 counts the row twice.
+            X_val: rows that decide when to stop, instead of held-out training rows.
+            y_val: labels of `X_val`.
+            groups: one value for each row; rows with the same value stay on one side of the split.
         """
         with untouched_on_failure(self):
             return self._fit(X, y, sample_weight, X_val, y_val, groups)
@@ -251,9 +252,10 @@ class AfinaClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc] # as a
 
 
 class AfinaRegressor(RegressorMixin, _Estimator):  # type: ignore[misc] # as above
-    """Predict numbers for rows of a table by a neural network, preprocessing included.
+    """Predict a number for each row of a table with a neural network, preprocessing included.
 
-    Settings, attributes and inputs are those of `AfinaClassifier`, but for `classes_`.
+    Arguments, attributes and inputs are those of `AfinaClassifier`, except that there is no
+    `classes_`.
 
     Example:
         >>> x = np.linspace(-1, 1, 30)[:, None]
@@ -282,7 +284,7 @@ class AfinaRegressor(RegressorMixin, _Estimator):  # type: ignore[misc] # as abo
 
 
 def _as_history(result: Result) -> list[dict[str, float]]:
-    """Gather the records of each epoch into one mapping."""
+    """Merge the records of each epoch into one mapping."""
     history: dict[int, dict[str, float]] = {}
     for event in result.history:
         if isinstance(event, EpochEvent):

@@ -1,4 +1,4 @@
-"""The estimators' fit: rows passed from Python to a trained predictor."""
+"""The estimators' fit: train a predictor on rows passed from Python."""
 
 import time
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Fitted:
     Args:
         predictor: the model.
         result: how training went.
-        notes: what was done that may not be expected.
+        notes: sentences about choices that users might not expect.
     """
 
     predictor: Predictor
@@ -32,15 +32,15 @@ class Fitted:
 
 
 def fit_rows(given: Given, val: Given | None, *, config: Config, run_dir: Path | None) -> Fitted:
-    """Train on rows in memory, as `fit_table` trains on those of a file.
+    """Train on rows in memory, as `fit_table` trains on the rows of a file.
 
-    A run folder is complete, but its rows came from Python, so the run cannot be resumed.
+    The run folder is complete, but the run cannot be resumed, because its rows came from Python.
 
     Args:
-        given: rows that train, or are split.
-        val: rows that decide when to stop. None: some of the given rows are held out.
+        given: the training rows; some of them are held out if `val` is None.
+        val: rows that decide when to stop. None: hold out some of the given rows.
         config: all settings.
-        run_dir: where the run is written. None: nothing is.
+        run_dir: folder for the run. None: write nothing.
     """
     started = time.monotonic()
     with plain_torch():

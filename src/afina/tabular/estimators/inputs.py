@@ -1,4 +1,4 @@
-"""What users of scikit-learn pass to an estimator, checked as scikit-learn asks."""
+"""Check what users pass to an estimator, as scikit-learn's conventions require."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ from afina.tabular.preparation.roles import Roles
 from afina.tabular.preparation.rows import Floats
 
 _NUMBERS, _TIMES = "biuf", "mM"
-_EXACT = 2**53  # from here on, float64 cannot tell every two whole numbers apart
+_EXACT = 2**53  # beyond it, float64 does not represent every integer
 _TARGET_NAMES = ("y", "target", "y_target")
 
 
@@ -43,10 +43,10 @@ def check_rows(
     sample_weight: ArrayLike | None,
     groups: ArrayLike | None,
 ) -> Given:
-    """Check what `fit` was passed, and join it.
+    """Check the arguments of `fit`, and join them into one record.
 
     Raises:
-        ValueError: X and y do not suit each other or the estimator.
+        ValueError: X and y do not fit each other or the estimator.
     """
     features = check_x(estimator, x, reset=True)
     target = check_y(estimator, y, len(features))
@@ -65,16 +65,16 @@ def check_rows(
 def check_val_rows(
     estimator: BaseEstimator, x: Any, y: ArrayLike | None, names: Sequence[str]
 ) -> Given | None:
-    """Check the validation rows that `fit` was passed, and join them; None if there are none.
+    """Check the validation rows passed to `fit`, and join them; None if there are none.
 
     Args:
-        estimator: it has seen the training rows.
+        estimator: it has already checked the training rows.
         x: features.
         y: targets.
-        names: of the training columns, in their order.
+        names: names of the training columns, in order.
 
     Raises:
-        ValueError: one of both is missing, or they do not suit X and y.
+        ValueError: only one of the two was passed, or they do not fit X and y.
     """
     if x is None and y is None:
         return None
@@ -93,27 +93,29 @@ def check_val_rows(
 
 
 def check_x(estimator: BaseEstimator, x: Any, *, reset: bool) -> pa.Table | NDArray[Any]:
-    """Check features, and return a table, or an array of numbers unchanged.
+    """Check features; return them as a table, or unchanged if they are an array of numbers.
 
     Args:
-        estimator: its `n_features_in_` and `feature_names_in_` are set, or compared.
-        x: a pandas, polars or pyarrow frame; or anything numpy makes a 2-D array of.
-        reset: whether this is a fit, which needs two rows or more.
+        estimator: its `n_features_in_` and `feature_names_in_` are set in a fit, compared
+            otherwise.
+        x: a pandas, polars or pyarrow frame, or anything numpy can turn into a 2-D array.
+        reset: whether this is a fit, which needs at least two rows.
 
     Raises:
-        ValueError: infinite values, too few rows, other columns than in the fit.
+        ValueError: values are infinite, there are too few rows, or the columns differ from the
+            fit's.
     """
     least = 2 if reset else 1
     x = fill_masked(to_eager(x))
     if is_lazy(x):
-        to_table(x)  # refuses it, and says to collect it
+        to_table(x)  # raises an error that says to collect the lazy frame
     if isinstance(x, pa.Table) or (hasattr(x, "columns") and hasattr(x, "shape")):
         if x.shape[0] < least:
             raise ValueError(
                 f"Found array with {x.shape[0]} sample(s) (shape={x.shape}) while a minimum of "
                 f"{least} is required."
             )
-        table = to_table(x)  # first, as it refuses names that occur twice in afina's own words
+        table = to_table(x)  # first, because its error about repeated names is clearer
         _check_frame(estimator, x, reset=reset)
         return table
     array = validate_data(
@@ -131,14 +133,14 @@ def check_x(estimator: BaseEstimator, x: Any, *, reset: bool) -> pa.Table | NDAr
 
 
 def predict_one_row(estimator: BaseEstimator, x: Any, predictor: Predictor) -> Floats | None:
-    """Predict a pandas frame of one ordinary row; return None for anything else.
+    """Predict a pandas frame of one ordinary row; return None for any other input.
 
     Raises:
         ValueError: other columns than in the fit.
     """
     row = only_row(x)
     if row is None or list(row) != [column.name for column in predictor.schema.columns]:
-        return None  # columns that are found by position, or are wrong
+        return None  # the columns go by position, or are wrong
     prediction = predictor.predict_row_quickly(row)
     if prediction is not None:
         _check_frame(estimator, x, reset=False)
@@ -146,16 +148,16 @@ def predict_one_row(estimator: BaseEstimator, x: Any, predictor: Predictor) -> F
 
 
 def known_kinds(x: pa.Table | NDArray[Any]) -> dict[str, Kind]:
-    """Return the kinds that need not be inferred: the columns of an array of numbers are numbers."""
+    """Return the kinds that need no inference: all columns of a numeric array are numeric."""
     return {} if isinstance(x, pa.Table) else {f"x{at}": "numeric" for at in range(x.shape[1])}
 
 
 def as_table(x: pa.Table | NDArray[Any], names: Sequence[str] | None = None) -> pa.Table:
-    """Return a table.
+    """Return features as a table.
 
     Args:
-        x: from `check_x`.
-        names: of the columns, in their order. None: those that it has; the columns of an array
+        x: the features that `check_x` returned.
+        names: names for the columns, in order. None: keep a table's names; the columns of an array
             are called `x0`, `x1`, ...
     """
     if not isinstance(x, pa.Table):
@@ -165,7 +167,7 @@ def as_table(x: pa.Table | NDArray[Any], names: Sequence[str] | None = None) -> 
 
 
 def quick_features(x: pa.Table | NDArray[Any], schema: Schema) -> Features | None:
-    """Encode an array of numbers at once instead of by column, where the schema allows it."""
+    """Encode an array of numbers as a whole; return None if it must go column by column."""
     if isinstance(x, pa.Table) or len(schema.num_columns) != x.shape[1]:
         return None
     if schema.missing_values or any(column.offset for column in schema.num_columns):
@@ -182,7 +184,7 @@ def _name_target(names: Sequence[str]) -> str:
 
 
 def _check_frame(estimator: BaseEstimator, x: Any, *, reset: bool) -> None:
-    """Check the column names of a frame as scikit-learn does, and suggest the nearest ones."""
+    """Check the column names of a frame as scikit-learn does, and suggest similar names."""
     try:
         validate_data(estimator, x, reset=reset, skip_check_array=True)
     except ValueError as error:
@@ -196,7 +198,7 @@ def _check_frame(estimator: BaseEstimator, x: Any, *, reset: bool) -> None:
 
 
 def _keep_missing(x: Any) -> Any:
-    """Make an array of objects of lists that numpy would write as text, NaN as the word "nan"."""
+    """Return lists as an array of objects where numpy would turn NaN into the text "nan"."""
     if not isinstance(x, list | tuple):
         return x
     array = np.asarray(x)
@@ -231,11 +233,11 @@ def _check_shape(values: NDArray[Any], name: str, n_rows: int) -> NDArray[Any]:
 
 
 def _cells(column: NDArray[Any], *, typed: bool) -> Any:
-    """Return a column as numbers if every cell is one, as times if numpy says so, else as text.
+    """Return a column as numbers if all cells are numbers, as times if typed so, else as text.
 
     Args:
-        column: of an array that is not all numbers.
-        typed: keep booleans and times among objects, as a frame holds them.
+        column: a column of an array that is not numeric.
+        typed: keep booleans and times that are objects, as in a frame.
     """
     if column.dtype.kind in _TIMES:
         return column

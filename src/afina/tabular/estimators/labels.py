@@ -1,4 +1,4 @@
-"""The targets that users of scikit-learn pass to an estimator, and the labels it gives them."""
+"""The targets that users pass to an estimator, and the labels that it returns."""
 
 from typing import Any
 
@@ -12,14 +12,13 @@ from afina.table import fill_masked, missing_mask, to_eager
 
 
 def check_y(estimator: BaseEstimator, y: ArrayLike | None, n_rows: int) -> NDArray[Any]:
-    """Check labels for a classifier, numbers for a regressor.
+    """Check the targets: labels for a classifier, numbers for a regressor.
 
     Returns:
-        The targets; None or NaN where one is missing.
+        The targets; a missing one is None or NaN.
 
     Raises:
-        ValueError: y is None, has another length than X, or is neither labels nor finite
-            numbers.
+        ValueError: y is None, differs from X in length, or holds neither labels nor finite numbers.
     """
     if y is None:
         raise ValueError(
@@ -51,20 +50,20 @@ def check_y(estimator: BaseEstimator, y: ArrayLike | None, n_rows: int) -> NDArr
 
 
 def sort_classes(classes: tuple[Any, ...], y: ArrayLike) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Sort the classes of a model as scikit-learn does, in the type that y has.
+    """Sort the classes of a model as scikit-learn does, and convert them to the type of y.
 
     Returns:
         The sorted labels, and the class number of each.
     """
     given = _as_array(y).dtype
     numbers = given.kind == "O" and not any(isinstance(label, str) for label in classes)
-    labels = np.array(classes, dtype=None if numbers else given)  # numbers beside missing cells
+    labels = np.array(classes, dtype=None if numbers else given)  # numbers among missing cells
     order = np.argsort(labels, kind="stable")
     return labels[order], order
 
 
 def _as_array(y: Any) -> NDArray[Any]:
-    """Make an array of targets; a missing one beside texts stays missing."""
+    """Turn targets into an array in which a missing target stays missing, even among text."""
     y = fill_masked(to_eager(y))
     array = np.asarray(y)
     if array.dtype.kind == "U" and isinstance(y, list | tuple):
@@ -75,7 +74,7 @@ def _as_array(y: Any) -> NDArray[Any]:
 
 
 def _as_plain(cells: NDArray[Any]) -> NDArray[Any]:
-    """Return numbers or booleans among objects as an array of their type."""
+    """Convert an array of objects that are all numbers or all booleans to that type."""
     if cells.dtype != object:
         return cells
     plain = np.array(cells.tolist())

@@ -1,4 +1,4 @@
-"""The shipped model on disk: a folder that is complete or refused, and never runs code."""
+"""The shipped model on disk: a folder that is rejected unless complete, and never runs code."""
 
 import json
 from pathlib import Path
@@ -13,6 +13,7 @@ from afina.process_state import plain_torch
 from afina.storage import load_tensors, save_tensors, verify_folder
 from afina.table import Schema
 from afina.tabular.prediction.model_record import (
+    FORMAT,
     Facts,
     ModelRecord,
     check_fits,
@@ -29,13 +30,23 @@ FILES = ("model.safetensors", "schema.json", "config.toml", "model.json")
 def model_files(
     built: Built, config: Config, schema: Schema, facts: Facts, config_toml: bytes
 ) -> dict[str, bytes]:
-    """Return the content of a model folder, without its manifest.
+    """Return the contents of a model folder, without its manifest.
 
     Args:
         config: all settings, resolved.
         config_toml: the settings as the user gave them.
     """
-    record = ModelRecord(facts, config.preprocess, config.model, built.shape)
+    from afina import __version__
+
+    record = ModelRecord(
+        **vars(facts),
+        format=FORMAT,
+        by="afina",
+        version=__version__,
+        preprocess=config.preprocess,
+        model=config.model,
+        learned=built.shape,
+    )
     return {
         "model.safetensors": save_tensors(dict(built.model.state_dict())),
         "schema.json": write_schema(schema),
@@ -46,21 +57,20 @@ def model_files(
 
 def write_schema(schema: Schema) -> bytes:
     """Encode schema.json."""
-    text = json.dumps(schema.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
-    return text.encode() + b"\n"
+    content = schema.to_dict()
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
 @plain_torch()
 def load(path: str | Path) -> Predictor:
-    """Load a fitted model from a run folder or its `model/` folder; no code in it is ever run.
+    """Load a fitted model from a run folder or its `model/` folder, without running code from it.
 
     Raises:
-        CheckpointError: there is no model, or it is damaged, incomplete or not written by afina.
+        CheckpointError: there is no model, or it is damaged, incomplete or not made by afina.
     """
     folder = find_model(Path(path))
     files = verify_folder(folder)
-    missing = [name for name in FILES if name not in files]
-    if missing:
+    if missing := [name for name in FILES if name not in files]:
         raise CheckpointError(
             f"A model folder must have {', '.join(FILES)}",
             but=f"{folder} lacks {', '.join(missing)}",
@@ -75,7 +85,7 @@ def load(path: str | Path) -> Predictor:
         model = _rebuild(record, schema)
         _check_shapes(model, tensors)
         model.load_state_dict(tensors)
-        return _tried(Predictor(model, schema, record.facts))
+        return _tried(Predictor(model, schema, record))
     except CheckpointError:
         raise
     except (ValueError, TypeError, KeyError, IndexError, RuntimeError, MemoryError) as reason:
@@ -88,7 +98,7 @@ def load(path: str | Path) -> Predictor:
 
 
 def find_model(path: Path) -> Path:
-    """Find the model folder: the path itself, or `model` in it."""
+    """Return the model folder: the path itself, or its subfolder `model`."""
     if (path / "model").is_dir():
         return path / "model"
     if (path / "model.json").is_file():
@@ -126,8 +136,8 @@ def read_schema(data: bytes, source: str) -> Schema:
 
 
 def _rebuild(record: ModelRecord, schema: Schema) -> TabularModel:
-    """Build a model of the right shapes, to be filled from the file."""
-    settings, shape, classes = record.preprocess, record.shape, record.facts.classes
+    """Build a model with the right shapes, ready to load the stored tensors."""
+    settings, shape, classes = record.preprocess, record.learned, record.classes
     if (len(classes) or 1) != shape.d_out:
         raise ValueError("the number of outputs of the network differs from the number of classes")
     if (shape.num_names, shape.time_names) != (schema.num_names, schema.time_names):
@@ -150,7 +160,7 @@ def _rebuild(record: ModelRecord, schema: Schema) -> TabularModel:
 
 
 def _check_shapes(model: TabularModel, tensors: dict[str, Tensor]) -> None:
-    """Raise ValueError unless the tensors have the names, shapes and types of the model's."""
+    """Raise ValueError unless the tensors match the model's in name, shape and type."""
     own = {name: (tensor.shape, tensor.dtype) for name, tensor in model.state_dict().items()}
     stored = {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
     for name in sorted(own.keys() | stored.keys()):
@@ -159,14 +169,13 @@ def _check_shapes(model: TabularModel, tensors: dict[str, Tensor]) -> None:
 
 
 def _tried(predictor: Predictor) -> Predictor:
-    """Return the predictor if all its numbers are finite and a row goes through."""
+    """Return the predictor if all its numbers are finite and it can predict a row."""
     for name, tensor in predictor.model.state_dict().items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise ValueError(f"{name} holds a number that is not finite")
     schema = predictor.schema
-    model = predictor.model
     with torch.no_grad():
-        model(
+        predictor.model(
             torch.full((1, len(schema.num_columns)), torch.nan, dtype=torch.float64),
             torch.zeros((1, len(schema.cat_columns)), dtype=torch.int64),
             torch.full((1, len(schema.time_columns)), torch.nan, dtype=torch.float64),

@@ -1,4 +1,4 @@
-"""`Predictor`: raw rows in; labels, probabilities or numbers out."""
+"""`Predictor`: turn raw rows into labels, probabilities or numbers."""
 
 import copy
 import warnings
@@ -39,21 +39,21 @@ from afina.tabular.probabilities import to_predictions
 from afina.tabular.scoring import choose_headline, finite, score
 from afina.tabular.training.tabular_model import TabularModel
 
-_NUMBERS_A_BATCH = 1 << 18  # a hidden layer of a batch then stays in the processor's cache
+_NUMBERS_A_BATCH = 1 << 18  # a batch's hidden layer then fits in the processor's cache
 _MOST_ROWS = 4096
-_LITTLE_WORK = 1 << 23  # rows times parameters; threads that wait for each other take longer
+_LITTLE_WORK = 1 << 23  # rows times parameters; for less, several threads are slower than one
 
 
 class Predictor:
-    """A fitted model, which predicts for raw rows or a single row, and never returns NaN.
+    """A fitted model, which predicts raw rows, many or one at a time, and never returns NaN.
 
-    It computes in float64 and in evaluation mode, so the prediction for a row does not depend on
-    the other rows.
+    It computes in float64 and in evaluation mode, so a row's prediction does not depend on the
+    other rows.
 
     Args:
         model: preprocessing, network and target scale.
-        schema: the contract that rows must meet.
-        facts: what is known about the target, and how tables are read.
+        schema: the schema that rows must fit.
+        facts: facts about the target, and about how to read tables.
 
     Example:
         >>> import afina  # doctest: +SKIP
@@ -79,7 +79,7 @@ class Predictor:
 
     @property
     def target(self) -> str:
-        """Return the name of the column that is predicted."""
+        """Return the name of the column to predict."""
         return self.facts.target
 
     @property
@@ -88,11 +88,11 @@ class Predictor:
         return self.facts.classes
 
     def predict(self, data: object) -> NDArray[Any]:
-        """Predict a label or number for each row of a frame, mapping of columns, or array.
+        """Predict a label or number for each row of a frame, a mapping of columns, or an array.
 
         Raises:
-            TableError: it is not a table.
-            SchemaError: it does not have the columns the model learned from.
+            TableError: the data is not a table.
+            SchemaError: the data does not have the columns that the model learned from.
             NonFiniteError: a prediction is not finite; the message names the row.
         """
         return self._labels(self._predict(data))
@@ -107,15 +107,15 @@ class Predictor:
         return self._predict(data)
 
     def predict_row(self, row: Mapping[str, object]) -> Label:
-        """Predict the label or number of one row, several times as fast as from a table.
+        """Predict the label or number of one row, several times as fast as `predict`.
 
-        The prediction is that of `predict` for a table with this row, bit for bit.
+        The prediction equals that of `predict` for a table with this row, bit for bit.
 
         Args:
-            row: cells by column name: text, numbers, booleans, dates, or None where one is missing.
+            row: cells by column name: text, numbers, booleans, dates, or None for a missing cell.
 
         Raises:
-            TableError: it is not a mapping, or a cell has a type that no table holds.
+            TableError: the row is not a mapping, or a cell has a type that tables cannot hold.
             SchemaError: a column is missing, or a cell does not fit its column.
             NonFiniteError: the prediction is not finite.
 
@@ -144,7 +144,7 @@ class Predictor:
         return probabilities
 
     def predict_table(self, path: str | Path) -> pa.Table:
-        """Predict each row of a table file, in its order.
+        """Predict each row of a table file, in order.
 
         Returns:
             The column `prediction`, and for classification a column `probability_<label>` for each
@@ -154,8 +154,8 @@ class Predictor:
         columns: dict[str, Any] = {"prediction": self._labels(predictions)}
         if self.classes:
             columns["prediction"] = pa.array(columns["prediction"].tolist(), self._label_type())
-            for number, label in enumerate(self.classes):
-                columns[f"probability_{label_text(label)}"] = predictions[:, number]
+            names = (f"probability_{label_text(label)}" for label in self.classes)
+            columns |= zip(names, predictions.T, strict=True)
         return pa.table(columns)
 
     def evaluate_table(self, path: str | Path) -> dict[str, Any]:
@@ -166,7 +166,7 @@ class Predictor:
 
         Raises:
             TableError: the file cannot be read as a table.
-            SchemaError: a column is missing, or a label is one that the model did not learn.
+            SchemaError: a column is missing, or a label does not occur in the training rows.
         """
         facts = self.facts
         roles = Roles(facts.target, facts.weight, facts.group)
@@ -190,11 +190,11 @@ class Predictor:
     def predict_features(
         self, features: Features, source: str, folds: NDArray[np.int64] | None = None
     ) -> Floats:
-        """Predict probabilities or numbers from encoded rows, a bounded number of them at a time.
+        """Predict probabilities or numbers from encoded rows, a bounded number of rows at a time.
 
         Args:
-            features: from `encode`, by this predictor's schema.
-            source: name of the rows in messages.
+            features: the rows, encoded by this predictor's schema.
+            source: what to call the rows in messages.
             folds: fold of each training row; each row is then predicted by the members that held it
                 out.
 
@@ -226,7 +226,7 @@ class Predictor:
         return predictions
 
     def predict_row_quickly(self, row: Mapping[str, object]) -> Floats | None:
-        """Predict one row without making a table; None if the row needs one."""
+        """Predict one row without making a table; return None if the row needs one."""
         features = self._encoder.encode(row)
         if features is None:
             return None
@@ -235,8 +235,8 @@ class Predictor:
 
     def _outputs(self, *arrays: NDArray[Any]) -> Floats:
         parts = [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays]
-        little = len(parts[0]) * self._n_parameters < _LITTLE_WORK
-        with torch_threads(1 if little else None), torch.inference_mode():
+        work = len(parts[0]) * self._n_parameters
+        with torch_threads(1 if work < _LITTLE_WORK else None), torch.inference_mode():
             outputs = self._exact(*parts)
         return to_predictions(outputs.numpy(), len(self.classes))
 
@@ -248,14 +248,14 @@ class Predictor:
         return self._predict_table(self._name_by_position(data, to_table(data)), "the table")
 
     def _name_by_position(self, data: object, table: pa.Table) -> pa.Table:
-        """Give columns that are only numbered the names of the training columns."""
+        """Rename columns that are only numbered to the names of the training columns."""
         names = [column.name for column in self.schema.columns]
         if not has_no_names(data) or table.num_columns != len(names):
             return table
         if not all(name in (f"x{at}", str(at)) for at, name in enumerate(names)):
             warnings.warn(
                 "The table has no column names, but the model learned from "
-                f"{list_names(names)}; columns are taken in this order.",
+                f"{list_names(names)}; its columns are read in this order.",
                 AfinaWarning,
                 stacklevel=4,
             )
@@ -271,13 +271,15 @@ class Predictor:
         prediction = self.predict_row_quickly(row)
         if prediction is not None:
             return prediction
-        table = to_table({name: [cell] for name, cell in row.items()})
-        return self._predict_table(table, "the table")
+        return self._predict_table(
+            to_table({name: [cell] for name, cell in row.items()}), "the table"
+        )
 
     def _predict_table(self, table: pa.Table, source: str) -> Floats:
         others = [name for name in table.column_names if name in self._beside]
-        features = encode(table.drop_columns(others), self.schema, source=source)
-        return self.predict_features(features, source)
+        return self.predict_features(
+            encode(table.drop_columns(others), self.schema, source=source), source
+        )
 
     def _check_classes(self) -> None:
         if not self.classes:
@@ -291,7 +293,7 @@ class Predictor:
         if not self.classes:
             return predictions
         labels = np.array(self.classes)
-        if labels.tolist() != list(self.classes):  # numpy turned some into another type
+        if labels.tolist() != list(self.classes):  # numpy converted some to another type
             labels = np.empty(len(self.classes), dtype=object)
             labels[:] = self.classes
         chosen: NDArray[Any] = labels[predictions.argmax(axis=1)]
@@ -313,19 +315,20 @@ class Predictor:
 def _exact_copy(model: TabularModel) -> TabularModel:
     """Copy a model for prediction.
 
-    Weights are float32; computing in float64 makes the prediction for a row the same, to 1e-12, in
-    any batch.
+    Weights are float32; computing in float64 makes a row's prediction the same in any batch, to
+    1e-12.
     """
     exact = copy.deepcopy(model).double().eval()
     for layer in exact.modules():
         if isinstance(layer, StackedLinear):
-            # Laid out as the product of rows that all networks share reads it, which else copies it.
+            # The layout for rows that all networks share; without it, each product copies the
+            # weight.
             layer.weight.data = layer.weight.transpose(0, 1).contiguous().transpose(0, 1)
     return exact
 
 
 def _choose_rows_a_batch(model: TabularModel) -> int:
-    """Return the number of rows to predict at once, by the width of the widest layer."""
+    """Return the number of rows to predict at once, given the width of the widest layer."""
     widths = [1]
     for layer in model.modules():
         if isinstance(layer, nn.Linear):
@@ -336,7 +339,7 @@ def _choose_rows_a_batch(model: TabularModel) -> int:
 
 
 def label_text(label: Label) -> str:
-    """Return a label as text, as it is written in the table."""
+    """Return a label as the text that stands for it in a table."""
     if isinstance(label, bool):
         return "true" if label else "false"
     return str(label)

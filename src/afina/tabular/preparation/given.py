@@ -1,8 +1,7 @@
-"""A table as it was given: from a file or from Python, in one form.
+"""A table from a file or from Python, in one form.
 
-`take_columns` makes a `Given` of a table whose columns hold everything, as a file does;
-`join_arrays` makes one of features, target, weights and groups passed separately, as estimators
-get them.
+`take_columns` makes a `Given` from a table that holds all columns, such as a file; `join_arrays`
+makes one from features, target, weights and groups passed separately, as to an estimator.
 """
 
 from collections.abc import Mapping
@@ -20,17 +19,17 @@ from afina.tabular.preparation.rows import Floats
 
 @dataclass(frozen=True)
 class Given:
-    """Rows with a target, before anything is learned from them.
+    """Rows with a target, before afina learns anything from them.
 
     Args:
         features: the columns that a network may learn from.
-        target: what is predicted.
-        weights: how much each row counts, at least 0. Shape (n_rows,).
-        roles: what target, weights, groups and times are called in messages.
-        source: what the table is called in messages.
+        target: the column to predict.
+        weights: weight of each row, at least 0. Shape (n_rows,).
+        roles: names of target, weights, groups and times for messages.
+        source: name of the table for messages.
         groups: rows with the same value stay on one side of a split. None: no groups.
-        times: the latest rows are held out. None: rows are drawn at random.
-        kinds: kinds of columns that are known by where they come from.
+        times: a time for each row; the latest rows are held out. None: rows are drawn at random.
+        kinds: kinds of columns that are known from their type.
         has_classes: whether the target is declared as categories.
     """
 
@@ -51,7 +50,7 @@ def take_columns(table: pa.Table, roles: Roles, source: str, *, held_out: bool =
     Args:
         table: from `read_table` or `to_table`.
         roles: column names by role.
-        source: the table's name in messages.
+        source: the table's name for messages.
         held_out: the rows are not split, so the group and time columns may be absent.
 
     Raises:
@@ -83,19 +82,18 @@ def join_arrays(
     groups: pa.ChunkedArray | None = None,
     kinds: Mapping[str, Kind] | None = None,
 ) -> Given:
-    """Join features and what was passed beside them; all have one value for each row.
+    """Join features with the arrays passed next to them; each has one value per row.
 
     Raises:
         SchemaError: a weight is not a number of at least 0, or all of them are 0.
     """
-    if weights is None:
-        weights = np.ones(features.num_rows)
+    weights = np.ones(features.num_rows) if weights is None else weights
     _check_weights(weights, roles.weight, source)
     return Given(features, target, weights, roles, source, groups, kinds=kinds or {})
 
 
 def _read_weights(table: pa.Table, name: str | None, source: str) -> Floats:
-    """Read a column of weights; without one every row has weight 1."""
+    """Read a column of weights; without one, each row has weight 1."""
     if name is None:
         return np.ones(table.num_rows)
     alone = table.select([name])

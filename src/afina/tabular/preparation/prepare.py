@@ -1,4 +1,4 @@
-"""From given rows to rows that a network trains on: target, sides, schema, codes, in this order."""
+"""From given rows to rows for a network: read the target, choose sides, learn schema, encode."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from afina.config import Config
 from afina.errors import SchemaError
-from afina.table import Features, Label, Schema, Target, encode, infer_schema
+from afina.table import Features, Label, Schema, Target, TargetTask, encode, infer_schema
 from afina.tabular.preparation.given import Given
 from afina.tabular.preparation.rows import Floats, Integers, Rows
 from afina.tabular.preparation.sides import LEAST_TO_SPLIT, Sides, choose_sides
@@ -17,12 +17,12 @@ from afina.tabular.preparation.targets import (
     read_new_target,
 )
 
-_MOST_REASONS = 5  # columns named where none can be learned from
+_MOST_REASONS = 5  # columns to name if none can be used
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Everything learned from a table before there is a network.
+    """Everything learned from a table before a network is built.
 
     Args:
         schema: learned from the training rows alone.
@@ -30,17 +30,17 @@ class Prepared:
         task: "binary", "multiclass" or "regression".
         classes: label of each class number, exactly as written; empty for regression.
         train: training rows, in the order of the table.
-        val: rows that decide when to stop; with folds, the training rows themselves. None:
-            nothing is held out.
-        sides: how the table's rows were assigned.
+        val: rows that decide when to stop; with folds, the training rows themselves. None: no rows
+            are held out.
+        sides: how rows were assigned to training and validation.
         n_rows: rows of the table.
         n_left_out: rows without a target or with weight 0, including those of a validation table.
-        notes: what was done that may not be expected.
+        notes: sentences about choices that users might not expect.
     """
 
     schema: Schema
     target: str
-    task: str
+    task: TargetTask
     classes: tuple[Label, ...]
     train: Rows
     val: Rows | None
@@ -51,16 +51,16 @@ class Prepared:
 
 
 def prepare(given: Given, val: Given | None, config: Config) -> Prepared:
-    """Learn from a table what there is to learn before training.
+    """Learn everything from a table that must be known before training.
 
     Args:
-        given: rows that train, or are split.
-        val: rows that decide when to stop. None: some of the given rows are held out, unless
-            they are few.
+        given: the training rows; some of them are held out if `val` is None.
+        val: rows that decide when to stop. None: hold out some of the given rows, unless there are
+            few.
         config: all settings.
 
     Raises:
-        SchemaError: what does not fit, with file, row and column.
+        SchemaError: the table does not fit the settings; the message names file, row and column.
     """
     target = read_new_target(given, config.table, has_val=val is not None)
     sides = choose_sides(given, target, config, has_val=val is not None)
@@ -72,8 +72,9 @@ def prepare(given: Given, val: Given | None, config: Config) -> Prepared:
     if sides.val is not None:
         held_out = tables[0].take(sides.val)
     elif val is not None:
-        words = config.table.missing_values
-        val_target = match_learned_target(val, target.task, target.classes, words)
+        val_target = match_learned_target(
+            val, target.task, target.classes, config.table.missing_values
+        )
         tables.append(encode_given(val, val_target, schema))
         held_out = tables[1].take(np.flatnonzero(~val_target.missing))
     notes = [note for table in tables for note in table.notes]
@@ -97,10 +98,10 @@ def prepare(given: Given, val: Given | None, config: Config) -> Prepared:
 
 
 def learn_schema(given: Given, train: Integers, config: Config) -> Schema:
-    """Learn the columns from the training rows, and make sure that there is something to see.
+    """Learn the columns from the training rows; raise if there is no column to learn from.
 
     Raises:
-        SchemaError: no column can be learned from, or a kind does not exist or fit.
+        SchemaError: there is no column to learn from, or a kind does not exist or does not fit.
     """
     schema = infer_schema(
         given.features,
@@ -123,13 +124,13 @@ def learn_schema(given: Given, train: Integers, config: Config) -> Schema:
 
 @dataclass(frozen=True)
 class EncodedTable:
-    """All rows of a table as arrays.
+    """All rows of a table, as arrays.
 
     Args:
         features: numbers and codes.
-        target: as read.
-        weights: at least 0.
-        notes: what was left out, and which cells were taken as missing.
+        target: the target, as read.
+        weights: weight of each row, at least 0.
+        notes: sentences about rows left out, and about cells that count as missing.
     """
 
     features: Features
@@ -138,14 +139,15 @@ class EncodedTable:
     notes: tuple[str, ...]
 
     def take(self, rows: Integers, folds: Integers | None = None) -> Rows:
-        """Take rows by number, with the folds that they are in."""
-        x = self.features
-        y, weights = self.target.values[rows], self.weights[rows]
-        return Rows(x.x_num[rows], x.x_cat[rows], x.x_time[rows], y, weights, folds)
+        """Take rows by number, with their folds."""
+        x, y = self.features, self.target.values
+        return Rows(
+            x.x_num[rows], x.x_cat[rows], x.x_time[rows], y[rows], self.weights[rows], folds
+        )
 
 
 def encode_given(given: Given, target: Target, schema: Schema) -> EncodedTable:
-    """Turn rows into arrays; the few cells that do not parse are taken as missing and noted."""
+    """Turn rows into arrays; a few cells that do not parse count as missing, and are noted."""
     features = encode(given.features, schema, source=given.source, tolerant=True)
     notes = (*left_out_notes(target, given.weights, given.source), *features.notes)
     return EncodedTable(features, target, given.weights, notes)

@@ -13,13 +13,13 @@ _MOST_NAMES = 12  # column names listed in a message
 
 @dataclass(frozen=True)
 class Roles:
-    """The names of the columns that are more than features.
+    """The names of the columns with a special role.
 
     Args:
-        target: what is predicted.
-        weight: how much each row counts; not a feature.
+        target: the column to predict.
+        weight: the weight of each row; not a feature.
         group: rows with the same value stay on one side of a split; not a feature.
-        time: the latest rows are held out; a feature like any other.
+        time: the latest rows are held out; also a feature.
     """
 
     target: str
@@ -44,7 +44,7 @@ def check_roles(table: pa.Table, roles: Roles, source: str, *, held_out: bool = 
     Args:
         table: the table.
         roles: column names by role.
-        source: the table's name in messages.
+        source: the table's name for messages.
         held_out: the rows are not split, so the group and time columns may be absent.
 
     Raises:

@@ -1,8 +1,8 @@
 """Rows as arrays, and the merging of identical rows.
 
-Training sees each distinct row once, with the sum of its weights, and heavy rows in equal parts; the
-order depends on the rows alone. So a weight of 2 is the row twice, to the bit, and the order of
-rows in a table changes nothing.
+Training uses each distinct row once, with the sum of its weights, and heavy rows in equal parts;
+their order depends on the rows alone. So a weight of 2 equals having the row twice, to the bit, and
+the order of rows in a table changes nothing.
 """
 
 from collections.abc import Sequence
@@ -21,17 +21,17 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Rows:
-    """What a network sees of some rows, their target, and how much each row counts.
+    """Rows as a network gets them, with their targets and weights.
 
     Shape:
         x_num (n, n_num), x_cat (n, n_cat), x_time (n, n_time), y (n,), weights (n,)
 
     Args:
         x_num: numbers; NaN is missing.
-        x_cat: codes of categories.
+        x_cat: codes of levels.
         x_time: seconds since 1970 UTC; NaN is missing.
         y: class numbers (int64), or the values of a regression target (float64).
-        weights: above 0.
+        weights: weight of each row, above 0.
         folds: the fold of each row. None: there are no folds.
     """
 
@@ -47,7 +47,7 @@ class Rows:
 
 
 def merge_identical(rows: Rows) -> Rows:
-    """Merge identical rows into one that has the sum of their weights, and sort the rows.
+    """Merge identical rows into one row with the sum of their weights, and sort the rows.
 
     Two rows are identical when all features, the target and the fold are equal; NaN equals NaN, and
     -0.0 equals 0.0.
@@ -69,10 +69,11 @@ def merge_identical(rows: Rows) -> Rows:
 def part_heavy(rows: Rows) -> Rows:
     """Divide rows that are heavier than the mean into equal parts.
 
-    A step over a few heavy rows and many light ones learns from little at a time, and with few
-    distinct rows an epoch would be a step or two. So a row that is heavier than the mean weight (with
-    fewer than a thousand rows, than a thousandth of the whole weight) is divided into equal parts,
-    none lighter than the lightest row. At most this doubles the rows, or adds a thousand.
+    If a batch has a few heavy rows and many light ones, the step learns from few rows; and with few
+    distinct rows, an epoch would be only a step or two. So a row that is heavier than the mean
+    weight (with fewer than a thousand rows: than a thousandth of the total weight) is divided into
+    equal parts, none lighter than the lightest row. At most, this doubles the number of rows, or
+    adds a thousand.
 
     Example:
         >>> none = np.empty((3, 0))
@@ -115,8 +116,8 @@ def group_rows(arrays: Sequence[NDArray[Any]]) -> tuple[Integers, Integers]:
         arrays of (n, ...) -> first (n_distinct,), group (n,)
 
     Returns:
-        The number of one row of each group, with the groups in the order of their bytes; and
-        the group of each row.
+        The number of one row of each group, with the groups ordered by their bytes; and the group
+        of each row.
     """
     key = np.concatenate([_as_bytes(array) for array in arrays], axis=1)
     if key.shape[1] == 0:
@@ -127,7 +128,7 @@ def group_rows(arrays: Sequence[NDArray[Any]]) -> tuple[Integers, Integers]:
 
 
 def _take(rows: Rows, index: Integers) -> Rows:
-    """Return the rows with these numbers, in this order."""
+    """Return the rows with these numbers, in the order of the numbers."""
     return Rows(
         x_num=rows.x_num[index],
         x_cat=rows.x_cat[index],
@@ -139,15 +140,14 @@ def _take(rows: Rows, index: Integers) -> Rows:
 
 
 def _as_bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return bytes that are equal exactly where the values are."""
+    """Return bytes that are equal exactly where the values are equal."""
     flat = np.ascontiguousarray(array.reshape(len(array), -1))
     if flat.dtype == np.float64:
-        flat = np.where(np.isnan(flat), np.nan, flat + 0.0)  # one NaN, and no -0.0
+        flat = np.where(np.isnan(flat), np.nan, flat + 0.0)  # one kind of NaN, and no -0.0
     return flat.view(np.uint8).reshape(len(flat), flat.shape[1] * flat.dtype.itemsize)
 
 
 def _exact_sums(group: Integers, weights: Floats, n_groups: int) -> Floats:
-    """Sum weights by group, largest last, so that the order of rows cannot change a rounding."""
+    """Sum weights by group, largest last, so that rounding does not depend on the order of rows."""
     order = np.argsort(weights, kind="stable")
-    sums = np.bincount(group[order], weights=weights[order], minlength=n_groups)
-    return sums.astype(np.float64)
+    return np.bincount(group[order], weights[order], n_groups).astype(np.float64)

@@ -1,4 +1,4 @@
-"""Which rows train and which decide when to stop: a split, folds, or neither."""
+"""Choose which rows train and which decide when to stop: a split, folds, or neither."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -21,10 +21,10 @@ from afina.tabular.preparation.given import Given
 from afina.tabular.preparation.rows import Integers
 
 LEAST_TO_SPLIT = 40
-"""With fewer distinct rows, nothing is held out unless a group or time column asks for it."""
+"""With fewer distinct rows, none is held out unless a group or time column is set."""
 
-_OFTEN = 20  # mean count of each distinct row from which rows may be repeated observations
-_CONTRADICTED = 1.25  # mean number of targets of each distinct row from which they are
+_OFTEN = 20  # above this mean count per distinct row, rows may be repeated observations
+_CONTRADICTED = 1.25  # and from this mean number of targets per distinct row on, they are
 _VAL_FRAC = 0.2
 
 
@@ -34,9 +34,9 @@ class Sides:
 
     Args:
         train: row numbers, ascending.
-        val: row numbers, ascending. None: a separate table validates, nothing does, or the
-            training rows are in folds.
-        how: a sentence.
+        val: row numbers, ascending. None: there is a separate validation table, or no validation,
+            or the training rows are in folds.
+        how: a sentence for users.
         folds: the fold of each training row. None: there are no folds.
     """
 
@@ -53,43 +53,42 @@ def choose_sides(given: Given, target: Target, config: Config, *, has_val: bool)
         given: all rows.
         target: their target, as read.
         config: all settings.
-        has_val: validation rows were given separately.
+        has_val: validation rows were passed separately.
 
     Raises:
         SchemaError: one side would be empty, or a time cannot be read.
     """
     kept = np.flatnonzero(~target.missing)
     if has_val:
-        return Sides(kept, None, f"all {len(kept):,} rows train, a table of its own validates")
+        return Sides(kept, None, f"all {len(kept):,} rows train, a separate table validates")
     features = _take(given.features, kept)
     groups = None if given.groups is None else _take(given.groups, kept)
     identity = features if groups is None else features.append_column("\x00group", groups)
     ids = keep_together(identity, target.values[kept])
     if ids.max() + 1 < LEAST_TO_SPLIT and groups is None and given.times is None:
         return Sides(kept, None, f"all {len(kept):,} rows train, nothing is held out")
-    times = None
-    if given.times is not None:
-        column = _take(given.times, kept)
-        times = time_ranks(column, name=str(given.roles.time), source=given.source)
+    times = given.times
     return divide_units(
         kept,
         ids,
         config,
         strata=target.values[kept].astype(np.int64) if target.classes else None,
         groups=None if groups is None else group_ids(groups),
-        times=times,
+        times=None
+        if times is None
+        else time_ranks(_take(times, kept), name=str(given.roles.time), source=given.source),
     )
 
 
 def keep_together(features: pa.Table, target: NDArray[np.int64] | NDArray[np.float64]) -> Integers:
-    """Number what a split must not separate: rows with identical features.
+    """Number the groups of rows that a split must not separate: rows with identical features.
 
-    The target and the weight do not count. If they did, rows identical to a held-out row would
-    train with other targets; where few features repeat often, that teaches the opposite of what
-    validation asks.
+    The target and the weight are ignored. Otherwise, rows identical to a held-out row, but with
+    other targets, would train; where few features repeat often, that teaches the opposite of the
+    validation targets.
 
     Where there are few distinct rows, or each occurs often, and their targets differ, identical
-    rows are not copies but repeated observations, and each stands for itself.
+    rows are not copies but repeated observations, and each gets its own number.
     """
     ids = row_ids(features)
     n_distinct = ids.max() + 1
@@ -112,8 +111,8 @@ def divide_units(
     """Put rows into folds, or hold some of them out; see `assign_folds` and `split_rows`.
 
     Args:
-        kept: row numbers, one for each of the ids.
-        ids: from `keep_together`.
+        kept: row numbers, one for each id.
+        ids: the numbers that `keep_together` returned.
     """
     seed, n_folds = config.train.seed, config.n_folds
     if n_folds > 1 and count_units(ids, groups) >= n_folds:
@@ -132,6 +131,6 @@ def divide_units(
 
 def _take(part: Any, rows: Integers) -> Any:
     """Take rows of a table or of one column."""
-    if isinstance(part, pa.Table) and not part.num_columns:  # `take` would forget their number
+    if isinstance(part, pa.Table) and not part.num_columns:  # `take` would lose the row count
         return part.slice(0, len(rows))
     return part if len(rows) == len(part) else part.take(pa.array(rows))

@@ -1,4 +1,4 @@
-"""The target of given rows: read anew, or matched to the classes that a model learned."""
+"""The target of given rows: read from scratch, or matched to the classes of a model."""
 
 from collections.abc import Sequence
 
@@ -8,19 +8,19 @@ import pyarrow.compute as pc
 
 from afina.config import TableSettings
 from afina.errors import SchemaError
-from afina.table import Label, Target, match_target, read_target
+from afina.table import Label, Target, TargetTask, match_target, read_target
 from afina.tabular.preparation.given import Given
 from afina.tabular.preparation.rows import Floats, Rows
 
 
 def read_new_target(given: Given, config: TableSettings, *, has_val: bool) -> Target:
-    """Read the target of rows to train on; rows of weight 0 have none.
+    """Read the target of rows to train on; rows with weight 0 have none.
 
-    A class with a single row is refused only where the task was inferred and rows will be held
-    out: it is a sign that the column is not a class at all.
+    A class with a single row is an error only if the task is inferred and rows will be held out: it
+    suggests that the column does not hold classes.
 
     Raises:
-        SchemaError: the target is constant, infinite, or nothing that can be predicted.
+        SchemaError: the target is constant, infinite, or of a type that cannot be predicted.
     """
     return read_target(
         _weighted_target(given),
@@ -34,16 +34,16 @@ def read_new_target(given: Given, config: TableSettings, *, has_val: bool) -> Ta
 
 
 def match_learned_target(
-    given: Given, task: str, classes: Sequence[Label], missing_values: Sequence[str]
+    given: Given, task: TargetTask, classes: Sequence[Label], missing_values: Sequence[str]
 ) -> Target:
-    """Read the target of other rows by the task and the classes that a model learned.
+    """Read the target of other rows, using the task and the classes that a model learned.
 
     Raises:
-        SchemaError: a label that the model did not learn, or no row has a target.
+        SchemaError: a label is one that the model did not learn, or no row has a target.
     """
     return match_target(
         _weighted_target(given),
-        task=task,  # type: ignore[arg-type] # one of the three by construction
+        task=task,
         classes=classes,
         name=given.roles.target,
         source=given.source,
@@ -65,7 +65,7 @@ def check_varies(train: Rows, target: Target, given: Given) -> None:
 
 
 def left_out_notes(target: Target, weights: Floats, source: str) -> list[str]:
-    """Say how many rows are left out because they have no target or no weight."""
+    """Return sentences about the rows left out because they have no target or no weight."""
     n_unweighted = int((weights == 0).sum())
     n_missing = int(target.missing.sum()) - n_unweighted
     counts = {"the target is missing": n_missing, "the weight is 0": n_unweighted}
@@ -77,8 +77,7 @@ def left_out_notes(target: Target, weights: Floats, source: str) -> list[str]:
 
 
 def _weighted_target(given: Given) -> pa.ChunkedArray:
-    """Blank the target of rows of weight 0, so that they do not even define a class."""
+    """Blank the target of rows with weight 0, so that they do not define a class."""
     if (given.weights > 0).all():
         return given.target
-    missing = pa.scalar(None, given.target.type)
-    return pc.if_else(pa.array(given.weights > 0), given.target, missing)
+    return pc.if_else(pa.array(given.weights > 0), given.target, pa.scalar(None, given.target.type))

@@ -1,3 +1,3 @@
-"""Fitting from a file into a run folder, and resuming it."""
+"""Fit from a table file into a run folder, and resume the run."""
 
 __all__: list[str] = []

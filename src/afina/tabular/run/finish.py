@@ -58,7 +58,7 @@ class Run:
 
 
 def finish_run(run: Run, result: Result, listen: FitObserver) -> Outcome:
-    """Write the model, the summary and the report; a run with a summary.json is finished."""
+    """Write the model, the summary and the report; summary.json marks a finished run."""
     prepared = run.prepared
     predictor = make_predictor(prepared, run.plan, run.config)
     summary = summarize(run, predictor, result)
@@ -71,7 +71,7 @@ def finish_run(run: Run, result: Result, listen: FitObserver) -> Outcome:
     )
     with lock_folder(run.folder):
         sweep(run.folder)
-        if (run.folder / "model").exists():  # resumed after a kill between model and summary
+        if (run.folder / "model").exists():  # the run was killed between model and summary
             remove_folder(run.folder / "model")
         commit_folder(run.folder / "model", files)
         write_file(run.folder / "summary.json", write_record(summary))
@@ -86,7 +86,7 @@ def finish_run(run: Run, result: Result, listen: FitObserver) -> Outcome:
 def _report(folder: Path) -> None:
     """Write the report; the model is already saved, so a failure is only a warning."""
     try:
-        from afina.report import write_report  # it waits for the chart library
+        from afina.report import write_report  # loads the chart library
 
         write_report(folder)
     except (AfinaError, OSError) as error:
@@ -103,7 +103,6 @@ def make_predictor(prepared: Prepared, plan: Plan, config: Config) -> Predictor:
         task=prepared.task,
         target=prepared.target,
         classes=prepared.classes,
-        baseline=learn_baseline(prepared.train, len(prepared.classes)),
         n_train=len(prepared.train),
         n_val=0 if prepared.val is None else len(prepared.val),
         weight=config.table.weight,
@@ -111,6 +110,7 @@ def make_predictor(prepared: Prepared, plan: Plan, config: Config) -> Predictor:
         missing_values=config.table.missing_values,
         delimiter=config.table.delimiter,
         encoding=config.table.encoding,
+        **vars(learn_baseline(prepared.train, len(prepared.classes))),
     )
     return Predictor(plan.built.model, prepared.schema, facts)
 
@@ -119,11 +119,12 @@ def summarize(run: Run, predictor: Predictor, result: Result) -> Summary:
     """Score the model on the validation rows, or on the training rows if there are none."""
     prepared, facts = run.prepared, predictor.facts
     rows = prepared.train if prepared.val is None else prepared.val
-    features = Features(rows.x_num, rows.x_cat, rows.x_time)
-    predictions = predictor.predict_features(features, "the table", rows.folds)
+    predictions = predictor.predict_features(
+        Features(rows.x_num, rows.x_cat, rows.x_time), "the table", rows.folds
+    )
     verdict = judge(predictions, rows, facts.baseline, facts.classes)
     return Summary(
-        task=prepared.task,  # type: ignore[arg-type] # one of the three by construction
+        task=prepared.task,
         target=prepared.target,
         table=run.table,
         rows=RowCounts(

@@ -1,4 +1,4 @@
-"""`fit_table`: a table file in, a run folder with a model and a report out."""
+"""`fit_table`: turn a table file into a run folder with a model and a report."""
 
 import contextlib
 import os
@@ -44,19 +44,19 @@ def fit_table(
 ) -> Outcome:
     """Train a network on a table file, and write a run folder with model, scores and report.
 
-    Nothing is written before the table has been read and its schema learned. With `overwrite`, the
-    new run is made next to the old one and replaces it only when it is complete. If torchrun
-    started several processes, all of them read the table and train together; only the first writes.
+    Nothing is written until the table has been read and its schema learned. With `overwrite`, the
+    new run is written next to the old one and replaces it once complete. If torchrun has started
+    several processes, all of them read the table and train together; only the first one writes.
 
     Args:
         table: the file. None: the small table that ships with afina.
         target: the column to predict. None: only with the table that ships with afina.
         config: all settings.
-        val: a table file of validation rows. None: some rows of the table are held out.
+        val: a table file of validation rows. None: hold out some rows of the table.
         out: the run folder, which must not exist yet. None: `runs/<utc>-<name>`.
         overwrite: let the new run replace an existing run in `out`.
-        listen: an observer; gets every record of `afina.tabular.events` and of training.
-        started: `time.monotonic()` from which `stop.time_limit` counts. None: now.
+        listen: an observer of every record of `afina.tabular.events` and of training.
+        started: `time.monotonic()` at which `stop.time_limit` starts to count. None: now.
 
     Returns:
         The run folder, its summary and the schema.
@@ -64,10 +64,10 @@ def fit_table(
     Raises:
         TableError: a file cannot be read as a table.
         SchemaError: the table does not fit the settings.
-        StorageError: the run folder is taken or cannot be written.
+        StorageError: the run folder is in use or cannot be written.
         NonFiniteError: training produced a number that is not finite.
         Interrupted: SIGINT or SIGTERM arrived; the state was saved if training had begun.
-        PeerError: another process of the run ended, or does not respond.
+        PeerError: another process of the run has ended, or does not respond.
     """
     started = time.monotonic() if started is None else started
     config = config or Config()
@@ -83,8 +83,10 @@ def fit_table(
         )
         plan = plan.with_train(
             lr=processes.broadcast_json(plan.lr)
-        )  # found by each to its last bit
-        folder = _share_folder(processes, lambda: _beside(final) if _is_full(final) else final)
+        )  # each process may find another last bit
+        folder = _share_folder(
+            processes, lambda: _beside(final) if final.exists() and any(final.iterdir()) else final
+        )
         run = Run(folder, str(path), config, prepared, plan, started)
         with contextlib.ExitStack() as stack:
             only_first(
@@ -123,8 +125,8 @@ def read_and_plan(
 
 
 def observe_first(listen: FitObserver | None, processes: Processes) -> FitObserver:
-    """Return the observer in the first process, and one that does nothing elsewhere."""
-    return listen if listen is not None and processes.first else _observe_nothing
+    """Return the observer in the first process, and one that does nothing in the others."""
+    return listen if listen is not None and processes.first else lambda _event: None
 
 
 def _describe(prepared: Prepared, plan: Plan, more_notes: tuple[str, ...]) -> Learned:
@@ -145,7 +147,7 @@ def _describe(prepared: Prepared, plan: Plan, more_notes: tuple[str, ...]) -> Le
 
 
 def _share_folder(processes: Processes, choose: Callable[[], Path]) -> Path:
-    """Let the first process choose a folder for all."""
+    """Let the first process choose the folder for all of them."""
     return Path(processes.broadcast_json(os.fspath(only_first(processes, choose) or "")))
 
 
@@ -169,17 +171,9 @@ def _read(
     return take_columns(table, choose_roles(target, config.table), str(path), held_out=held_out)
 
 
-def _observe_nothing(_event: object) -> None:
-    """Ignore an event: only the first process notifies observers."""
-
-
-def _is_full(folder: Path) -> bool:
-    return folder.exists() and any(folder.iterdir())
-
-
 def _beside(final: Path) -> Path:
     """Name a folder for a run that will replace another one."""
-    with lock_folder(final):  # refuses while somebody is training there
+    with lock_folder(final):  # raises while another process trains there
         return final.with_name(f"{final.name}.new-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}")
 
 

@@ -1,4 +1,4 @@
-"""`resume_run`: continue an interrupted run, which ends as if it had not been interrupted."""
+"""`resume_run`: continue a run, so that it ends as if it had never been interrupted."""
 
 import hashlib
 import time
@@ -33,13 +33,13 @@ def resume_run(run: str | Path, *, listen: FitObserver | None = None) -> Outcome
 
     Args:
         run: the run folder.
-        listen: an observer; gets every record of `afina.tabular.events` and of training.
+        listen: an observer of every record of `afina.tabular.events` and of training.
 
     Raises:
         CheckpointError: it is not a run folder, or all of its checkpoints are damaged.
         SchemaError: the table no longer exists or has changed.
-        LockedError: another process is using it.
-        PeerError: another process of the run ended, or does not respond.
+        LockedError: another process is using the run.
+        PeerError: another process of the run has ended, or does not respond.
     """
     folder = Path(run)
     begun = read_run_record(folder)
@@ -84,12 +84,11 @@ def _continue(folder: Path, begun: RunRecord, listen: FitObserver | None) -> Out
 
         prepared, plan = all_together(processes, prepare_again)
         run = Run(folder, str(path), config, prepared, plan, started)
-        step = newest_checkpoint(folder) or 0
-        return train_run(run, observer, processes, resumed_from=step)[1]
+        return train_run(run, observer, processes, resumed_from=newest_checkpoint(folder) or 0)[1]
 
 
 def _read_finished(folder: Path) -> Outcome | None:
-    """Read a finished run's outcome, or return None while it is unfinished."""
+    """Return the outcome of a finished run, or None if the run is unfinished."""
     summary = read_record(folder / "summary.json", Summary)
     if summary is None or not (folder / "model").is_dir():
         return None
@@ -99,7 +98,7 @@ def _read_finished(folder: Path) -> Outcome | None:
 
 
 def _name_differences(folder: Path, begun: RunRecord) -> tuple[str, ...]:
-    """Return which versions and which hardware differ from those the run began with."""
+    """Return how versions and hardware differ from those that the run began with."""
     try:
         then = read_record(folder / "env.json", Environment)
     except CheckpointError:

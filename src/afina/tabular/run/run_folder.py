@@ -1,7 +1,8 @@
-"""The run folder: made once everything before training has succeeded, removed if training fails early."""
+"""The run folder: made right before training, removed if training fails before a checkpoint."""
 
 import contextlib
 import hashlib
+import itertools
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -25,7 +26,7 @@ def describe_file(path: Path) -> SourceFile:
 
 
 def check_unchanged(file: SourceFile) -> Path:
-    """Return the file's path, having checked that the file still holds the same bytes.
+    """Raise unless a file still holds the same bytes; return its path.
 
     Raises:
         SchemaError: it no longer exists or has changed.
@@ -50,39 +51,37 @@ def check_unchanged(file: SourceFile) -> Path:
 
 
 def choose_folder(out: Path | None, name: str, *, overwrite: bool) -> Path:
-    """Return the folder a new run goes to: `out`, or `runs/<utc>-<name>`.
+    """Return the folder for a new run: `out`, or `runs/<utc>-<name>`.
 
     Raises:
-        StorageError: `out` already exists, and is neither an empty folder nor a run that may be
-            overwritten.
+        StorageError: `out` exists, and is neither an empty folder nor a run to overwrite.
     """
     if out is not None:
         if not os.path.lexists(out) or _is_empty_folder(out) or (overwrite and is_run(out)):
             return out
         must = "A run needs a new or empty folder"
         if overwrite:
-            what = f"{out} is not a run of afina, so it is not overwritten"
-            raise StorageError(must, but=what, fix="Choose another folder.")
+            raise StorageError(
+                must,
+                but=f"{out} is not a run of afina, so it is not overwritten",
+                fix="Choose another folder.",
+            )
         how = ", or add --overwrite (in Python: overwrite=True)" if is_run(out) else ""
         raise StorageError(must, but=f"{out} exists", fix=f"Choose another folder{how}.")
     plain = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name)
     stem = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{plain.strip('.')[:60] or 'table'}"
-    folder = Path("runs") / stem
-    number = 2
-    while folder.exists():
-        folder = Path("runs") / f"{stem}-{number}"
-        number += 1
-    return folder
+    names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+    return next(folder for name in names if not (folder := Path("runs") / name).exists())
 
 
 @contextlib.contextmanager
 def begin_folder(run: Path, files: Mapping[str, bytes]) -> Iterator[None]:
-    """Make the run folder with its first files; remove it again if what follows fails.
+    """Make the run folder with its first files; remove it if the body of the `with` fails.
 
-    A folder that already holds a checkpoint stays, so that the run can be resumed.
+    A folder with a checkpoint stays, so that the run can be resumed.
 
     Raises:
-        StorageError: it cannot be made or written.
+        StorageError: the folder cannot be made or written.
     """
     new_folders = _make_folders(run)
     try:
@@ -115,7 +114,7 @@ def is_run(folder: Path) -> bool:
 
 
 def was_trained_on(model: Path, table: Path) -> bool:
-    """Return whether a table file is, byte for byte, the one that a model was trained on."""
+    """Return whether a table file equals the one that a model was trained on, byte for byte."""
     run = model if (model / "run.json").exists() else model.parent
     try:
         source = read_run_record(run).table
@@ -135,7 +134,7 @@ def newest_checkpoint(run: Path) -> int | None:
 
 
 def write_log(run: Path, line: str) -> None:
-    """Append a line with the time to log.txt; ignore errors of writing it."""
+    """Append a line with the time to log.txt; ignore errors while writing."""
     with contextlib.suppress(OSError), (run / "log.txt").open("a", encoding="utf-8") as file:
         file.write(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {' '.join(line.splitlines())}\n")
 
@@ -149,11 +148,7 @@ def _is_empty_folder(path: Path) -> bool:
 
 def _make_folders(run: Path) -> list[Path]:
     """Make a folder and its parents; return those that are new, the deepest first."""
-    new_folders = []
-    folder = run
-    while not folder.exists() and folder != folder.parent:
-        new_folders.append(folder)
-        folder = folder.parent
+    new_folders = [folder for folder in (run, *run.parents) if not folder.exists()]
     try:
         run.mkdir(parents=True, exist_ok=True)
         if not os.access(run, os.W_OK | os.X_OK):
@@ -171,8 +166,8 @@ def _make_folders(run: Path) -> list[Path]:
 def _remove_folders(run: Path, new_folders: list[Path]) -> None:
     with contextlib.suppress(OSError):
         shutil.rmtree(run)
-        if run not in new_folders:  # it was there before, and empty
+        if run not in new_folders:  # it existed before, empty
             run.mkdir()
     for folder in new_folders[1:]:
         with contextlib.suppress(OSError):
-            folder.rmdir()  # fails where something else was put there meanwhile
+            folder.rmdir()  # fails if something else has been put there meanwhile

@@ -16,7 +16,7 @@ Ints = NDArray[np.int64]
 
 
 class SplitRows(NamedTuple):
-    """Row numbers of a split, ascending.
+    """The row numbers of a split, ascending.
 
     Args:
         train: the training rows.
@@ -32,7 +32,7 @@ class SplitRows(NamedTuple):
 def write_split(
     train: Ints, val: Ints | None, n_rows: int, how: str, folds: Ints | None = None
 ) -> bytes:
-    """Encode a split as the bytes of split.json.
+    """Encode a split as split.json.
 
     Example:
         >>> data = write_split(np.array([0, 2]), np.array([1]), 4, "by hand")
@@ -58,7 +58,7 @@ def read_split(data: bytes, source: str) -> SplitRows:
     """Decode split.json.
 
     Raises:
-        CheckpointError: it is damaged.
+        CheckpointError: split.json is damaged.
     """
     record = parse_record(data, SplitRecord, source=source, fix="Fit again.")
     try:
@@ -70,7 +70,7 @@ def read_split(data: bytes, source: str) -> SplitRows:
 
 
 def _unpack(record: SplitRecord) -> SplitRows:
-    """Unpack the masks and folds; any error means that the file was changed."""
+    """Unpack the masks and folds; any error means that the file has been changed."""
     n_rows, n_bytes = record.n_rows, -(-record.n_rows // 8)
     mask = _unzip(record.train, n_bytes)
     val_mask = None if record.val is None else _unzip(record.val, n_bytes)
@@ -86,8 +86,8 @@ def _unpack(record: SplitRecord) -> SplitRows:
 
 
 def _digest(n_rows: int, train: bytes, val: bytes | None, folds: bytes | None) -> str:
-    raw = str(n_rows).encode() + train + (val or b"") + (folds or b"")
-    return hashlib.sha256(raw).hexdigest()
+    parts = (str(n_rows).encode(), train, val or b"", folds or b"")
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 def _mask(rows: Ints, n_rows: int) -> bytes:
@@ -102,12 +102,11 @@ def _zip(raw: bytes) -> str:
 
 def _unzip(text: str, n_bytes: int) -> bytes:
     packed = base64.b64decode(text, validate=True)
-    raw = zlib.decompressobj().decompress(packed, n_bytes + 1)  # a bomb stops where it is too long
+    raw = zlib.decompressobj().decompress(packed, n_bytes + 1)  # the limit defuses zip bombs
     if len(raw) != n_bytes:
         raise ValueError(f"a mask unpacks to {len(raw)} bytes instead of {n_bytes}")
     return raw
 
 
 def _numbers(mask: bytes, n_rows: int) -> Ints:
-    bits = np.unpackbits(np.frombuffer(mask, dtype=np.uint8), count=n_rows)
-    return np.flatnonzero(bits).astype(np.int64)
+    return np.flatnonzero(np.unpackbits(np.frombuffer(mask, np.uint8), count=n_rows))

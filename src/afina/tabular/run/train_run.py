@@ -1,4 +1,4 @@
-"""The rest of a fit, the same for files and for rows passed from Python: plan, train, finish."""
+"""The steps that fits from files and from Python share: plan, train, finish."""
 
 import contextlib
 import hashlib
@@ -31,13 +31,13 @@ from afina.train.processes import ALONE, Processes, naming_lost_peers, only_firs
 def plan_run(
     prepared: Prepared, config: Config, *, threads: int | None = None, lr: float | None = None
 ) -> Plan:
-    """Fit preprocessing and build the network; the notes include those from preparing the rows.
+    """Fit preprocessing and build the network; its notes include those about the rows.
 
     Args:
         prepared: the rows.
         config: all settings.
-        threads: number of threads of the run being resumed. None: follow the settings.
-        lr: learning rate that the run being resumed has found. None: follow the settings.
+        threads: number of threads of the run to resume. None: follow the settings.
+        lr: learning rate found by the run to resume. None: follow the settings.
     """
     plan = make_plan(
         prepared.train,
@@ -62,9 +62,9 @@ def train_run(
 
     Args:
         run: the run.
-        observer: gets every record of training, and the final one.
-        processes: all of them train; the first one writes.
-        resumed_from: step of the newest checkpoint, 0 for the start. None: it is a new run.
+        observer: called with every record of training, and with `Finished`.
+        processes: the processes of the run; all train, the first one writes.
+        resumed_from: step of the newest checkpoint, 0 for the start. None: a new run.
     """
     with _explaining_failures(run.folder, processes):
         if processes.first:
@@ -85,7 +85,7 @@ def train_run(
 def run_files(
     path: Path | None, val: Path | None, config: Config, prepared: Prepared, plan: Plan
 ) -> dict[str, bytes]:
-    """Return what the run folder holds before training; run.json comes last and makes it a run.
+    """Return the files of a run folder before training; run.json comes last and makes it a run.
 
     Args:
         path: the table's file. None: the rows were passed from Python.
@@ -128,8 +128,8 @@ def _first_line(run: Run, resumed_from: int | None) -> str:
 
 @contextlib.contextmanager
 def _explaining_failures(folder: Path, processes: Processes) -> Iterator[None]:
-    """Add to every error what is left of the run, and how to continue."""
-    log = write_log if processes.first else _write_nothing
+    """Add to every error what remains of the run, and how to continue it."""
+    log = write_log if processes.first else lambda *_: None
     try:
         with naming_lost_peers():
             yield
@@ -147,9 +147,7 @@ def _explaining_failures(folder: Path, processes: Processes) -> Iterator[None]:
         if not has_checkpoint(folder):
             raise
         log(folder, "stopped while results were written")
-        message = f"Stopped while results were written. Continue with: afina resume {folder}"
-        raise Interrupted(message, signal.SIGINT) from None
-
-
-def _write_nothing(_folder: Path, _line: str) -> None:
-    """Ignore an event: only the first process writes the log."""
+        raise Interrupted(
+            f"Stopped while results were written. Continue with: afina resume {folder}",
+            signal.SIGINT,
+        ) from None

@@ -1,4 +1,4 @@
-"""The loss that is minimized: of a network, or the mean over its members."""
+"""The loss to minimize: the loss of a network, or the mean of its members' losses."""
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -9,9 +9,8 @@ from afina.train.loss import Loss, WeightedLoss
 def make_loss(n_classes: int, *, n_members: int, label_smoothing: float) -> Loss:
     """Return cross-entropy for classes, squared error for numbers.
 
-    With members, the loss of a row is the mean of its members' losses, never the loss of their
-    mean, which would let members rely on each other. In evaluation, the loss is that of their joint
-    prediction.
+    With members, the training loss of a row is the mean of the members' losses. The loss of their
+    mean prediction would let members rely on each other; it is used in evaluation only.
 
     Args:
         n_classes: number of classes, 0 for regression.

@@ -1,4 +1,4 @@
-"""The sizes of a model that were learned from the data, recorded next to its settings."""
+"""The parts of a model's shape that the data determines, recorded next to its settings."""
 
 from typing import Annotated
 
@@ -22,13 +22,13 @@ class ModelShape(NetworkShape):
     """Names of the columns of dates."""
 
     n_indicators: _Columns = 0
-    """Columns that mark missing numbers."""
+    """Columns that indicate missing numbers."""
 
     n_timed: _Columns = 0
-    """Parts of dates that vary among the training rows."""
+    """Parts of dates that vary in the training rows."""
 
     n_quantiles: Annotated[int, Field(ge=0, le=MOST_QUANTILES)] = 0
-    """Knots of the scaling `quantile`."""
+    """Number of knots of the `quantile` scaling."""
 
     n_target_knots: Annotated[int, Field(ge=0, le=MOST_KNOTS)] = 0
-    """Knots of the target transform `quantile`."""
+    """Number of knots of the `quantile` target transform."""

@@ -1,4 +1,4 @@
-"""From prepared rows to a trained model: the plan, and the call of the trainer."""
+"""From prepared rows to a trained model: make a plan, and run the trainer on it."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -43,9 +43,9 @@ class Plan:
     Args:
         built: the model.
         train: the rows the trainer gets.
-        val: the rows that decide when to stop. None: nothing is held out.
+        val: the rows that decide when to stop. None: no rows are held out.
         config: all settings, resolved.
-        notes: sentences for the user about what was found in the data.
+        notes: sentences for the user about the data.
     """
 
     built: Built
@@ -85,18 +85,18 @@ def make_plan(
     threads: int | None = None,
     lr: float | None = None,
 ) -> Plan:
-    """Fit preprocessing, build the network and lay out the rows.
+    """Fit preprocessing, build the network and arrange the rows for training.
 
     Args:
         train: training rows, unchanged from the table.
         val: validation rows, unchanged from the table; with folds, `train` itself.
         n_classes: number of classes, 0 for regression.
-        threads: number of threads of the run being resumed. None: follow the settings.
-        lr: learning rate that the run being resumed has found. None: follow the settings.
+        threads: number of threads of the run to resume. None: follow the settings.
+        lr: learning rate found by the run to resume. None: follow the settings.
     """
-    # Also where nothing is held out: an invalid monitor is a mistake either way.
+    # Even if nothing is held out: an invalid monitor is a mistake either way.
     check_monitor(config.stop.monitor, n_classes)
-    with torch_threads(1):  # sums must not depend on how many there are
+    with torch_threads(1):  # sums must not depend on the number of threads
         merged = merge_identical(train)
         fitted = fit_preprocessing(merged, schema, n_classes, config)
         parted = part_heavy(merged)
@@ -134,10 +134,10 @@ def train_model(
     started: float | None = None,
     resume: bool = False,
 ) -> Result:
-    """Train the plan's network; it ends on the best weights.
+    """Train the plan's network, and leave the best weights in it.
 
     Args:
-        started: `time.monotonic()` from which `stop.time_limit` counts. None: now.
+        started: `time.monotonic()` at which `stop.time_limit` starts to count. None: now.
     """
     limit_s = plan.config.stop.time_limit
     observers: list[Observer] = [] if listen is None else [_passing_on(listen)]
@@ -189,7 +189,7 @@ def _with_found_lr(plan: Plan) -> Plan:
 
 
 def as_data(model: TabularModel, rows: Rows) -> Data:
-    """Preprocess rows once, and lay out folds, targets and weights for the trainer."""
+    """Preprocess rows once, and arrange folds, targets and weights for the trainer."""
     with torch.no_grad():
         numbers, codes = model.inputs(
             torch.from_numpy(rows.x_num),
@@ -210,7 +210,7 @@ def as_data(model: TabularModel, rows: Rows) -> Data:
 
 
 def score_with(model: TabularModel) -> Callable[[Any, Any, Any], Mapping[str, float]]:
-    """Score a network's outputs in the target's own units."""
+    """Return a function that scores a network's outputs in the target's own units."""
 
     def scores(outputs: Tensor, y: Tensor, weights: Tensor | None) -> Mapping[str, float]:
         if not model.n_classes:
@@ -222,7 +222,7 @@ def score_with(model: TabularModel) -> Callable[[Any, Any, Any], Mapping[str, fl
 
 
 def _passing_on(listen: FitObserver) -> Callable[[object], None]:
-    """Let an observer read the trainer's events, and ignore what it returns."""
+    """Let an observer read the trainer's events, but ignore the values that it returns."""
 
     def observer(event: object) -> None:
         listen(event)

@@ -1,4 +1,4 @@
-"""Resolve `auto` once the data is known: the same settings, each with a value."""
+"""Resolve `auto` once the data is known: replace it with a value in every setting."""
 
 import os
 from dataclasses import dataclass, replace
@@ -21,8 +21,8 @@ from afina.preprocess.settings import Encoding, TargetKind
 from afina.table import Schema, did_you_mean
 from afina.tabular.scoring import check_monitor
 
-# Most training rows, and rows per step up to there: the more rows, the larger the steps. Shampoo's
-# steps are worth more and cost more, and lose nothing on larger batches (evidence/recipe.md).
+# Pairs of a largest number of training rows, and the rows per step up to that number. Shampoo's
+# steps achieve more and cost more, and lose nothing on larger batches (evidence/recipe.md).
 _BATCHES = ((2_000, 32), (10_000, 64), (30_000, 128), (100_000, 256), (300_000, 512))
 _LARGEST_BATCH = 1024
 _BATCHES_OF_SHAMPOO = ((2_000, 64), (10_000, 256), (30_000, 512), (100_000, 1024))
@@ -33,20 +33,20 @@ _MOST_LOGGED = 20_000
 _DROPOUT = 0.1
 _MANY_NUMBERS = 24
 _ROWS_A_BIN, _LEAST_BINS, _MOST_BINS = 64, 2, 128
-_OTHERS = 4  # rows that each row of another than the most common class stands for
+_OTHERS = 4  # rows that count for each row outside the most common class, at most
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataFacts:
-    """The data that `auto` depends on.
+    """The facts about the data that `auto` depends on.
 
     Args:
         n_rows: number of training rows in an epoch.
         n_classes: number of classes, 0 for regression.
         n_folds: number of folds of the training rows. 1: no folds.
         validates: whether there are rows to validate on.
-        n_bins: largest number of bins of a number.
-        n_embedded: number of columns of numbers that are embedded.
+        n_bins: largest number of bins for a numeric column.
+        n_embedded: number of embedded numeric columns.
         target_kind: the fitted transform of the target.
     """
 
@@ -89,7 +89,7 @@ def _resolve_preprocess(settings: PreprocessSettings, facts: DataFacts) -> Prepr
 
 def _resolve_model(settings: ModelSettings, facts: DataFacts) -> ModelSettings:
     embeds = facts.n_embedded > 0
-    width = 4 if facts.n_embedded > _MANY_NUMBERS else 8  # narrow, where many make the input wide
+    width = 4 if facts.n_embedded > _MANY_NUMBERS else 8  # many columns make the input wide
     dropout = _DROPOUT if facts.n_classes else 0.0  # docs/log.md
     scaled = embeds and settings.members_differ in ("input", "layers")
     start: MemberStart = "normal" if scaled else "signs"
@@ -124,8 +124,8 @@ def _resolve_train(settings: TrainSettings, facts: DataFacts) -> TrainSettings:
 def _resolve_stop(config: Config, facts: DataFacts) -> StopSettings:
     settings, preprocess = config.stop, config.preprocess
     name = settings.monitor.removeprefix("val/")
-    # Where predictions are not the outputs times a scale, the loss is not in the target's units:
-    # the error that a user sees decides in its place.
+    # With a target transform, the loss is not in the target's units: let the error that users see
+    # decide instead.
     bent = facts.target_kind is not None or (preprocess.clip_predictions and not facts.n_classes)
     monitor = "val/rmse" if bent and name == "loss" else f"val/{name}"
     return replace(
@@ -138,7 +138,7 @@ def _resolve_stop(config: Config, facts: DataFacts) -> StopSettings:
 
 
 def choose_batch_size(n_rows: int, optimizer: OptimizerName = "adamw") -> int:
-    """Choose the rows per step by the number of training rows and the optimizer.
+    """Choose the number of rows per step from the number of training rows and the optimizer.
 
     Example:
         >>> [choose_batch_size(n) for n in (100, 3_500, 50_000, 10**6)]
@@ -154,19 +154,20 @@ def choose_batch_size(n_rows: int, optimizer: OptimizerName = "adamw") -> int:
 
 
 def choose_threads(work: int) -> int:
-    """Choose the thread count by rows per step times parameters: one unless steps are large."""
+    """Choose the number of threads from rows per step times parameters: one unless it is large."""
     return 1 if work < _ROWS_TIMES_NUMBERS else min(os.cpu_count() or 1, _MOST_THREADS)
 
 
 def choose_n_bins(
     n_bins: int | Literal["auto"], n_rows: int, n_most_common: int | None = None
 ) -> int:
-    """Choose the largest number of bins by the distinct training rows: learning a curve takes rows.
+    """Choose the largest number of bins from the distinct training rows: curves take rows to learn.
 
     Args:
         n_bins: the setting.
         n_rows: distinct training rows.
-        n_most_common: rows of the most common class; more than three for each other row add little.
+        n_most_common: rows of the most common class; more than three for each row of the other
+            classes add little.
 
     Example:
         >>> [choose_n_bins("auto", n) for n in (50, 640, 10**6)]
@@ -187,7 +188,7 @@ def most_common(y: NDArray[np.int64] | NDArray[np.float64]) -> int:
 
 
 def choose_encodings(schema: Schema, settings: PreprocessSettings) -> tuple[Encoding, ...]:
-    """Choose the encoding of each categorical column: as set for it or for all, or by its levels.
+    """Choose the encoding of each categorical column: as set, or by its number of levels.
 
     Raises:
         SchemaError: an encoding is set for a column that is not categorical.

@@ -18,7 +18,7 @@ from afina.tabular.training.resolve import choose_encodings, choose_n_bins, most
 from afina.tabular.training.target_scale import TargetScale, fit_target_scale
 from afina.train.rng import make_generator
 
-_MANY_BINS = 64  # from here on, up to twice as many values are codes rather than quantities
+_MANY_BINS = 64  # from here on, a column with up to twice as many values holds codes
 
 
 class TabularModel(nn.Module):
@@ -56,10 +56,10 @@ class TabularModel(nn.Module):
         return body.n_members if isinstance(body, (Members, Ensemble)) else 1
 
     def inputs(self, x_num: Tensor, x_cat: Tensor, x_time: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what the network is trained on."""
+        """Return the inputs of the network in training: numbers and codes."""
         numbers = self.preprocess(x_num, x_time)
         if numbers.shape[1] == 0 and x_cat.shape[1] == 0:
-            numbers = numbers.new_zeros(len(x_num), 1)  # an intercept is left
+            numbers = numbers.new_zeros(len(x_num), 1)  # leaves an intercept
         return numbers, x_cat
 
     def forward(
@@ -84,8 +84,8 @@ class FittedParts:
 
     Args:
         preprocess: the fitted preprocessing.
-        edges: edges of the bins of each embedded number, by its index.
-        n_bins: largest number of bins of a number.
+        edges: bin edges of each embedded numeric column, by its index.
+        n_bins: largest number of bins for a numeric column.
         target: maps outputs to the target's units.
         encodings: encoding of each categorical column.
         has_missing: whether each categorical column has missing cells.
@@ -101,10 +101,10 @@ class FittedParts:
 
 @dataclass(frozen=True)
 class Built:
-    """A model before training, and its shape.
+    """An untrained model, and its shape.
 
     Args:
-        model: preprocessing is fitted, the network is initialized.
+        model: the model, with fitted preprocessing and an initialized network.
         shape: what the data determined.
     """
 
@@ -113,7 +113,7 @@ class Built:
 
     @property
     def n_parameters(self) -> int:
-        """Number of trained parameters of the network."""
+        """Number of trainable parameters of the network."""
         return sum(p.numel() for p in self.model.network.parameters())
 
 
@@ -154,7 +154,7 @@ def fit_preprocessing(train: Rows, schema: Schema, n_classes: int, config: Confi
 
 
 def build_model(fitted: FittedParts, schema: Schema, n_classes: int, config: Config) -> Built:
-    """Build the model around what was fitted.
+    """Build the model around the fitted parts.
 
     Args:
         schema: schema of the training rows.
@@ -193,7 +193,7 @@ def make_table_network(
     preprocess: PreprocessSettings,
     generator: torch.Generator,
 ) -> TabularNet:
-    """Build the network, with the number of levels of each category from the schema."""
+    """Build the network; the schema has the number of levels of each category."""
     levels = [len(column.vocabulary) for column in schema.cat_columns]
     return make_network(shape, levels, model=model, preprocess=preprocess, generator=generator)
 
@@ -202,7 +202,7 @@ def make_table_network(
 def _edges(
     preprocess: Preprocess, train: Rows, model: ModelSettings, n_bins: int
 ) -> dict[int, Tensor]:
-    """Find the bin edges of numbers and times, as the network gets them."""
+    """Find the bin edges of the numbers that the network gets, those made from times included."""
     n_scaled = len(preprocess.num_names) + len(preprocess.time_names)
     if model.numeric_embedding is None or n_scaled == 0:
         return {}

@@ -18,7 +18,7 @@ class TargetScale(nn.Module):
 
     Args:
         transform: transform applied to the target before it was standardized. None: no transform.
-        clips: keep results within the range of the training targets.
+        clips: keep predictions within the range of the training targets.
     """
 
     mean: Tensor
@@ -44,7 +44,7 @@ class TargetScale(nn.Module):
 
     @property
     def n_knots(self) -> int:
-        """Number of knots of the transform `quantile`; 0 for others."""
+        """Number of knots of the `quantile` transform; 0 for others."""
         return len(self.transform.knots) if isinstance(self.transform, Quantile) else 0
 
     def standardize(self, y: Tensor) -> Tensor:
@@ -66,13 +66,13 @@ class TargetScale(nn.Module):
 def fit_target_scale(
     y: Floats, weights: Floats, kind: TargetKind | Literal["auto"] | None, *, clips: bool
 ) -> TargetScale:
-    """Learn transform, mean, deviation and range from the training targets.
+    """Learn the transform, mean, standard deviation and range from the training targets.
 
     Args:
         y: training targets.
-        weights: one for each row, above 0.
+        weights: weight of each row, above 0.
         kind: kind of the transform.
-        clips: keep predictions within that range.
+        clips: keep predictions within the range of the training targets.
     """
     values = torch.from_numpy(y)
     scale_module = TargetScale(fit_target(kind, values, torch.from_numpy(weights)), clips=clips)
@@ -86,7 +86,7 @@ def fit_target_scale(
 
 
 def make_target_scale(kind: TargetKind | None, n_knots: int, *, clips: bool) -> TargetScale:
-    """Build an unfitted module that can load the state of a fitted one with these properties."""
+    """Build an unfitted module that can load the state of a fitted one."""
     transform = None if kind is None else Log() if kind == "log" else Quantile(n_knots)
     return TargetScale(transform, clips=clips)
 
@@ -94,7 +94,7 @@ def make_target_scale(kind: TargetKind | None, n_knots: int, *, clips: bool) -> 
 def target_scale(y: Floats, weights: Floats) -> tuple[float, float]:
     """Return the weighted mean and standard deviation (divided by the total weight) of a target.
 
-    A constant target has scale 1. Squares of huge and tiny targets stay in range.
+    A constant target has scale 1. Squares of huge and tiny targets do not overflow or underflow.
 
     Example:
         >>> target_scale(np.array([1.0, 3.0]), np.array([1.0, 1.0]))
@@ -106,6 +106,6 @@ def target_scale(y: Floats, weights: Floats) -> tuple[float, float]:
     center = float((share * (y / unit)).sum())
     spread = float(np.sqrt((share * (y / unit - center) ** 2).sum()))
     scale = spread * unit
-    # Below this, the differences are the rounding of one value written in several ways.
+    # Below this, differences are rounding errors of one value that is written in several ways.
     constant = spread <= 4 * np.finfo(np.float64).eps * abs(center) or scale == 0.0
     return center * unit, 1.0 if constant else scale

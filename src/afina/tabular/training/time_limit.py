@@ -1,4 +1,4 @@
-"""Limit the time of a fit: training stops while there is still time for what comes after it."""
+"""Limit the time of a fit: training stops early enough for the work that comes after it."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ FINISHING_S = 2.2
 """Seconds for the work after training other than evaluations: model, scores, report, exit."""
 
 _LOOKS_AFTER = 3.0
-"""Evaluations that what comes after training may take: one in training's precision, and one in
+"""Evaluations to allow for after training: one in training's precision, and one in
 float64, which takes twice as long."""
 
 
@@ -17,7 +17,7 @@ class TimeLimit:
     """Request that training stop in time; an observer of `afina.train`.
 
     Args:
-        limit_s: seconds from `started` to the end of everything.
+        limit_s: seconds from `started` to the end of the fit, report included.
         started: when the fit began, by `clock`.
         clock: returns monotonic seconds.
 
