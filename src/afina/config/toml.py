@@ -124,7 +124,7 @@ def change_settings(config: Config, changes: Mapping[str, Any]) -> Config:
     values = to_sections(config)
     for name, value in changes.items():
         section, _, key = name.partition(".")
-        values[section][key] = value
+        values[section][key] = None if value == "none" and _can_be_none(section, key) else value
     return _make_config(values)
 
 
