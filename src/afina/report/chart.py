@@ -1,11 +1,9 @@
 """What all charts share: the record of a chart, the look, colors from the page's style sheet."""
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import altair as alt
-import vl_convert
 
 Spec = dict[str, Any]
 Row = dict[str, Any]
@@ -74,12 +72,6 @@ def finish(drawing: alt.LayerChart, data: dict[str, list[Row]], height: int, top
     spec: Spec = drawing.properties(width="container", height=height).to_dict()
     del spec["$schema"]  # a web address, which the page does not need
     return spec | {"padding": _ROOM | {"top": top}, "config": _LOOK, "datasets": data}
-
-
-@cache
-def library() -> str:
-    """Return the JavaScript that draws the charts; bundling it takes a second."""
-    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
 
 
 def spans_decades(values: list[float]) -> bool:

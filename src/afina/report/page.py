@@ -5,7 +5,6 @@ from pathlib import Path
 from markupsafe import Markup
 
 from afina.errors import StorageError
-from afina.report.chart import library
 from afina.report.columns import columns_section
 from afina.report.curves import grad_norm_chart, loss_chart, lr_chart, score_chart
 from afina.report.outcome import confusion_chart, scatter_chart
@@ -69,7 +68,7 @@ def make_page(run: RunFiles) -> str:
 def _assembled(title: str, sections: list[Markup]) -> str:
     """Return the page whose first section is its header."""
     main = Markup("\n").join([Markup("<main>"), *sections[1:], Markup("</main>")])
-    return fill_page(title=title, body=sections[0] + main, library=library())
+    return fill_page(title=title, body=sections[0] + main)
 
 
 def _curves_section(run: RunFiles) -> Markup:

@@ -23,15 +23,14 @@ def fill(name: str, **values: Any) -> Markup:
     return Markup(macro(**values))  # noqa: S704 - a macro escapes its values
 
 
-def fill_page(*, title: str, body: Markup, library: str) -> str:
+def fill_page(*, title: str, body: Markup) -> str:
     """Fill in page.html, the frame around all sections.
 
     Args:
         title: the page's title.
         body: all sections.
-        library: the JavaScript that draws the charts.
     """
-    style, draw, library = map(Markup, (_read("page.css"), _read("draw.js"), library))
+    style, draw, library = (Markup(_read(name)) for name in ("page.css", "draw.js", "vega.js"))  # noqa: S704 - our own files
     page = _templates().get_template("page.html")
     return page.render(title=title, body=body, style=style, draw=draw, library=library)
 
