@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from afina.errors import SchemaError
 from afina.table.cells import Levels, describe_type, is_infinite, missing_word_mask
 from afina.table.column import Kind, UnusedColumn
-from afina.table.names import count_cells, show_cell
+from afina.table.names import count_cells, set_kind, show_cell
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class InferContext:
         raise SchemaError(
             f"{self.source}: column {self.name!r} must hold {content} as requested",
             but=f"row {self.row_number(levels, level)} holds {levels.show(level)}",
-            fix=f"Correct the cell, or drop `--kind {self.name}={self.requested}`.",
+            fix=f"Correct the cell, or leave out {set_kind(self.name, str(self.requested))}.",
         )
 
     def explain(self, why: str) -> str:

@@ -165,5 +165,6 @@ def _width_fault(data: bytes, position: int, row: bytes, n_cells: int, n_columns
     return CsvFault(
         f"every row must have {n_columns} cell{'s' * (n_columns != 1)} like the first line",
         f"{where} has {n_cells}",
-        f"{quote}Correct it, or name the delimiter with `--set table.delimiter=...`.",
+        f"{quote}Correct it, or name the delimiter with `--set table.delimiter=...` "
+        "(in Python: delimiter=...).",
     )

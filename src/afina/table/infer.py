@@ -16,7 +16,7 @@ from afina.table.column_context import InferContext, TrainingRows
 from afina.table.date import DateColumn, infer_text_dates, infer_typed_dates
 from afina.table.declared import is_declared_category
 from afina.table.frame import is_number, is_text, is_time
-from afina.table.names import did_you_mean
+from afina.table.names import did_you_mean, set_kind
 from afina.table.numeric import (
     NumberColumn,
     all_plain,
@@ -95,7 +95,7 @@ def infer_column(column: pa.ChunkedArray, context: InferContext) -> AnyColumn:
             f"{context.source}: column {context.name!r} must hold {_CONTENT[requested]} as "
             "requested",
             got="dates",
-            fix=f"Drop `--kind {context.name}={requested}`.",
+            fix=f"Leave out {set_kind(context.name, requested)}.",
         )
     numbers = is_number(kind) or (requested == "numeric" and pa.types.is_boolean(kind))
     inferred = None

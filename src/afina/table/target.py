@@ -33,6 +33,8 @@ Label = str | int | bool | float
 TargetTask = Literal["binary", "multiclass", "regression"]
 RequestedTask = Literal["auto", "classification", "regression"]
 _MOST_WHOLE_CLASSES, _MOST_AUTO_CLASSES = 10, 1000
+_AS_CLASSES = "`--set table.task=classification` (in Python: AfinaClassifier)"
+_AS_NUMBERS = "`--set table.task=regression` (in Python: AfinaRegressor)"
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,7 @@ def _text_numbers(
         return present.spread(values), present
     mostly = counts[fits].sum() >= 0.5 * counts.sum() and not codes
     if task == "regression" or (task == "auto" and mostly):
-        choice = ", or set `--set table.task=classification`" * (task == "auto")
+        choice = f", or add {_AS_CLASSES}" * (task == "auto")
         raise SchemaError(
             f"{where} must hold numbers{' as requested' * (task == 'regression')}",
             but=f"row {present.first_row(odd) + 1} holds {present.show(odd)}",
@@ -244,7 +246,7 @@ def _number_target(target: _TargetColumn, *, may_be_constant: bool = False) -> T
         raise SchemaError(
             f"{target.where} must hold numbers for a regression",
             got=f"text such as {target.levels.show(0)}",
-            fix="Use `--set table.task=classification`.",
+            fix=f"Use {_AS_CLASSES}.",
         )
     return _numbers(target.numbers, target.where, may_be_constant=may_be_constant)
 
@@ -300,7 +302,7 @@ def _check_no_single(
     row = int(np.argmax(merged == single[0])) + 1
     n_others = len(single) - 1
     more = f" (and {n_others} more class{'es' * (n_others > 1)} like it)" if n_others else ""
-    choice = ", or set `--set table.task=regression`" * (auto and target.numbers is not None)
+    choice = f", or add {_AS_NUMBERS}" * (auto and target.numbers is not None)
     raise SchemaError(
         f"{target.where} must have at least two rows of each class",
         but=f"only row {row} has {labels[single[0]]!r}{more}",

@@ -143,14 +143,22 @@ class Predictor:
         probabilities: Floats = self._predict_row(row)[0]
         return probabilities
 
-    def predict_table(self, path: str | Path) -> pa.Table:
+    def predict_table(
+        self, path: str | Path, *, delimiter: str | None = None, encoding: str | None = None
+    ) -> pa.Table:
         """Predict each row of a table file, in order.
+
+        Args:
+            path: the file.
+            delimiter: character between the cells of a CSV file. None: the one set for training.
+            encoding: text encoding of a CSV file. None: the one set for training.
 
         Returns:
             The column `prediction`, and for classification a column `probability_<label>` for each
             class.
         """
-        predictions = self._predict_table(self._read(path), str(path))
+        table = self._read(path, delimiter, encoding)
+        predictions = self._predict_table(table, str(path))
         columns: dict[str, Any] = {"prediction": self._labels(predictions)}
         if self.classes:
             columns["prediction"] = pa.array(columns["prediction"].tolist(), self._label_type())
@@ -158,8 +166,12 @@ class Predictor:
             columns |= zip(names, predictions.T, strict=True)
         return pa.table(columns)
 
-    def evaluate_table(self, path: str | Path) -> dict[str, Any]:
+    def evaluate_table(
+        self, path: str | Path, *, delimiter: str | None = None, encoding: str | None = None
+    ) -> dict[str, Any]:
         """Score predictions on a table file that holds the target, compared with the baseline.
+
+        Args: as for `predict_table`.
 
         Returns:
             `scores` and `baseline_scores` by name, the headline `score`, `rows` and `notes`.
@@ -170,7 +182,8 @@ class Predictor:
         """
         facts = self.facts
         roles = Roles(facts.target, facts.weight, facts.group)
-        given = take_columns(self._read(path), roles, str(path), held_out=True)
+        table = self._read(path, delimiter, encoding)
+        given = take_columns(table, roles, str(path), held_out=True)
         target = match_learned_target(given, facts.task, facts.classes, facts.missing_values)
         rows = np.flatnonzero(~target.missing)
         predictions = self._predict_table(given.features, given.source)[rows]
@@ -307,8 +320,12 @@ class Predictor:
             return pa.int64() if all(abs(int(x)) < 2**63 for x in self.classes) else pa.string()
         return pa.float64() if kinds == {float} else pa.string()
 
-    def _read(self, path: str | Path) -> pa.Table:
-        return read_table(path, delimiter=self.facts.delimiter, encoding=self.facts.encoding)
+    def _read(self, path: str | Path, delimiter: str | None, encoding: str | None) -> pa.Table:
+        return read_table(
+            path,
+            delimiter=delimiter or self.facts.delimiter,
+            encoding=encoding or self.facts.encoding,
+        )
 
 
 @torch.no_grad()
