@@ -3,14 +3,16 @@
 import codecs
 import gzip
 import re
+import warnings
 import zlib
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv
 
-from afina.errors import TableError
+from afina.errors import AfinaWarning, TableError
 from afina.table.csv_faults import (
+    blank_lines_note,
     find_fault,
     has_quote_fault,
     line_at,
@@ -156,6 +158,9 @@ def _parse(data: bytes, start: int, delimiter: str, names: list[str], path: Path
             but=f"it is not ({error})",
             fix="Write it again, as CSV or Parquet.",
         ) from error
+    note = blank_lines_note(data, start, delimiter)
+    if note:
+        warnings.warn(f"{path}: {note}", AfinaWarning, stacklevel=2)
     return table.rename_columns(names)
 
 

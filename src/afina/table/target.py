@@ -18,6 +18,7 @@ from afina.table.cells import (
     read_levels,
 )
 from afina.table.frame import cell_text, is_number, is_text
+from afina.table.labels import notes_on_labels
 from afina.table.names import list_names
 from afina.table.numeric import (
     canonical_number,
@@ -46,12 +47,14 @@ class Target:
         values: numbers (NaN where missing), or class codes (-1 where missing). Shape (n_rows,).
         classes: label of each code, as in the table; empty for regression.
         missing: rows without a target. Shape (n_rows,).
+        notes: sentences on labels that look alike.
     """
 
     task: TargetTask
     values: NDArray[np.float64] | NDArray[np.int64]
     classes: tuple[Label, ...]
     missing: NDArray[np.bool_]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -284,7 +287,11 @@ def _class_target(target: _TargetColumn, *, auto: bool, allow_single: bool) -> T
     order = _sorted_labels(labels)
     codes = np.append(np.argsort(order), -1)[merged]  # -1 stays -1
     classes = tuple(labels[at] for at in order)
-    return Target("binary" if len(labels) == 2 else "multiclass", codes, classes, codes < 0)
+    notes = notes_on_labels(
+        target.levels.texts.to_pylist(), target.where, are_numbers=target.numbers is not None
+    )
+    task: TargetTask = "binary" if len(labels) == 2 else "multiclass"
+    return Target(task, codes, classes, codes < 0, tuple(notes))
 
 
 def _check_no_single(

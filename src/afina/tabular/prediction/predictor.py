@@ -26,6 +26,7 @@ from afina.table import (
     only_row,
     read_table,
     to_table,
+    unusual_notes,
 )
 from afina.tabular.prediction.model_record import Facts
 from afina.tabular.preparation.given import take_columns
@@ -158,7 +159,9 @@ class Predictor:
             class.
         """
         table = self._read(path, delimiter, encoding)
-        predictions = self._predict_table(table, str(path))
+        predictions, notes = self._predict_file(table, str(path))
+        for note in notes:
+            warnings.warn(f"{path}: {note}", AfinaWarning, stacklevel=2)
         columns: dict[str, Any] = {"prediction": self._labels(predictions)}
         if self.classes:
             columns["prediction"] = pa.array(columns["prediction"].tolist(), self._label_type())
@@ -186,7 +189,8 @@ class Predictor:
         given = take_columns(table, roles, str(path), held_out=True)
         target = match_learned_target(given, facts.task, facts.classes, facts.missing_values)
         rows = np.flatnonzero(~target.missing)
-        predictions = self._predict_table(given.features, given.source)[rows]
+        predictions, unusual = self._predict_file(given.features, given.source)
+        predictions = predictions[rows]
         y, weights = target.values[rows], given.weights[rows] if facts.weight else None
         scores = score(predictions, y, weights)
         baseline_scores = score(facts.baseline.predict(len(rows)), y, weights)
@@ -197,7 +201,7 @@ class Predictor:
             "scores": {name: finite(value) for name, value in scores.items()},
             "baseline_scores": {name: finite(value) for name, value in baseline_scores.items()},
             "rows": {"scored": len(rows), "left_out": len(target.missing) - len(rows)},
-            "notes": left_out_notes(target, given.weights, given.source),
+            "notes": [*left_out_notes(target, given.weights, given.source), *unusual],
         }
 
     def predict_features(
@@ -289,10 +293,16 @@ class Predictor:
         )
 
     def _predict_table(self, table: pa.Table, source: str) -> Floats:
+        return self.predict_features(self._encode(table, source), source)
+
+    def _predict_file(self, table: pa.Table, source: str) -> tuple[Floats, list[str]]:
+        """Predict a table, and say which cells are unlike all training rows."""
+        features = self._encode(table, source)
+        return self.predict_features(features, source), unusual_notes(table, self.schema, features)
+
+    def _encode(self, table: pa.Table, source: str) -> Features:
         others = [name for name in table.column_names if name in self._beside]
-        return self.predict_features(
-            encode(table.drop_columns(others), self.schema, source=source), source
-        )
+        return encode(table.drop_columns(others), self.schema, source=source)
 
     def _check_classes(self) -> None:
         if not self.classes:

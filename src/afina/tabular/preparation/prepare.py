@@ -64,7 +64,8 @@ def prepare(given: Given, val: Given | None, config: Config) -> Prepared:
     """
     target = read_new_target(given, config.table, has_val=val is not None)
     sides = choose_sides(given, target, config, has_val=val is not None)
-    schema = learn_schema(given, sides.train, config)
+    notes: list[str] = []
+    schema = learn_schema(given, sides.train, config, notes)
     tables = [encode_given(given, target, schema)]
     train = tables[0].take(sides.train, sides.folds)
     check_varies(train, target, given)
@@ -77,7 +78,7 @@ def prepare(given: Given, val: Given | None, config: Config) -> Prepared:
         )
         tables.append(encode_given(val, val_target, schema))
         held_out = tables[1].take(np.flatnonzero(~val_target.missing))
-    notes = [note for table in tables for note in table.notes]
+    notes += [note for table in tables for note in table.notes]
     if held_out is None:
         notes.append(
             f"nothing is held out, because there are fewer than {LEAST_TO_SPLIT} distinct rows: "
@@ -97,8 +98,13 @@ def prepare(given: Given, val: Given | None, config: Config) -> Prepared:
     )
 
 
-def learn_schema(given: Given, train: Integers, config: Config) -> Schema:
-    """Learn the columns from the training rows; raise if there is no column to learn from.
+def learn_schema(
+    given: Given, train: Integers, config: Config, notes: list[str] | None = None
+) -> Schema:
+    """Learn the columns from the training rows, and raise if there is no column to learn from.
+
+    Args:
+        notes: gets a sentence for each decision that the user may want to change.
 
     Raises:
         SchemaError: there is no column to learn from, or a kind does not exist or does not fit.
@@ -111,6 +117,7 @@ def learn_schema(given: Given, train: Integers, config: Config) -> Schema:
         missing_values=config.table.missing_values,
         min_count=config.preprocess.min_count,
         source=given.source,
+        notes=notes,
     )
     if not (schema.num_columns or schema.cat_columns or schema.time_columns):
         reasons = "; ".join(f"{c.name!r}: {c.why}" for c in schema.columns[:_MOST_REASONS])
@@ -149,5 +156,6 @@ class EncodedTable:
 def encode_given(given: Given, target: Target, schema: Schema) -> EncodedTable:
     """Turn rows into arrays; a few cells that do not parse count as missing, and are noted."""
     features = encode(given.features, schema, source=given.source, tolerant=True)
-    notes = (*left_out_notes(target, given.weights, given.source), *features.notes)
+    left_out = left_out_notes(target, given.weights, given.source)
+    notes = (*left_out, *target.notes, *features.notes)
     return EncodedTable(features, target, given.weights, notes)
