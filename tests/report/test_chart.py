@@ -68,4 +68,6 @@ def test_a_log_axis_is_for_decades() -> None:
 def test_large_numbers_are_written_short() -> None:
     """Ticks of ten thousands are written with a k, those of a learning rate are not."""
     assert number_format([0.0, 20_000.0]) == "~s"
-    assert number_format([0.001]) == "~g"
+    assert number_format([0.0, 830.0]) == number_format([0.003]) == ",~f"
+    assert number_format([3e-5]) == "~g"
+    assert number_format([]) == "~g"

@@ -36,14 +36,17 @@ def predict(
     """
     reading = reading_arguments(settings)
 
-    from afina.cli.write import check_out, write_csv, write_table
+    from afina.cli.write import TEXT_FORMATS, check_out, shorten, write_csv, write_table
 
     if out is not None:
         check_out(out, table=table, overwrite=overwrite)
 
     from afina.tabular import load
 
-    predictions = load(model).predict_table(table, **reading)
+    predictor = load(model)
+    predictions = predictor.predict_table(table, **reading)
+    if out is None or out.suffix.lower() in TEXT_FORMATS:
+        predictions = shorten(predictions, ["prediction"] if predictor.classes else [])
     if out is None:
         write_csv(predictions, sys.stdout.buffer)
     else:

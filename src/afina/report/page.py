@@ -92,7 +92,8 @@ def _outcome_section(run: RunFiles) -> Markup:
     if summary is None:
         return Markup()
     charts = []
-    tables = [("All scores", scores_table(summary))]
+    title = "All scores" if summary.on == "val" else "Scores on the training rows"
+    tables = [(title, scores_table(summary))]
     if summary.confusion is not None and summary.confusion.labels:
         charts.append(confusion_chart(summary.confusion))
         tables.append(("By class", classes_table(summary.confusion)))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from afina.report.formatting import clean
 
@@ -39,6 +39,16 @@ def _read(name: str) -> str:
     return (_HERE / name).read_text(encoding="utf-8")
 
 
+def breakable(text: str) -> Markup:
+    """Let a name break after an underscore, and not within a word.
+
+    Example:
+        >>> breakable("log_<b>")
+        Markup('log_<wbr>&lt;b&gt;')
+    """
+    return Markup("_<wbr>").join(map(escape, text.split("_")))
+
+
 @cache
 def _templates() -> Environment:
     environment = Environment(
@@ -50,5 +60,6 @@ def _templates() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters["clean"] = clean
+    environment.filters["breakable"] = breakable
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     return environment

@@ -5,6 +5,7 @@ import time
 import warnings
 from pathlib import Path
 
+from afina.data import shown_path
 from afina.errors import AfinaWarning, CheckpointError
 from afina.records.env_json import Environment
 from afina.records.json_record import read_bytes, read_record, to_dict
@@ -83,7 +84,7 @@ def _continue(folder: Path, begun: RunRecord, listen: FitObserver | None) -> Out
             return prepared, plan
 
         prepared, plan = all_together(processes, prepare_again)
-        run = Run(folder, str(path), config, prepared, plan, started)
+        run = Run(folder, shown_path(path), config, prepared, plan, started)
         return train_run(run, observer, processes, resumed_from=newest_checkpoint(folder) or 0)[1]
 
 
