@@ -26,7 +26,7 @@ def remedy(text: str) -> list[str]:
 def as_latin_1(path: Path) -> Path:
     """Write a copy of a table that is no UTF-8."""
     copy = path.with_name("latin.csv")
-    copy.write_bytes(path.read_text().replace("red", "rosé").encode("latin-1"))
+    copy.write_bytes(path.read_text().replace("same", "mêmes").encode("latin-1"))
     return copy
 
 
