@@ -47,7 +47,7 @@ def test_predictions_are_shortened_to_float32(values: list[float]) -> None:
     """Predictions have nine digits or fewer, from which the same float32 is read; labels stay."""
     table = pa.table({"prediction": values, "probability_a": values})
 
-    short = shorten(table, labels=["prediction"])
+    short = shorten(table, classes=True)
 
     file = io.BytesIO()
     write_csv(short, file)
@@ -63,7 +63,7 @@ def test_what_float32_cannot_hold_stays(value: float) -> None:
     """A number beyond float32, or one that it would make 0, keeps its digits."""
     table = pa.table({"prediction": [1.0, value]})
 
-    assert shorten(table, labels=[]).equals(table)
+    assert shorten(table, classes=False).equals(table)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet", ".feather", ".arrow", ".CSV"])

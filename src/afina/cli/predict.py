@@ -46,7 +46,7 @@ def predict(
     predictor = load(model)
     predictions = predictor.predict_table(table, **reading)
     if out is None or out.suffix.lower() in TEXT_FORMATS:
-        predictions = shorten(predictions, ["prediction"] if predictor.classes else [])
+        predictions = shorten(predictions, classes=bool(predictor.classes))
     if out is None:
         write_csv(predictions, sys.stdout.buffer)
     else:

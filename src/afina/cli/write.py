@@ -3,7 +3,7 @@
 import io
 import os
 import secrets
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -86,20 +86,19 @@ def write_table(table: pa.Table, out: Path) -> None:
         draft.unlink(missing_ok=True)
 
 
-def shorten(table: pa.Table, labels: Collection[str]) -> pa.Table:
+def shorten(table: pa.Table, *, classes: bool) -> pa.Table:
     """Round predictions to float32 for a text format, which writes it in nine digits or fewer.
 
     A model's weights are float32, so the other eight digits of a float64 would say nothing.
 
     Args:
         table: predictions.
-        labels: columns that hold labels of the training table, which stay as they are.
+        classes: whether they are classes, whose labels keep their digits; probabilities do not.
     """
     for at, name in enumerate(table.column_names):
-        column = table.column(name)
-        if name in labels or not pa.types.is_float64(column.type):
+        if not (name.startswith("probability_") if classes else name == "prediction"):
             continue
-        exact = column.to_numpy()
+        exact = table.column(name).to_numpy()
         with np.errstate(over="ignore", under="ignore"):
             short = exact.astype(np.float32)
         if np.isfinite(short).all() and ((short == 0) == (exact == 0)).all():
