@@ -6,6 +6,7 @@ weights, groups, time, a table of validation rows; all presets, with and without
 settings.
 """
 
+import csv
 import json
 import os
 import subprocess
@@ -179,13 +180,26 @@ def made_table(name: str, folder: Path) -> Parts:
     return fit_and_predict(folder, paths[2], *arguments)
 
 
+def as_float32(predictions: Path) -> bytes:
+    """Return a CSV file of predictions with its numbers rounded to float32, as they are written now."""
+
+    def rounded(cell: str) -> str:
+        try:
+            return str(np.float32(cell))
+        except ValueError:
+            return cell
+
+    rows = csv.reader(predictions.read_text(encoding="utf-8").splitlines())
+    return json.dumps([[rounded(cell) for cell in row] for row in rows]).encode()
+
+
 def fit_and_predict(folder: Path, new: Path, *arguments: str) -> Parts:
     """Fit by the command line and predict the rows of a file; digest the results."""
     run, predictions = folder / "run", folder / "predictions.csv"
     run_afina(folder, "fit", *arguments, "--out", str(run), "--set", "train.threads=1", "--quiet")
     run_afina(folder, "predict", str(run), str(new), "--out", str(predictions), "--quiet")
     parts = digest_run(run)
-    parts["predictions"] = {"afina predict": digest_bytes(predictions.read_bytes())}
+    parts["predictions"] = {"afina predict": digest_bytes(as_float32(predictions))}
     return parts
 
 

@@ -46,11 +46,13 @@ def test_stderr_tells_the_whole_story(fitted) -> None:
 
 
 def test_the_next_commands_run(fitted, afina: Run, tmp_path: Path) -> None:
-    """Each command that is shown at the end runs as it stands."""
+    """Each command that is shown at the end runs, once a table is named; none resumes or repeats."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     commands = fitted.done.stderr.partition("\nnext:\n")[2].splitlines()
 
-    assert [line.split()[1] for line in commands] == ["predict", "report", "resume"]
+    assert [line.split()[1] for line in commands] == ["predict", "evaluate"]
+    assert "cars.csv" not in "".join(commands)
+    (tmp_path / "NEW.csv").write_text((tmp_path / "cars.csv").read_text())
     for command in commands:
         run = subprocess.run(
             ["bash", "-c", command],

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afina.cli import write
-from afina.cli.write import check_out, write_csv, write_table
+from afina.cli.write import check_out, shorten, write_csv, write_table
 from afina.errors import ConfigError, StorageError
 
 TABLE = pa.table({"prediction": ["01", 'a "b"', "x,y"], "probability_01": [0.1, 1.0, 1e-9]})
@@ -40,6 +40,30 @@ def test_float32_comes_back_equal(values: list[float]) -> None:
 
     lines = file.getvalue().decode().splitlines()[1:]
     assert np.array(lines, dtype=np.float32).tolist() == values
+
+
+@given(st.lists(st.floats(-1e30, 1e30).filter(lambda x: x == 0 or abs(x) > 1e-30), min_size=1))
+def test_predictions_are_shortened_to_float32(values: list[float]) -> None:
+    """Predictions have nine digits or fewer, from which the same float32 is read; labels stay."""
+    table = pa.table({"prediction": values, "probability_a": values})
+
+    short = shorten(table, classes=True)
+
+    file = io.BytesIO()
+    write_csv(short, file)
+    rows = list(csv.DictReader(io.StringIO(file.getvalue().decode())))
+    assert [float(row["prediction"]) for row in rows] == values
+    texts = [row["probability_a"] for row in rows]
+    assert np.array(texts, dtype=np.float32).tolist() == np.float32(values).tolist()
+    assert all(len(text.partition("e")[0].strip("-0.").replace(".", "")) <= 9 for text in texts)
+
+
+@pytest.mark.parametrize("value", [1e300, 1e-60, -1e300])
+def test_what_float32_cannot_hold_stays(value: float) -> None:
+    """A number beyond float32, or one that it would make 0, keeps its digits."""
+    table = pa.table({"prediction": [1.0, value]})
+
+    assert shorten(table, classes=False).equals(table)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet", ".feather", ".arrow", ".CSV"])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from afina.data import BUNDLED_TARGET, bundled_table
+from afina.data import BUNDLED_TARGET, bundled_table, shown_path
 
 SHA256 = "43c83a4630f1995f00b456becc4a84219616a2f2bae445e86c706264cc9050a4"
 MAKER = Path(__file__).parents[2] / "bench" / "make_credit.py"
@@ -60,3 +60,12 @@ def test_the_script_makes_it_again(tmp_path: Path) -> None:
     goal = tmp_path / "credit.csv"
     subprocess.run([sys.executable, str(MAKER), str(goal)], check=True)
     assert _sha256(goal) == SHA256
+
+
+def test_its_path_is_not_shown(tmp_path) -> None:
+    """Messages name the bundled table by its name alone, and any other table by its path."""
+    copy = tmp_path / "credit.csv"
+    copy.write_bytes(bundled_table().read_bytes())
+
+    assert shown_path(bundled_table()) == "credit.csv"
+    assert shown_path(copy) == str(copy)

@@ -71,6 +71,19 @@ def test_no_message_says_however(source_files: "list[SourceFile]") -> None:
     assert saying == HOWEVER
 
 
+def test_no_message_names_the_class_of_an_error(source_files: "list[SourceFile]") -> None:
+    """Only the report of an internal error shows what Python or a library calls an error."""
+    naming = {
+        file.name
+        for file in source_files
+        for node in ast.walk(file.tree)
+        if isinstance(node, ast.Attribute)
+        and ast.unparse(node) in {f"type({name}).__name__" for name in ("error", "err", "reason")}
+    }
+
+    assert naming == {"cli/exits.py"}
+
+
 @pytest.mark.parametrize(
     ("text", "remedy"),
     [

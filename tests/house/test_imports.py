@@ -11,6 +11,10 @@ HEAVY = [
     *("torch", "sklearn", "numpy", "pyarrow", "pydantic"),
     *("pandas", "altair", "narwhals", "jinja2", "rich"),
 ]
+COMPILER = [
+    *("torch._dynamo", "torch._inductor", "torch.fx.experimental.symbolic_shapes", "sympy"),
+    *("torch.onnx", "torch.distributed.fsdp", "torch.distributed.tensor", "vl_convert"),
+]
 
 
 def loaded(code: str) -> list[str]:
@@ -62,6 +66,27 @@ def test_records_need_pydantic_alone(name: str) -> None:
 def test_reading_settings_does_not_wait_for_torch() -> None:
     """Settings are declared beside the code that uses them, and are read without it."""
     assert "torch" not in loaded("from afina.config import preset_config; preset_config('best')")
+
+
+def test_a_fit_and_its_predictions_load_no_compiler(tmp_path: Path) -> None:
+    """A fit, its report and predictions need neither torch's compiler nor scikit-learn.
+
+    Each of them takes as long to import as a small table takes to fit. bench/startup.py measures it.
+    """
+    table = tmp_path / "table.csv"
+    table.write_text("x,c,y\n" + "".join(f"{i},{'ab'[i % 2]},{i % 3}\n" for i in range(90)))
+    code = (
+        "from afina.cli import run_command_line as run\n"
+        f"table, run_folder = {str(table)!r}, {str(tmp_path / 'run')!r}\n"
+        "fit = ['fit', table, '--target', 'y', '--out', run_folder, '-q']\n"
+        "assert run([*fit, '--set', 'train.max_epochs=2']) == 0\n"
+        "assert run(['predict', run_folder, table, '--out', run_folder + '.csv']) == 0\n"
+        "assert run(['evaluate', run_folder, table, '-q']) == 0\n"
+        f"import sys; assert not set({COMPILER}) & set(sys.modules), sorted(sys.modules)"
+    )
+
+    assert "sklearn" not in loaded(code)
+    assert (tmp_path / "run" / "report.html").exists()
 
 
 def test_a_heavy_import_is_seen() -> None:

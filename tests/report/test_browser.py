@@ -52,6 +52,26 @@ PROBE = """<script>setTimeout(() => {
 }, 3000)</script></body>"""
 
 
+# Says what is wider than its card on a phone, apart from what scrolls inside it.
+PHONE = """<iframe id="phone" style="width:390px;height:4000px"></iframe><script>
+const phone = document.getElementById("phone");
+phone.srcdoc = PAGE;
+setTimeout(() => {
+  const page = phone.contentDocument, style = phone.contentWindow.getComputedStyle.bind(phone.contentWindow);
+  const scrolls = (part) => part && (style(part).overflowX === "auto" || scrolls(part.parentElement));
+  const outside = [...page.querySelectorAll("section *, header *")].filter((part) => {
+    const card = part.closest("section, header").getBoundingClientRect();
+    const box = part.getBoundingClientRect();
+    return !part.closest("svg") && !scrolls(part.parentElement) && box.right > card.right + 0.5;
+  });
+  const cut = [...page.querySelectorAll("pre, .columns")].filter((part) => part.scrollWidth > part.clientWidth + 1);
+  document.body.dataset.phone = JSON.stringify({
+    width: phone.contentWindow.innerWidth, page: page.documentElement.scrollWidth,
+    faults: [...outside, ...cut].map((part) => part.tagName + ": " + part.textContent.slice(0, 60)),
+  });
+}, 4000)</script>"""
+
+
 @dataclass(frozen=True)
 class Seen:
     """What a browser made of a page."""
@@ -70,26 +90,51 @@ class Seen:
         return self.messages + asked + self.empty
 
 
+def _open(page: Path, folder: Path) -> "subprocess.CompletedProcess[str]":
+    """Open a page in a fresh browser, and return what it wrote."""
+    profile = folder / "profile"
+    shutil.rmtree(profile, ignore_errors=True)
+    assert CHROMIUM is not None
+    return subprocess.run(
+        [CHROMIUM, *SWITCHES, f"--user-data-dir={profile}", page.as_uri()],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+
 def look(page: Path, folder: Path) -> Seen:
     """Open a page in a fresh browser and write down what happens."""
     copy = folder / "probed.html"
     text = page.read_text(encoding="utf-8")
     assert text.count("</body>\n</html>") == 1
     copy.write_text(text.replace("</body>\n</html>", PROBE + "\n</html>"), encoding="utf-8")
-    profile = folder / "profile"
-    shutil.rmtree(profile, ignore_errors=True)
-    assert CHROMIUM is not None
-    done = subprocess.run(
-        [CHROMIUM, *SWITCHES, f"--user-data-dir={profile}", copy.as_uri()],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = _open(copy, folder)
     found = re.search(r'data-probe="([^"]*)"', done.stdout)
     assert found is not None, done.stderr[-2000:]
     probe: dict[str, Any] = json.loads(html.unescape(found[1]))
     messages = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     return Seen(messages, **probe)
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "regression", "unfinished", "hostile"])
+def test_nothing_leaves_its_card_on_a_phone(make_run: Maker, tmp_path: Path, kind: str) -> None:
+    """At 390 pixels, no table, command or name is wider than its card, and no command is cut."""
+    run = make_run(kind)
+    run = run.rename(
+        run.with_name("a run in a folder with a name that is longer than a phone is wide")
+    )
+    page = json.dumps(write_report(run).read_text(encoding="utf-8")).replace("</", "<\\/")
+    frame = tmp_path / "phone.html"
+    frame.write_text(f"<body>{PHONE.replace('PAGE', page)}</body>", encoding="utf-8")
+
+    dom = _open(frame, tmp_path).stdout
+    found = re.search(r'data-phone="([^"]*)"', dom)
+
+    assert found is not None
+    seen = json.loads(html.unescape(found[1]))
+    assert (seen["width"], seen["faults"]) == (390, [])
+    assert seen["page"] <= 390
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,15 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import altair as alt
+import pytest
 
-from afina.report.chart import finish, library, number_format, spans_decades
+import afina.report
+from afina.report.chart import finish, number_format, spans_decades
+
+LIBRARY = Path(afina.report.__file__).with_name("vega.js")
 
 
 def test_many_rows_are_drawn_and_no_setting_is_touched() -> None:
@@ -20,10 +25,22 @@ def test_many_rows_are_drawn_and_no_setting_is_touched() -> None:
 
 def test_the_library_fits_into_a_script_element() -> None:
     """The drawing library holds nothing that ends or hides a script element."""
-    text = library().lower()
+    text = LIBRARY.read_text(encoding="utf-8").lower()
     assert "</script" not in text
     assert "<!--" not in text
     assert len(text) < 1_500_000
+
+
+@pytest.mark.slow
+def test_the_library_is_the_one_that_vl_convert_bundles() -> None:
+    """vega.js is unchanged from its source; write it anew from the text here for another version."""
+    vl_convert = pytest.importorskip("vl_convert")
+    if vl_convert.get_vega_embed_version() != "7.0.2":
+        pytest.skip("this vl-convert-python bundles other versions")
+
+    text = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", "6.4")
+
+    assert text == LIBRARY.read_text(encoding="utf-8")
 
 
 def test_no_pandas_is_needed() -> None:
@@ -51,4 +68,6 @@ def test_a_log_axis_is_for_decades() -> None:
 def test_large_numbers_are_written_short() -> None:
     """Ticks of ten thousands are written with a k, those of a learning rate are not."""
     assert number_format([0.0, 20_000.0]) == "~s"
-    assert number_format([0.001]) == "~g"
+    assert number_format([0.0, 830.0]) == number_format([0.003]) == ",~f"
+    assert number_format([3e-5]) == "~g"
+    assert number_format([]) == "~g"

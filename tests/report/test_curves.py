@@ -122,3 +122,24 @@ def test_any_loss_can_be_drawn(values: list[float | None]) -> None:
     assert (chart is None) == (not curve.finite())
     if chart is not None:
         json.dumps(chart.spec, allow_nan=False)
+
+
+def test_an_evaluation_within_an_epoch_is_named_by_its_step() -> None:
+    """The marks name whole epochs, and the step of an evaluation between two; no fraction."""
+    val = {"val/loss": Curve([0.5, 1.5], [0.7, 0.6])}
+    metrics = _metrics(Curve([1, 2], [0.6, 0.5]), val=val, epochs_per_step=0.01)
+    stop = StopRecord(step=200, epoch=2, best=0.6, best_step=150, best_epoch=1)
+    texts = _texts(loss_chart(metrics, stop, "nats"))
+
+    assert texts == ["stopped: epoch 2", "best: epoch 2, step 150"]
+
+
+@pytest.mark.parametrize("n_epochs", [2, 3, 5, 7])
+def test_few_epochs_have_a_tick_each(n_epochs: int) -> None:
+    """Ticks are whole epochs, none of them twice."""
+    chart = loss_chart(_metrics(Curve([*range(1, n_epochs + 1)], [0.5] * n_epochs)), None, "nats")
+    assert chart is not None
+    axis = chart.spec["layer"][0]["encoding"]["x"]["axis"]
+
+    assert axis["values"] == [*range(1, n_epochs + 1)]
+    assert axis["format"] == ",d"

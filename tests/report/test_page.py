@@ -15,7 +15,7 @@ from afina.report import write_report
 
 Maker = Callable[..., Path]
 KINDS = ["binary", "multiclass", "regression", "unfinished", "hostile"]
-ONE_TAG = {"meta", "link", "br", "img"}
+ONE_TAG = {"meta", "link", "br", "img", "wbr"}
 
 
 class Outline(HTMLParser):

@@ -57,7 +57,7 @@ def test_the_score_in_a_sentence(make_run: Maker) -> None:
     text = score_section(_summary(make_run, _score()))
     assert (
         "On 890 validation rows, the model&#39;s accuracy is 0.810; the baseline&#39;s "
-        "(always &#39;good&#39;, the commonest class) is 0.720. The model is 0.09 better."
+        "(always &#39;good&#39;, the commonest class) is 0.720. The model has 32 % less error than its baseline."
     ) in text
 
 
@@ -66,11 +66,17 @@ def test_the_score_in_a_sentence(make_run: Maker) -> None:
     [
         (_score(value=0.72), "no better than its baseline"),
         (_score(value=0.7), "no better than its baseline"),
-        (_score(value=0.7, higher_is_better=False), "The model is 0.02 better"),
+        (
+            _score(value=0.7, higher_is_better=False),
+            "The model has 3 % less error than its baseline",
+        ),
         (_score(value=None), "accuracy is not finite"),
         (_score(baseline=None), "the commonest class) is not finite"),
-        (_score() | {"on": "train"}, "On 3,564 training rows, "),
-        (_score() | {"on": "train"}, "new rows may score worse"),
+        (
+            _score() | {"on": "train"},
+            "On the 3,564 training rows, which it learned from, its accuracy is 0.810",
+        ),
+        (_score() | {"on": "train"}, "it is not known how good the model is on new rows"),
     ],
 )
 def test_the_verdict(make_run: Maker, change: dict[str, Any], words: str) -> None:

@@ -169,7 +169,7 @@ def test_asked_kinds(cells: list[object], kind: Kind, expected: dict[str, object
 @pytest.mark.parametrize(
     ("cells", "kind", "says"),
     [
-        (list("abcdefg"), "numeric", r"row 1 holds 'a'.*drop `--kind a=numeric`"),
+        (list("abcdefg"), "numeric", r"row 1 holds 'a'.*leave out `--kind a=numeric`"),
         (["true", "maybe"], "boolean", "row 2 holds 'maybe'"),
         (["2024-01-31", "31.01.2024"], "datetime", "row 2 holds '31.01.2024'"),
         (["x", "y"], "datetime", "row 1 holds 'x'"),

@@ -113,8 +113,8 @@ def test_a_leak_is_seen(tables, tmp_path, monkeypatch, fault):
     if fault == "schema":
         learn = prepare.learn_schema
 
-        def learn_from_all(given, train, config):
-            return learn(given, np.arange(len(given.weights)), config)
+        def learn_from_all(given, train, config, notes):
+            return learn(given, np.arange(len(given.weights)), config, notes)
 
         monkeypatch.setattr(prepare, "learn_schema", learn_from_all)
     else:

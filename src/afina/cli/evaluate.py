@@ -1,12 +1,13 @@
 """afina evaluate: score a model on a table with known targets."""
 
-from afina.cli.options import AsJson, Debug, Model, Quiet, Table
+from afina.cli.options import AsJson, Debug, Model, Quiet, ReadingSettings, Table, reading_arguments
 from afina.cli.streams import emit, emit_json, show_note
 
 
 def evaluate(
     model: Model,
     table: Table,
+    settings: ReadingSettings = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
     _debug: Debug = False,
@@ -16,9 +17,11 @@ def evaluate(
     Each score is shown next to the score of a baseline, which always predicts the mean of the
     training rows or the share of each class among them.
     """
+    reading = reading_arguments(settings)
+
     from afina.tabular import load, was_trained_on
 
-    result = load(model).evaluate_table(table)
+    result = load(model).evaluate_table(table, **reading)
     if was_trained_on(model, table):
         result["notes"].append(
             f"{table} is the table this model was trained on; expect lower scores on new rows"

@@ -137,7 +137,7 @@ def print_end(
     stderr.write(score_sentence(summary), style="bold")
     if summary["score"].get("caution"):
         stderr.write(f"warning: {summary['score']['caution']}", style="bold yellow")
-    if len(summary["scores"]) > 1:
+    if len(summary["scores"]) > 1 and summary["on"] == "val":
         stderr.write()
         for line in score_lines(summary["scores"], summary["baseline_scores"]):
             stderr.write(line)
@@ -148,17 +148,16 @@ def print_end(
     if report is not None:
         stderr.write(f"report: {report}")
     stderr.write("\nnext:")
-    for line in next_commands(run, str(summary["table"])):
+    for line in next_commands(run):
         stderr.write(f"  {line}")
 
 
-def next_commands(run: Path, table: str) -> list[str]:
-    """Return the next commands to type; they run exactly as printed."""
+def next_commands(run: Path) -> list[str]:
+    """Return what to type next, for a table of new rows; the training rows are of no use."""
     folder = shlex.quote(str(run))
     return [
-        f"afina predict {folder} {shlex.quote(table)} --out {_free_name()}",
-        f"afina report {folder}  # writes the report again",
-        f"afina resume {folder}  # continues a run that was interrupted",
+        f"afina predict {folder} NEW.csv --out {_free_name()}  # NEW.csv: rows to predict",
+        f"afina evaluate {folder} NEW.csv  # if their targets are known",
     ]
 
 

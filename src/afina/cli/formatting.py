@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from afina.report.formatting import pair
+from afina.report.formatting import less_error, pair
 
 
 def count(n: int, noun: str) -> str:
@@ -17,7 +17,7 @@ def count(n: int, noun: str) -> str:
 
 
 def score_sentence(summary: Mapping[str, Any]) -> str:
-    """Return a sentence with both scores, and a warning if the model is no better.
+    """Return a sentence with both scores, and a warning if the model is no better, or not tested.
 
     Args:
         summary: the content of `summary.json`.
@@ -25,15 +25,15 @@ def score_sentence(summary: Mapping[str, Any]) -> str:
     score = summary["score"]
     value, baseline = score["value"], score["baseline"]
     ours, theirs = pair(value, baseline)
-    where = "Validation" if summary["on"] == "val" else "Training"
+    what = score["baseline_is"]
     name = score["name"].replace("_", " ")
-    better = None not in (value, baseline) and (
-        value > baseline if score["higher_is_better"] else value < baseline
-    )
-    verdict = "" if better else " The model is no better than the baseline."
+    if summary["on"] != "val":
+        return (
+            "No rows were held out, so it is not known how good the model is on new rows. On its "
+            f"training rows, {name} is {ours}; the baseline's ({what}) is {theirs}."
+        )
+    less = less_error(value, baseline, higher_is_better=score["higher_is_better"])
+    verdict = f": {less}." if less else ". The model is no better than the baseline."
     if score.get("caution"):
-        verdict = ""  # it says so, on a line of its own
-    return (
-        f"{where} {name} {ours}, against {theirs} for the baseline ({score['baseline_is']})."
-        f"{verdict}"
-    )
+        verdict = "."  # the caution says so, on a line of its own
+    return f"Validation {name} {ours}, against {theirs} for the baseline ({what}){verdict}"

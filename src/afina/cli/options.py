@@ -100,6 +100,37 @@ Settings = Annotated[
     list[str] | None,
     value_option("SECTION.KEY=VALUE", "Change a setting, such as train.lr=1e-2.", "--set"),
 ]
+ReadingSettings = Annotated[
+    list[str] | None,
+    value_option(
+        "table.KEY=VALUE",
+        "Read the table otherwise than for training: table.delimiter or table.encoding.",
+        "--set",
+    ),
+]
+
+
+def reading_arguments(settings: list[str] | None) -> dict[str, str]:
+    """Turn lines `table.delimiter=...` and `table.encoding=...` into arguments of `read_table`.
+
+    Raises:
+        ConfigError: a line sets anything else; all other settings are the model's.
+    """
+    from afina.config import Config, apply_settings, check_config
+
+    names = [line.partition("=")[0].strip() for line in settings or []]
+    for name in names:
+        if name not in ("table.delimiter", "table.encoding"):
+            raise ConfigError(
+                "Here --set can only be table.delimiter or table.encoding",
+                got=name,
+                fix="Leave it out: the model has its settings from `afina fit`.",
+            )
+    config = apply_settings(Config(), settings or [])
+    check_config(config)
+    keys = [name.removeprefix("table.") for name in names]
+    values = {key: getattr(config.table, key) for key in keys}
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def make_config(

@@ -4,7 +4,16 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from afina.cli.options import Debug, Model, Overwrite, Quiet, Table, value_option
+from afina.cli.options import (
+    Debug,
+    Model,
+    Overwrite,
+    Quiet,
+    ReadingSettings,
+    Table,
+    reading_arguments,
+    value_option,
+)
 
 
 def predict(
@@ -17,6 +26,7 @@ def predict(
         ),
     ] = None,
     overwrite: Overwrite = False,
+    settings: ReadingSettings = None,
     _quiet: Quiet = False,
     _debug: Debug = False,
 ) -> None:
@@ -24,14 +34,19 @@ def predict(
 
     The output has a column `prediction` and, for classification, a column `probability_<class>` for each class.
     """
-    from afina.cli.write import check_out, write_csv, write_table
+    reading = reading_arguments(settings)
+
+    from afina.cli.write import TEXT_FORMATS, check_out, shorten, write_csv, write_table
 
     if out is not None:
         check_out(out, table=table, overwrite=overwrite)
 
     from afina.tabular import load
 
-    predictions = load(model).predict_table(table)
+    predictor = load(model)
+    predictions = predictor.predict_table(table, **reading)
+    if out is None or out.suffix.lower() in TEXT_FORMATS:
+        predictions = shorten(predictions, classes=bool(predictor.classes))
     if out is None:
         write_csv(predictions, sys.stdout.buffer)
     else:

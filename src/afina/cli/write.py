@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet
@@ -85,6 +86,26 @@ def write_table(table: pa.Table, out: Path) -> None:
         draft.unlink(missing_ok=True)
 
 
+def shorten(table: pa.Table, *, classes: bool) -> pa.Table:
+    """Round predictions to float32 for a text format, which writes it in nine digits or fewer.
+
+    A model's weights are float32, so the other eight digits of a float64 would say nothing.
+
+    Args:
+        table: predictions.
+        classes: whether they are classes, whose labels keep their digits; probabilities do not.
+    """
+    for at, name in enumerate(table.column_names):
+        if not (name.startswith("probability_") if classes else name == "prediction"):
+            continue
+        exact = table.column(name).to_numpy()
+        with np.errstate(over="ignore", under="ignore"):
+            short = exact.astype(np.float32)
+        if np.isfinite(short).all() and ((short == 0) == (exact == 0)).all():
+            table = table.set_column(at, name, pa.array(short))
+    return table
+
+
 def write_csv(table: pa.Table, file: BinaryIO, *, delimiter: str = ",") -> None:
     """Write a table as CSV: UTF-8, a line feed after each row, quotes where needed."""
     text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=False)
@@ -122,3 +143,4 @@ WRITERS: dict[str, Writer] = {
     ".feather": pyarrow.feather.write_feather,
     ".arrow": pyarrow.feather.write_feather,
 }
+TEXT_FORMATS = (".csv", ".tsv")

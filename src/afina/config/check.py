@@ -96,7 +96,7 @@ def _table_rules(config: Config) -> Rules:
             ConfigError(
                 "table.delimiter must be one character",
                 got=repr(table.delimiter),
-                fix='A tab is written table.delimiter="\\t", with the double quotes.',
+                fix=r"Write a tab as \t.",
             ),
         ),
     )

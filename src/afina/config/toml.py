@@ -174,6 +174,8 @@ def _parse(section: str, key: str, text: str) -> Any:
     declared = places()[section][key].declared
     if text.strip() == "none" and declared.optional:
         return None
+    if key == "delimiter" and text == r"\t":  # a shell has removed the quotes
+        return "\t"
     value = _parse_toml(text)
     return text if declared.takes_text and not isinstance(value, str) else value
 

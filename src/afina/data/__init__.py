@@ -5,7 +5,7 @@ Source: R package modeldata, MIT license; see `LICENSE-credit.txt` next to the t
 
 from pathlib import Path
 
-__all__ = ["BUNDLED_TARGET", "bundled_table"]
+__all__ = ["BUNDLED_TARGET", "bundled_table", "shown_path"]
 
 BUNDLED_TARGET = "Status"
 
@@ -18,3 +18,9 @@ def bundled_table() -> Path:
         'credit.csv'
     """
     return Path(__file__).with_name("credit.csv")
+
+
+def shown_path(path: str | Path) -> str:
+    """Return how messages name a table: its path, but only the name of the one that is bundled."""
+    bundled = Path(path).resolve() == bundled_table().resolve()
+    return bundled_table().name if bundled else str(path)

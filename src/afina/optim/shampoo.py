@@ -1,5 +1,6 @@
 """One-sided Shampoo: precondition the steps of matrices with past gradients."""
 
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -86,6 +87,12 @@ class OneSidedShampoo(Optimizer):
 
     Evidence: docs/evidence/recipe.md.
     """
+
+    # Torch hides these from its compiler, and loads the compiler to do so, which takes seconds.
+    add_param_group = inspect.unwrap(Optimizer.add_param_group)
+    state_dict = inspect.unwrap(Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(Optimizer.load_state_dict)
+    zero_grad = inspect.unwrap(Optimizer.zero_grad)
 
     def __init__(
         self,

@@ -1,11 +1,9 @@
 """What all charts share: the record of a chart, the look, colors from the page's style sheet."""
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import altair as alt
-import vl_convert
 
 Spec = dict[str, Any]
 Row = dict[str, Any]
@@ -76,12 +74,6 @@ def finish(drawing: alt.LayerChart, data: dict[str, list[Row]], height: int, top
     return spec | {"padding": _ROOM | {"top": top}, "config": _LOOK, "datasets": data}
 
 
-@cache
-def library() -> str:
-    """Return the JavaScript that draws the charts; bundling it takes a second."""
-    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-
-
 def spans_decades(values: list[float]) -> bool:
     """Return whether values need a logarithmic axis: they are positive and span two decades."""
     if not values or min(values) < 1e-300 or max(values) > 1e300:  # ticks would over- or underflow
@@ -90,5 +82,11 @@ def spans_decades(values: list[float]) -> bool:
 
 
 def number_format(values: list[float]) -> str:
-    """Choose how an axis formats its numbers: 12.3k for large ones, plain for others."""
-    return "~s" if values and max(map(abs, values)) >= 10_000 else "~g"
+    """Choose how an axis formats its numbers: 12.3k for large ones, 3e-5 for tiny ones, else plain.
+
+    An axis rounds each format to the distance of its ticks, and "g" would make 400 of it 4e+2.
+    """
+    size = max(map(abs, values), default=0.0)
+    if size >= 10_000:
+        return "~s"
+    return ",~f" if size >= 1e-3 else "~g"

@@ -25,6 +25,7 @@ from afina.report.thinning import thin
 _EPOCHS = "epoch (passes over the training rows)"
 _STEPS = "step (optimizer updates)"
 _COLORS = {"training": TRAIN, "validation": VAL}
+_FEW_TICKS = 6
 _POINTS_UP_TO = 40  # with more epochs, the points would run into each other
 
 
@@ -114,7 +115,7 @@ def _curve_layers(
     )
     tooltip = [
         alt.Tooltip("of:N", title="rows"),
-        alt.Tooltip("x:Q", title="epoch", format="~g"),
+        alt.Tooltip("x:Q", title="epoch", format=",.4~g"),
         alt.Tooltip("y:Q", title=title, format=".5g"),
     ]
     return [
@@ -130,18 +131,25 @@ def _marks(
     if stop is None:
         return {}, {}
     last = metrics.place(stop.epoch, stop.step)
-    texts = {"stopped": f"stopped: epoch {last:g}"}
+    texts = {"stopped": f"stopped: {_moment(metrics, stop.epoch, stop.step)}"}
     data: dict[str, list[Row]] = {"stopped": [{"x": last}]}
     if stop.best_epoch is not None:
         best = metrics.place(stop.best_epoch, stop.best_step or 0)
+        moment = _moment(metrics, stop.best_epoch, stop.best_step or 0)
         height = dict(zip(val.x, val.y, strict=True)).get(best) if val is not None else None
         if best == last:
-            texts = {"best": f"best and stopped: epoch {best:g}"}
+            texts = {"best": f"best and stopped: {moment}"}
             data = {}
         else:
-            texts = {"best": f"best: epoch {best:g}"} | texts
+            texts = {"best": f"best: {moment}"} | texts
         data["best"] = [{"x": best, "y": height}]
     return texts, data
+
+
+def _moment(metrics: Metrics, epoch: int, step: int) -> str:
+    """Name an evaluation; one within an epoch by its step as well."""
+    within = metrics.place(epoch, step) != epoch
+    return f"epoch {epoch + 1:,}, step {step:,}" if within else f"epoch {epoch:,}"
 
 
 def _flag_layers(
@@ -206,7 +214,15 @@ def _x_axis(places: list[float], title: str) -> alt.X:
     if first == last:  # one point: give it room on both sides
         first, last = first - 1, last + 1
     scale = alt.Scale(domain=[first, last], nice=False, zero=False)
-    axis = alt.Axis(title=title, format="~s" if last >= 10_000 else "d", tickMinStep=1, grid=False)
+    # Few ticks are listed: an axis might else put some between whole numbers, and round them.
+    few = list(range(math.ceil(first), math.floor(last) + 1)) if last - first <= _FEW_TICKS else []
+    axis = alt.Axis(
+        title=title,
+        format="~s" if last >= 10_000 else ",d",
+        tickMinStep=1,
+        grid=False,
+        **({"values": few} if few else {}),
+    )
     return alt.X("x:Q", scale=scale, axis=axis)
 
 

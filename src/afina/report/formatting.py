@@ -69,6 +69,33 @@ def pair(one: float | None, other: float | None) -> tuple[str, str]:
     return texts
 
 
+def less_error(value: float | None, baseline: float | None, *, higher_is_better: bool) -> str:
+    """Say how much less error a model has than its baseline; empty if it has no less.
+
+    Args:
+        value: the model's score.
+        baseline: the baseline's.
+        higher_is_better: whether the score is best at 1; otherwise it is best at 0.
+
+    Example:
+        >>> less_error(71.4, 80.7, higher_is_better=False)
+        '12 % less error'
+        >>> less_error(0.8112, 0.7184, higher_is_better=True)
+        '33 % less error'
+        >>> less_error(0.7, 0.7, higher_is_better=True)
+        ''
+    """
+    if value is None or baseline is None:
+        return ""
+    errors = (1 - value, 1 - baseline) if higher_is_better else (value, baseline)
+    if not errors[0] < errors[1]:
+        return ""
+    share = 100 * (1 - errors[0] / errors[1]) if errors[1] > 0 else 0.0
+    if share > 99 and errors[0] > 0:
+        return "more than 99 % less error"
+    return f"{share:.0f} % less error" if share >= 0.5 else "hardly less error"
+
+
 def seconds(value: float) -> str:
     """Format a duration.
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from markupsafe import Markup
 
 from afina.errors import StorageError
-from afina.report.chart import library
 from afina.report.columns import columns_section
 from afina.report.curves import grad_norm_chart, loss_chart, lr_chart, score_chart
 from afina.report.outcome import confusion_chart, scatter_chart
@@ -69,7 +68,7 @@ def make_page(run: RunFiles) -> str:
 def _assembled(title: str, sections: list[Markup]) -> str:
     """Return the page whose first section is its header."""
     main = Markup("\n").join([Markup("<main>"), *sections[1:], Markup("</main>")])
-    return fill_page(title=title, body=sections[0] + main, library=library())
+    return fill_page(title=title, body=sections[0] + main)
 
 
 def _curves_section(run: RunFiles) -> Markup:
@@ -93,7 +92,8 @@ def _outcome_section(run: RunFiles) -> Markup:
     if summary is None:
         return Markup()
     charts = []
-    tables = [("All scores", scores_table(summary))]
+    title = "All scores" if summary.on == "val" else "Scores on the training rows"
+    tables = [(title, scores_table(summary))]
     if summary.confusion is not None and summary.confusion.labels:
         charts.append(confusion_chart(summary.confusion))
         tables.append(("By class", classes_table(summary.confusion)))

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from afina.records.json_record import to_dict
 from afina.records.summary_json import Confusion, Score, Summary
-from afina.report.formatting import clean, figure, pair, seconds
+from afina.report.formatting import clean, figure, less_error, pair, seconds
 from afina.report.run_files import RunFiles
 from afina.report.templates import fill
 
@@ -59,8 +59,7 @@ def score_section(run: RunFiles) -> Markup:
     value, baseline = pair(score.value, score.baseline)
     on, n, aside = "validation", summary.rows.val, ""
     if summary.on == "train":
-        on, n = "training", summary.rows.train
-        aside = "No rows were held out, so new rows may score worse."
+        return _untested(summary, value, baseline)
     if summary.rows.folds > 1:
         aside = (
             "Each row was scored only by the members that had not trained on it; the model "
@@ -81,15 +80,27 @@ def score_section(run: RunFiles) -> Markup:
     )
 
 
+def _untested(summary: Summary, value: str, baseline: str) -> Markup:
+    """Return that nothing was held out; scores on training rows do not stand in large type."""
+    name = clean(summary.score.name)
+    return fill(
+        "text",
+        title="Not tested on new rows",
+        text=f"No rows were held out, so it is not known how good the model is on new rows. On the "
+        f"{summary.rows.train:,} training rows, which it learned from, its {name} is {value}; the "
+        f"baseline's ({clean(summary.score.baseline_is)}) is {baseline}.",
+    )
+
+
 def _verdict(score: Score) -> tuple[str, bool]:
     """Return a sentence that compares model and baseline, and whether it is a warning."""
     if score.value is None or score.baseline is None:
         return "", False
     if score.caution:
         return clean(score.caution, 400), True
-    better = (score.value - score.baseline) * (1 if score.higher_is_better else -1)
-    if better > 0:
-        return f"The model is {figure(better, 2)} better.", False
+    less = less_error(score.value, score.baseline, higher_is_better=score.higher_is_better)
+    if less:
+        return f"The model has {less} than its baseline.", False
     return "The model is no better than its baseline.", True
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from afina.report.formatting import clean
 
@@ -23,21 +23,30 @@ def fill(name: str, **values: Any) -> Markup:
     return Markup(macro(**values))  # noqa: S704 - a macro escapes its values
 
 
-def fill_page(*, title: str, body: Markup, library: str) -> str:
+def fill_page(*, title: str, body: Markup) -> str:
     """Fill in page.html, the frame around all sections.
 
     Args:
         title: the page's title.
         body: all sections.
-        library: the JavaScript that draws the charts.
     """
-    style, draw, library = map(Markup, (_read("page.css"), _read("draw.js"), library))
+    style, draw, library = (Markup(_read(name)) for name in ("page.css", "draw.js", "vega.js"))  # noqa: S704 - our own files
     page = _templates().get_template("page.html")
     return page.render(title=title, body=body, style=style, draw=draw, library=library)
 
 
 def _read(name: str) -> str:
     return (_HERE / name).read_text(encoding="utf-8")
+
+
+def breakable(text: str) -> Markup:
+    """Let a name break after an underscore, and not within a word.
+
+    Example:
+        >>> breakable("log_<b>")
+        Markup('log_<wbr>&lt;b&gt;')
+    """
+    return Markup("_<wbr>").join(map(escape, text.split("_")))
 
 
 @cache
@@ -51,5 +60,6 @@ def _templates() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters["clean"] = clean
+    environment.filters["breakable"] = breakable
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     return environment

@@ -40,8 +40,11 @@ def read_json(
     try:
         # Not json.loads(bytes), which guesses the encoding.
         return json.loads(data.decode("utf-8"), object_pairs_hook=on_object)
-    except (ValueError, RecursionError) as reason:  # or not UTF-8, too deep, a number too long
-        raise ValueError(f"it is not JSON that can be read ({type(reason).__name__})") from None
+    except json.JSONDecodeError as reason:
+        where = f"line {reason.lineno}, column {reason.colno}"
+        raise ValueError(f"it is not JSON that can be read ({where})") from None
+    except (ValueError, RecursionError):  # not UTF-8, too deep, too long a number
+        raise ValueError("it is not JSON that can be read") from None
 
 
 def why_too_large(data: bytes, *, max_bytes: int = MAX_BYTES) -> str | None:

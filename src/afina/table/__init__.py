@@ -29,6 +29,7 @@ from afina.table.rows import group_ids, row_ids, time_ranks
 from afina.table.schema import Schema
 from afina.table.split import Folds, Split, assign_folds, count_units, split_rows
 from afina.table.target import Target, TargetTask, match_target, read_target
+from afina.table.unusual import unusual_notes
 
 __all__ = [
     "FIRST_LEVEL",
@@ -76,4 +77,5 @@ __all__ = [
     "time_ranks",
     "to_eager",
     "to_table",
+    "unusual_notes",
 ]

@@ -1,6 +1,6 @@
 """Everything besides its cells on which inference and encoding of a column depend."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from afina.errors import SchemaError
 from afina.table.cells import Levels, describe_type, is_infinite, missing_word_mask
 from afina.table.column import Kind, UnusedColumn
-from afina.table.names import count_cells, show_cell
+from afina.table.names import count_cells, set_kind, show_cell
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class InferContext:
         missing_values: words that mean "missing" in every column.
         min_count: least number of rows of a level that gets its own code.
         declared: whether the frame or file declares the column as categorical.
+        notes: collects a sentence for each decision that the user may want to change.
     """
 
     name: str
@@ -54,6 +55,11 @@ class InferContext:
     missing_values: tuple[str, ...]
     min_count: float
     declared: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, sentence: str) -> None:
+        """Add a note on the column."""
+        self.notes.append(f"column {self.name!r}: {sentence}")
 
     def ignore(self, why: str, *, missing_frac: float = 0.0, n_unique: int = 0) -> UnusedColumn:
         """Return a record that leaves the column out and says why."""
@@ -76,7 +82,7 @@ class InferContext:
         raise SchemaError(
             f"{self.source}: column {self.name!r} must hold {content} as requested",
             but=f"row {self.row_number(levels, level)} holds {levels.show(level)}",
-            fix=f"Correct the cell, or drop `--kind {self.name}={self.requested}`.",
+            fix=f"Correct the cell, or leave out {set_kind(self.name, str(self.requested))}.",
         )
 
     def explain(self, why: str) -> str:

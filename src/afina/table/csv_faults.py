@@ -6,6 +6,7 @@ from functools import cache
 
 import numpy as np
 
+_BLANK = re.compile(rb"\n\r?\n|\r\r")
 _NEWLINE = rb"(?:\r\n|\r|\n|\Z)"
 
 
@@ -134,6 +135,32 @@ def find_fault(data: bytes, start: int, *, delimiter: str, n_columns: int) -> Cs
     return None
 
 
+def blank_lines_note(data: bytes, start: int, delimiter: str) -> str:
+    r"""Say how many lines between rows are blank, as no row stands for them; "" if none is.
+
+    Blank lines at the end of the file are not counted.
+
+    Example:
+        >>> blank_lines_note(b"a\n1\n\n2\n\n\n", 2, ",")
+        '1 blank line is skipped (line 3): it gets no row and no prediction'
+    """
+    end = len(data.rstrip(b"\r\n"))
+    if not _BLANK.search(data, start - 1, end):  # fast, but it may be inside a quoted cell
+        return ""
+    blank, position = [], start
+    while position < end:
+        row = row_at(data, position, delimiter)
+        if not row.strip(b"\r\n"):
+            blank.append(position)
+        position += len(row)
+    if not blank:
+        return ""
+    first = line_at(data, blank[0])
+    if len(blank) == 1:
+        return f"1 blank line is skipped (line {first}): it gets no row and no prediction"
+    return f"{len(blank):,} blank lines are skipped (the first is line {first}): they get no rows and no predictions"
+
+
 def _quote_fault(data: bytes, position: int, cells: list[bytes], n_columns: int) -> CsvFault | None:
     at = position
     for cell in cells:
@@ -165,5 +192,6 @@ def _width_fault(data: bytes, position: int, row: bytes, n_cells: int, n_columns
     return CsvFault(
         f"every row must have {n_columns} cell{'s' * (n_columns != 1)} like the first line",
         f"{where} has {n_cells}",
-        f"{quote}Correct it, or name the delimiter with `--set table.delimiter=...`.",
+        f"{quote}Correct it, or name the delimiter with `--set table.delimiter=...` "
+        "(in Python: delimiter=...).",
     )

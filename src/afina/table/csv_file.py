@@ -3,14 +3,16 @@
 import codecs
 import gzip
 import re
+import warnings
 import zlib
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv
 
-from afina.errors import TableError
+from afina.errors import AfinaWarning, TableError
 from afina.table.csv_faults import (
+    blank_lines_note,
     find_fault,
     has_quote_fault,
     line_at,
@@ -100,7 +102,7 @@ def _to_utf8(data: bytes, encoding: str, path: Path) -> bytes:
         raise TableError(
             f"{path}: the file must be {encoding} text",
             but=f"it cannot be decoded ({error})",
-            fix="Name its encoding with `--set table.encoding=...`.",
+            fix="Name its encoding with `--set table.encoding=...` (in Python: encoding=...).",
         ) from error
 
 
@@ -110,8 +112,8 @@ def _check_no_nul(data: bytes, path: Path) -> None:
         raise TableError(
             f"{path}: a table must be text",
             but=f"line {line_at(data, at)} holds a NUL byte",
-            fix="If the file is UTF-16, add `--set table.encoding=utf-16-le`; if not, it is damaged "
-            "or not a CSV file.",
+            fix="If the file is UTF-16, add `--set table.encoding=utf-16-le` (in Python: "
+            "encoding='utf-16-le'); if not, it is damaged or not a CSV file.",
         )
 
 
@@ -123,7 +125,7 @@ def _check_utf8(data: bytes, path: Path) -> None:
             f"{path}: the file must be UTF-8 text",
             but=f"line {line_at(data, error.start)} holds the byte 0x{data[error.start]:02x} "
             f"(byte {error.start + 1} of the file)",
-            fix="If it is Latin-1, add `--set table.encoding=latin-1`.",
+            fix="If it is Latin-1, add `--set table.encoding=latin-1` (in Python: encoding='latin-1').",
         ) from error
 
 
@@ -156,6 +158,9 @@ def _parse(data: bytes, start: int, delimiter: str, names: list[str], path: Path
             but=f"it is not ({error})",
             fix="Write it again, as CSV or Parquet.",
         ) from error
+    note = blank_lines_note(data, start, delimiter)
+    if note:
+        warnings.warn(f"{path}: {note}", AfinaWarning, stacklevel=2)
     return table.rename_columns(names)
 
 

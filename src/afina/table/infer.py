@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import ArrayLike
 
 from afina.declaration import suggest_choice
@@ -16,7 +17,7 @@ from afina.table.column_context import InferContext, TrainingRows
 from afina.table.date import DateColumn, infer_text_dates, infer_typed_dates
 from afina.table.declared import is_declared_category
 from afina.table.frame import is_number, is_text, is_time
-from afina.table.names import did_you_mean
+from afina.table.names import count_cells, did_you_mean, set_kind
 from afina.table.numeric import (
     NumberColumn,
     all_plain,
@@ -44,6 +45,7 @@ def infer_schema(
     min_count: float = 2,
     skip: Collection[str] = (),
     source: str = "the table",
+    notes: list[str] | None = None,
 ) -> Schema:
     """Learn the kind of each column from the given rows; no other row affects the result.
 
@@ -57,6 +59,7 @@ def infer_schema(
         min_count: least number of rows of a level that gets its own code.
         skip: columns that are not features: target, group, weight.
         source: the table's name for messages.
+        notes: receives a sentence for each decision that the user may want to change.
 
     Raises:
         SchemaError: a number is infinite, or a kind does not exist or does not fit.
@@ -68,11 +71,14 @@ def infer_schema(
     if len(training_rows.numbers) < table.num_rows:
         part = part.take(pa.array(training_rows.numbers))  # the other rows are gone from here on
     words = tuple(dict.fromkeys(missing_values))
+    notes = [] if notes is None else notes
     declared = [is_declared_category(field) for field in part.schema]
     columns = [
         infer_column(
             column,
-            InferContext(name, source, training_rows, kinds.get(name), words, min_count, category),
+            InferContext(
+                name, source, training_rows, kinds.get(name), words, min_count, category, notes
+            ),
         )
         for name, column, category in zip(features, part.columns, declared, strict=True)
     ]
@@ -84,6 +90,7 @@ def infer_column(column: pa.ChunkedArray, context: InferContext) -> AnyColumn:
     requested, kind = context.requested, column.type
     if requested == "ignored":
         return context.ignore("ignored, as requested")
+    _note_two_blanks(context, column)
     if context.declared and requested is None:
         levels = read_levels(column, context.missing_values)
         plain = is_text(kind) and not all_plain(levels.texts)
@@ -95,7 +102,7 @@ def infer_column(column: pa.ChunkedArray, context: InferContext) -> AnyColumn:
             f"{context.source}: column {context.name!r} must hold {_CONTENT[requested]} as "
             "requested",
             got="dates",
-            fix=f"Drop `--kind {context.name}={requested}`.",
+            fix=f"Leave out {set_kind(context.name, requested)}.",
         )
     numbers = is_number(kind) or (requested == "numeric" and pa.types.is_boolean(kind))
     inferred = None
@@ -121,6 +128,19 @@ def _infer_levels(context: InferContext, levels: Levels) -> AnyColumn:
                 return outcome
             reason = reason or outcome
     return infer_categories(context, levels, reason)
+
+
+def _note_two_blanks(context: InferContext, column: pa.ChunkedArray) -> None:
+    """Say that a file or frame tells two kinds of empty cell apart, which are taken as one."""
+    n_null = column.null_count
+    if not n_null or not is_text(column.type):
+        return
+    n_empty = pc.sum(pc.equal(column, "")).as_py() or 0
+    if n_empty:
+        context.note(
+            f"{count_cells(n_empty)} with an empty text and {n_null:,} without a value are all "
+            "treated as missing"
+        )
 
 
 def _without_values(context: InferContext) -> AnyColumn:

@@ -1,5 +1,6 @@
 """Write names and cells in messages, and check column names."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -68,6 +69,16 @@ def list_names(names: Sequence[str]) -> str:
 def show_cell(cell: object) -> str:
     """Quote a cell for a message, shortened if it is long."""
     return repr(_shorten(cell)) if isinstance(cell, str) else repr(cell)
+
+
+def set_kind(name: str, kind: str) -> str:
+    """Say how to read a column as another kind, on the command line and in Python.
+
+    Example:
+        >>> set_kind("zip code", "categorical")
+        "`--kind 'zip code=categorical'` (in Python: kinds={'zip code': 'categorical'})"
+    """
+    return f"`--kind {shlex.quote(f'{name}={kind}')}` (in Python: kinds={{{name!r}: {kind!r}}})"
 
 
 def count_cells(count: float) -> str:

@@ -117,7 +117,7 @@ def _read_binary(path: Path, ending: str) -> pa.Table:
     except PermissionError:
         raise
     except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        reason = str(error).splitlines()[0][:200] if str(error) else "out of memory"
         raise TableError(
             f"{path}: the file must be a complete {form} file",
             but=f"it cannot be read ({reason})",

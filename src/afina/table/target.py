@@ -29,12 +29,15 @@ from afina.table.numeric import (
     parse_numbers,
     typed_numbers,
 )
+from afina.table.similar_labels import notes_on_labels
 
 TargetTask = Literal["binary", "multiclass", "regression"]
 RequestedTask = Literal["auto", "classification", "binary", "multiclass", "regression"]
 _Reading = Literal["auto", "classification", "regression"]
 _MOST_WHOLE_CLASSES, _MOST_AUTO_CLASSES = 10, 1000
 _MOST_DOUBTFUL = 30  # distinct whole numbers that may be classes all the same
+_AS_CLASSES = "`--task classification` (in Python: AfinaClassifier)"
+_AS_NUMBERS = "`--task regression` (in Python: AfinaRegressor)"
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Target:
         classes: label of each code, as in the table; empty for regression.
         missing: rows without a target. Shape (n_rows,).
         note: why the target became classes or numbers, where the other was possible; else empty.
+        notes: sentences on labels that look alike.
     """
 
     task: TargetTask
@@ -54,6 +58,7 @@ class Target:
     classes: tuple[Label, ...]
     missing: NDArray[np.bool_]
     note: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -177,7 +182,8 @@ def _check_number_of_classes(target: Target, task: RequestedTask, where: str) ->
     raise SchemaError(
         f"{where} must have {must} for the task {task}",
         but=f"it has {len(target.classes)}: {shown}",
-        fix=f"Use --task {target.task}, or name another target column.",
+        fix=f"Use `--task {target.task}` (in Python: AfinaClassifier), or name another target "
+        "column.",
     )
 
 
@@ -257,7 +263,7 @@ def _text_numbers(
         return present.spread(values), present
     mostly = counts[fits].sum() >= 0.5 * counts.sum() and not codes
     if task == "regression" or (task == "auto" and mostly):
-        choice = ", or use `--task classification`" * (task == "auto")
+        choice = f", or add {_AS_CLASSES}" * (task == "auto")
         raise SchemaError(
             f"{where} must hold numbers{' as requested' * (task == 'regression')}",
             but=f"row {present.first_row(odd) + 1} holds {present.show(odd)}",
@@ -285,7 +291,7 @@ def _number_target(target: _TargetColumn, *, may_be_constant: bool = False) -> T
         raise SchemaError(
             f"{target.where} must hold numbers for a regression",
             got=f"text such as {target.levels.show(0)}",
-            fix="Use `--task classification` (in Python: AfinaClassifier).",
+            fix=f"Use {_AS_CLASSES}.",
         )
     return _numbers(target.numbers, target.where, may_be_constant=may_be_constant)
 
@@ -324,14 +330,18 @@ def _class_target(target: _TargetColumn, *, auto: bool, allow_single: bool) -> T
         raise SchemaError(
             f"{target.where} must have classes",
             but=f"it holds {len(labels)} different numbers in {counts.sum()} rows",
-            fix="Use `--task regression` (in Python: AfinaRegressor).",
+            fix=f"Use {_AS_NUMBERS}.",
         )
     if not allow_single:
         _check_no_single(target, merged, labels, counts, auto=auto)
     order = sort_labels(labels)
     codes = np.append(np.argsort(order), -1)[merged]  # -1 stays -1
     classes = tuple(labels[at] for at in order)
-    return Target("binary" if len(labels) == 2 else "multiclass", codes, classes, codes < 0)
+    notes = notes_on_labels(
+        target.levels.texts.to_pylist(), target.where, are_numbers=target.numbers is not None
+    )
+    task: TargetTask = "binary" if len(labels) == 2 else "multiclass"
+    return Target(task, codes, classes, codes < 0, notes=tuple(notes))
 
 
 def _check_no_single(
@@ -349,7 +359,7 @@ def _check_no_single(
     row = int(np.argmax(merged == single[0])) + 1
     n_others = len(single) - 1
     more = f" (and {n_others} more class{'es' * (n_others > 1)} like it)" if n_others else ""
-    choice = ", or use `--task regression`" * (auto and target.numbers is not None)
+    choice = f", or add {_AS_NUMBERS}" * (auto and target.numbers is not None)
     raise SchemaError(
         f"{target.where} must have at least two rows of each class",
         but=f"only row {row} has {labels[single[0]]!r}{more}",

@@ -52,6 +52,7 @@ def inspect_table(
         values = f"{len(prepared.classes)} classes" if prepared.classes else "numbers"
         notes = (f"the target is {prepared.task}: {values}", prepared.sides.how, *prepared.notes)
         return Inspection(prepared.schema, target, table.num_rows, notes)
+    schema_notes: list[str] = []
     schema = infer_schema(
         table,
         rows=np.arange(table.num_rows),
@@ -59,5 +60,6 @@ def inspect_table(
         missing_values=config.table.missing_values,
         min_count=config.preprocess.min_count,
         source=str(path),
+        notes=schema_notes,
     )
-    return Inspection(schema, None, table.num_rows, ())
+    return Inspection(schema, None, table.num_rows, tuple(schema_notes))

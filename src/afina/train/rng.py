@@ -15,6 +15,8 @@ import torch
 
 from afina.process_state import RandomState, Shared
 
+_INDUCTOR = "torch._inductor.config"
+
 
 def stream_seed(seed: int, purpose: str, index: int = 0) -> int:
     """Mix a run's seed, a stream's purpose and an index into a 63-bit seed.
@@ -75,15 +77,14 @@ def deterministic() -> Iterator[None]:
     the first one changes it and the last one restores it.
     """
     # One flag is kept for each thread, so the last fit can restore it only for itself.
-    name = "torch._inductor.config"
     before = torch.are_deterministic_algorithms_enabled()
-    before = getattr(sys.modules.get(name), "deterministic", before)
+    before = getattr(sys.modules.get(_INDUCTOR), "deterministic", before)
     try:
         with _deterministic_process():
             yield
     finally:
-        if hasattr(sys.modules.get(name), "deterministic"):
-            sys.modules[name].deterministic = before  # type: ignore[attr-defined]
+        if hasattr(sys.modules.get(_INDUCTOR), "deterministic"):
+            sys.modules[_INDUCTOR].deterministic = before  # type: ignore[attr-defined]
 
 
 @contextmanager
@@ -91,14 +92,26 @@ def _deterministic_kernels() -> Iterator[None]:
     before = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-    torch.use_deterministic_algorithms(True, warn_only=not before or warn_only)
+    _set_deterministic(True, warn_only=not before or warn_only)
     # Filling every fresh tensor costs time and is only needed by code that reads garbage.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before, warn_only=warn_only)
+        _set_deterministic(before, warn_only=warn_only)
         torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
+
+
+def _set_deterministic(mode: bool, *, warn_only: bool) -> None:  # noqa: FBT001 - as torch's
+    """Do what `torch.use_deterministic_algorithms` does, without loading torch's compiler for it.
+
+    That takes seconds. Only the compiler reads the copy of the flag among its settings, and
+    `compile` passes it there itself.
+    """
+    if _INDUCTOR in sys.modules or (warn_only and not mode):
+        torch.use_deterministic_algorithms(mode, warn_only=warn_only)
+    else:
+        torch.set_deterministic_debug_mode((1 if warn_only else 2) if mode else 0)
 
 
 _deterministic_process = Shared(_deterministic_kernels)

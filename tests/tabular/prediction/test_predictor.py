@@ -137,7 +137,7 @@ def test_what_was_never_seen_gets_a_prediction(classifier):
         "color": ["", "violet", "red", "NA"],
         "sunny": ["", "true", "false", "true"],
         "day": ["", "1900-01-01", "2999-12-31", "2022-02-02"],
-        "code": ["", "99999", "00001", "1"],
+        "code": ["", "99999", "00001", "100"],
     }
 
     assert np.isfinite(classifier.predict_proba(rows)).all()

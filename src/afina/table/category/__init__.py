@@ -8,6 +8,7 @@ from afina.table.category.category_column import (
     CategoryColumn,
     CategoryReader,
     encode_categories,
+    unknown_fault,
 )
 from afina.table.category.category_inference import infer_booleans, infer_categories
 
@@ -21,4 +22,5 @@ __all__ = [
     "encode_categories",
     "infer_booleans",
     "infer_categories",
+    "unknown_fault",
 ]

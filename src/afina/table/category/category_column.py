@@ -16,7 +16,7 @@ from afina.table.cells import Levels, describe_type, is_missing_word, read_level
 from afina.table.column import Column, Texts
 from afina.table.column_context import EncodeContext
 from afina.table.frame import cell_text, is_text
-from afina.table.names import show_cell
+from afina.table.names import count_cells, show_cell
 from afina.table.numeric import canonical_number
 from afina.table.single_cell import PLAIN_TYPES, OddCellError, as_python, check_range, is_encodable
 
@@ -76,7 +76,9 @@ def encode_categories(
                 numbers.get(canonical_number(text) or "", UNKNOWN) if code == UNKNOWN else code
                 for text, code in zip(texts, codes, strict=True)
             ]
-    _warn_if_all_unknown(column, cells.type, levels, codes, context)
+    fault = "" if context.tolerant else unknown_fault(column, cells.type, levels, codes)
+    if fault:
+        warnings.warn(f"{context.source}: {fault}", AfinaWarning, stacklevel=4)
     return np.array([*codes, MISSING], dtype=np.int64)[levels.codes]
 
 
@@ -96,26 +98,47 @@ def _code_of_bool(column: CategoryColumn, text: str) -> int:
     return next((column.codes[word] for word in spellings if word in column.codes), UNKNOWN)
 
 
-def _warn_if_all_unknown(
-    column: CategoryColumn,
-    kind: pa.DataType,
-    levels: Levels,
-    codes: Sequence[int],
-    context: EncodeContext,
-) -> None:
-    """Warn that all values of a column are unknown, as when codes have lost their leading zeros."""
-    if not codes or not column.vocabulary or set(codes) != {UNKNOWN} or context.tolerant:
-        return
+def unknown_fault(
+    column: CategoryColumn, kind: pa.DataType, levels: Levels, codes: Sequence[int]
+) -> str:
+    """Say that all values of a column are unknown, or codes without leading zeros; "" if neither.
+
+    Args:
+        column: the column as learned.
+        kind: the type of its cells.
+        levels: its cells.
+        codes: the code of each level.
+    """
+    if not column.vocabulary or UNKNOWN not in codes:
+        return ""
+    lost = _lost_zeros(column, levels, codes)
+    if lost or set(codes) != {UNKNOWN}:
+        return lost
     retyped = not is_text(kind)
     if not retyped and np.count_nonzero(levels.codes >= 0) < _MANY_CELLS:
-        return
+        return ""
     as_type = f" as {describe_type(kind)}" if retyped else ""
-    warnings.warn(
-        f"{context.source}: no value of column {column.name!r} is known to the model, such as "
+    return (
+        f"no value of column {column.name!r} is known to the model, such as "
         f"{levels.show(0)}{as_type}; in training it held values such as "
-        f"{show_cell(column.vocabulary[0])}. All are treated as unknown.",
-        AfinaWarning,
-        stacklevel=5,
+        f"{show_cell(column.vocabulary[0])}. All are treated as unknown."
+    )
+
+
+def _lost_zeros(column: CategoryColumn, levels: Levels, codes: Sequence[int]) -> str:
+    """Say that unknown values are known ones without their leading zeros; "" if none is."""
+    padded = {level.lstrip("0"): level for level in column.vocabulary if level.startswith("0")}
+    texts = levels.texts.to_pylist()
+    lost = [at for at, code in enumerate(codes) if code == UNKNOWN and texts[at] in padded]
+    if not lost:
+        return ""
+    n_cells = int(np.isin(levels.codes, lost).sum())
+    text = texts[lost[0]]
+    return (
+        f"{count_cells(n_cells)} of column {column.name!r} "
+        f"{'has' if n_cells == 1 else 'have'} lost leading zeros, such as {show_cell(text)} for "
+        f"{show_cell(padded[text])}, and {'is' if n_cells == 1 else 'are'} treated as unknown. "
+        "Read and write the column as text."
     )
 
 

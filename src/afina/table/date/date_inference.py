@@ -47,8 +47,14 @@ def infer_text_dates(context: InferContext, levels: Levels) -> DateColumn | Unus
     if whole:
         notes = ["month first, although every cell could also be read day first"]
         twins = "MM/DD/YYYY" in whole and "DD/MM/YYYY" in whole
-        seconds = levels.spread(parse_dates(texts, whole[0])[0])
-        return _describe(context, seconds, whole[0], notes * twins)
+        seconds = parse_dates(texts, whole[0])[0]
+        if twins:
+            day = _show(np.floor(seconds[0] / 86400) * 86400)
+            context.note(
+                f"dates could be written day first or month first, and month first is assumed: "
+                f"{levels.show(0)} is {day}. Write them as YYYY-MM-DD if that is wrong"
+            )
+        return _describe(context, levels.spread(seconds), whole[0], notes * twins)
     if context.requested:
         best = max(formats.values(), key=np.sum, default=np.zeros(len(texts), bool))
         context.refuse(levels, int(np.argmin(best)), f"dates in one format of {', '.join(FORMATS)}")

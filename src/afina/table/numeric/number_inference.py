@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from afina.table.cells import Levels, is_infinite
 from afina.table.column import UnusedColumn
 from afina.table.column_context import InferContext
-from afina.table.names import count_cells
+from afina.table.names import count_cells, set_kind
+from afina.table.numeric.codes import look_like_codes
 from afina.table.numeric.exact_numbers import (
     blank_marked,
     check_finite,
@@ -137,6 +138,10 @@ def _describe(
     distinct = np.unique(values[~missing] if exact is None else exact)
     if not context.requested and (why := _why_ignored(context, distinct, exact, missing)):
         return context.ignore(why, missing_frac=missing_frac, n_unique=len(distinct))
+    if not context.requested and exact is not None and look_like_codes(context.name, exact):
+        context.note(
+            f"the whole numbers look like codes; if they are, use {set_kind(context.name, 'categorical')}"
+        )
     low, high = (distinct[0], distinct[-1]) if len(distinct) else (None, None)
     offset = int(exact.min()) if exact is not None and _is_huge(exact) else 0
     return NumberColumn(

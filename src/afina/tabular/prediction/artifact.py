@@ -92,7 +92,7 @@ def load(path: str | Path) -> Predictor:
         what = " ".join(str(reason).split())[:200]
         raise CheckpointError(
             "A model must fit its own description",
-            but=f"the one in {folder} does not ({type(reason).__name__}: {what})",
+            but=f"the one in {folder} does not ({what or 'out of memory'})",
             fix="Copy the whole folder again from an undamaged original, or fit again.",
         ) from None
 

@@ -26,6 +26,7 @@ from afina.table import (
     only_row,
     read_table,
     to_table,
+    unusual_notes,
 )
 from afina.tabular.comparison import describe_doubt, is_gain
 from afina.tabular.prediction.model_record import Facts
@@ -144,14 +145,24 @@ class Predictor:
         probabilities: Floats = self._predict_row(row)[0]
         return probabilities
 
-    def predict_table(self, path: str | Path) -> pa.Table:
+    def predict_table(
+        self, path: str | Path, *, delimiter: str | None = None, encoding: str | None = None
+    ) -> pa.Table:
         """Predict each row of a table file, in order.
+
+        Args:
+            path: the file.
+            delimiter: character between the cells of a CSV file. None: the one set for training.
+            encoding: text encoding of a CSV file. None: the one set for training.
 
         Returns:
             The column `prediction`, and for classification a column `probability_<label>` for each
             class.
         """
-        predictions = self._predict_table(self._read(path), str(path))
+        table = self._read(path, delimiter, encoding)
+        predictions, notes = self._predict_file(table, str(path))
+        for note in notes:
+            warnings.warn(f"{path}: {note}", AfinaWarning, stacklevel=2)
         columns: dict[str, Any] = {"prediction": self._labels(predictions)}
         if self.classes:
             columns["prediction"] = pa.array(columns["prediction"].tolist(), self._label_type())
@@ -159,8 +170,12 @@ class Predictor:
             columns |= zip(names, predictions.T, strict=True)
         return pa.table(columns)
 
-    def evaluate_table(self, path: str | Path) -> dict[str, Any]:
+    def evaluate_table(
+        self, path: str | Path, *, delimiter: str | None = None, encoding: str | None = None
+    ) -> dict[str, Any]:
         """Score predictions on a table file that holds the target, compared with the baseline.
+
+        Args: as for `predict_table`.
 
         Returns:
             `scores` and `baseline_scores` by name, the headline `score`, `rows` and `notes`.
@@ -171,10 +186,12 @@ class Predictor:
         """
         facts = self.facts
         roles = Roles(facts.target, facts.weight, facts.group)
-        given = take_columns(self._read(path), roles, str(path), held_out=True)
+        table = self._read(path, delimiter, encoding)
+        given = take_columns(table, roles, str(path), held_out=True)
         target = match_learned_target(given, facts.task, facts.classes, facts.missing_values)
         rows = np.flatnonzero(~target.missing)
-        predictions = self._predict_table(given.features, given.source)[rows]
+        predictions, unusual = self._predict_file(given.features, given.source)
+        predictions = predictions[rows]
         y, weights = target.values[rows], given.weights[rows] if facts.weight else None
         others = facts.baseline.predict(len(rows))
         scores = score(predictions, y, weights, facts.metric)
@@ -193,7 +210,7 @@ class Predictor:
             "scores": {name: finite(value) for name, value in scores.items()},
             "baseline_scores": {name: finite(value) for name, value in baseline_scores.items()},
             "rows": {"scored": len(rows), "left_out": len(target.missing) - len(rows)},
-            "notes": [*notes, doubt] if doubt else notes,
+            "notes": [*notes, *unusual, *([doubt] if doubt else [])],
         }
 
     def predict_features(
@@ -285,10 +302,16 @@ class Predictor:
         )
 
     def _predict_table(self, table: pa.Table, source: str) -> Floats:
+        return self.predict_features(self._encode(table, source), source)
+
+    def _predict_file(self, table: pa.Table, source: str) -> tuple[Floats, list[str]]:
+        """Predict a table, and say which cells are unlike all training rows."""
+        features = self._encode(table, source)
+        return self.predict_features(features, source), unusual_notes(table, self.schema, features)
+
+    def _encode(self, table: pa.Table, source: str) -> Features:
         others = [name for name in table.column_names if name in self._beside]
-        return self.predict_features(
-            encode(table.drop_columns(others), self.schema, source=source), source
-        )
+        return encode(table.drop_columns(others), self.schema, source=source)
 
     def _check_classes(self) -> None:
         if not self.classes:
@@ -316,8 +339,12 @@ class Predictor:
             return pa.int64() if all(abs(int(x)) < 2**63 for x in self.classes) else pa.string()
         return pa.float64() if kinds == {float} else pa.string()
 
-    def _read(self, path: str | Path) -> pa.Table:
-        return read_table(path, delimiter=self.facts.delimiter, encoding=self.facts.encoding)
+    def _read(self, path: str | Path, delimiter: str | None, encoding: str | None) -> pa.Table:
+        return read_table(
+            path,
+            delimiter=delimiter or self.facts.delimiter,
+            encoding=encoding or self.facts.encoding,
+        )
 
 
 @torch.no_grad()

@@ -94,7 +94,8 @@ def _by_label(setting: Mapping[str, float], classes: Sequence[Label], name: str)
             hint = did_you_mean(label, texts).strip()
             if "=" in label:
                 hint = (
-                    "Repeat --class-weight for each label: --class-weight a=2 --class-weight b=1."
+                    "Repeat --class-weight for each label: --class-weight a=2 --class-weight b=1 "
+                    "(in Python: class_weight={'a': 2, 'b': 1})."
                 )
             raise ConfigError(
                 f"class_weight must name labels of target {name!r}",

@@ -81,7 +81,8 @@ def prepare(given: Given, val: Given | None, config: Config) -> Prepared:
     class_weights = learn_class_weights(config.table.class_weight, target, given.weights, name)
     given = weigh_classes(given, target, class_weights)
     sides = choose_sides(given, target, config, has_val=val is not None)
-    schema = learn_schema(given, sides.train, config)
+    notes = [target.note] if target.note else []
+    schema = learn_schema(given, sides.train, config, notes)
     tables = [encode_given(given, target, schema)]
     train = tables[0].take(sides.train, sides.folds)
     check_varies(train, target, given)
@@ -95,7 +96,6 @@ def prepare(given: Given, val: Given | None, config: Config) -> Prepared:
         val = weigh_classes(val, val_target, class_weights)
         tables.append(encode_given(val, val_target, schema))
         held_out = tables[1].take(np.flatnonzero(~val_target.missing))
-    notes = [target.note] if target.note else []
     notes += [note for table in tables for note in table.notes]
     if class_weights is not None:
         notes.append(describe_class_weights(class_weights, target.classes))
@@ -120,8 +120,13 @@ def prepare(given: Given, val: Given | None, config: Config) -> Prepared:
     )
 
 
-def learn_schema(given: Given, train: Integers, config: Config) -> Schema:
-    """Learn the columns from the training rows; raise if there is no column to learn from.
+def learn_schema(
+    given: Given, train: Integers, config: Config, notes: list[str] | None = None
+) -> Schema:
+    """Learn the columns from the training rows, and raise if there is no column to learn from.
+
+    Args:
+        notes: gets a sentence for each decision that the user may want to change.
 
     Raises:
         SchemaError: there is no column to learn from, or a kind does not exist or does not fit.
@@ -134,6 +139,7 @@ def learn_schema(given: Given, train: Integers, config: Config) -> Schema:
         missing_values=config.table.missing_values,
         min_count=config.preprocess.min_count,
         source=given.source,
+        notes=notes,
     )
     if not (schema.num_columns or schema.cat_columns or schema.time_columns):
         reasons = "; ".join(f"{c.name!r}: {c.why}" for c in schema.columns[:_MOST_REASONS])
@@ -174,5 +180,6 @@ class EncodedTable:
 def encode_given(given: Given, target: Target, schema: Schema) -> EncodedTable:
     """Turn rows into arrays; a few cells that do not parse count as missing, and are noted."""
     features = encode(given.features, schema, source=given.source, tolerant=True)
-    notes = (*left_out_notes(target, given.weights, given.source), *features.notes)
+    left_out = left_out_notes(target, given.weights, given.source)
+    notes = (*left_out, *target.notes, *features.notes)
     return EncodedTable(features, target, given.weights, notes, given.score_weights)

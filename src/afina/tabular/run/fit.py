@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from afina.config import Config, check_config
-from afina.data import BUNDLED_TARGET, bundled_table
+from afina.data import BUNDLED_TARGET, bundled_table, shown_path
 from afina.errors import ConfigError, StorageError
 from afina.storage import lock_folder, remove_folder
 from afina.table import read_table
@@ -88,7 +88,7 @@ def fit_table(
         folder = _share_folder(
             processes, lambda: _beside(final) if final.exists() and any(final.iterdir()) else final
         )
-        run = Run(folder, str(path), config, prepared, plan, started, called - started)
+        run = Run(folder, shown_path(path), config, prepared, plan, started, called - started)
         with contextlib.ExitStack() as stack:
             only_first(
                 processes,
@@ -168,8 +168,9 @@ def _read(
     path: Path, target: str, config: Config, observer: FitObserver, *, held_out: bool
 ) -> Given:
     table = read_table(path, delimiter=config.table.delimiter, encoding=config.table.encoding)
-    observer(Read(str(path), table.num_rows, table.num_columns))
-    return take_columns(table, choose_roles(target, config.table), str(path), held_out=held_out)
+    name = shown_path(path)
+    observer(Read(name, table.num_rows, table.num_columns))
+    return take_columns(table, choose_roles(target, config.table), name, held_out=held_out)
 
 
 def _beside(final: Path) -> Path:

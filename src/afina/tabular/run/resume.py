@@ -5,6 +5,7 @@ import time
 import warnings
 from pathlib import Path
 
+from afina.data import shown_path
 from afina.errors import AfinaWarning, CheckpointError
 from afina.records.env_json import Environment
 from afina.records.json_record import read_bytes, read_record, to_dict
@@ -88,7 +89,7 @@ def _continue(
             return prepared, plan
 
         prepared, plan = all_together(processes, prepare_again)
-        run = Run(folder, str(path), config, prepared, plan, started, startup_s)
+        run = Run(folder, shown_path(path), config, prepared, plan, started, startup_s)
         return train_run(run, observer, processes, resumed_from=newest_checkpoint(folder) or 0)[1]
 
 
