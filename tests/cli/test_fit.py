@@ -223,7 +223,7 @@ def test_a_monitor_that_cannot_be(afina_here: Run, tmp_path: Path) -> None:
         (["--metric", "acuracy"], 2, "Did you mean 'accuracy'"),
         (["--metric", "auc", "--set", "stop.monitor=val/brier"], 2, "Only one of stop.metric and"),
         (["--task", "regressoin"], 2, "Did you mean 'regression'"),
-        (["--task", "multiclass"], 3, "three classes or more .* Use --task binary"),
+        (["--task", "multiclass"], 3, "three classes or more .* Use `--task binary`"),
         (["--target", "size"], 2, "one column.*got 'class', 'size'.*--kind size=ignored"),
         (["--class-weight", "01"], 2, "must be LABEL=WEIGHT, or balanced; got '01'"),
         (["--class-weight", "balance"], 2, "Did you mean 'balanced'"),
