@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 import typer
 from torch import nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 import afina
 from afina.cli.main import app
@@ -46,7 +47,11 @@ TAKES = {
     "tabular/preparation/prepare": [afina.AfinaClassifier, afina.AfinaRegressor],
     "tabular/run": [fit_table],
     "tabular": [afina.AfinaClassifier, afina.AfinaRegressor],
-    "train": [afina.Trainer, afina.Trainer.fit, nn.Embedding, nn.CrossEntropyLoss],
+    "train/rates": [ReduceLROnPlateau, afina.Trainer.fit],
+    "train": [
+        *(afina.Trainer, afina.Trainer.fit, afina.Trainer.predict),
+        *(nn.Embedding, nn.CrossEntropyLoss),
+    ],
 }
 OPTION = re.compile(r"(?<![\w-])(?<!xcode-select )--[a-z][a-z-]+")
 SETTING = re.compile(rf"(?<![\w.`])({'|'.join(places())})\.([a-z_]\w+)\b(?!\()")

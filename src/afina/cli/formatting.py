@@ -34,4 +34,6 @@ def score_sentence(summary: Mapping[str, Any]) -> str:
         )
     less = less_error(value, baseline, higher_is_better=score["higher_is_better"])
     verdict = f": {less}." if less else ". The model is no better than the baseline."
+    if score.get("caution"):
+        verdict = "."  # it says so, on a line of its own
     return f"Validation {name} {ours}, against {theirs} for the baseline ({what}){verdict}"
