@@ -11,6 +11,7 @@ from afina.table.arrays import (
     is_lazy,
     is_missing_cell,
     missing_mask,
+    name_columns,
     to_eager,
 )
 from afina.table.category import FIRST_LEVEL, MISSING, UNKNOWN, CategoryColumn
@@ -62,6 +63,7 @@ __all__ = [
     "list_names",
     "match_target",
     "missing_mask",
+    "name_columns",
     "nearest_name",
     "only_row",
     "read_table",

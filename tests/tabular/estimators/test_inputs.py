@@ -1,4 +1,5 @@
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -233,3 +234,53 @@ def test_repeated_names_are_refused_in_afinas_words(names: list[object]) -> None
     x = pd.DataFrame(np.arange(120.0).reshape(60, 2), columns=names)
     with pytest.raises(TableError, match=f"column names must differ, but '{names[0]}' appears"):
         afina.AfinaClassifier(**QUICK).fit(x, [0, 1] * 30)
+
+
+def test_mappings_records_and_structured_arrays_are_frames() -> None:
+    """A mapping of columns, a list of rows and a structured array are the frame with their names."""
+    frame, y = numbers()
+    model = afina.AfinaClassifier(**QUICK).fit(frame, y)
+    expected = model.predict_proba(frame)
+    records = frame.to_records(index=False)
+    for data in (
+        {"a": frame["a"], "b": frame["b"].tolist()},
+        frame.to_dict("records"),
+        records,
+        np.array(records.tolist(), dtype=[("a", float), ("b", float)]),
+        np.ma.array(records.tolist(), dtype=[("a", float), ("b", float)]),
+    ):
+        again = afina.AfinaClassifier(**QUICK).fit(data, y)
+        assert again.feature_names_in_.tolist() == ["a", "b"]
+        np.testing.assert_array_equal(again.predict_proba(data), expected)
+        np.testing.assert_array_equal(model.predict_proba(data), expected)
+        np.testing.assert_array_equal(model.predictor_.predict_proba(data), expected)
+
+
+def test_what_a_record_lacks_is_missing() -> None:
+    """A row without a name, and a masked field, are missing cells."""
+    frame, y = numbers()
+    rows = [{"a": cell} if at % 5 else {"b": 1.5} for at, cell in enumerate(frame["a"])]
+    masked = np.ma.array(
+        list(zip(frame["a"], ["u", "v"] * 30, strict=True)), dtype=[("a", float), ("s", "U1")]
+    )
+    masked["s"][::4] = np.ma.masked
+    for data, missing in ((rows, [0.8, 0.2]), (masked, [0, 0.25])):
+        columns = afina.AfinaClassifier(**QUICK).fit(data, y).schema_.columns
+        np.testing.assert_allclose([column.missing_frac for column in columns], missing)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({}, "must have columns"),
+        ({"a": [1.0] * N_ROWS, "b": [1.0]}, "must have the same length"),
+        ({"a": 1.0}, "column 'a' must be a sequence"),
+        (np.zeros(N_ROWS, dtype=[("a", float, (2,))]), "column 'a' must have one dimension"),
+        ("table.csv", "X must hold rows; got the text 'table.csv'"),
+        (Path("table.csv"), "X must hold rows; got the text 'table.csv'"),
+    ],
+)
+def test_what_is_no_table_is_refused_in_afinas_words(data: object, words: str) -> None:
+    """Mappings that are no tables, and paths, are refused by name."""
+    with pytest.raises(TableError, match=words):
+        afina.AfinaClassifier(**QUICK).fit(data, [0, 1] * 30)

@@ -24,6 +24,7 @@ from afina.tabular.estimators.inputs import (
     quick_features,
 )
 from afina.tabular.estimators.labels import sort_classes
+from afina.tabular.estimators.typos import check_arguments, names_typos
 from afina.tabular.preparation.rows import Floats
 from afina.train import EpochEvent, EvalEvent, Result
 
@@ -31,6 +32,7 @@ from afina.train import EpochEvent, EvalEvent, Result
 class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no types
     """The settings and methods of both estimators; scikit-learn reads the signature."""
 
+    @names_typos
     def __init__(
         self,
         *,
@@ -130,6 +132,16 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
             1
         """
         return cls(**preset_arguments(name) | arguments)
+
+    def set_params(self, **params: Any) -> Self:
+        """Set arguments by name.
+
+        Raises:
+            ConfigError: there is no such argument; the most similar one is suggested.
+        """
+        check_arguments(params, self.get_params(deep=False), type(self).__name__)
+        super().set_params(**params)
+        return self
 
     def __sklearn_tags__(self) -> Any:
         """Return the tags that scikit-learn's checks and meta-estimators read."""
