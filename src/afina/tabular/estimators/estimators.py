@@ -175,6 +175,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
         self.predictor_ = fitted.predictor
         self.schema_ = fitted.predictor.schema
         self.notes_ = fitted.notes
+        self.run_dir_ = fitted.run_dir
         self.stop_ = fitted.result.stop
         self.n_iter_ = fitted.result.stop.epoch
         self.history_ = _as_history(fitted.result)
@@ -209,7 +210,9 @@ class AfinaClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc] # as a
         val_frac: share of the distinct rows to hold out, which decide when to stop, unless `X_val`
             is given. With fewer than 40 distinct rows, none is held out.
         random_state: the seed of everything random. None: a new seed for each fit.
-        run_dir: folder for checkpoints, metrics, model and report. None: nothing is written.
+        run_dir: folder for checkpoints, metrics, model and report. If it is taken, as in a second
+            fit or a cross-validation, the run goes to a folder inside it: `0001`, `0002` and so on.
+            None: nothing is written.
 
     Attributes:
         classes_: the labels, sorted.
@@ -221,6 +224,7 @@ class AfinaClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc] # as a
         history_: a mapping for each epoch, with `train/loss` and the validation scores.
         stop_: why training ended, and which epoch was best.
         notes_: sentences about choices that you might not expect.
+        run_dir_: the folder that the run was written to. None: nothing was written.
 
     Example:
         >>> x = np.repeat([[0.0, 1.0], [1.0, 0.0]], 10, axis=0)

@@ -6,14 +6,17 @@ from pathlib import Path
 
 from afina.config import Config
 from afina.process_state import plain_torch
+from afina.storage import claim_folder
 from afina.tabular.prediction.predictor import Predictor
 from afina.tabular.preparation.given import Given
 from afina.tabular.preparation.prepare import prepare
 from afina.tabular.run.finish import Run, make_predictor
-from afina.tabular.run.run_folder import begin_folder, choose_folder
+from afina.tabular.run.run_folder import begin_folder
 from afina.tabular.run.train_run import plan_run, run_files, train_run
 from afina.tabular.training.plan import train_model
 from afina.train import Result
+
+_SOURCE = "rows passed from Python"
 
 
 @dataclass(frozen=True)
@@ -24,11 +27,13 @@ class Fitted:
         predictor: the model.
         result: how training went.
         notes: sentences about choices that users might not expect.
+        run_dir: the folder that the run was written to. None: nothing was written.
     """
 
     predictor: Predictor
     result: Result
     notes: tuple[str, ...]
+    run_dir: Path | None
 
 
 def fit_rows(given: Given, val: Given | None, *, config: Config, run_dir: Path | None) -> Fitted:
@@ -40,7 +45,8 @@ def fit_rows(given: Given, val: Given | None, *, config: Config, run_dir: Path |
         given: the training rows; some of them are held out if `val` is None.
         val: rows that decide when to stop. None: hold out some of the given rows.
         config: all settings.
-        run_dir: folder for the run. None: write nothing.
+        run_dir: folder for the run; if it is taken, a numbered folder inside it. None: write
+            nothing.
     """
     started = time.monotonic()
     with plain_torch():
@@ -52,11 +58,15 @@ def _fit_rows(
 ) -> Fitted:
     prepared = prepare(given, val, config)
     plan = plan_run(prepared, config)
+    folder, notes = run_dir, plan.notes
     if run_dir is None:
         result = train_model(plan, started=started)
     else:
-        folder = choose_folder(run_dir, "estimator", overwrite=False)
-        run = Run(folder, "rows passed from Python", config, prepared, plan, started)
-        with begin_folder(folder, run_files(None, None, config, prepared, plan)):
+        files = run_files(None, None, config, prepared, plan)
+        folder, new_folders = claim_folder(run_dir)
+        if folder != run_dir:
+            notes = (*notes, f"{run_dir} is taken, so this run is in {folder}")
+        run = Run(folder, _SOURCE, config, prepared, plan, started, can_resume=False)
+        with begin_folder(folder, files, new_folders=new_folders):
             result, _ = train_run(run, lambda _event: None)
-    return Fitted(make_predictor(prepared, plan, config), result, plan.notes)
+    return Fitted(make_predictor(prepared, plan, config), result, notes, folder)

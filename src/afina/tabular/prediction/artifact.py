@@ -1,16 +1,17 @@
 """The shipped model on disk: a folder that is rejected unless complete, and never runs code."""
 
 import json
+import warnings
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from afina.config import Config
-from afina.errors import CheckpointError
+from afina.errors import AfinaWarning, CheckpointError
 from afina.preprocess import Preprocess
 from afina.process_state import plain_torch
-from afina.storage import load_tensors, save_tensors, verify_folder
+from afina.storage import list_numbered, load_tensors, save_tensors, verify_folder
 from afina.table import Schema
 from afina.tabular.prediction.model_record import (
     Facts,
@@ -89,7 +90,15 @@ def load(path: str | Path) -> Predictor:
 
 def find_model(path: Path) -> Path:
     """Return the model folder: the path itself, or its subfolder `model`."""
+    later = list_numbered(path)
     if (path / "model").is_dir():
+        if later:
+            warnings.warn(
+                f"{path} holds several runs, and this is the model of the first. The last one is "
+                f"{later[-1]}; name the run that you mean.",
+                AfinaWarning,
+                stacklevel=4,
+            )
         return path / "model"
     if (path / "model.json").is_file():
         return path
@@ -98,6 +107,12 @@ def find_model(path: Path) -> Path:
             "A model must be a run folder or its model folder",
             but=f"{path} does not exist",
             fix="Correct the path.",
+        )
+    if later:
+        raise CheckpointError(
+            f"{path} must be the folder of one run",
+            but=f"it holds {len(later):,}",
+            fix=f"Name one of them, such as {later[-1]}.",
         )
     if (path / "run.json").is_file():
         raise CheckpointError(

@@ -47,6 +47,7 @@ class Run:
         folder: the run folder.
         table: the table's name.
         started: `time.monotonic()` when the run began or was resumed.
+        can_resume: whether the table can be read again.
     """
 
     folder: Path
@@ -55,6 +56,7 @@ class Run:
     prepared: Prepared
     plan: Plan
     started: float
+    can_resume: bool = True
 
 
 def finish_run(run: Run, result: Result, listen: FitObserver) -> Outcome:

@@ -66,7 +66,7 @@ def train_run(
         processes: the processes of the run; all train, the first one writes.
         resumed_from: step of the newest checkpoint, 0 for the start. None: a new run.
     """
-    with _explaining_failures(run.folder, processes):
+    with _explaining_failures(run, processes):
         if processes.first:
             write_log(run.folder, _first_line(run, resumed_from))
         observer(Started(run.folder, run.config.train.max_epochs, resumed_from))
@@ -127,24 +127,27 @@ def _first_line(run: Run, resumed_from: int | None) -> str:
 
 
 @contextlib.contextmanager
-def _explaining_failures(folder: Path, processes: Processes) -> Iterator[None]:
+def _explaining_failures(run: Run, processes: Processes) -> Iterator[None]:
     """Add to every error what remains of the run, and how to continue it."""
     log = write_log if processes.first else _write_nothing
+    folder = run.folder
     try:
         with naming_lost_peers():
             yield
     except (AfinaError, Interrupted) as error:
         log(folder, f"stopped: {error}")
-        resumes = has_checkpoint(folder)
+        saved = has_checkpoint(folder)
         if isinstance(error, NonFiniteError):
             error.add_fix("Row numbers count rows after identical ones were merged.")
-            if resumes:
+            if saved:
                 error.add_fix(f"Its checkpoints stay in {folder}.")
-        elif resumes:
+        elif saved and run.can_resume:
             error.add_fix(f"Continue with: afina resume {folder}")
+        elif saved:
+            error.add_fix(f"A run on {run.table} cannot be resumed: fit again.")
         raise
     except KeyboardInterrupt:
-        if not has_checkpoint(folder):
+        if not has_checkpoint(folder) or not run.can_resume:
             raise
         log(folder, "stopped while results were written")
         message = f"Stopped while results were written. Continue with: afina resume {folder}"
