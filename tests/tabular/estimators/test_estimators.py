@@ -42,7 +42,7 @@ def test_the_settings_are_those_of_the_configuration(kind):
             if declared.setting.scope != "trainer":
                 wanted[name] = declared.default
     wanted["random_state"] = wanted.pop("seed")
-    wanted["encodings"] = None
+    wanted["encodings"] = wanted["verbose"] = None
     found = {
         name: parameter.default
         for name, parameter in inspect.signature(kind).parameters.items()

@@ -14,6 +14,7 @@ from afina.config import preset_arguments
 from afina.preprocess.settings import Encoding
 from afina.table import Kind, encode
 from afina.tabular.estimators.arguments import make_settings, untouched_on_failure
+from afina.tabular.estimators.display import show_progress
 from afina.tabular.estimators.fit_rows import fit_rows
 from afina.tabular.estimators.inputs import (
     as_table,
@@ -41,6 +42,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
         val_frac: float | None = None,
         random_state: int | np.random.RandomState | None = 0,
         run_dir: str | Path | None = None,
+        verbose: bool | int | str | None = None,
         # [[[cog
         # import generate_signatures
         # cog.out(generate_signatures.estimator_arguments())
@@ -164,12 +166,14 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
         classifies = isinstance(self, ClassifierMixin)
         table = replace(settings.table, task="classification" if classifies else "regression")
         given = check_rows(self, x, y, sample_weight=sample_weight, groups=groups)
-        fitted = fit_rows(
-            given,
-            check_val_rows(self, x_val, y_val, given.features.column_names),
-            config=replace(settings, table=table),
-            run_dir=None if self.run_dir is None else Path(self.run_dir),
-        )
+        with show_progress(self.verbose, monitor=settings.stop.monitor) as listen:
+            fitted = fit_rows(
+                given,
+                check_val_rows(self, x_val, y_val, given.features.column_names),
+                config=replace(settings, table=table),
+                run_dir=None if self.run_dir is None else Path(self.run_dir),
+                listen=listen,
+            )
         if classifies:
             self.classes_, self._class_numbers = sort_classes(fitted.predictor.classes, y)
         self.predictor_ = fitted.predictor
@@ -213,6 +217,8 @@ class AfinaClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc] # as a
         run_dir: folder for checkpoints, metrics, model and report. If it is taken, as in a second
             fit or a cross-validation, the run goes to a folder inside it: `0001`, `0002` and so on.
             None: nothing is written.
+        verbose: True, or a whole number above 0: show the progress of training on one line. False or
+            0: show nothing. None: show it in a terminal or notebook.
 
     Attributes:
         classes_: the labels, sorted.

@@ -7,6 +7,7 @@ from pathlib import Path
 from afina.config import Config
 from afina.process_state import plain_torch
 from afina.storage import claim_folder
+from afina.tabular.events import FitObserver
 from afina.tabular.prediction.predictor import Predictor
 from afina.tabular.preparation.given import Given
 from afina.tabular.preparation.prepare import prepare
@@ -36,7 +37,14 @@ class Fitted:
     run_dir: Path | None
 
 
-def fit_rows(given: Given, val: Given | None, *, config: Config, run_dir: Path | None) -> Fitted:
+def fit_rows(
+    given: Given,
+    val: Given | None,
+    *,
+    config: Config,
+    run_dir: Path | None,
+    listen: FitObserver,
+) -> Fitted:
     """Train on rows in memory, as `fit_table` trains on the rows of a file.
 
     The run folder is complete, but the run cannot be resumed, because its rows came from Python.
@@ -47,20 +55,26 @@ def fit_rows(given: Given, val: Given | None, *, config: Config, run_dir: Path |
         config: all settings.
         run_dir: folder for the run; if it is taken, a numbered folder inside it. None: write
             nothing.
+        listen: an observer of training.
     """
     started = time.monotonic()
     with plain_torch():
-        return _fit_rows(given, val, config, run_dir, started)
+        return _fit_rows(given, val, config, run_dir, listen, started)
 
 
 def _fit_rows(
-    given: Given, val: Given | None, config: Config, run_dir: Path | None, started: float
+    given: Given,
+    val: Given | None,
+    config: Config,
+    run_dir: Path | None,
+    listen: FitObserver,
+    started: float,
 ) -> Fitted:
     prepared = prepare(given, val, config)
     plan = plan_run(prepared, config)
     folder, notes = run_dir, plan.notes
     if run_dir is None:
-        result = train_model(plan, started=started)
+        result = train_model(plan, listen=listen, started=started)
     else:
         files = run_files(None, None, config, prepared, plan)
         folder, new_folders = claim_folder(run_dir)
@@ -68,5 +82,5 @@ def _fit_rows(
             notes = (*notes, f"{run_dir} is taken, so this run is in {folder}")
         run = Run(folder, _SOURCE, config, prepared, plan, started, can_resume=False)
         with begin_folder(folder, files, new_folders=new_folders):
-            result, _ = train_run(run, lambda _event: None)
+            result, _ = train_run(run, listen)
     return Fitted(make_predictor(prepared, plan, config), result, notes, folder)
