@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
-from afina.errors import SchemaError, TableError
+from afina.errors import ConfigError, SchemaError, TableError
 from afina.table import (
     Features,
     Kind,
@@ -62,6 +62,36 @@ def check_rows(
         groups=None if groups is None else _as_column(groups, "groups", len(features)),
         kinds=known_kinds(features),
     )
+
+
+def choose_val_rows(x_val: Any, y_val: Any, eval_set: Any) -> tuple[Any, Any]:
+    """Return the validation rows and their targets, whichever way they were passed.
+
+    Raises:
+        ConfigError: they were passed twice, or `eval_set` is not one pair.
+    """
+    if eval_set is None:
+        return x_val, y_val
+    if x_val is not None or y_val is not None:
+        raise ConfigError(
+            "validation rows must be passed once",
+            but=f"both eval_set and {'y_val' if x_val is None else 'X_val'} are given",
+            fix="Leave one out.",
+        )
+    pair = eval_set[0] if _has_parts(eval_set) and len(eval_set) == 1 else eval_set
+    several = _has_parts(pair) and all(isinstance(p, tuple) and len(p) == 2 for p in pair)
+    if several or not _has_parts(pair) or len(pair) != 2 or any(part is None for part in pair):
+        size = f" of {len(pair)}" if _has_parts(pair) else ""
+        raise ConfigError(
+            "eval_set must be one pair of rows and their targets",
+            got=f"{len(pair)} pairs" if several else f"a {type(pair).__name__}{size}",
+            fix="Pass eval_set=(X_val, y_val), without None.",
+        )
+    return pair[0], pair[1]
+
+
+def _has_parts(value: Any) -> bool:
+    return isinstance(value, tuple | list) and len(value) > 0
 
 
 def check_val_rows(

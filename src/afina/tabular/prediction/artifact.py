@@ -1,4 +1,4 @@
-"""The shipped model on disk: a folder that is rejected unless complete, and never runs code."""
+"""Read the shipped model: a folder that is rejected unless complete, and never runs code."""
 
 import json
 import warnings
@@ -7,53 +7,24 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from afina.config import Config
 from afina.errors import AfinaWarning, CheckpointError
 from afina.preprocess import Preprocess
 from afina.process_state import plain_torch
-from afina.storage import list_numbered, load_tensors, save_tensors, verify_folder
+from afina.storage import list_numbered, load_tensors, verify_folder
 from afina.table import Schema
-from afina.tabular.prediction.model_record import (
-    Facts,
-    ModelRecord,
-    check_fits,
-    read_record,
-    write_record,
-)
+from afina.tabular.prediction.model_folder import FILES
+from afina.tabular.prediction.model_record import ModelRecord, check_fits, read_record
 from afina.tabular.prediction.predictor import Predictor
-from afina.tabular.training.tabular_model import Built, TabularModel, make_table_network
+from afina.tabular.training.tabular_model import TabularModel, make_table_network
 from afina.tabular.training.target_scale import make_target_scale
-
-FILES = ("model.safetensors", "schema.json", "config.toml", "model.json")
-
-
-def model_files(
-    built: Built, config: Config, schema: Schema, facts: Facts, config_toml: bytes
-) -> dict[str, bytes]:
-    """Return the contents of a model folder, without its manifest.
-
-    Args:
-        config: all settings, resolved.
-        config_toml: the settings as the user gave them.
-    """
-    record = ModelRecord(facts, config.preprocess, config.model, built.shape)
-    return {
-        "model.safetensors": save_tensors(dict(built.model.state_dict())),
-        "schema.json": write_schema(schema),
-        "config.toml": config_toml,
-        "model.json": write_record(record),
-    }
-
-
-def write_schema(schema: Schema) -> bytes:
-    """Encode schema.json."""
-    text = json.dumps(schema.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
-    return text.encode() + b"\n"
 
 
 @plain_torch()
 def load(path: str | Path) -> Predictor:
-    """Load a fitted model from a run folder or its `model/` folder, without running code from it.
+    """Load a fitted model from a run folder or a model folder, without running code from it.
+
+    Args:
+        path: a folder that `afina fit`, an estimator with `run_dir`, or `save` has written.
 
     Raises:
         CheckpointError: there is no model, or it is damaged, incomplete or not made by afina.
@@ -76,7 +47,7 @@ def load(path: str | Path) -> Predictor:
         model = _rebuild(record, schema)
         _check_shapes(model, tensors)
         model.load_state_dict(tensors)
-        return _tried(Predictor(model, schema, record.facts))
+        return _tried(Predictor(model, schema, record, files["config.toml"]))
     except CheckpointError:
         raise
     except (ValueError, TypeError, KeyError, IndexError, RuntimeError, MemoryError) as reason:
@@ -104,7 +75,7 @@ def find_model(path: Path) -> Path:
         return path
     if not path.exists():
         raise CheckpointError(
-            "A model must be a run folder or its model folder",
+            "A model must be a run folder or a model folder",
             but=f"{path} does not exist",
             fix="Correct the path.",
         )
@@ -121,9 +92,9 @@ def find_model(path: Path) -> Path:
             fix=f"Continue with: afina resume {path}",
         )
     raise CheckpointError(
-        "A model must be a run folder or its model folder",
+        "A model must be a run folder or a model folder",
         but=f"{path} is neither",
-        fix="Name the folder that `afina fit` made.",
+        fix="Name the folder that `afina fit`, or `save` in Python, has made.",
     )
 
 

@@ -27,7 +27,8 @@ from afina.table import (
     read_table,
     to_table,
 )
-from afina.tabular.prediction.model_record import Facts
+from afina.tabular.prediction.model_folder import model_files, save_folder
+from afina.tabular.prediction.model_record import ModelRecord
 from afina.tabular.preparation.given import take_columns
 from afina.tabular.preparation.roles import Roles
 from afina.tabular.preparation.rows import Floats
@@ -53,7 +54,8 @@ class Predictor:
     Args:
         model: preprocessing, network and target scale.
         schema: the schema that rows must fit.
-        facts: facts about the target, and about how to read tables.
+        record: settings, shape, and facts about the target and about how to read tables.
+        config_toml: all settings as the user gave them, to save beside the model.
 
     Example:
         >>> import afina  # doctest: +SKIP
@@ -62,15 +64,24 @@ class Predictor:
         array([11250.])
     """
 
-    def __init__(self, model: TabularModel, schema: Schema, facts: Facts) -> None:
+    def __init__(
+        self, model: TabularModel, schema: Schema, record: ModelRecord, config_toml: bytes
+    ) -> None:
         self.model = model.eval()
         self.schema = schema
-        self.facts = facts
+        self.facts = facts = record.facts
+        self._record = record
+        self._config_toml = config_toml
         self._exact = _exact_copy(model)
         self._beside = {facts.target, facts.weight, facts.group} - schema.names
         self._encoder = RowEncoder(schema, (name for name in self._beside if name is not None))
         self._rows_a_batch = _choose_rows_a_batch(self._exact)
         self._n_parameters = sum(p.numel() for p in self._exact.parameters())
+
+    def __repr__(self) -> str:
+        classes = f", n_classes={len(self.classes)}" if self.classes else ""
+        columns = f"n_columns={len(self.schema.columns)}"
+        return f"Predictor(target={self.target!r}, task={self.task!r}, {columns}{classes})"
 
     @property
     def task(self) -> str:
@@ -142,6 +153,24 @@ class Predictor:
         self._check_classes()
         probabilities: Floats = self._predict_row(row)[0]
         return probabilities
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Save the model in a folder, which `afina.load` and the command line read.
+
+        The folder holds tensors and JSON, no pickle.
+
+        Args:
+            path: a new or empty folder; missing parents are made.
+            overwrite: replace a saved model that is there.
+
+        Raises:
+            StorageError: something is there already, or the folder cannot be written.
+        """
+        save_folder(Path(path), self.files(), overwrite=overwrite)
+
+    def files(self) -> dict[str, bytes]:
+        """Return the content of the model's folder, without its manifest."""
+        return model_files(self.model, self.schema, self._record, self._config_toml)
 
     def predict_table(self, path: str | Path) -> pa.Table:
         """Predict each row of a table file, in order.
@@ -262,17 +291,28 @@ class Predictor:
         return table.rename_columns(names)
 
     def _predict_row(self, row: Mapping[str, object]) -> Floats:
-        if not isinstance(row, Mapping):
-            raise TableError(
-                "a row must be a mapping of column names to cells",
-                got=f"a {type(row).__name__}",
-                fix="Use predict for tables.",
-            )
+        row = self._name_cells(row)
         prediction = self.predict_row_quickly(row)
         if prediction is not None:
             return prediction
         table = to_table({name: [cell] for name, cell in row.items()})
         return self._predict_table(table, "the table")
+
+    def _name_cells(self, row: Any) -> Mapping[str, object]:
+        """Return a row as a mapping; it may be a series of pandas or a frame of one row."""
+        if isinstance(row, Mapping):
+            return row
+        cells = only_row(row)
+        if cells is None and type(row).__module__.partition(".")[0] == "pandas" and row.ndim == 1:
+            cells = row.to_dict()
+        if cells is None:
+            names = [column.name for column in self.schema.columns]
+            raise TableError(
+                "a row must be a mapping of column names to cells",
+                got=f"a {type(row).__name__}",
+                fix=f"Pass a cell for each of {list_names(names)}, or use predict for tables.",
+            )
+        return {str(name): cell for name, cell in cells.items()}
 
     def _predict_table(self, table: pa.Table, source: str) -> Floats:
         others = [name for name in table.column_names if name in self._beside]

@@ -1,12 +1,13 @@
 """From given rows to rows for a network: read the target, choose sides, learn schema, encode."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from afina.config import Config
 from afina.errors import SchemaError
-from afina.table import Features, Label, Schema, Target, encode, infer_schema
+from afina.table import Features, Label, Schema, Target, UnusedColumn, encode, infer_schema
 from afina.tabular.preparation.given import Given
 from afina.tabular.preparation.rows import Floats, Integers, Rows
 from afina.tabular.preparation.sides import LEAST_TO_SPLIT, Sides, choose_sides
@@ -17,7 +18,7 @@ from afina.tabular.preparation.targets import (
     read_new_target,
 )
 
-_MOST_REASONS = 5  # columns to name if none can be used
+_MOST_REASONS = 5  # columns named with a reason in one message
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,9 @@ def prepare(given: Given, val: Given | None, config: Config) -> Prepared:
         tables.append(encode_given(val, val_target, schema))
         held_out = tables[1].take(np.flatnonzero(~val_target.missing))
     notes = [note for table in tables for note in table.notes]
+    left_out = describe_left_out(schema, config.table.kinds)
+    if left_out is not None:
+        notes.append(left_out)
     if held_out is None:
         notes.append(
             f"nothing is held out, because there are fewer than {LEAST_TO_SPLIT} distinct rows: "
@@ -119,6 +123,23 @@ def learn_schema(given: Given, train: Integers, config: Config) -> Schema:
             fix="Add columns, or set a column's kind with --kind COL=KIND (in Python: kinds=...).",
         )
     return schema
+
+
+def describe_left_out(schema: Schema, kinds: Mapping[str, str]) -> str | None:
+    """Name the columns that the network does not see, and why; None if it sees all of them.
+
+    Args:
+        schema: the columns.
+        kinds: kinds that the user has set; what they leave out is no surprise.
+    """
+    columns = [c for c in schema.columns if isinstance(c, UnusedColumn) and c.name not in kinds]
+    if not columns:
+        return None
+    reasons = ", ".join(f"{c.name!r} ({c.why})" for c in columns[:_MOST_REASONS])
+    n_more = len(columns) - _MOST_REASONS
+    more = f" and {n_more:,} more" if n_more > 0 else ""
+    verb = "column is" if len(columns) == 1 else "columns are"
+    return f"{len(columns):,} {verb} left out: {reasons}{more}"
 
 
 @dataclass(frozen=True)

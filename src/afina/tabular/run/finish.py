@@ -14,8 +14,7 @@ from afina.records.summary_json import RowCounts, Summary
 from afina.storage import commit_folder, lock_folder, remove_folder, sweep, write_file
 from afina.table import Features, Schema
 from afina.tabular.events import Finished, FitObserver
-from afina.tabular.prediction.artifact import model_files
-from afina.tabular.prediction.model_record import Facts
+from afina.tabular.prediction.model_record import Facts, ModelRecord
 from afina.tabular.prediction.predictor import Predictor
 from afina.tabular.preparation.prepare import Prepared
 from afina.tabular.run.run_folder import write_log, write_settings
@@ -64,18 +63,11 @@ def finish_run(run: Run, result: Result, listen: FitObserver) -> Outcome:
     prepared = run.prepared
     predictor = make_predictor(prepared, run.plan, run.config)
     summary = summarize(run, predictor, result)
-    files = model_files(
-        run.plan.built,
-        run.plan.config,
-        prepared.schema,
-        predictor.facts,
-        write_settings(run.config),
-    )
     with lock_folder(run.folder):
         sweep(run.folder)
         if (run.folder / "model").exists():  # the run was killed between model and summary
             remove_folder(run.folder / "model")
-        commit_folder(run.folder / "model", files)
+        commit_folder(run.folder / "model", predictor.files())
         write_file(run.folder / "summary.json", write_record(summary))
         _report(run.folder)
     score = summary.score
@@ -114,7 +106,9 @@ def make_predictor(prepared: Prepared, plan: Plan, config: Config) -> Predictor:
         delimiter=config.table.delimiter,
         encoding=config.table.encoding,
     )
-    return Predictor(plan.built.model, prepared.schema, facts)
+    resolved = plan.config
+    record = ModelRecord(facts, resolved.preprocess, resolved.model, plan.built.shape)
+    return Predictor(plan.built.model, prepared.schema, record, write_settings(config))
 
 
 def summarize(run: Run, predictor: Predictor, result: Result) -> Summary:

@@ -13,7 +13,7 @@ from afina.records.json_record import write_record
 from afina.records.run_json import RunRecord
 from afina.tabular.environment import describe_environment
 from afina.tabular.events import FitObserver, Started
-from afina.tabular.prediction.artifact import write_schema
+from afina.tabular.prediction.model_folder import write_schema
 from afina.tabular.preparation.prepare import Prepared
 from afina.tabular.run.finish import Outcome, Run, finish_run
 from afina.tabular.run.run_folder import (
