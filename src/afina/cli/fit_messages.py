@@ -156,6 +156,8 @@ def next_commands(run: Path, table: str) -> list[str]:
     """Return the next commands to type; they run exactly as printed."""
     folder = shlex.quote(str(run))
     source = shlex.quote(table)
+    if table == "stdin":  # there is no file to name, and none to resume with
+        return [f"afina report {folder}  # writes the report again"]
     return [
         f"afina predict {folder} {source} --out {_free_name()}",
         f"afina report {folder}  # writes the report again",

@@ -38,13 +38,15 @@ def inspect(
     """
     settled = make_config(file=config, settings=settings, kinds=kinds, flags={})
 
+    from afina.table import table_name
     from afina.tabular import inspect_table
 
+    name = table_name(table)
     inspection = inspect_table(table, target=target, config=settled)
     if as_json:
         emit_json(
             {
-                "table": str(table),
+                "table": name,
                 "n_rows": inspection.n_rows,
                 "target": inspection.target,
                 "schema": inspection.schema.to_dict(),
@@ -57,7 +59,7 @@ def inspect(
     from afina.cli.tables import column_lines
 
     rows, columns = count(inspection.n_rows, "row"), count(len(inspection.schema.columns), "column")
-    lines = [f"{table}: {rows}, {columns}"]
+    lines = [f"{name}: {rows}, {columns}"]
     lines += [f"target: {inspection.target}"] if inspection.target else []
     lines += column_lines(inspection.schema, whole=verbose)
     lines += [f"note: {note}" for note in inspection.notes]

@@ -20,13 +20,23 @@ def predict(
             help="The file to write: .csv, .tsv, .parquet, .feather or .arrow. Default: stdout.",
         ),
     ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COL",
+            show_default=False,
+            help="Copy a column of the table, such as an identifier, beside the predictions. "
+            "Can be given several times.",
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     _quiet: Quiet = False,
     _debug: Debug = False,
 ) -> None:
     """Predict each row of a table, in order.
 
-    The output has a column `prediction` and, for classification, a column `probability_<class>` for each class.
+    The output has the columns to keep, a column `prediction` and, for classification, a column `probability_<class>`
+    for each class.
     """
     from afina.cli.write import check_out, write_csv, write_table
 
@@ -35,7 +45,7 @@ def predict(
 
     from afina.tabular import load
 
-    predictions = load(model).predict_table(table)
+    predictions = load(model).predict_table(table, keep=keep or ())
     if out is None:
         write_csv(predictions, sys.stdout.buffer)
     else:

@@ -95,23 +95,33 @@ def write_csv(table: pa.Table, file: BinaryIO, *, delimiter: str = ",") -> None:
     text.detach()  # the caller closes the file
 
 
-def _line(cells: Iterable[str], delimiter: str) -> str:
-    """Return a row as CSV; Python's csv writer would leave a lone carriage return unquoted."""
+def _line(cells: Iterable[str | None], delimiter: str) -> str:
+    """Return a row as CSV; Python's csv writer would leave a lone carriage return unquoted.
+
+    An empty text is quoted, and a missing cell is empty.
+    """
     special = {delimiter, '"', "\r", "\n"}
     quoted = (
-        '"' + cell.replace('"', '""') + '"' if not cell or special & set(cell) else cell
+        ""
+        if cell is None
+        else '"' + cell.replace('"', '""') + '"'
+        if not cell or special & set(cell)
+        else cell
         for cell in cells
     )
     return delimiter.join(quoted) + "\n"
 
 
-def _cells(column: pa.Array) -> list[str]:
+def _cells(column: pa.Array) -> list[str | None]:
     """Return cells as text that reads back to equal values; use the fewest digits for float32."""
     if pa.types.is_float32(column.type):
         return list(map(str, column.to_numpy(zero_copy_only=False)))
+    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
+        column = column.cast(pa.string())  # Python's own type holds no nanoseconds
+    cells = column.to_pylist()
     if pa.types.is_boolean(column.type):
-        return ["true" if cell else "false" for cell in column.to_pylist()]
-    return list(map(str, column.to_pylist()))
+        return [None if cell is None else "true" if cell else "false" for cell in cells]
+    return [None if cell is None else str(cell) for cell in cells]
 
 
 def _write_tsv(table: pa.Table, file: BinaryIO) -> None:

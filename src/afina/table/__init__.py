@@ -28,6 +28,7 @@ from afina.table.read import read_table
 from afina.table.rows import group_ids, row_ids, time_ranks
 from afina.table.schema import Schema
 from afina.table.split import Folds, Split, assign_folds, count_units, split_rows
+from afina.table.stdin import is_stdin, stdin_bytes, table_name
 from afina.table.target import Label, Target, match_target, read_target
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     "is_declared_category",
     "is_lazy",
     "is_missing_cell",
+    "is_stdin",
     "list_names",
     "match_target",
     "missing_mask",
@@ -70,7 +72,9 @@ __all__ = [
     "read_target",
     "row_ids",
     "split_rows",
+    "stdin_bytes",
     "suggest_names",
+    "table_name",
     "time_ranks",
     "to_eager",
     "to_table",

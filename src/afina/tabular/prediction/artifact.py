@@ -1,5 +1,6 @@
 """Read the shipped model: a folder that is rejected unless complete, and never runs code."""
 
+import contextlib
 import json
 import warnings
 from pathlib import Path
@@ -10,8 +11,9 @@ from torch import Tensor
 from afina.errors import AfinaWarning, CheckpointError
 from afina.preprocess import Preprocess
 from afina.process_state import plain_torch
+from afina.records.run_json import read_run_record
 from afina.storage import list_numbered, load_tensors, verify_folder
-from afina.table import Schema
+from afina.table import Schema, is_stdin
 from afina.tabular.prediction.model_folder import FILES
 from afina.tabular.prediction.model_record import ModelRecord, check_fits, read_record
 from afina.tabular.prediction.predictor import Predictor
@@ -89,13 +91,21 @@ def find_model(path: Path) -> Path:
         raise CheckpointError(
             f"{path} must hold a finished run",
             but="it has no model yet",
-            fix=f"Continue with: afina resume {path}",
+            fix=f"Continue with: afina resume {path}" if _can_resume(path) else "Fit again.",
         )
     raise CheckpointError(
         "A model must be a run folder or a model folder",
         but=f"{path} is neither",
         fix="Name the folder that `afina fit`, or `save` in Python, has made.",
     )
+
+
+def _can_resume(run: Path) -> bool:
+    """Return whether the table of a run is a file; what came otherwise cannot be read again."""
+    with contextlib.suppress(CheckpointError):
+        table = read_run_record(run).table
+        return table is not None and not is_stdin(table.path)
+    return True  # `resume` says what is wrong with run.json
 
 
 def read_schema(data: bytes, source: str) -> Schema:

@@ -2,7 +2,7 @@
 
 import copy
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,10 @@ from afina.table import (
     list_names,
     only_row,
     read_table,
+    table_name,
     to_table,
 )
+from afina.tabular.prediction.kept_columns import take_kept
 from afina.tabular.prediction.model_folder import model_files, save_folder
 from afina.tabular.prediction.model_record import ModelRecord
 from afina.tabular.preparation.given import take_columns
@@ -172,20 +174,31 @@ class Predictor:
         """Return the content of the model's folder, without its manifest."""
         return model_files(self.model, self.schema, self._record, self._config_toml)
 
-    def predict_table(self, path: str | Path) -> pa.Table:
+    def predict_table(self, path: str | Path, *, keep: Sequence[str] = ()) -> pa.Table:
         """Predict each row of a table file, in order.
 
+        Args:
+            path: the file; `-` is standard input.
+            keep: columns of the file to return beside the predictions, such as an identifier.
+
         Returns:
-            The column `prediction`, and for classification a column `probability_<label>` for each
-            class.
+            The kept columns, the column `prediction`, and for classification a column
+            `probability_<label>` for each class.
+
+        Raises:
+            SchemaError: a column to keep is missing, or is called like one of the predictions.
         """
-        predictions = self._predict_table(self._read(path), str(path))
+        table, source = self._read(path), table_name(path)
+        labels = [f"probability_{label_text(label)}" for label in self.classes]
+        kept = take_kept(table, keep, ["prediction", *labels], source)
+        others = [name for name in kept if name not in self.schema.names | self._beside]
+        predictions = self._predict_table(table.drop_columns(others), source)
         columns: dict[str, Any] = {"prediction": self._labels(predictions)}
         if self.classes:
             columns["prediction"] = pa.array(columns["prediction"].tolist(), self._label_type())
-            for number, label in enumerate(self.classes):
-                columns[f"probability_{label_text(label)}"] = predictions[:, number]
-        return pa.table(columns)
+            for number, label in enumerate(labels):
+                columns[label] = predictions[:, number]
+        return pa.table(kept | columns)
 
     def evaluate_table(self, path: str | Path) -> dict[str, Any]:
         """Score predictions on a table file that holds the target, compared with the baseline.
@@ -199,7 +212,7 @@ class Predictor:
         """
         facts = self.facts
         roles = Roles(facts.target, facts.weight, facts.group)
-        given = take_columns(self._read(path), roles, str(path), held_out=True)
+        given = take_columns(self._read(path), roles, table_name(path), held_out=True)
         target = match_learned_target(given, facts.task, facts.classes, facts.missing_values)
         rows = np.flatnonzero(~target.missing)
         predictions = self._predict_table(given.features, given.source)[rows]

@@ -19,10 +19,14 @@ from afina.storage import (
     storage_error,
     write_file,
 )
+from afina.table import is_stdin, stdin_bytes
 
 
 def describe_file(path: Path) -> SourceFile:
     """Return the path, size and digest of an input file."""
+    if is_stdin(path):
+        data = stdin_bytes()
+        return SourceFile(str(path), len(data), hashlib.sha256(data).hexdigest())
     digest, size = hashlib.sha256(), 0
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -38,6 +42,12 @@ def check_unchanged(file: SourceFile) -> Path:
         SchemaError: it no longer exists or has changed.
     """
     path, must = Path(file.path), "A run must be resumed with the table it began with"
+    if is_stdin(path):
+        raise SchemaError(
+            must,
+            but="that came from stdin, which cannot be read again",
+            fix="Save the table as a file, and fit again.",
+        )
     try:
         now = describe_file(path)
     except OSError as reason:
