@@ -48,7 +48,7 @@ def to_table(data: object) -> pa.Table:
         table = data
     elif isinstance(data, np.ndarray):
         table = _from_numpy(data)
-    elif isinstance(data, Mapping):
+    elif isinstance(data, Mapping) and not hasattr(data, "tocsr"):  # a sparse matrix by keys
         table = _from_columns({str(name): data[name] for name in data})
     else:
         table = _from_frame(data)

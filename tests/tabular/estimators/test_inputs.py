@@ -6,6 +6,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import scipy.sparse
 
 import afina
 from afina.errors import AfinaWarning, ConfigError, SchemaError, TableError
@@ -365,3 +366,13 @@ def test_many_columns_that_are_left_out_are_one_short_warning() -> None:
     data = FRAME.assign(**{f"c{number}": "x" for number in range(30)})
     with pytest.warns(AfinaWarning, match=r"^30 columns are left out: .*'c4' \(.* and 25 more\."):
         afina.AfinaRegressor(**QUICK).fit(data, FRAME["a"])
+
+
+@pytest.mark.parametrize("kind", ["csr_array", "coo_matrix", "dok_array", "dok_matrix"])
+def test_sparse_data_is_refused_by_name(kind: str) -> None:
+    """A sparse matrix, also one that is a mapping, is refused as sparse."""
+    sparse = getattr(scipy.sparse, kind)(np.eye(N_ROWS))
+    with pytest.raises(TypeError, match="Sparse data was passed"):
+        afina.AfinaClassifier(**QUICK).fit(sparse, Y)
+    with pytest.raises(TableError, match="sparse matrices are not supported"):
+        afina.AfinaClassifier(**QUICK).fit(FRAME, Y).predictor_.predict(sparse)

@@ -170,3 +170,14 @@ def test_targets_with_names_are_refused(y):
     with pytest.raises(SchemaError, match="y must be one column; got columns with names"):
         afina.AfinaClassifier(**QUICK).fit(X, y)
     afina.AfinaClassifier(**QUICK).fit(X, y["t"])
+
+
+@pytest.mark.parametrize("y", [CODES, CODES == 1, CODES * 2.0])
+def test_numbers_in_an_array_of_objects_are_labels(y):
+    """Whole numbers, booleans and numbers keep their type where the array has none."""
+    model = afina.AfinaClassifier(**QUICK).fit(X, y.astype(object))
+
+    assert model.classes_.dtype == y.dtype
+    np.testing.assert_array_equal(
+        model.predict(X), afina.AfinaClassifier(**QUICK).fit(X, y).predict(X)
+    )

@@ -223,7 +223,8 @@ def _name_columns(x: Any) -> Any:
             fix="Read the file first, such as with pandas.read_csv.",
         )
     columns = name_columns(x)
-    return to_table(columns) if isinstance(columns, Mapping) else x
+    is_mapping = isinstance(columns, Mapping) and not hasattr(x, "tocsr")  # no sparse matrix
+    return to_table(columns) if is_mapping else x
 
 
 def _name_target(names: Sequence[str]) -> str:

@@ -38,7 +38,7 @@ def check_y(estimator: BaseEstimator, y: ArrayLike | None, n_rows: int) -> NDArr
             "inconsistent numbers of samples."
         )
     missing = missing_mask(cells)
-    present = _check_present(estimator, _as_plain(cells[~missing]) if missing.any() else cells)
+    present = _check_present(estimator, _as_plain(cells[~missing] if missing.any() else cells))
     if not missing.any():
         return np.asarray(present)
     classifies = isinstance(estimator, ClassifierMixin)
