@@ -77,7 +77,8 @@ class InferContext:
         raise SchemaError(
             f"{self.source}: column {self.name!r} must hold {content} as requested",
             but=f"row {self.row_number(levels, level)} holds {cell}",
-            fix=f"Correct the cell, or drop `--kind {self.name}={self.requested}`.",
+            fix=f"Correct the cell, or drop `--kind {self.name}={self.requested}` "
+            "(in Python: from kinds).",
         )
 
     def explain(self, why: str) -> str:

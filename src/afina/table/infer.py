@@ -95,7 +95,7 @@ def infer_column(column: pa.ChunkedArray, context: InferContext) -> AnyColumn:
             f"{context.source}: column {context.name!r} must hold {_CONTENT[requested]} as "
             "requested",
             got="dates",
-            fix=f"Drop `--kind {context.name}={requested}`.",
+            fix=f"Drop `--kind {context.name}={requested}` (in Python: from kinds).",
         )
     numbers = is_number(kind) or (requested == "numeric" and pa.types.is_boolean(kind))
     if numbers and requested in (None, "numeric"):

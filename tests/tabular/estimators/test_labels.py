@@ -181,3 +181,10 @@ def test_numbers_in_an_array_of_objects_are_labels(y):
     np.testing.assert_array_equal(
         model.predict(X), afina.AfinaClassifier(**QUICK).fit(X, y).predict(X)
     )
+
+
+@pytest.mark.parametrize("kind", [afina.AfinaClassifier, afina.AfinaRegressor])
+def test_a_name_is_no_target(kind):
+    """A column's name in the place of y is refused with what to pass."""
+    with pytest.raises(SchemaError, match=r"got the text 'kind'\. Pass the column itself"):
+        kind(**QUICK).fit(X, "kind")

@@ -141,7 +141,8 @@ def test_one_row_is_predicted_as_in_a_frame(name):
     for at in range(0, N_ROWS, 9):
         frame = FRAME.iloc[[at]]
         label = model.predict(frame)[0]
-        for row in (FRAME.iloc[at].to_dict(), FRAME.iloc[at], frame, polars.row(at, named=True)):
+        rows = [FRAME.iloc[at].to_dict(), FRAME.iloc[at], frame, polars.row(at, named=True)]
+        for row in (*rows, next(frame.itertuples(index=False))):
             np.testing.assert_array_equal(
                 model.predict_proba_row(row), model.predict_proba(frame)[0]
             )

@@ -195,6 +195,8 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Save the fitted model in a folder, which `afina.load` and the command line read.
 
+        `afina.load` returns a `Predictor`, whose `classes` may be in another order than `classes_`.
+
         Args:
             path: a new or empty folder; missing parents are made.
             overwrite: replace a saved model that is there.

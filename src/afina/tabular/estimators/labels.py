@@ -105,6 +105,12 @@ def _as_array(y: Any) -> NDArray[Any]:
             got="columns with names",
             fix="Pass the column with the targets, such as y['target'].",
         )
+    if isinstance(y, str):
+        raise SchemaError(
+            "y must hold a target for each row",
+            got=f"the text {y!r}",
+            fix="Pass the column itself, such as X['target'], and leave it out of X.",
+        )
     if isinstance(y, np.ma.MaskedArray) and y.dtype.kind in "iu":
         y = y.astype(object)
     y = fill_masked(to_eager(y))

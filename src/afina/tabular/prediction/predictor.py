@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from afina.errors import AfinaWarning, NonFiniteError, SchemaError, TableError
+from afina.errors import AfinaWarning, NonFiniteError, SchemaError
 from afina.nn import StackedLinear
 from afina.process_state import torch_threads
 from afina.table import (
@@ -31,6 +31,7 @@ from afina.table import (
 from afina.tabular.prediction.kept_columns import take_kept
 from afina.tabular.prediction.model_folder import model_files, save_folder
 from afina.tabular.prediction.model_record import ModelRecord
+from afina.tabular.prediction.single_row import name_cells
 from afina.tabular.preparation.given import take_columns
 from afina.tabular.preparation.roles import Roles
 from afina.tabular.preparation.rows import Floats
@@ -159,7 +160,8 @@ class Predictor:
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Save the model in a folder, which `afina.load` and the command line read.
 
-        The folder holds tensors and JSON, no pickle.
+        The folder holds tensors and JSON, no pickle. What is loaded returns probabilities in the
+        order of its `classes`.
 
         Args:
             path: a new or empty folder; missing parents are made.
@@ -304,28 +306,12 @@ class Predictor:
         return table.rename_columns(names)
 
     def _predict_row(self, row: Mapping[str, object]) -> Floats:
-        row = self._name_cells(row)
+        row = name_cells(row, [column.name for column in self.schema.columns])
         prediction = self.predict_row_quickly(row)
         if prediction is not None:
             return prediction
         table = to_table({name: [cell] for name, cell in row.items()})
         return self._predict_table(table, "the table")
-
-    def _name_cells(self, row: Any) -> Mapping[str, object]:
-        """Return a row as a mapping; it may be a series of pandas or a frame of one row."""
-        if isinstance(row, Mapping):
-            return row
-        cells = only_row(row)
-        if cells is None and type(row).__module__.partition(".")[0] == "pandas" and row.ndim == 1:
-            cells = row.to_dict()
-        if cells is None:
-            names = [column.name for column in self.schema.columns]
-            raise TableError(
-                "a row must be a mapping of column names to cells",
-                got=f"a {type(row).__name__}",
-                fix=f"Pass a cell for each of {list_names(names)}, or use predict for tables.",
-            )
-        return {str(name): cell for name, cell in cells.items()}
 
     def _predict_table(self, table: pa.Table, source: str) -> Floats:
         others = [name for name in table.column_names if name in self._beside]

@@ -69,7 +69,8 @@ def train_run(
     with _explaining_failures(run, processes):
         if processes.first:
             write_log(run.folder, _first_line(run, resumed_from))
-        observer(Started(run.folder, run.config.train.max_epochs, resumed_from))
+        n_epochs = run.config.train.max_epochs
+        observer(Started(run.folder, n_epochs, resumed_from, run.can_resume))
         result = train_model(
             run.plan,
             run_dir=run.folder,
