@@ -228,10 +228,10 @@ def test_another_column_is_warned_of(classifier):
     assert found == classifier.predictor_.predict_row(row_of(0))
 
 
-@pytest.mark.parametrize("row", [[1, 2], X.iloc[0], X.iloc[[0]], "text", None])
+@pytest.mark.parametrize("row", [[1, 2], (1, 2), X.iloc[[0]], X, "text", None])
 def test_what_is_no_mapping_is_refused(classifier, row):
     """A row must be a mapping of names to cells."""
-    if isinstance(row, pd.DataFrame):
+    if isinstance(row, pd.DataFrame) and len(row) == 1:
         row = row.to_numpy()
     with pytest.raises(TableError, match="mapping"):
         classifier.predictor_.predict_row(row)
