@@ -155,8 +155,9 @@ def settings_class(cls: type[T]) -> type[T]:
         try:
             validate(self, **with_none(type(self), values))
         except ValidationError as error:
-            describe = getattr(type(self), "describe_setting", None)
-            raise explain(type(self), values, error, describe) from None
+            raise explain(
+                type(self), values, error, getattr(type(self), "describe_setting", None)
+            ) from None
 
     checked.__init__ = initialize
     result: type[T] = checked
@@ -197,7 +198,8 @@ def resolved(value: N | str) -> N:
 
 def with_none(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
     """Turn the word "none" into None if a setting is optional and is not free text."""
-    known = declarations(cls) if "none" in map(_as_word, values.values()) else {}
+    words = [value for value in values.values() if isinstance(value, str)]
+    known = declarations(cls) if "none" in words else {}
     return {
         name: None
         if value == "none" and name in known and known[name].optional and not known[name].takes_text
@@ -219,21 +221,22 @@ def explain(
     """
     name, *column = [str(part) for part in error.errors()[0]["loc"]]
     if name not in declarations(cls):
-        known = ", ".join(declarations(cls))
         return ConfigError(
             f"{name} must be a setting of {cls.__name__}",
             but="it is not",
-            fix=f"The settings are: {known}.",
+            fix=f"The settings are: {', '.join(declarations(cls))}.",
         )
     value = values.get(name)
     declared = declarations(cls)[name]
     if isinstance(value, Mapping) and column:
         schema = declared.schema["additionalProperties"]
-        allowed = describe_allowed(schema)
-        got = f"{value.get(column[0])!r:.80}"
-        fix = suggest_choice(value.get(column[0]), schema.get("enum", ()))
-        fix = fix or "Correct it, or leave the column out."
-        return ConfigError(f"{name}[{column[0]!r}] must be {allowed}", got=got, fix=fix)
+        cell = value.get(column[0])
+        return ConfigError(
+            f"{name}[{column[0]!r}] must be {describe_allowed(schema)}",
+            got=f"{cell!r:.80}",
+            fix=suggest_choice(cell, schema.get("enum", ()))
+            or "Correct it, or leave the column out.",
+        )
     allowed = describe(declared) if describe else describe_allowed(declared.schema, none="None")
     default = declared.trainer_default if describe else declared.default
     return ConfigError(
@@ -273,21 +276,16 @@ def describe_allowed(schema: Schema, *, none: str = '"none"') -> str:
         return "one of " + ", ".join(f'"{value}"' for value in schema["enum"])
     if "const" in schema:
         return f'"{schema["const"]}"'
-    match schema.get("type"):
-        case "null":
-            return none
-        case "boolean":
-            return "true or false" if none != "None" else "True or False"
-        case "array":
-            return 'a list such as ["NA", "?"]'
-        case "object":
-            return f"a table of columns, each {describe_allowed(schema['additionalProperties'])}"
-        case "integer":
-            return "a whole number" + _bounds(schema)
-        case "number":
-            return "a number" + _bounds(schema)
-        case _:
-            return "text"
+    if schema.get("type") == "object":
+        return f"a table of columns, each {describe_allowed(schema['additionalProperties'])}"
+    words = {
+        "null": none,
+        "boolean": "true or false" if none != "None" else "True or False",
+        "array": 'a list such as ["NA", "?"]',
+        "integer": "a whole number" + _bounds(schema),
+        "number": "a number" + _bounds(schema),
+    }
+    return words.get(schema.get("type", ""), "text")
 
 
 def _bounds(schema: Schema) -> str:
@@ -303,7 +301,3 @@ def _bounds(schema: Schema) -> str:
 
 def _short(bound: float) -> str:
     return "2^63" if bound == 2**63 else f"{bound:g}"
-
-
-def _as_word(value: Any) -> str:
-    return value if isinstance(value, str) else ""

@@ -119,8 +119,8 @@ def log_loss(y: ArrayLike, proba: ArrayLike, weights: ArrayLike | None = None) -
         (n,), (n, n_classes) -> ()
     """
     y, proba, w = _proba_and_weights(y, proba, weights)
-    of_true_class = proba[np.arange(len(y)), y]
-    return _mean(-np.log(np.clip(of_true_class, LEAST_PROBABILITY, 1.0)), w)
+    of_true_class = proba[np.arange(len(y)), y].clip(LEAST_PROBABILITY, 1.0)
+    return _mean(-np.log(of_true_class), w)
 
 
 def brier(y: ArrayLike, proba: ArrayLike, weights: ArrayLike | None = None) -> float:
@@ -155,9 +155,8 @@ def auc(y: ArrayLike, proba: ArrayLike, weights: ArrayLike | None = None) -> flo
         return float("nan")
     if proba.shape[1] == 2:
         return _auc_of(y == 1, proba[:, 1], w)
-    each = [_auc_of(y == code, proba[:, code], w) for code in range(proba.shape[1])]
-    defined = np.array([area for area in each if not np.isnan(area)])
-    return _mean(defined, None)
+    areas = np.array([_auc_of(y == code, proba[:, code], w) for code in range(proba.shape[1])])
+    return _mean(areas[~np.isnan(areas)], None)
 
 
 def rmse(y: ArrayLike, prediction: ArrayLike, weights: ArrayLike | None = None) -> float:

@@ -15,6 +15,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -51,11 +52,11 @@ class RandomState:
             torch.cuda.set_rng_state_all(self.cuda)
 
 
+@dataclass(eq=False)
 class _Owner:
     """A fit, or the code outside of fits, and the state of its generators while others draw."""
 
-    def __init__(self) -> None:
-        self.state: RandomState | None = None
+    state: RandomState | None = None
 
 
 class _Draws:

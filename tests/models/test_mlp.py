@@ -77,7 +77,7 @@ def test_settings_reach_the_blocks() -> None:
 
 def test_what_cannot_be_is_refused() -> None:
     """A width that cannot be is named, and so is a setting that is not resolved."""
-    with pytest.raises(ValueError, match="Widths must be at least 1; got d_in=0"):
+    with pytest.raises(ValueError, match="d_in, d_out must be at least 1; got d_in=0"):
         mlp(0, 1)
     with pytest.raises(TypeError, match="must be resolved before it is used; got 'auto'"):
         mlp(1, 1, dropout="auto")

@@ -62,7 +62,7 @@ def test_unknown_names_are_refused() -> None:
     """An unknown activation is named, with those that are known."""
     with pytest.raises(ValueError, match=r"activation must be one of relu, .* activation='swish'"):
         make_activation("swish")
-    with pytest.raises(ValueError, match=r"must be one of elu.*got 'swish'"):
+    with pytest.raises(ValueError, match=r"must be one of elu.*got name='swish'"):
         activation_gain("swish")
 
 

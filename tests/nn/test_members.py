@@ -115,11 +115,11 @@ def test_heads_are_layers_of_their_own(n: int, k: int, d_in: int, d_out: int, se
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: MemberScale(0, 2), "d and k must be at least 1"),
-        (lambda: MemberScale(2, 0), "d and k must be at least 1"),
-        (lambda: MemberScale(2, 2, start="ones"), "start must be normal or signs"),
+        (lambda: MemberScale(0, 2), "d, k must be at least 1"),
+        (lambda: MemberScale(2, 0), "d, k must be at least 1"),
+        (lambda: MemberScale(2, 2, start="ones"), "start must be one of normal, signs"),
         (lambda: MemberScale(2, 2, chunks=[0]), "one number for each of the 2 features; got 1"),
-        (lambda: MemberHeads(2, 0, 2), "sizes must be at least 1"),
+        (lambda: MemberHeads(2, 0, 2), "d_in, d_out, k must be at least 1"),
     ],
 )
 def test_what_cannot_be_is_refused(make: object, message: str) -> None:

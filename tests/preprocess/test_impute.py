@@ -70,5 +70,5 @@ def test_a_weight_is_a_repetition_bit_for_bit(rows: list[tuple[float, int]], str
 
 def test_an_unknown_strategy_is_refused() -> None:
     """A strategy that does not exist raises ValueError with those that do."""
-    with pytest.raises(ValueError, match="median, mean or zero; got strategy='mode'"):
+    with pytest.raises(ValueError, match="median, mean, zero; got strategy='mode'"):
         Impute("mode")

@@ -288,7 +288,11 @@ FAULTS = [
         "parse_number",
         lambda text, form: (float(text), text) if text.isdecimal() else None,
     ),
-    (number_column, "missing_words", lambda *words: frozenset("x")),
+    (
+        number_column,
+        "nan_if_missing",
+        lambda text, words: single_cell.nan_if_missing(text, frozenset("x")),
+    ),
     (date_column, "typed_second", lambda moment: float(moment.toordinal())),
     (CategoryReader, "_code", lambda reader, text: reader.codes.get(text, UNKNOWN)),
     (CategoryReader, "_code", lambda reader, text: 3 if text == "true" else 2),

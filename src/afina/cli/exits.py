@@ -9,7 +9,7 @@ import traceback
 import typer
 
 from afina.cli.process import is_first_process
-from afina.cli.streams import show_error, show_stop
+from afina.cli.streams import show
 from afina.errors import AfinaError, ConfigError, Interrupted, NonFiniteError, PeerError
 
 USAGE = 2
@@ -31,14 +31,9 @@ def report_error(error: BaseException, *, debug: bool) -> int:
         raise error
     if debug:
         traceback.print_exception(error)
-    is_silent = not is_first_process() and _is_reported_by_first(error)
-    if isinstance(error, Interrupted):
-        if not is_silent:
-            show_stop(str(error))
-        return error.exit_code
     code, message = _explain(error, debug=debug)
-    if not is_silent:
-        show_error(message)
+    if is_first_process() or not _is_reported_by_first(error):
+        show("stopped" if isinstance(error, Interrupted) else "error", message)
     return code
 
 
@@ -46,8 +41,9 @@ def _is_reported_by_first(error: BaseException) -> bool:
     """Return whether the first process fails with the same error and reports it for all."""
     if isinstance(error, PeerError):
         return error.relayed
-    alike = (Interrupted, ConfigError, NonFiniteError)
-    return isinstance(error, alike) or hasattr(error, "format_message")
+    return isinstance(error, Interrupted | ConfigError | NonFiniteError) or hasattr(
+        error, "format_message"
+    )
 
 
 def _explain(error: BaseException, *, debug: bool) -> tuple[int, str]:
@@ -56,7 +52,7 @@ def _explain(error: BaseException, *, debug: bool) -> tuple[int, str]:
     if hasattr(error, "format_message"):
         return USAGE, _explain_usage(error)
     match error:
-        case AfinaError():
+        case AfinaError() | Interrupted():
             return error.exit_code, str(error)
         case KeyboardInterrupt():
             return 128 + signal.SIGINT, "Stopped by Ctrl-C before the command finished."
@@ -69,9 +65,8 @@ def _explain(error: BaseException, *, debug: bool) -> tuple[int, str]:
             "There is not enough memory. Use a smaller train.microbatch_size, model.d_block or "
             "preprocess.onehot_max, or fewer rows."
         )
-    kind = type(error).__name__
     hint = "" if debug else "; run again with --debug to see where"
-    return 1, f"afina: internal error: {kind}: {error}{hint}"
+    return 1, f"afina: internal error: {type(error).__name__}: {error}{hint}"
 
 
 def _explain_usage(error: BaseException) -> str:

@@ -1,5 +1,6 @@
 """afina fit: train a network on a table."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,9 +111,8 @@ def _run(
     from afina.config import to_toml
     from afina.tabular import fit_table
 
-    if stderr.verbose:
-        stderr.detail(to_toml(config))
-    with FitMessages(stderr, monitor=config.stop.monitor) as messages:
+    stderr.detail(to_toml(config))
+    with closing(FitMessages(stderr, monitor=config.stop.monitor)) as messages:
         outcome = fit_table(
             table,
             target=target,

@@ -1,15 +1,15 @@
 """The messages of a fit on stderr: the table, the columns, the progress of training, the result."""
 
+import itertools
 import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from afina.cli.console import Stderr
 from afina.cli.formatting import count, score_sentence
-from afina.cli.progress import Progress, open_progress
+from afina.cli.progress import LiveLine, PlainLines, open_progress
 from afina.cli.streams import show_note
 from afina.cli.tables import column_lines, score_lines
 from afina.report.formatting import seconds
@@ -30,20 +30,7 @@ class FitMessages:
         self._monitor = monitor if monitor.startswith("val/") else f"val/{monitor}"
         self._validates = True
         self._extended = False
-        self._progress: Progress | None = None
-
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Restore the terminal, even after an error."""
-        self._close()
+        self._progress: LiveLine | PlainLines | None = None
 
     def __call__(self, event: object) -> None:
         """Print one event; steps are matched first because they are the most frequent."""
@@ -58,14 +45,16 @@ class FitMessages:
             case Started():
                 self._print_started(event)
             case StopEvent():
-                self._close()
+                self.close()
                 self._print_stop(event)
 
     def _follow(self, event: StepEvent | EpochEvent | EvalEvent) -> None:
         if isinstance(event, EvalEvent) and event.extended and not self._extended:
             self._extended = True
-            text = f"epoch {event.epoch}: patience has run out, but is extended while late "
-            self._stderr.write(f"{text}generalization is possible (stop.patience_extends_while)")
+            self._stderr.write(
+                f"epoch {event.epoch}: patience has run out, but is extended while late "
+                "generalization is possible (stop.patience_extends_while)"
+            )
         if self._progress is None:
             return
         match event:
@@ -76,7 +65,8 @@ class FitMessages:
             case EvalEvent():
                 self._progress.evaluated(event)
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Restore the terminal."""
         if self._progress is not None:
             self._progress.close()
             self._progress = None
@@ -155,11 +145,10 @@ def print_end(
 def next_commands(run: Path, table: str) -> list[str]:
     """Return the next commands to type; they run exactly as printed."""
     folder = shlex.quote(str(run))
-    source = shlex.quote(table)
     if table == "stdin":  # there is no file to name, and none to resume with
         return [f"afina report {folder}  # writes the report again"]
     return [
-        f"afina predict {folder} {source} --out {_free_name()}",
+        f"afina predict {folder} {shlex.quote(table)} --out {_free_name()}",
         f"afina report {folder}  # writes the report again",
         f"afina resume {folder}  # continues a run that was interrupted",
     ]
@@ -167,7 +156,7 @@ def next_commands(run: Path, table: str) -> list[str]:
 
 def _free_name() -> str:
     """Return a file name that is not in use, so that the command runs exactly as printed."""
-    name, number = "predictions.csv", 2
-    while os.path.lexists(name):
-        name, number = f"predictions-{number}.csv", number + 1
-    return name
+    names = itertools.chain(
+        ["predictions.csv"], map("predictions-{}.csv".format, itertools.count(2))
+    )
+    return next(name for name in names if not os.path.lexists(name))

@@ -26,10 +26,12 @@ def score_sentence(summary: Mapping[str, Any]) -> str:
     value, baseline = score["value"], score["baseline"]
     ours, theirs = pair(value, baseline)
     where = "Validation" if summary["on"] == "val" else "Training"
-    what = score["baseline_is"]
     name = score["name"].replace("_", " ")
     better = None not in (value, baseline) and (
         value > baseline if score["higher_is_better"] else value < baseline
     )
     verdict = "" if better else " The model is no better than the baseline."
-    return f"{where} {name} {ours}, against {theirs} for the baseline ({what}).{verdict}"
+    return (
+        f"{where} {name} {ours}, against {theirs} for the baseline ({score['baseline_is']})."
+        f"{verdict}"
+    )

@@ -2,8 +2,6 @@
 
 from typing import Annotated
 
-import typer
-
 from afina.cli.options import (
     AsJson,
     ConfigFile,
@@ -14,16 +12,14 @@ from afina.cli.options import (
     Table,
     Verbose,
     make_config,
+    value_option,
 )
 from afina.cli.streams import emit, emit_json, printable
 
 
 def inspect(
     table: Table,
-    target: Annotated[
-        str | None,
-        typer.Option(metavar="COL", show_default=False, help="The column to predict, if known."),
-    ] = None,
+    target: Annotated[str | None, value_option("COL", "The column to predict, if known.")] = None,
     kinds: Kinds = None,
     config: ConfigFile = None,
     settings: Settings = None,
@@ -59,8 +55,10 @@ def inspect(
     from afina.cli.tables import column_lines
 
     rows, columns = count(inspection.n_rows, "row"), count(len(inspection.schema.columns), "column")
-    lines = [f"{name}: {rows}, {columns}"]
-    lines += [f"target: {inspection.target}"] if inspection.target else []
-    lines += column_lines(inspection.schema, whole=verbose)
-    lines += [f"note: {note}" for note in inspection.notes]
+    lines = [
+        f"{name}: {rows}, {columns}",
+        *([f"target: {inspection.target}"] if inspection.target else []),
+        *column_lines(inspection.schema, whole=verbose),
+        *(f"note: {note}" for note in inspection.notes),
+    ]
     emit(printable("\n".join(lines)))

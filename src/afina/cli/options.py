@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -34,6 +34,11 @@ def _switch_quiet(context: typer.Context, value: bool) -> bool:
 def _switch_debug(context: typer.Context, value: bool) -> bool:
     context.ensure_object(Switches).debug |= value
     return value
+
+
+def value_option(metavar: str, help: str, *names: str) -> Any:  # noqa: A002 - as typer has it
+    """Declare an option that takes a value."""
+    return typer.Option(*names, metavar=metavar, show_default=False, help=help)
 
 
 # Eager, so that they take effect even if another option is wrong.
@@ -74,25 +79,16 @@ Run = Annotated[
 ]
 Kinds = Annotated[
     list[str] | None,
-    typer.Option(
+    value_option(
+        "COL=KIND",
+        "Read a column as numeric, categorical, boolean, datetime, text or ignored.",
         "--kind",
-        metavar="COL=KIND",
-        show_default=False,
-        help="Read a column as numeric, categorical, boolean, datetime, text or ignored.",
     ),
 ]
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option("--config", metavar="FILE", show_default=False, help="Settings in TOML."),
-]
+ConfigFile = Annotated[Path | None, value_option("FILE", "Settings in TOML.", "--config")]
 Settings = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="SECTION.KEY=VALUE",
-        show_default=False,
-        help="Change a setting, such as train.lr=1e-2.",
-    ),
+    value_option("SECTION.KEY=VALUE", "Change a setting, such as train.lr=1e-2.", "--set"),
 ]
 
 

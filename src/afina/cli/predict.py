@@ -4,9 +4,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from afina.cli.options import Debug, Model, Overwrite, Quiet, Table
+from afina.cli.options import Debug, Model, Overwrite, Quiet, Table, value_option
 
 
 def predict(
@@ -14,18 +12,15 @@ def predict(
     table: Table,
     out: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            show_default=False,
-            help="The file to write: .csv, .tsv, .parquet, .feather or .arrow. Default: stdout.",
+        value_option(
+            "FILE", "The file to write: .csv, .tsv, .parquet, .feather or .arrow. Default: stdout."
         ),
     ] = None,
     keep: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="COL",
-            show_default=False,
-            help="Copy a column of the table, such as an identifier, beside the predictions. "
+        value_option(
+            "COL",
+            "Copy a column of the table, such as an identifier, beside the predictions. "
             "Can be given several times.",
         ),
     ] = None,

@@ -12,6 +12,5 @@ def is_first_process() -> bool:
 
     The rule is the same as in `afina.train.processes.current_processes`, without loading torch.
     """
-    names = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-    launched = all(name in os.environ for name in names) and os.environ["WORLD_SIZE"] != "1"
-    return not launched or os.environ["RANK"] == "0"
+    is_launched = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys()
+    return not is_launched or os.environ["WORLD_SIZE"] == "1" or os.environ["RANK"] == "0"

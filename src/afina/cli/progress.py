@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 from rich.live import Live
 from rich.text import Text
@@ -14,25 +13,9 @@ from afina.train import EpochEvent, EvalEvent, StepEvent
 REDRAW_S = 0.1
 
 
-class Progress(Protocol):
-    """A display of the progress of training."""
-
-    def step(self, event: StepEvent) -> None:
-        """Note an optimizer step; this is called at every step, so it must cost next to nothing."""
-
-    def trained(self, event: EpochEvent) -> None:
-        """Note an epoch's training loss; its evaluation, if any, comes next."""
-
-    def evaluated(self, event: EvalEvent) -> None:
-        """Note an evaluation."""
-
-    def close(self) -> None:
-        """Show the final state, and restore the terminal."""
-
-
 def open_progress(
     stderr: Stderr, *, n_epochs_max: int, monitor: str, validates: bool = True
-) -> Progress:
+) -> "LiveLine | PlainLines":
     """Return a live line if stderr is a terminal, plain lines otherwise.
 
     Args:

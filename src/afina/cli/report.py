@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from afina.cli.options import Debug, Quiet, Run
+from afina.cli.options import Debug, Quiet, Run, value_option
 from afina.cli.streams import emit
 
 
@@ -13,11 +11,7 @@ def report(
     run: Run,
     out: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            show_default=False,
-            help="The page to write. Default: report.html in the run folder.",
-        ),
+        value_option("FILE", "The page to write. Default: report.html in the run folder."),
     ] = None,
     _quiet: Quiet = False,
     _debug: Debug = False,

@@ -21,10 +21,12 @@ def finish(stderr: Stderr, outcome: Outcome, *, as_json: bool) -> None:
     report = page if page.exists() else None  # otherwise a note has said why
     print_end(stderr, run=outcome.run, summary=outcome.summary, report=report)
     if as_json:
-        run: dict[str, object] = {
-            "run": str(outcome.run),
-            "report": str(report) if report else None,
-        }
-        emit_json(run | {"summary": outcome.summary})
+        emit_json(
+            {
+                "run": str(outcome.run),
+                "report": str(report) if report else None,
+                "summary": outcome.summary,
+            }
+        )
     else:
         emit(str(outcome.run))

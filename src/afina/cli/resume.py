@@ -1,5 +1,6 @@
 """afina resume: continue an interrupted run."""
 
+from contextlib import closing
 from pathlib import Path
 
 from afina.cli.options import AsJson, Debug, Quiet, Run, Verbose, check_loudness
@@ -25,7 +26,7 @@ def resume(
     from afina.tabular import resume_run
 
     stderr = open_stderr(quiet=quiet, verbose=verbose)
-    with FitMessages(stderr, monitor=_monitor(run)) as messages:
+    with closing(FitMessages(stderr, monitor=_monitor(run))) as messages:
         outcome = resume_run(run, listen=messages)
     finish(stderr, outcome, as_json=as_json)
 

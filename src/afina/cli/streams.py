@@ -34,23 +34,13 @@ def emit(text: str) -> None:
 
 def emit_json(values: Mapping[str, Any]) -> None:
     """Write one JSON object to stdout; numbers that are not finite become null."""
-    document = {"schema_version": SCHEMA_VERSION, **values}
-    emit(json.dumps(_finite(document), ensure_ascii=False, allow_nan=False, indent=2))
+    document = _finite({"schema_version": SCHEMA_VERSION, **values})
+    emit(json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2))
 
 
 def show_note(message: str) -> None:
     """Write a note to stderr."""
-    _write_message("note", message)
-
-
-def show_stop(message: str) -> None:
-    """Write to stderr that the command was stopped and what was saved."""
-    _write_message("stopped", message)
-
-
-def show_error(message: str) -> None:
-    """Write an error to stderr."""
-    _write_message("error", message)
+    show("note", message)
 
 
 def printable(text: str) -> str:
@@ -65,7 +55,8 @@ def printable(text: str) -> str:
     )
 
 
-def _write_message(kind: str, message: str) -> None:
+def show(kind: str, message: str) -> None:
+    """Write a message to stderr, preceded by its kind."""
     sys.stderr.write(f"{kind}: {printable(message.strip())}\n")
     sys.stderr.flush()
 

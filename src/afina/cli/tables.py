@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.cells import cell_len, set_cell_size
 
-from afina.report.formatting import pair
+from afina.report.formatting import pair, percent
 from afina.table import Schema
 
 MOST_LINES = 40
@@ -44,9 +44,7 @@ def share(part: float) -> str:
         >>> share(0.0), share(0.0004), share(0.087), share(1.0)
         ('', '<0.1 %', '8.7 %', '100.0 %')
     """
-    if part == 0:
-        return ""
-    return "<0.1 %" if part < 0.001 else f"{100 * part:.1f} %"
+    return percent(part) if part else ""
 
 
 def align(rows: Sequence[Sequence[str]]) -> list[str]:

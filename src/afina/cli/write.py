@@ -4,6 +4,7 @@ import io
 import os
 import secrets
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,9 +25,10 @@ def check_out(out: Path, *, table: Path, overwrite: bool) -> None:
         StorageError: the file already exists, or its folder does not.
     """
     if out.suffix.lower() not in WRITERS:
-        kinds = ", ".join(WRITERS)
         raise ConfigError(
-            f"--out must end in one of {kinds}", got=str(out), fix="Choose another file name."
+            f"--out must end in one of {', '.join(WRITERS)}",
+            got=str(out),
+            fix="Choose another file name.",
         )
     if out.is_dir():
         raise StorageError(
@@ -74,10 +76,9 @@ def write_table(table: pa.Table, out: Path) -> None:
             os.fsync(file.fileno())
         draft.replace(target)
     except OSError as error:
-        reason = error.strerror or str(error)
         raise StorageError(
             "--out must be writable",
-            but=f"writing {out} failed: {reason}",
+            but=f"writing {out} failed: {error.strerror or error}",
             fix="Make room, or choose another folder.",
         ) from error
     finally:
@@ -124,22 +125,10 @@ def _cells(column: pa.Array) -> list[str | None]:
     return [None if cell is None else str(cell) for cell in cells]
 
 
-def _write_tsv(table: pa.Table, file: BinaryIO) -> None:
-    write_csv(table, file, delimiter="\t")
-
-
-def _write_feather(table: pa.Table, file: BinaryIO) -> None:
-    pyarrow.feather.write_feather(table, file)
-
-
-def _write_parquet(table: pa.Table, file: BinaryIO) -> None:
-    pyarrow.parquet.write_table(table, file)
-
-
 WRITERS: dict[str, Writer] = {
     ".csv": write_csv,
-    ".tsv": _write_tsv,
-    ".parquet": _write_parquet,
-    ".feather": _write_feather,
-    ".arrow": _write_feather,
+    ".tsv": partial(write_csv, delimiter="\t"),
+    ".parquet": pyarrow.parquet.write_table,
+    ".feather": pyarrow.feather.write_feather,
+    ".arrow": pyarrow.feather.write_feather,
 }

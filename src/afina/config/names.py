@@ -1,16 +1,17 @@
 """Find the place of each setting in a file, and the setting that a misspelled name may mean."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from afina.config.sections import Config
 from afina.declaration import Declaration, declarations, describe_allowed
 
 EXPERIMENTAL = "experimental"
 
+T = TypeVar("T")
 Sections = dict[str, dict[str, Any]]
 
 
@@ -34,7 +35,7 @@ def places() -> Mapping[str, Mapping[str, Place]]:
     sections: dict[str, dict[str, Place]] = {field.name: {} for field in fields(Config)}
     sections[EXPERIMENTAL] = {}
     for field in fields(Config):
-        for key, declared in declarations(_class_of(field.name)).items():
+        for key, declared in declarations(Config.__annotations__[field.name]).items():
             setting = declared.setting
             if setting.scope == "trainer":
                 continue
@@ -49,24 +50,29 @@ def places() -> Mapping[str, Mapping[str, Place]]:
 def to_sections(config: Config) -> Sections:
     """Return the settings as plain values, by section and key."""
     values: Sections = {section: {} for section in places()}
-    for section, keys in places().items():
-        for key, place in keys.items():
-            value = getattr(getattr(config, place.attribute), key)
-            choices = place.declared.setting.experimental_choices
-            if choices and (value in choices) != (section == EXPERIMENTAL):
-                value = None  # it is in the other section
-            values[section][key] = value
+    for section, key, place in each_setting(places()):
+        value = getattr(getattr(config, place.attribute), key)
+        choices = place.declared.setting.experimental_choices
+        if choices and (value in choices) != (section == EXPERIMENTAL):
+            value = None  # it is in the other section
+        values[section][key] = value
     return values
+
+
+def each_setting(sections: Mapping[str, Mapping[str, T]]) -> Iterator[tuple[str, str, T]]:
+    """Iterate over section, key and value of all settings."""
+    return (
+        (section, key, value) for section, keys in sections.items() for key, value in keys.items()
+    )
 
 
 def by_attribute(values: Mapping[str, Mapping[str, Any]]) -> Sections:
     """Group values by the attribute of `Config` that holds them; the inverse of `to_sections`."""
     settings_of: Sections = {field.name: {} for field in fields(Config)}
-    for section, keys in values.items():
-        for key, value in keys.items():
-            place = places()[section][key]
-            if value is not None or not place.declared.setting.experimental_choices:
-                settings_of[place.attribute][key] = value
+    for section, key, value in each_setting(values):
+        place = places()[section][key]
+        if value is not None or not place.declared.setting.experimental_choices:
+            settings_of[place.attribute][key] = value
     return settings_of
 
 
@@ -130,21 +136,15 @@ def suggest(name: str, section: str = "") -> str | None:
     return f"The sections are: {', '.join(settings)}."
 
 
-def _class_of(attribute: str) -> type:
-    section_class: type = Config.__annotations__[attribute]
-    return section_class
-
-
 def _plain_part(declared: Declaration) -> Declaration:
-    schema = declared.schema
-    left = [word for word in schema["enum"] if word not in declared.setting.experimental_choices]
-    return replace(declared, schema={**schema, "enum": left})
+    experimental = declared.setting.experimental_choices
+    left = [word for word in declared.schema["enum"] if word not in experimental]
+    return replace(declared, schema={**declared.schema, "enum": left})
 
 
 def _experimental_part(declared: Declaration) -> Declaration:
-    choices = list(declared.setting.experimental_choices)
-    schema = {"anyOf": [{"enum": choices, "type": "string"}, {"type": "null"}]}
-    return replace(declared, schema=schema, default=None)
+    choices = {"enum": list(declared.setting.experimental_choices), "type": "string"}
+    return replace(declared, schema={"anyOf": [choices, {"type": "null"}]}, default=None)
 
 
 def _opens_with(full: str, words: str) -> bool:

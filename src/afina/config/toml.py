@@ -1,5 +1,6 @@
 """Read settings from TOML text, and write them."""
 
+import contextlib
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from afina.config.names import (
     Sections,
     by_attribute,
     describe_place,
+    each_setting,
     places,
     suggest,
     to_sections,
@@ -52,12 +54,11 @@ def read_config(path: Path | str, preset: str | None = None, *, former: bool = F
         _check_section(section, keys, path)
     if former:
         parsed = _moved(parsed)
-    for section, keys in parsed.items():
-        for key, value in keys.items():
-            _check_key(section, key, value, path)
     values = preset_sections(str(named) if preset is None else preset)
-    for section, own in _without_none(parsed).items():
-        values[section] = values.get(section, {}) | own
+    for section, key, value in each_setting(parsed):
+        _check_key(section, key, value, path)
+        is_none = value == "none" and _can_be_none(section, key)
+        values.setdefault(section, {})[key] = None if is_none else value
     return _make_config(values, path)
 
 
@@ -85,19 +86,16 @@ def apply_settings(config: Config, settings: Sequence[str]) -> Config:
         >>> apply_settings(Config(), ["train.lr=1e-2", "stop.patience=none"]).train.lr
         0.01
     """
-    changes = []
+    values = to_sections(config)
     for setting in settings:
         name, equals, text = setting.partition("=")
-        if not equals or "." not in name:
+        section, dot, rest = name.strip().partition(".")
+        if not equals or not dot:
             raise ConfigError(
                 "A setting must have the form section.key=value",
                 got=repr(setting),
-                fix=None if "." in name else suggest(name.strip()),
+                fix=None if dot else suggest(section),
             )
-        changes.append((name.strip(), text))
-    values = to_sections(config)
-    for name, text in changes:
-        section, _, rest = name.partition(".")
         key, _, column = rest.partition(".")
         _check_key(section, key, text.strip())
         if not column:
@@ -107,7 +105,7 @@ def apply_settings(config: Config, settings: Sequence[str]) -> Config:
         else:
             raise ConfigError(
                 f"{section}.{key} must be set as a whole",
-                got=f"the part {name!r}",
+                got=f"the part {name.strip()!r}",
                 fix=f"Write {section}.{key}=VALUE.",
             )
         if section != EXPERIMENTAL and key in values[EXPERIMENTAL]:
@@ -180,10 +178,8 @@ def _parse(section: str, key: str, text: str) -> Any:
 
 def _parse_toml(text: str) -> Any:
     """Parse a value as TOML, as a number such as `.5`, or otherwise as text."""
-    try:
+    with contextlib.suppress(tomllib.TOMLDecodeError, KeyError):
         return tomllib.loads(f"value = {text}\n")["value"]
-    except (tomllib.TOMLDecodeError, KeyError):
-        pass
     try:
         return float(text) if text.strip()[:1] in "+-.0123456789" else text
     except ValueError:
@@ -214,25 +210,14 @@ def _check_key(section: str, key: str, value: object, source: Path | None = None
 def _moved(parsed: Sections) -> Sections:
     """Move settings from their former sections to `[experimental]`."""
     moved: Sections = {section: {} for section in (*parsed, EXPERIMENTAL)}
-    for section, keys in parsed.items():
-        for key, value in keys.items():
-            new_name = where_now(section, key, value)
-            moved[section if new_name is None else EXPERIMENTAL][key] = value
+    for section, key, value in each_setting(parsed):
+        new_name = where_now(section, key, value)
+        moved[section if new_name is None else EXPERIMENTAL][key] = value
     return moved
 
 
-def _without_none(parsed: Mapping[str, Mapping[str, Any]]) -> Sections:
-    """Turn the word "none" into None for settings that allow None but not free text."""
-    return {
-        section: {
-            key: None if value == "none" and _can_be_none(section, key) else value
-            for key, value in values.items()
-        }
-        for section, values in parsed.items()
-    }
-
-
 def _can_be_none(section: str, key: str) -> bool:
+    """Return whether the word "none" means None: the setting allows it, but not free text."""
     declared = places()[section][key].declared
     return declared.optional and not declared.takes_text
 
@@ -241,8 +226,7 @@ def _make_config(values: Sections, source: Path | None = None) -> Config:
     try:
         # Through JSON: only then does pydantic accept lists for tuples, and still reject "3" or 3.0
         # for 3.
-        text = json.dumps(by_attribute(values), default=str)
-        return _ADAPTER.validate_json(text, strict=True)
+        return _ADAPTER.validate_json(json.dumps(by_attribute(values), default=str), strict=True)
     except ValidationError as err:
         attribute, key, *column = [str(part) for part in err.errors()[0]["loc"]]
         section = next(

@@ -85,8 +85,7 @@ class Ensemble(nn.Module):
         self.heads = StackedLinear(k, sizes[-1], d_out, follows="output")
         self.skip = StackedLinear(k, sizes[0], d_out, follows="zero") if linear_skip else None
         each = torch.arange(k)
-        fold_of = each // (k // n_folds)
-        others = [each[fold_of != fold] for fold in range(n_folds)]
+        others = [each[each // (k // n_folds) != fold] for fold in range(n_folds)]
         self.register_buffer("learning", torch.stack(others), persistent=False)
 
     def forward(self, x: Tensor, folds: Tensor | None = None) -> Tensor:

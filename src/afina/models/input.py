@@ -15,6 +15,7 @@ from afina.nn import (
     embedding_width,
     hide_codes,
 )
+from afina.nn.arguments import check_choice, check_probability
 from afina.preprocess.settings import Encoding
 
 CatEncoding: TypeAlias = tuple[Encoding, int, bool]
@@ -100,8 +101,7 @@ class InputLayer(nn.Module):
             raise ValueError(
                 f"A network must have an input column; got {n_num=} and no categories."
             )
-        if not 0.0 <= unknown_rate < 1.0:
-            raise ValueError(f"unknown_rate must be in [0, 1); got {unknown_rate=}.")
+        check_probability(unknown_rate, name="unknown_rate")
         super().__init__()
         self.n_num, self.n_cat, self.n_members = n_num, len(cat_encodings), members
         self.unknown_rate = unknown_rate
@@ -168,8 +168,7 @@ def _columns_by_encoding(
     order: tuple[Encoding, ...] = get_args(Encoding)
     columns: dict[str, list[int]] = {}
     for i, (encoding, n_levels, _) in enumerate(cat_encodings):
-        if encoding not in order:
-            raise ValueError(f"encoding must be one of {', '.join(order)}; got {encoding=}.")
+        check_choice("encoding", encoding, order)
         by_width = encoding == "embedding" and embedding_dim == "auto"
         name = f"embedding_{embedding_width(n_levels):02d}" if by_width else encoding
         columns.setdefault(name, []).append(i)

@@ -115,8 +115,7 @@ def make_members(
         bias=differ == "linear" and bool(shared),
     )
     heads = MemberHeads(d_block if settings.n_blocks else d_in, d_out, n_members)
-    before, after = _in_sequence(shared), _in_sequence(own)
-    return Members(before, part, after, heads, probabilities=d_out > 1)
+    return Members(_in_sequence(shared), part, _in_sequence(own), heads, probabilities=d_out > 1)
 
 
 def _steps(d_in: int, settings: ModelSettings) -> tuple[list[nn.Module], list[nn.Module]]:
@@ -132,9 +131,12 @@ def _steps(d_in: int, settings: ModelSettings) -> tuple[list[nn.Module], list[nn
     def linear(i: int) -> MemberLinear | None:
         if differ != "layers":
             return None
-        scales_input = i > 0 or projects  # otherwise `part` has just scaled the input
         return MemberLinear(
-            widths[i], d_block, settings.members, bias=bias, scales_input=scales_input
+            widths[i],
+            d_block,
+            settings.members,
+            bias=bias,
+            scales_input=i > 0 or projects,  # otherwise `part` has just scaled the input
         )
 
     def blocks(start: int) -> list[nn.Module]:

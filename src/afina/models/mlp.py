@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from afina.declaration import resolved
 from afina.models.settings import ModelSettings
 from afina.nn import Block
+from afina.nn.arguments import check_sizes
 
 
 class MLP(nn.Module):
@@ -32,8 +33,7 @@ class MLP(nn.Module):
     """
 
     def __init__(self, d_in: int, d_out: int, settings: ModelSettings) -> None:
-        if min(d_in, d_out) < 1:
-            raise ValueError(f"Widths must be at least 1; got {d_in=}, {d_out=}.")
+        check_sizes(d_in=d_in, d_out=d_out)
         super().__init__()
         d_block = settings.d_block
         projects = settings.residual and settings.n_blocks > 0

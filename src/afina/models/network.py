@@ -100,8 +100,13 @@ def make_network(
             members=model.members if own else 1,
         )
         net = TabularNet(head, _make_body(head, shape, model))
-    sample = _sample_rows(shape.n_num, encodings, generator)
-    initialize_(net, model.init, constant=model.init_constant, generator=generator, sample=sample)
+    initialize_(
+        net,
+        model.init,
+        constant=model.init_constant,
+        generator=generator,
+        sample=_sample_rows(shape.n_num, encodings, generator),
+    )
     return net
 
 
@@ -136,7 +141,8 @@ def _sample_rows(
 ) -> tuple[Tensor, Tensor]:
     """Draw rows like a scaled table's: unit-normal numbers, and levels with equal probability."""
     x_num = torch.empty(_N_SAMPLE_ROWS, n_num, dtype=torch.float32).normal_(generator=generator)
-    size = (_N_SAMPLE_ROWS, len(cat_encodings))
-    chance = torch.rand(size, generator=generator, dtype=torch.float32)
+    chance = torch.rand(
+        _N_SAMPLE_ROWS, len(cat_encodings), generator=generator, dtype=torch.float32
+    )
     n_levels = torch.tensor([n for _, n, _ in cat_encodings], dtype=torch.int64)
     return x_num, 2 + (chance * n_levels).long()

@@ -1,11 +1,11 @@
 """Activations by name, and the gain for the weights before each of them."""
 
 import math
-from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
+from afina.nn.arguments import check_choice, check_sizes
 from afina.nn.choices import ActivationName
 
 _MODULES: dict[str, type[nn.Module]] = {
@@ -45,10 +45,7 @@ def make_activation(name: ActivationName) -> nn.Module:
         >>> make_activation("silu")
         SiLU()
     """
-    if name not in _MODULES:
-        raise ValueError(
-            f"activation must be one of {', '.join(get_args(ActivationName))}; got activation={name!r}."
-        )
+    check_choice("activation", name, _MODULES)
     return _MODULES[name]()
 
 
@@ -72,9 +69,7 @@ def activation_gain(name: str, *, negative_slope: float = 0.01) -> float:
     """
     if name == "leaky_relu":
         return math.sqrt(2.0 / (1.0 + negative_slope * negative_slope))
-    if name not in _GAINS:
-        known = ", ".join(sorted([*_GAINS, "leaky_relu"]))
-        raise ValueError(f"name must be one of {known}; got {name!r}.")
+    check_choice("name", name, sorted([*_GAINS, "leaky_relu"]))
     return _GAINS[name]
 
 
@@ -97,8 +92,7 @@ class ParametricActivation(nn.Module):
     """
 
     def __init__(self, name: ActivationName, n_units: int) -> None:
-        if n_units < 1:
-            raise ValueError(f"n_units must be at least 1; got {n_units=}.")
+        check_sizes(n_units=n_units)
         super().__init__()
         self.activation = make_activation(name)
         self.share = nn.Parameter(torch.ones(n_units))

@@ -6,6 +6,7 @@ from typing import get_args
 from torch import Tensor, nn
 
 from afina.nn.activation import ParametricActivation, make_activation
+from afina.nn.arguments import check_choice, check_probability
 from afina.nn.choices import ActivationName, NormKind, NormPlace
 from afina.nn.drop import QuickDropout
 from afina.nn.norm import make_norm
@@ -68,11 +69,8 @@ class Block(nn.Module):
                 f"A residual block must keep its width; got {d_in=}, {d_out=}. "
                 "Project to d_out before it, or set residual=False."
             )
-        if norm_place not in get_args(NormPlace):
-            names = ", ".join(get_args(NormPlace))
-            raise ValueError(f"norm_place must be one of {names}; got {norm_place=}.")
-        if not 0.0 <= dropout < 1.0:
-            raise ValueError(f"dropout must be in [0, 1); got {dropout=}. Use 0.0 to disable.")
+        check_choice("norm_place", norm_place, get_args(NormPlace))
+        check_probability(dropout, name="dropout")
         super().__init__()
         if linear is None:
             linear = nn.Linear(d_in, d_out, bias=needs_bias(norm, norm_place))

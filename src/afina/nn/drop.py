@@ -6,6 +6,8 @@ Networks use torch's `nn.Dropout`, or `QuickDropout` where each batch is repeate
 import torch
 from torch import Tensor, nn
 
+from afina.nn.arguments import check_probability
+
 _CHANCES = 1 << 8
 _SMALLEST_WORD = -(1 << 63)
 
@@ -33,7 +35,7 @@ def dropout(
 
     Source: Srivastava et al. 2014, JMLR 15, section 10 (scaling while training).
     """
-    _check_probability(p)
+    check_probability(p)
     if not training or p == 0.0:
         return x
     keep = torch.empty_like(x).bernoulli_(1.0 - p, generator=generator)
@@ -75,7 +77,7 @@ class QuickDropout(nn.Module):
     """Apply `quick_dropout` while training."""
 
     def __init__(self, p: float) -> None:
-        _check_probability(p)
+        check_probability(p)
         super().__init__()
         self.p = p
 
@@ -84,8 +86,3 @@ class QuickDropout(nn.Module):
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
-
-
-def _check_probability(p: float) -> None:
-    if not 0.0 <= p < 1.0:
-        raise ValueError(f"p must be in [0, 1); got {p=}. Use 0.0 to disable.")

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from afina.nn.arguments import check_sizes
+
 MISSING, UNKNOWN, FIRST_LEVEL = 0, 1, 2
 
 
@@ -72,15 +74,15 @@ class OneHot(nn.Module):
     def __init__(self, n_levels: Sequence[int], has_missing: Sequence[bool]) -> None:
         _check_levels(n_levels, has_missing)
         super().__init__()
-        columns: list[int] = []
-        codes: list[int] = []
-        for i, (n, missing) in enumerate(zip(n_levels, has_missing, strict=True)):
-            shown = [MISSING] * missing + list(range(FIRST_LEVEL, FIRST_LEVEL + n))
-            columns += [i] * len(shown)
-            codes += shown
-        self.register_buffer("column", torch.tensor(columns, dtype=torch.int64), persistent=False)
-        self.register_buffer("code", torch.tensor(codes, dtype=torch.int64), persistent=False)
-        self.d_out = len(codes)
+        pairs = [
+            (column, code)
+            for column, (n, missing) in enumerate(zip(n_levels, has_missing, strict=True))
+            for code in ([MISSING] * missing + list(range(FIRST_LEVEL, FIRST_LEVEL + n)))
+        ]
+        columns, codes = torch.tensor(pairs, dtype=torch.int64).view(len(pairs), 2).t().contiguous()
+        self.register_buffer("column", columns, persistent=False)
+        self.register_buffer("code", codes, persistent=False)
+        self.d_out = len(pairs)
 
     def forward(self, codes: Tensor) -> Tensor:
         return (codes.index_select(1, self.column) == self.code).float()
@@ -111,8 +113,9 @@ class Ordinal(nn.Module):
     def __init__(self, n_levels: Sequence[int]) -> None:
         _check_levels(n_levels)
         super().__init__()
-        counts = torch.tensor(n_levels, dtype=torch.int64)
-        self.register_buffer("n_levels", counts, persistent=False)
+        self.register_buffer(
+            "n_levels", torch.tensor(n_levels, dtype=torch.int64), persistent=False
+        )
         self.d_out = 2 * len(n_levels)
 
     def forward(self, codes: Tensor) -> Tensor:
@@ -157,16 +160,16 @@ class CategoryEmbedding(nn.Module):
         self, n_levels: Sequence[int], has_missing: Sequence[bool], d_embedding: int
     ) -> None:
         _check_levels(n_levels, has_missing)
-        if d_embedding < 1:
-            raise ValueError(f"d_embedding must be at least 1; got {d_embedding=}.")
+        check_sizes(d_embedding=d_embedding)
         super().__init__()
         self.d_embedding = d_embedding
         self.d_out = len(n_levels) * d_embedding
         counts = torch.tensor(n_levels, dtype=torch.int64)
         self.register_buffer("n_levels", counts, persistent=False)
         self.register_buffer("first_row", counts.cumsum(0) - counts, persistent=False)
-        flags = torch.tensor(has_missing, dtype=torch.bool)
-        self.register_buffer("has_missing", flags, persistent=False)
+        self.register_buffer(
+            "has_missing", torch.tensor(has_missing, dtype=torch.bool), persistent=False
+        )
         # At least one row, so that a column with only rare levels still has a table.
         self.weight = nn.Parameter(torch.empty(max(sum(n_levels), 1), d_embedding))
         self.unknown = nn.Parameter(torch.empty(self.d_out))
@@ -191,8 +194,7 @@ class CategoryEmbedding(nn.Module):
         return torch.where(known.unsqueeze(-1), vectors, other).flatten(1)
 
     def extra_repr(self) -> str:
-        n_columns = len(self.n_levels)
-        return f"{n_columns=}, d_embedding={self.d_embedding}"
+        return f"n_columns={len(self.n_levels)}, d_embedding={self.d_embedding}"
 
 
 def _check_levels(n_levels: Sequence[int], has_missing: Sequence[bool] | None = None) -> None:

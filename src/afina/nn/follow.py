@@ -159,36 +159,27 @@ def find_residual_ends(module: nn.Module, graph: fx.Graph | None) -> tuple[nn.Mo
     ancestors: dict[fx.Node, set[fx.Node]] = {}
     ends = []
     for node in graph.nodes:
-        ancestors[node] = set(node.all_input_nodes)
-        for before in node.all_input_nodes:
-            ancestors[node] |= ancestors[before]
+        inputs = node.all_input_nodes
+        ancestors[node] = {*inputs}.union(*(ancestors[before] for before in inputs))
         if _call_name(node) not in _ADDS or len(node.all_input_nodes) != 2:
             continue
         left, right = node.all_input_nodes
         if left in ancestors[right] or right in ancestors[left]:
-            branch = right if left in ancestors[right] else left
-            end = _last_weight(branch, modules)
-            if end is not None:
-                ends.append(end)
-    return tuple(ends)
+            ends.append(_last_weight(right if left in ancestors[right] else left, modules))
+    return tuple(end for end in ends if end is not None)
 
 
 def is_plain(graph: fx.Graph, module: nn.Module) -> bool:
     """Return whether the network takes one (n, d) tensor and applies linear layers row by row."""
     modules = dict(module.named_modules())
     rows = (nn.Linear, nn.BatchNorm1d, nn.LayerNorm, nn.RMSNorm, nn.Identity, nn.Dropout)
-    n_inputs = 0
-    for node in graph.nodes:
-        n_inputs += node.op == "placeholder"
-        called = _module_of(node, modules)
-        known = (
-            node.op in ("placeholder", "output")
-            or isinstance(called, (*rows, *_ACTIVATIONS))
-            or _call_name(node) in (*_ADDS, *_ACTIVATION_CALLS, "dropout")
-        )
-        if not known:
-            return False
-    return n_inputs == 1
+    n_inputs = sum(node.op == "placeholder" for node in graph.nodes)
+    return n_inputs == 1 and all(
+        node.op in ("placeholder", "output")
+        or isinstance(_module_of(node, modules), (*rows, *_ACTIVATIONS))
+        or _call_name(node) in (*_ADDS, *_ACTIVATION_CALLS, "dropout")
+        for node in graph.nodes
+    )
 
 
 class _Tracer(fx.Tracer):
@@ -253,10 +244,12 @@ def _passes(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
     called = _module_of(node, modules)
     if called is not None:
         kind = type(called)
-        # A user's module with weights but no layers is treated as a norm.
-        foreign = not kind.__module__.startswith("torch.nn")
-        by_name = kind.__name__.startswith(_PASSING_FAMILIES)
-        return isinstance(called, _PASSING_MODULES) or by_name or foreign
+        return (
+            isinstance(called, _PASSING_MODULES)
+            or kind.__name__.startswith(_PASSING_FAMILIES)
+            # A user's module with weights but no layers is treated as a norm.
+            or not kind.__module__.startswith("torch.nn")
+        )
     return _call_name(node) in _PASSING_CALLS
 
 
@@ -292,8 +285,7 @@ def _last_weight(node: fx.Node, modules: dict[str, nn.Module]) -> nn.Module | No
 
 
 def _follow_by_order(module: nn.Module) -> tuple[FollowedLayer, ...]:
-    layers = list(find_layers(module))
-    names = {id(layer): name for name, layer in layers}
+    names = {id(layer): name for name, layer in find_layers(module)}
     followed: list[FollowedLayer] = []
     open_layers: list[nn.Module] = []
     for part in module.modules():

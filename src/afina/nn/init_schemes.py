@@ -6,6 +6,7 @@ from typing import get_args
 import torch
 from torch import Tensor
 
+from afina.nn.arguments import check_choice
 from afina.nn.choices import FanMode, Scheme
 
 
@@ -50,8 +51,7 @@ def weight_std(
     Source: Glorot & Bengio 2010 (Xavier); He et al. 2015, arXiv:1502.01852 (Kaiming); LeCun et al.
         1998, Efficient BackProp, section 4.6.
     """
-    if fan_mode not in ("fan_in", "fan_out"):
-        raise ValueError(f"fan_mode must be fan_in or fan_out; got {fan_mode=}.")
+    check_choice("fan_mode", fan_mode, get_args(FanMode))
     fan_in, fan_out = max(fan_in, 1), max(fan_out, 1)
     match scheme:
         case "zeros" | "ones" | "constant":

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from afina.nn.activation import activation_gain
+from afina.nn.arguments import check_choice
 from afina.nn.choices import InitName, Scheme
 from afina.nn.embed import CategoryEmbedding
 from afina.nn.eval_mode import eval_mode
@@ -107,9 +108,7 @@ def initialize_(
         >>> [(record.follows, record.scheme, round(record.std, 3)) for record in records]
         [('relu', 'kaiming_normal', 0.2), ('output', 'lecun_normal', 0.014)]
     """
-    if scheme not in ("auto", *get_args(Scheme)):
-        names = ", ".join(("auto", *get_args(Scheme)))
-        raise ValueError(f"scheme must be one of {names}; got {scheme=}.")
+    check_choice("scheme", scheme, ("auto", *get_args(Scheme)))
     graph = trace(module)
     layers = [one for one in follow_layers(module, graph) if _has_own_weight(one)]
     _start_parts_(module, scheme, constant, generator)
@@ -120,10 +119,11 @@ def initialize_(
     for end in ends:
         if not any(end is one.layer for one in layers):
             end.weight.fill_(shares[id(end)])  # type: ignore[operator]
-    records = {}
-    for one in layers:
-        gain = _auto_gain(one) * shares.get(id(one.layer), 1.0)
-        records[id(one.layer)] = _init_layer_(one, _auto_scheme(one), gain, constant, generator)
+    gains = [_auto_gain(one) * shares.get(id(one.layer), 1.0) for one in layers]
+    records = {
+        id(one.layer): _init_layer_(one, _auto_scheme(one), gain, constant, generator)
+        for one, gain in zip(layers, gains, strict=True)
+    }
     sample = sample or _unit_rows(module, graph, generator)
     if sample is not None:
         aims = {id(one.layer): _aim(one) for one in layers if id(one.layer) not in shares}
@@ -221,9 +221,8 @@ def _unit_rows(
     first = next((part for part in module.modules() if isinstance(part, nn.Linear)), None)
     if graph is None or first is None or not is_plain(graph, module):
         return None
-    weight = first.weight
-    rows = torch.empty(_N_SAMPLE_ROWS, first.in_features, dtype=weight.dtype, device=weight.device)
-    return (rows.normal_(generator=generator),)
+    shape = (_N_SAMPLE_ROWS, first.in_features)
+    return (first.weight.new_empty(shape).normal_(generator=generator),)
 
 
 def _rescale_(

@@ -7,10 +7,12 @@ members.
 
 import math
 from collections.abc import Sequence
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
+from afina.nn.arguments import check_choice, check_sizes
 from afina.nn.choices import MemberStart
 
 
@@ -31,8 +33,7 @@ def mean_of_members(outputs: Tensor, *, probabilities: bool) -> Tensor:
     """
     if not probabilities:
         return outputs.mean(dim=1)
-    logs = outputs.log_softmax(dim=2)
-    return logs.logsumexp(dim=1) - math.log(outputs.shape[1])
+    return outputs.log_softmax(dim=2).logsumexp(dim=1) - math.log(outputs.shape[1])
 
 
 class MemberScale(nn.Module):
@@ -69,10 +70,8 @@ class MemberScale(nn.Module):
         chunks: Sequence[int] | None = None,
         bias: bool = False,
     ) -> None:
-        if d < 1 or k < 1:
-            raise ValueError(f"d and k must be at least 1; got {d=}, {k=}.")
-        if start not in ("normal", "signs"):
-            raise ValueError(f"start must be normal or signs; got {start=}.")
+        check_sizes(d=d, k=k)
+        check_choice("start", start, get_args(MemberStart))
         if chunks is not None and len(chunks) != d:
             raise ValueError(
                 f"chunks must have one number for each of the {d} features; got {len(chunks)}."
@@ -89,8 +88,8 @@ class MemberScale(nn.Module):
         """Redraw the factors, and set the added terms to 0."""
         if self.bias is not None:
             self.bias.zero_()
-        k = len(self.scale)
-        drawn = self.scale.new_empty(k, max(self.chunks) + 1).normal_(generator=generator)
+        drawn = self.scale.new_empty(len(self.scale), max(self.chunks) + 1)
+        drawn.normal_(generator=generator)
         if self.start == "signs":
             drawn = torch.where(drawn >= 0, 1.0, -1.0)
         self.scale.copy_(drawn[:, self.chunks])
@@ -178,8 +177,7 @@ class MemberHeads(nn.Module):
     """
 
     def __init__(self, d_in: int, d_out: int, k: int) -> None:
-        if min(d_in, d_out, k) < 1:
-            raise ValueError(f"sizes must be at least 1; got {d_in=}, {d_out=}, {k=}.")
+        check_sizes(d_in=d_in, d_out=d_out, k=k)
         super().__init__()
         self.weight = nn.Parameter(torch.empty(k, d_out, d_in))
         self.bias = nn.Parameter(torch.empty(k, d_out))
@@ -198,8 +196,8 @@ class MemberHeads(nn.Module):
         if d_out == 1:  # a product and a sum take a quarter of the time of k thin matrix products
             return (rows * self.weight[:, 0]).sum(dim=2, keepdim=True) + self.bias
         own = rows.transpose(0, 1).contiguous()  # (k, n, d_in); the copy pays off
-        out = torch.baddbmm(self.bias.unsqueeze(1), own, self.weight.transpose(1, 2))
-        return out.transpose(0, 1)
+        weight = self.weight.transpose(1, 2)
+        return torch.baddbmm(self.bias.unsqueeze(1), own, weight).transpose(0, 1)
 
     def extra_repr(self) -> str:
         k, d_out, d_in = self.weight.shape

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from afina.nn.arguments import check_sizes
+
 
 class FeatureScale(nn.Module):
     """Multiply each feature by a trained factor, so that the network can select features.
@@ -24,8 +26,7 @@ class FeatureScale(nn.Module):
     """
 
     def __init__(self, n_features: int) -> None:
-        if n_features < 1:
-            raise ValueError(f"n_features must be at least 1; got {n_features=}.")
+        check_sizes(n_features=n_features)
         super().__init__()
         self.scale = nn.Parameter(torch.ones(n_features))
 

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from afina.nn.arguments import check_sizes
+
 ALL = slice(None)
 """Every network of a stack."""
 
@@ -29,8 +31,7 @@ class StackedLinear(nn.Module):
     """
 
     def __init__(self, k: int, d_in: int, d_out: int, *, follows: str = "none") -> None:
-        if min(k, d_in, d_out) < 1:
-            raise ValueError(f"sizes must be at least 1; got {k=}, {d_in=}, {d_out=}.")
+        check_sizes(k=k, d_in=d_in, d_out=d_out)
         super().__init__()
         self.follows = follows
         self.weight = nn.Parameter(torch.empty(k, d_in, d_out))
@@ -53,8 +54,7 @@ class StackedLinear(nn.Module):
         weight, bias = self.weight[some], self.bias[some]
         if own is not None:
             n_same = x.shape[1]
-            same = _apply(x, weight[:, :n_same], bias)
-            return torch.baddbmm(same, own, weight[:, n_same:])
+            return torch.baddbmm(_apply(x, weight[:, :n_same], bias), own, weight[:, n_same:])
         return _apply(x, weight, bias)
 
     def extra_repr(self) -> str:

@@ -7,6 +7,7 @@ from typing import NamedTuple, get_args
 import torch
 from torch import Tensor, nn
 
+from afina.nn.arguments import check_choice
 from afina.optim.settings import AveragingName
 
 
@@ -39,9 +40,7 @@ class Average:
     """
 
     def __init__(self, name: AveragingName, *, decay: float = 0.999) -> None:
-        if name not in get_args(AveragingName):
-            names = ", ".join(get_args(AveragingName))
-            raise ValueError(f"averaging must be one of {names}; got {name!r}.")
+        check_choice("averaging", name, get_args(AveragingName))
         if not 0.0 <= decay < 1.0:
             raise ValueError(f"The decay of an average must be in [0, 1); got {decay}.")
         self.name = name

@@ -30,9 +30,12 @@ def fused_step(optimizer: Optimizer) -> Callable[[], object]:
 
     @torch.no_grad()
     def step() -> None:
-        plain = [group for group in optimizer.param_groups if not group.get("matrices")]
         matrices = [group for group in optimizer.param_groups if group.get("matrices")]
-        calls = [(group, _tensors(group, optimizer)) for group in plain]
+        calls = [
+            (group, _tensors(group, optimizer))
+            for group in optimizer.param_groups
+            if not group.get("matrices")
+        ]
         if _has_hooks(optimizer) or any(tensors is None for _, tensors in calls):
             optimizer.step()  # the first step, which creates the state
             return

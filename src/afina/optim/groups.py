@@ -47,6 +47,16 @@ _MULTIPLYING = (
     nn.MultiheadAttention,
 )
 _EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag, CategoryEmbedding)
+_OURS: dict[type[nn.Module], tuple[Role, Role]] = {  # role of `bias`, and of the other parameters
+    PiecewiseLinear: ("numeric", "numeric"),
+    Periodic: ("numeric", "numeric"),
+    FeatureScale: ("scaling", "scaling"),
+    ParametricActivation: ("activation", "activation"),
+    MemberScale: ("bias", "member"),
+    MemberLinear: ("bias", "member"),
+    MemberHeads: ("bias", "weight"),
+    StackedLinear: ("bias", "weight"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,8 +114,9 @@ def decay_groups(module: nn.Module) -> tuple[ParameterRole, ...]:
                     f"Every parameter must have its shape, but {name!r} is lazy. "
                     "Run one batch through the network first."
                 )
-            role = _role(owner, leaf, parameter)
-            roles.append(ParameterRole(name, parameter, type(owner).__name__, role))
+            roles.append(
+                ParameterRole(name, parameter, type(owner).__name__, _role(owner, leaf, parameter))
+            )
     return tuple(roles)
 
 
@@ -156,19 +167,17 @@ def parameter_groups(
     for one in roles:
         factor = factors.get(one.role, 1.0)
         groups.setdefault((not one.decays, factor != 1.0, factor), []).append(one.parameter)
-    torch_groups = []
-    for (spared, _, factor), params in sorted(groups.items(), key=lambda group: group[0]):
-        group: dict[str, Any] = {"params": params, "weight_decay": 0.0 if spared else weight_decay}
-        if factors and lr is not None:
-            group["lr"] = lr * factor
-        torch_groups.append(group)
-    return torch_groups
+    return [
+        {"params": params, "weight_decay": 0.0 if spared else weight_decay}
+        | ({"lr": lr * factor} if factors and lr is not None else {})
+        for (spared, _, factor), params in sorted(groups.items(), key=lambda group: group[0])
+    ]
 
 
 def _role(owner: nn.Module, leaf: str, parameter: nn.Parameter) -> Role:
-    own = _role_in_ours(owner, leaf)
-    if own is not None:
-        return own
+    ours = next((roles for kind, roles in _OURS.items() if isinstance(owner, kind)), None)
+    if ours is not None:
+        return ours[leaf != "bias"]
     if isinstance(owner, NORMS):
         return "norm"
     if leaf.startswith("bias") or leaf.endswith("bias"):
@@ -177,21 +186,4 @@ def _role(owner: nn.Module, leaf: str, parameter: nn.Parameter) -> Role:
         return "embedding"
     if isinstance(owner, _MULTIPLYING):
         return "weight" if parameter.ndim > 1 else "vector"
-    n_wide = sum(size > 1 for size in parameter.shape)
-    return "weight" if n_wide > 1 else "vector"
-
-
-def _role_in_ours(owner: nn.Module, leaf: str) -> Role | None:
-    """Return the role of a parameter in afina's modules, where the shape does not reveal it."""
-    match owner:
-        case PiecewiseLinear() | Periodic():
-            return "numeric"
-        case FeatureScale():
-            return "scaling"
-        case ParametricActivation():
-            return "activation"
-        case MemberScale() | MemberLinear():
-            return "bias" if leaf == "bias" else "member"
-        case MemberHeads() | StackedLinear():
-            return "bias" if leaf == "bias" else "weight"
-    return None
+    return "weight" if sum(size > 1 for size in parameter.shape) > 1 else "vector"

@@ -69,8 +69,8 @@ def make_optimizer(
             optimizer.register_step_pre_hook(_decay_first)
             return optimizer
         case "shampoo":
-            split = _split_matrices(groups, hidden_matrices(module))
-            return OneSidedShampoo(split, lr=lr, betas=(beta1, beta2), eps=eps, fused=fused)
+            groups = _split_matrices(groups, hidden_matrices(module))
+            return OneSidedShampoo(groups, lr=lr, betas=(beta1, beta2), eps=eps, fused=fused)
         case _:
             raise ValueError(
                 f"optimizer must be one of {', '.join(get_args(OptimizerName))}; got optimizer={name!r}."
@@ -124,15 +124,17 @@ def add_l2_grad_(params: Sequence[nn.Parameter], l2: float) -> None:
         >>> w.grad.item()
         2.0
     """
-    pairs = [(p.grad, p) for p in params if p.grad is not None]
-    if pairs:
+    if pairs := [(p.grad, p) for p in params if p.grad is not None]:
         grads, weights = map(list, zip(*pairs, strict=True))
         torch._foreach_add_(grads, weights, alpha=l2)
 
 
 def _can_fuse(groups: list[dict[str, Any]]) -> bool:
-    params = [p for group in groups for p in group["params"]]
-    return all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in params)
+    return all(
+        p.is_floating_point() and p.device.type in ("cpu", "cuda")
+        for group in groups
+        for p in group["params"]
+    )
 
 
 @torch.no_grad()
@@ -141,5 +143,4 @@ def _decay_first(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, 
     for group in optimizer.param_groups:
         with_grad = [p for p in group["params"] if p.grad is not None]
         if group["decoupled_weight_decay"] and with_grad:
-            factor = 1.0 - group["lr"] * group["decoupled_weight_decay"]
-            torch._foreach_mul_(with_grad, factor)
+            torch._foreach_mul_(with_grad, 1.0 - group["lr"] * group["decoupled_weight_decay"])

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import get_args
 
+from afina.nn.arguments import check_choice, check_sizes
 from afina.optim.settings import ScheduleName
 
 ONECYCLE_RISE_FRAC = 0.25
@@ -42,13 +43,10 @@ def make_schedule(
         arXiv:1708.07120 (one cycle); Holzmueller, Grinsztajn & Steinwart 2024, arXiv:2407.04491
         (flat_cos, coslog4).
     """
-    if total_steps < 1:
-        raise ValueError(f"total_steps must be at least 1; got {total_steps=}.")
+    check_sizes(total_steps=total_steps)
     if warmup_steps < 0:
         raise ValueError(f"warmup_steps must be at least 0; got {warmup_steps=}.")
-    if name not in get_args(ScheduleName):
-        names = ", ".join(get_args(ScheduleName))
-        raise ValueError(f"schedule must be one of {names}; got {name=}.")
+    check_choice("schedule", name, get_args(ScheduleName))
     if name == "coslog4" and warmup_steps:
         raise ValueError(
             f"coslog4 must be used without warm-up, because it rises from 0; got {warmup_steps=}. "

@@ -37,14 +37,12 @@ def hidden_matrices(module: nn.Module) -> list[nn.Parameter]:
     """
     matrices: dict[int, nn.Parameter] = {}
     for part in module.modules():
-        hidden = isinstance(part, nn.Linear) or (
+        if isinstance(part, nn.Linear) or (
             isinstance(part, StackedLinear) and part.follows not in ("output", "zero")
-        )
-        if not hidden:
-            continue
-        weight = part.get_parameter("weight")
-        if weight.requires_grad and SMALLEST_SIDE <= min(weight.shape[-2:]) <= LARGEST_SIDE:
-            matrices[id(weight)] = weight
+        ):
+            weight = part.get_parameter("weight")
+            if weight.requires_grad and SMALLEST_SIDE <= min(weight.shape[-2:]) <= LARGEST_SIDE:
+                matrices[id(weight)] = weight
     return list(matrices.values())
 
 
@@ -190,8 +188,7 @@ def _direction(grad: Tensor, state: dict[str, Any], n: int) -> Tensor:
     momentum, covariance = state["momentum"], state["covariance"]
     momentum.lerp_(grad, 1.0 - _MOMENTUM)
     wide = grad.shape[-2] < grad.shape[-1]
-    square = grad @ grad.mT if wide else grad.mT @ grad
-    covariance.lerp_(square, 1.0 - _COVARIANCE_DECAY)
+    covariance.lerp_(grad @ grad.mT if wide else grad.mT @ grad, 1.0 - _COVARIANCE_DECAY)
     if n < _ROOT_ALWAYS_BEFORE or n % _ROOT_EVERY == 0:
         state["root"].copy_(_inverse_root(covariance))
     ahead = grad.lerp(momentum, _MOMENTUM)

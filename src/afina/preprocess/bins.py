@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from afina.nn.arguments import check_sizes
 from afina.preprocess.sample import Sample, column_samples, quantiles
 
 
@@ -36,12 +37,11 @@ def column_edges(
         >>> column_edges(x, None, 24, columns=[0, 1])
         {0: tensor([0., 1., 2.])}
     """
-    if n_bins < 1:
-        raise ValueError(f"n_bins must be at least 1; got {n_bins=}.")
-    samples = column_samples(x[:, list(columns)], weights)
+    check_sizes(n_bins=n_bins)
+    samples = zip(columns, column_samples(x[:, list(columns)], weights), strict=True)
     return {
         column: _edges(sample, n_bins, n_values)
-        for column, sample in zip(columns, samples, strict=True)
+        for column, sample in samples
         if len(sample.values) >= 3
     }
 
@@ -50,7 +50,6 @@ def _edges(sample: Sample, n_bins: int, n_values: int) -> Tensor:
     if len(sample.values) <= max(n_bins + 1, n_values):
         edges = sample.values
     else:
-        levels = torch.arange(n_bins + 1, dtype=torch.float64) / n_bins
-        edges = quantiles(sample, levels)
+        edges = quantiles(sample, torch.arange(n_bins + 1, dtype=torch.float64) / n_bins)
     distinct: Tensor = torch.unique(edges.to(torch.float32))
     return distinct

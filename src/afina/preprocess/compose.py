@@ -98,8 +98,8 @@ class Preprocess(nn.Module):
     def forward(self, x_num: Tensor, x_time: Tensor) -> Tensor:
         filled, missing = self.impute(torch.cat([x_num, x_time], dim=1))
         numbers = filled if self.scaling == "batchnorm" else self.scale(filled)
-        parts = [numbers, self.dates(x_time).to(numbers.dtype), missing.to(numbers.dtype)]
-        return torch.cat(parts, dim=1)
+        dates = self.dates(x_time)
+        return torch.cat([numbers, dates.to(numbers.dtype), missing.to(numbers.dtype)], dim=1)
 
     @property
     def n_quantiles(self) -> int:

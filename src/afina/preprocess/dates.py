@@ -99,9 +99,7 @@ def day_of_year(days: Tensor) -> tuple[Tensor, Tensor]:
         >>> day_of_year(torch.tensor([0, 59, 364, 789]))  # 789 is 29 February 1972
         (tensor([  0,  59, 364,  59]), tensor([365, 365, 365, 366]))
     """
-    days = days + _DAYS_BEFORE_1970
-    cycle = _floor(days, _DAYS_400_YEARS)
-    day = days - cycle * _DAYS_400_YEARS  # within 400 years, from 0 to 146,096
+    day = (days + _DAYS_BEFORE_1970) % _DAYS_400_YEARS  # within 400 years, from 0 to 146,096
     # Drop the leap days, so that every year has 365 days.
     even = day - _floor(day, 1460) + _floor(day, 36_524) - _floor(day, 146_096)
     year = _floor(even, 365)
@@ -115,7 +113,7 @@ def day_of_year(days: Tensor) -> tuple[Tensor, Tensor]:
 def _year_and_week(days: Tensor) -> tuple[Tensor, Tensor]:
     """Return the elapsed shares of the year, and of the week, which begins on Monday."""
     day, n_days = day_of_year(days)
-    week_day = days + 3 - _floor(days + 3, 7) * 7  # 1 January 1970 was a Thursday
+    week_day = (days + 3) % 7  # 1 January 1970 was a Thursday
     return day.to(torch.float64) / n_days, week_day.to(torch.float64) / 7
 
 

@@ -1,11 +1,12 @@
 """Fill in missing numbers, and add a column that marks them."""
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Self, get_args
 
 import torch
 from torch import Tensor
 
+from afina.nn.arguments import check_choice
 from afina.preprocess.column_module import ColumnModule, check_width
 from afina.preprocess.sample import Sample, mean, quantiles
 from afina.preprocess.settings import Strategy
@@ -36,18 +37,20 @@ class Impute(ColumnModule):
     def __init__(
         self, strategy: Strategy = "median", n_features: int = 0, n_indicators: int = 0
     ) -> None:
-        if strategy not in ("median", "mean", "zero"):
-            raise ValueError(f"strategy must be median, mean or zero; got {strategy=}.")
+        check_choice("strategy", strategy, get_args(Strategy))
         super().__init__()
         self.strategy = strategy
         self.register_buffer("fill", torch.zeros(n_features, dtype=torch.float64))
         self.register_buffer("marked", torch.zeros(n_indicators, dtype=torch.int64))
 
     def fit_samples(self, samples: Sequence[Sample]) -> Self:
-        fill = [_fill_value(sample, self.strategy) for sample in samples]
-        self.fill = torch.tensor(fill, dtype=torch.float64)
-        marked = [column for column, sample in enumerate(samples) if sample.has_missing]
-        self.marked = torch.tensor(marked, dtype=torch.int64)
+        self.fill = torch.tensor(
+            [_fill_value(sample, self.strategy) for sample in samples], dtype=torch.float64
+        )
+        self.marked = torch.tensor(
+            [column for column, sample in enumerate(samples) if sample.has_missing],
+            dtype=torch.int64,
+        )
         return self
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:

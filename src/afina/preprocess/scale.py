@@ -84,9 +84,8 @@ class Standardize(AffineScaler):
     """Scale the training rows to mean 0 and standard deviation 1 (computed with 1 / n)."""
 
     def fit_samples(self, samples: Sequence[Sample]) -> Self:
-        self.center = torch.tensor([mean(sample) for sample in samples], dtype=torch.float64)
-        spread = torch.tensor([deviation(sample) for sample in samples], dtype=torch.float64)
-        self.scale = _inverse(spread)
+        self.center = torch.tensor(list(map(mean, samples)), dtype=torch.float64)
+        self.scale = _inverse(torch.tensor(list(map(deviation, samples)), dtype=torch.float64))
         return self
 
 

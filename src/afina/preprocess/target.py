@@ -100,8 +100,9 @@ class Quantile(nn.Module):
         """Learn knots from at least two distinct training targets; each end counts as half a row."""
         n_levels = min(max(int(sample.n_rows) // _ROWS_A_KNOT, _LEAST_KNOTS), MOST_KNOTS)
         levels = torch.arange(n_levels, dtype=torch.float64) / (n_levels - 1)
-        edge = 0.5 / max(sample.n_rows, 2.0)
-        knots, scores = normal_scores(quantiles(sample, levels), levels, edge)
+        knots, scores = normal_scores(
+            quantiles(sample, levels), levels, 0.5 / max(sample.n_rows, 2.0)
+        )
         rising = torch.cat([torch.ones(1, dtype=torch.bool), scores[1:] > scores[:-1]])
         self.knots, self.scores = knots[rising], scores[rising]
         return self

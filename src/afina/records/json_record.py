@@ -17,6 +17,13 @@ Unknown = Literal["ignore", "forbid"]
 
 FIX = "Restore the file, or fit again in a new run folder."
 _OTHER_VERSION = "It was written by another version of afina; use that one."
+_MUST = {  # by pydantic's type of error
+    "missing": "must be there",
+    "unexpected_keyword_argument": "must not be there",
+    "dataclass_type": "must be an object",
+    "dict_type": "must be an object",
+    "tuple_type": "must be a list",
+}
 
 
 def _finite_or_none(value: Any) -> Any:
@@ -59,8 +66,7 @@ def parse_record(
     Raises:
         CheckpointError: the file does not hold a valid record.
     """
-    content = parse_object(data, source, fix, max_bytes)
-    record: Record = check(content, kind, source, fix, unknown)
+    record: Record = check(parse_object(data, source, fix, max_bytes), kind, source, fix, unknown)
     return record
 
 
@@ -114,10 +120,12 @@ to 0; got -1. Restore the file, or fit again in a new run folder.
     except ValidationError as reason:
         problem = reason.errors(include_url=False)[0]
         name = ".".join(map(str, (key, *problem["loc"]) if key else problem["loc"]))
-        fix = _OTHER_VERSION if name == "format" else fix
-        must = f"{source}: {name} {_must(problem['type'], problem['msg'])}"
+        message = problem["msg"].removeprefix("Value error, ").replace("Input should", "must")
+        must = f"{source}: {name} {_MUST.get(problem['type'], message)}"
         got = None if problem["type"] in ("missing", "value_error") else shown(problem["input"])
-        raise CheckpointError(must, got=got, fix=fix) from None
+        raise CheckpointError(
+            must, got=got, fix=_OTHER_VERSION if name == "format" else fix
+        ) from None
 
 
 def read_bytes(path: Path) -> bytes | None:
@@ -161,17 +169,3 @@ def write_record(record: object) -> bytes:
 @cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
-
-
-def _must(problem: str, message: str) -> str:
-    """Turn pydantic's message about a value into the second half of afina's."""
-    match problem:
-        case "missing":
-            return "must be there"
-        case "unexpected_keyword_argument":
-            return "must not be there"
-        case "dataclass_type" | "dict_type":
-            return "must be an object"
-        case "tuple_type":
-            return "must be a list"
-    return message.removeprefix("Value error, ").replace("Input should", "must")

@@ -4,18 +4,13 @@ The report is made from the run folder alone and never touches a live trainer. T
 library is imported when the first report is written.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from afina.lazy import import_on_use
 
 if TYPE_CHECKING:
     from afina.report.page import write_report
+else:
+    __getattr__ = import_on_use(__name__, page=["write_report"])
 
 __all__ = ["write_report"]
-
-
-def __getattr__(name: str) -> Any:
-    """Import the page, and with it the chart library, on first use."""
-    if name != "write_report":
-        raise AttributeError(f"module 'afina.report' has no attribute {name!r}")
-    from afina.report.page import write_report  # noqa: PLC0415 - loads the chart library
-
-    return write_report

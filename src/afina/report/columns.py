@@ -1,38 +1,15 @@
 """The table of columns: how each one is read, and why."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from markupsafe import Markup
 
+from afina.report.formatting import percent
 from afina.report.templates import fill
 
 N_COLUMNS = 200
 _N_LEVELS = 5
-
-
-@dataclass(frozen=True)
-class ColumnRow:
-    """One row of the table.
-
-    Args:
-        name: the column's name.
-        kind: its kind.
-        why: why the column is read this way.
-        missing: share of missing cells, as text.
-        distinct: number of distinct values, as text.
-        levels: the first levels of a category.
-        range: the range of numbers or dates, or the number of levels not listed.
-    """
-
-    name: str
-    kind: str
-    why: str
-    missing: str
-    distinct: str
-    levels: list[str]
-    range: str
 
 
 def columns_section(schema: dict[str, Any] | None) -> Markup:
@@ -55,27 +32,23 @@ def _kinds(records: list[dict[str, Any]]) -> str:
     return f" ({counts})" if counts else ""
 
 
-def _row(column: dict[str, Any]) -> ColumnRow:
+def _row(column: dict[str, Any]) -> dict[str, Any]:
+    """Return what one row of the table shows, as text."""
     distinct, levels = column.get("n_unique"), column.get("vocabulary")
+    missing = column.get("missing_frac")
     levels = list(map(str, levels)) if isinstance(levels, list) else []
     n_more = len(levels) - _N_LEVELS
-    return ColumnRow(
-        name=str(column.get("name", "")),
-        kind=str(column.get("kind", "")),
-        why=str(column.get("why") or ""),
-        missing=_percent(column.get("missing_frac")),
-        distinct=f"{distinct:,}" if isinstance(distinct, int) else "",
-        levels=levels[:_N_LEVELS],
-        range=_range(column) or (f" and {n_more:,} more" if n_more > 0 else ""),
-    )
-
-
-def _percent(fraction: Any) -> str:
-    if not isinstance(fraction, int | float):
-        return ""
-    if 0 < fraction < 0.001:
-        return "<0.1 %"
-    return f"{100 * fraction:.1f} %" if fraction else "0"
+    return {
+        "name": str(column.get("name", "")),
+        "kind": str(column.get("kind", "")),
+        "why": str(column.get("why") or ""),
+        "missing": (percent(missing) if missing else "0")
+        if isinstance(missing, int | float)
+        else "",
+        "distinct": f"{distinct:,}" if isinstance(distinct, int) else "",
+        "levels": levels[:_N_LEVELS],
+        "range": _range(column) or (f" and {n_more:,} more" if n_more > 0 else ""),
+    }
 
 
 def _range(column: dict[str, Any]) -> str:

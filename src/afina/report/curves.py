@@ -52,8 +52,8 @@ def score_chart(
         chart: the chart's identifier, unique on the page.
     """
     curves = {"validation": metrics.val.get(f"val/{name}", Curve())}
-    title = f"Validation {clean(name, 30)} by epoch"
-    return _by_epoch(chart, title, clean(name, 30), curves, metrics, stop, height=200)
+    name = clean(name, 30)
+    return _by_epoch(chart, f"Validation {name} by epoch", name, curves, metrics, stop, height=200)
 
 
 def lr_chart(metrics: Metrics, stop: StopRecord | None) -> Chart | None:
@@ -65,8 +65,14 @@ def grad_norm_chart(
     metrics: Metrics, stop: StopRecord | None, max_grad_norm: float | None
 ) -> Chart | None:
     """Draw the gradient's norm by step, with a line where clipping starts."""
-    title, axis = "Gradient norm by step", "2-norm before clipping"
-    return _by_step("grad_norm", title, axis, metrics.grad_norm, stop, limit=max_grad_norm)
+    return _by_step(
+        "grad_norm",
+        "Gradient norm by step",
+        "2-norm before clipping",
+        metrics.grad_norm,
+        stop,
+        limit=max_grad_norm,
+    )
 
 
 def _by_epoch(
@@ -146,14 +152,14 @@ def _flag_layers(
     for row, (name, text) in enumerate(reversed(texts.items())):
         chart = alt.Chart(alt.NamedData(name))
         dash = [4, 3] if name == "best" else [1, 0]
-        layers.append(chart.mark_rule(color=MUTED, strokeDash=dash).encode(x=x))
-        layers.append(
+        layers += [
+            chart.mark_rule(color=MUTED, strokeDash=dash).encode(x=x),
             chart.mark_text(
                 align="right" if data[name][0]["x"] > last / 2 else "left",
                 color=INK,
                 fontSize=11,
-            ).encode(x=x, y=alt.value(-8 - 14 * row), text=alt.value(text))
-        )
+            ).encode(x=x, y=alt.value(-8 - 14 * row), text=alt.value(text)),
+        ]
         if data[name][0].get("y") is not None:
             layers.append(
                 chart.mark_point(
@@ -205,15 +211,14 @@ def _x_axis(places: list[float], title: str) -> alt.X:
 
 
 def _y_axis(values: list[float], title: str, *, zero: bool = False) -> alt.Y:
-    fmt = number_format(values)
     if spans_decades(values):
         powers = range(math.floor(math.log10(min(values))), math.ceil(math.log10(max(values))) + 1)
         ticks = [10.0**power for power in powers]
         scale = alt.Scale(type="log", domain=[ticks[0], ticks[-1]])
         axis = alt.Axis(title=f"{title}, log scale", format="~g", values=ticks)
         return alt.Y("y:Q", scale=scale, axis=axis)
-    scale = alt.Scale(zero=zero, nice=True)
-    return alt.Y("y:Q", scale=scale, axis=alt.Axis(title=title, format=fmt, tickCount=5))
+    axis = alt.Axis(title=title, format=number_format(values), tickCount=5)
+    return alt.Y("y:Q", scale=alt.Scale(zero=zero, nice=True), axis=axis)
 
 
 def _left_out(curves: Iterable[Curve]) -> str:

@@ -45,6 +45,16 @@ def figure(value: float | None, digits: int = 3) -> str:
     return f"{rounded:,.{max(digits - whole, 0)}f}" if size >= 0.1 else f"{value:.{digits}g}"
 
 
+def percent(fraction: float) -> str:
+    """Format a share as a percentage.
+
+    Example:
+        >>> percent(0.12345), percent(0.0001)
+        ('12.3 %', '<0.1 %')
+    """
+    return "<0.1 %" if 0 < fraction < 0.001 else f"{100 * fraction:.1f} %"
+
+
 def pair(one: float | None, other: float | None) -> tuple[str, str]:
     """Format two numbers with enough digits to tell them apart.
 

@@ -33,8 +33,7 @@ def most_confused(confusion: Confusion, n: int = N_CLASSES) -> Confusion:
         sum(counts[i]) + sum(row[i] for row in counts) - 2 * counts[i][i]
         for i in range(len(counts))
     ]
-    worst = sorted(range(len(counts)), key=lambda i: (-mistakes[i], i))[:n]
-    kept = sorted(worst)
+    kept = sorted(sorted(range(len(counts)), key=lambda i: (-mistakes[i], i))[:n])
     return Confusion(
         tuple(confusion.labels[i] for i in kept),
         tuple(tuple(counts[i][j] for j in kept) for i in kept),
@@ -95,24 +94,19 @@ def _matrix(labels: list[str], size: int, font_size: int) -> alt.LayerChart:
 
 
 def _cells(confusion: Confusion, labels: list[str]) -> list[Row]:
-    rows: list[Row] = []
-    for i, counts in enumerate(confusion.counts):
-        n_true = sum(counts)
-        for j, n in enumerate(counts):
-            rows.append(
-                {
-                    "true": labels[i],
-                    "predicted": labels[j],
-                    "rows": n,
-                    "share": n / n_true if n_true else 0.0,
-                    "shade": 0.1 + 0.9 * n / n_true
-                    if n
-                    else 0.0,  # even a single row must be visible
-                    "right": i == j,
-                    "text": _cell_text(n, len(labels)),
-                }
-            )
-    return rows
+    return [
+        {
+            "true": labels[i],
+            "predicted": labels[j],
+            "rows": n,
+            "share": n / (sum(counts) or 1),
+            "shade": 0.1 + 0.9 * n / sum(counts) if n else 0.0,  # even one row must be visible
+            "right": i == j,
+            "text": _cell_text(n, len(labels)),
+        }
+        for i, counts in enumerate(confusion.counts)
+        for j, n in enumerate(counts)
+    ]
 
 
 def _cell_text(n: int, n_classes: int) -> str:
@@ -135,8 +129,7 @@ def _confusion_caption(confusion: Confusion, shown: Confusion) -> str:
     text = "Rows are true classes, columns are predicted ones; darker cells have larger shares."
     if len(shown.labels) == len(confusion.labels):
         return text
-    n_shown = sum(map(sum, shown.counts))
-    n_all = sum(map(sum, confusion.counts))
+    n_shown, n_all = (sum(map(sum, part.counts)) for part in (shown, confusion))
     return (
         f"The {len(shown.labels)} most confused of {len(confusion.labels):,} classes, "
         f"{n_shown:,} of {n_all:,} rows. {text}"
@@ -164,8 +157,13 @@ def scatter_chart(scatter: Scatter, target: str) -> Chart | None:
         "equal": [{"x": low, "y": low}, {"x": high, "y": high}],
     }
     drawing = _against(low, high, clean(target, 40), opacity=0.75 if len(shown) <= 200 else 0.4)
-    spec = finish(drawing, data, 400)
-    return Chart("scatter", "Predicted against true", spec, caption=caption, max_width=520)
+    return Chart(
+        "scatter",
+        "Predicted against true",
+        finish(drawing, data, 400),
+        caption=caption,
+        max_width=520,
+    )
 
 
 def _against(low: float, high: float, name: str, opacity: float) -> alt.LayerChart:

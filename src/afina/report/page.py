@@ -43,9 +43,8 @@ def write_report(run: Path, out: Path | None = None) -> Path:
             but=f"{goal} is a folder",
             fix=f"Write {goal / 'report.html'} instead.",
         )
-    text = make_page(read_run(run))
     # A lone surrogate, which JSON can hold and UTF-8 cannot, becomes a question mark.
-    write_file(goal, text.encode("utf-8", errors="replace"))
+    write_file(goal, make_page(read_run(run)).encode("utf-8", errors="replace"))
     return goal
 
 

@@ -1,6 +1,7 @@
 """The text of the page: the task, the score, why training ended, the next commands."""
 
 import json
+from pathlib import PureWindowsPath
 
 from markupsafe import Markup
 
@@ -18,7 +19,11 @@ def header(run: RunFiles) -> Markup:
     """Return the header: target, table, task, number of rows."""
     target, table = target_and_table(run)
     return fill(
-        "header", target=target, table=_file_name(table), folder=run.folder.name, facts=_facts(run)
+        "header",
+        target=target,
+        table=PureWindowsPath(table).name or table,  # also the last part of a POSIX path
+        folder=run.folder.name,
+        facts=_facts(run),
     )
 
 
@@ -80,9 +85,7 @@ def _verdict(score: Score) -> tuple[str, bool]:
     """Return a sentence that compares model and baseline, and whether it is a warning."""
     if score.value is None or score.baseline is None:
         return "", False
-    better = score.value - score.baseline
-    if not score.higher_is_better:
-        better = -better
+    better = (score.value - score.baseline) * (1 if score.higher_is_better else -1)
     if better > 0:
         return f"The model is {figure(better, 2)} better.", False
     return "The model is no better than its baseline.", True
@@ -122,9 +125,12 @@ def scores_table(summary: Summary) -> Markup:
         [name, *(figure(scores[name], 4) if name in scores else "" for scores in both)]
         for name in summary.scores | summary.baseline_scores
     ]
-    note = f"Baseline: {summary.score.baseline_is}."
     return fill(
-        "table", heads=["Score", "Model", "Baseline"], rows=rows, numbers=[1, 2], note_below=note
+        "table",
+        heads=["Score", "Model", "Baseline"],
+        rows=rows,
+        numbers=[1, 2],
+        note_below=f"Baseline: {summary.score.baseline_is}.",
     )
 
 
@@ -191,10 +197,6 @@ def next_section(run: RunFiles) -> Markup:
     else:
         commands = [("Continue the run", f"afina resume {folder}"), again]
     return fill("next", commands=commands)
-
-
-def _file_name(path: str) -> str:
-    return path.replace("\\", "/").rstrip("/").rpartition("/")[2] or path
 
 
 def _share(part: int, whole: int) -> str:

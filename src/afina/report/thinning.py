@@ -1,5 +1,7 @@
 """Thin out long curves without losing peaks."""
 
+from itertools import pairwise
+
 from afina.report.metrics import Curve
 
 
@@ -25,10 +27,8 @@ def thin(curve: Curve, n_max: int = 1000) -> Curve:
     if len(points) <= n_max:
         return Curve([x for x, _ in points], [y for _, y in points])
     n_stretches = (n_max - 2) // 2
+    ends = [stretch * len(points) // n_stretches for stretch in range(n_stretches + 1)]
     kept = {0, len(points) - 1}
-    for stretch in range(n_stretches):
-        first = stretch * len(points) // n_stretches
-        end = (stretch + 1) * len(points) // n_stretches
-        kept.add(min(range(first, end), key=lambda i: points[i][1]))
-        kept.add(max(range(first, end), key=lambda i: points[i][1]))
+    for first, end in pairwise(ends):
+        kept |= {f(range(first, end), key=lambda i: points[i][1]) for f in (min, max)}
     return Curve([points[i][0] for i in sorted(kept)], [points[i][1] for i in sorted(kept)])

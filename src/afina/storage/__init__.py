@@ -4,9 +4,9 @@ Nothing here imports torch before the first use of `Memory`, `pack_tensors`, `sa
 `load_tensors`, `flatten_state` or `restore_state`.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from afina.lazy import import_on_use
 from afina.storage.background import Background
 from afina.storage.bounded_json import read_json, why_too_large
 from afina.storage.checkpoint_folders import checkpoint_name, checkpoint_step, list_checkpoints
@@ -27,6 +27,12 @@ from afina.storage.verify import verify_file, verify_folder
 if TYPE_CHECKING:
     from afina.storage.tensors import Memory, load_tensors, pack_tensors, save_tensors
     from afina.storage.tree import flatten_state, restore_state
+else:
+    __getattr__ = import_on_use(
+        __name__,
+        tensors=["Memory", "load_tensors", "pack_tensors", "save_tensors"],
+        tree=["flatten_state", "restore_state"],
+    )
 
 __all__ = [
     "MANIFEST",
@@ -56,19 +62,3 @@ __all__ = [
     "why_too_large",
     "write_file",
 ]
-
-_HOME = {
-    "Memory": "afina.storage.tensors",
-    "flatten_state": "afina.storage.tree",
-    "load_tensors": "afina.storage.tensors",
-    "pack_tensors": "afina.storage.tensors",
-    "restore_state": "afina.storage.tree",
-    "save_tensors": "afina.storage.tensors",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import names that need torch on first use."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'afina.storage' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME[name]), name)

@@ -35,8 +35,7 @@ def read_json(
         >>> read_json(b'{"step": 12}')
         {'step': 12}
     """
-    large = None if max_bytes is None else why_too_large(data, max_bytes=max_bytes)
-    if large is not None:
+    if max_bytes is not None and (large := why_too_large(data, max_bytes=max_bytes)):
         raise ValueError(large)
     try:
         # Not json.loads(bytes), which guesses the encoding.

@@ -12,7 +12,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from afina.errors import StorageError
@@ -39,8 +39,7 @@ def commit_folder(goal: Path, files: Mapping[str, bytes | memoryview]) -> None:
         ValueError: a file name is not allowed.
     """
     for name in files:
-        bad = why_bad_name(name)
-        if bad is not None:
+        if bad := why_bad_name(name):
             raise ValueError(f"A file in a folder must have a plain name, but {name!r} {bad}.")
     # The run folder's lock keeps others from creating the goal between this check and the rename;
     # besides, a rename never replaces a folder that is not empty.
@@ -52,8 +51,7 @@ def commit_folder(goal: Path, files: Mapping[str, bytes | memoryview]) -> None:
         )
     manifest = write_manifest({name: describe(data) for name, data in files.items()})
     n_bytes = sum(map(len, files.values())) + len(manifest)
-    scratch = _temporary_name(goal)
-    try:
+    with _reporting("written", goal, n_bytes), _scratch(goal) as scratch:
         scratch.mkdir()
         for name, data in files.items():
             _write_new(scratch / name, data)
@@ -65,12 +63,6 @@ def commit_folder(goal: Path, files: Mapping[str, bytes | memoryview]) -> None:
         except OSError:
             goal.rename(scratch)  # an error means that it does not exist
             raise
-    except OSError as reason:
-        _discard(scratch)
-        raise _failed("written", goal, reason, n_bytes) from reason
-    except BaseException:  # such as a second Ctrl-C, or no memory
-        _discard(scratch)
-        raise
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -79,17 +71,10 @@ def write_file(path: Path, data: bytes) -> None:
     Raises:
         StorageError: the file cannot be written or made durable; an existing file stays intact.
     """
-    scratch = _temporary_name(path)
-    try:
+    with _reporting("written", path, len(data)), _scratch(path) as scratch:
         _write_new(scratch, data)
         scratch.replace(path)
         _sync_folder(path.parent)
-    except OSError as reason:
-        _discard(scratch)
-        raise _failed("written", path, reason, len(data)) from reason
-    except BaseException:
-        _discard(scratch)
-        raise
 
 
 def make_folder(path: Path) -> None:
@@ -99,14 +84,12 @@ def make_folder(path: Path) -> None:
         StorageError: the folder cannot be created.
     """
     missing = [place for place in (path, *path.parents) if not place.exists()]
-    try:
+    with _reporting("made", path):
         for place in reversed(missing):
             place.mkdir(exist_ok=True)
             _sync_folder(place.parent)
         if not path.is_dir():
             path.mkdir()  # raises the error
-    except OSError as reason:
-        raise _failed("made", path, reason) from reason
 
 
 def sync_file(descriptor: int, path: Path) -> None:
@@ -115,11 +98,9 @@ def sync_file(descriptor: int, path: Path) -> None:
     Raises:
         StorageError: the system reported an error.
     """
-    try:
+    with _reporting("written", path):
         os.fsync(descriptor)
         _sync_folder(path.parent)
-    except OSError as reason:
-        raise _failed("written", path, reason) from reason
 
 
 def remove_folder(path: Path) -> None:
@@ -129,12 +110,10 @@ def remove_folder(path: Path) -> None:
         StorageError: the folder does not exist or cannot be removed.
     """
     scratch = _temporary_name(path)
-    try:
+    with _reporting("removed", path):
         path.rename(scratch)
         _sync_folder(path.parent)  # the new name must be durable before the files are removed
         _remove(scratch)
-    except OSError as reason:
-        raise _failed("removed", path, reason) from reason
 
 
 def sweep(parent: Path) -> list[Path]:
@@ -150,18 +129,14 @@ def sweep(parent: Path) -> list[Path]:
         StorageError: a leftover cannot be removed.
     """
     removed = []
-    try:
+    with _reporting("listed", parent):
         paths = sorted(parent.iterdir())
-    except OSError as reason:
-        raise _failed("listed", parent, reason) from reason
     for path in paths:
         match = _TEMPORARY.fullmatch(path.name)
         if match is None or (int(match["pid"]) != os.getpid() and is_alive(int(match["pid"]))):
             continue
-        try:
+        with _reporting("removed", path):
             _remove(path)
-        except OSError as reason:
-            raise _failed("removed", path, reason) from reason
         removed.append(path)
     return removed
 
@@ -200,23 +175,36 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
-def _discard(path: Path) -> None:
-    """Remove a partial file; if that fails too, `sweep` removes it at the next start."""
-    with contextlib.suppress(OSError):
-        _remove(path)
+@contextlib.contextmanager
+def _scratch(goal: Path) -> Iterator[Path]:
+    """Yield a temporary name next to the destination; after a failure, remove the partial write.
+
+    If that fails too, `sweep` removes it at the next start.
+    """
+    scratch = _temporary_name(goal)
+    try:
+        yield scratch
+    except BaseException:  # such as a second Ctrl-C, or no memory
+        with contextlib.suppress(OSError):
+            _remove(scratch)
+        raise
 
 
-def _failed(done: str, path: Path, reason: OSError, n_bytes: int | None = None) -> StorageError:
-    """Return an error that names the path, the reason and the free space."""
-    code = errno.errorcode.get(reason.errno or 0, "no code")
-    need = "" if n_bytes is None else f", and {n_bytes:,} are needed"
-    return storage_error(
-        f"{path} must be {done} in full",
-        reason,
-        but=f"that failed: {reason.strerror or reason} ({code}); "
-        f"{_free_space(path.parent)} free there{need}",
-        fix="Nothing was left half-written. Make room, or choose another folder.",
-    )
+@contextlib.contextmanager
+def _reporting(done: str, path: Path, n_bytes: int | None = None) -> Iterator[None]:
+    """Turn an OSError into a StorageError that says what failed and how much space is free."""
+    try:
+        yield
+    except OSError as reason:
+        code = errno.errorcode.get(reason.errno or 0, "no code")
+        need = "" if n_bytes is None else f", and {n_bytes:,} are needed"
+        raise storage_error(
+            f"{path} must be {done} in full",
+            reason,
+            but=f"that failed: {reason.strerror or reason} ({code}); "
+            f"{_free_space(path.parent)} free there{need}",
+            fix="Nothing was left half-written. Make room, or choose another folder.",
+        ) from reason
 
 
 def _free_space(folder: Path) -> str:

@@ -45,9 +45,9 @@ def lock_folder(path: Path) -> Iterator[None]:
 
 
 def _take(path: Path) -> int:
-    file = path / ".lock"
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(path / ".lock", flags, 0o666)
     except OSError as reason:
         raise _cannot_lock(path, reason) from reason
     try:

@@ -45,8 +45,8 @@ def write_manifest(entries: Mapping[str, Entry]) -> bytes:
         3
     """
     files = {name: {"sha256": entry.sha256, "size": entry.size} for name, entry in entries.items()}
-    text = json.dumps({"files": files, "format": FORMAT}, indent=1, sort_keys=True)
-    return text.encode() + b"\n"
+    content = {"files": files, "format": FORMAT}
+    return json.dumps(content, indent=1, sort_keys=True).encode() + b"\n"
 
 
 def read_manifest(data: bytes) -> dict[str, Entry]:
@@ -91,8 +91,7 @@ def shown(value: object) -> str:
 
 
 def _entry(name: str, content: Any) -> Entry:
-    bad = why_bad_name(name)
-    if bad is not None:
+    if bad := why_bad_name(name):
         raise ValueError(f"the file name {shown(name)} {bad}")
     if not isinstance(content, dict) or set(content) != {"sha256", "size"}:
         raise ValueError(f"its entry for {shown(name)} does not have the shape of an entry")

@@ -9,6 +9,7 @@ before any tensor is created.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -173,8 +174,7 @@ def _write_header(spans: list[Span]) -> bytes:
     }
     text = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    large = why_too_large(text)
-    if large is not None:
+    if large := why_too_large(text):
         raise CheckpointError(
             "The header of a file of tensors must be small enough to be read back",
             but=f"for {len(spans):,} tensors {large}",
@@ -234,14 +234,11 @@ def _span(name: str, entry: Any) -> Span:
         raise _HeaderError(f"{shown(name)} has an impossible shape")
     if not _are_counts(offsets) or len(offsets) != 2:
         raise _HeaderError(f"{shown(name)} has no pair of offsets")
-    n_values, n_strides = 1, 1
-    for size in shape:
-        n_values *= size
-        n_strides *= max(size, 1)  # torch multiplies these even for an empty tensor
-        if n_strides >= 2**60:
-            raise _HeaderError(f"{shown(name)} has a shape that is too large")
+    # torch multiplies the sizes even for an empty tensor:
+    if math.prod(max(size, 1) for size in shape) >= 2**60:
+        raise _HeaderError(f"{shown(name)} has a shape that is too large")
     dtype = _DTYPES[code]
-    if offsets[1] - offsets[0] != n_values * dtype.itemsize:
+    if offsets[1] - offsets[0] != math.prod(shape) * dtype.itemsize:
         raise _HeaderError(f"{shown(name)} has a length that does not match its shape and dtype")
     return Span(offsets[0], offsets[1], name, dtype, tuple(shape))
 
@@ -253,11 +250,10 @@ def _are_counts(values: Any) -> bool:
 def _copied(data: bytes, first: int, span: Span) -> Tensor:
     """Copy a tensor out: a view would keep all bytes alive, and might not be aligned."""
     tensor = torch.empty(span.shape, dtype=span.dtype)
-    n_bytes = span.stop - span.start
-    if n_bytes == 0:
+    if span.stop == span.start:
         return tensor
     flat = tensor.view(-1).view(torch.uint8)
-    flat.numpy()[:] = np.frombuffer(data, np.uint8, n_bytes, first + span.start)
+    flat.numpy()[:] = np.frombuffer(data, np.uint8, len(flat), first + span.start)
     if span.dtype == torch.bool and int(flat.max()) > 1:
         raise _HeaderError(f"{shown(span.name)} holds booleans but has bytes other than 0 and 1")
     return tensor

@@ -71,9 +71,7 @@ def _flatten(value: Any, path: str, tensors: dict[str, Tensor], depth: int) -> A
             fix="Make it flatter.",
         )
     kind = type(value)
-    if value is None or kind is bool or kind is str:
-        return value
-    if kind is int and -_MAX_INT < value < _MAX_INT:
+    if value is None or kind in (bool, str) or (kind is int and -_MAX_INT < value < _MAX_INT):
         return value
     if kind is float:
         return value if math.isfinite(value) else {"float": struct.pack(">d", value).hex()}

@@ -118,8 +118,8 @@ def _read(path: Path, folder: int, name: str, size: int | None) -> bytes:
     try:
         _check_size(path, name, os.fstat(descriptor), size)
         with os.fdopen(descriptor, "rb", closefd=False) as file:
-            limit = MAX_MANIFEST_BYTES if size is None else size
-            return file.read(limit + 1)  # one more byte shows that the file is still growing
+            # One more byte shows that the file is still growing.
+            return file.read((MAX_MANIFEST_BYTES if size is None else size) + 1)
     except (OSError, MemoryError) as reason:
         why = "does not fit in memory" if isinstance(reason, MemoryError) else f"fails: {reason}"
         raise _error(path, f"reading {shown(name)} {why}") from None

@@ -29,7 +29,7 @@ from afina.table.rows import group_ids, row_ids, time_ranks
 from afina.table.schema import Schema
 from afina.table.split import Folds, Split, assign_folds, count_units, split_rows
 from afina.table.stdin import is_stdin, stdin_bytes, table_name
-from afina.table.target import Label, Target, match_target, read_target
+from afina.table.target import Label, Target, TargetTask, match_target, read_target
 
 __all__ = [
     "FIRST_LEVEL",
@@ -49,6 +49,7 @@ __all__ = [
     "Schema",
     "Split",
     "Target",
+    "TargetTask",
     "UnusedColumn",
     "assign_folds",
     "count_units",

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from afina.table.frame import cell_text, is_number, is_text, is_time
+from afina.table.names import show_cell
 
 MISSING_WORDS = (
     *("na", "n/a", "#na", "#n/a", "#n/a n/a", "<na>", "nan", "-nan", "nat", "null", "none"),
@@ -37,8 +38,9 @@ class Levels:
     def count(self, repeats: NDArray[np.float64]) -> NDArray[np.float64]:
         """Count each level; `repeats` is the number of times that each row counts."""
         has_level = self.codes >= 0
-        counts = np.bincount(self.codes[has_level], repeats[has_level], len(self.texts))
-        return counts.astype(np.float64)
+        return np.bincount(self.codes[has_level], repeats[has_level], len(self.texts)).astype(
+            np.float64
+        )
 
     def keep(self, mask: NDArray[np.bool_]) -> "Levels":
         """Keep only some levels; cells of the others become missing."""
@@ -50,6 +52,10 @@ class Levels:
     def spread(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the value of each row, given a value for each level; NaN for a missing cell."""
         return np.append(values, np.nan)[self.codes]
+
+    def show(self, level: int) -> str:
+        """Return a level as messages show it."""
+        return show_cell(self.texts[int(level)].as_py())
 
     def first_row(self, level: int) -> int:
         """Return the first row (from 0) that holds a level."""
@@ -131,11 +137,13 @@ def is_infinite(texts: pa.Array) -> NDArray[np.bool_]:
 
 def describe_type(kind: pa.DataType) -> str:
     """Describe a column's type for a message."""
-    if is_text(kind):
-        return "text"
-    if is_number(kind):
-        return "numbers"
-    return "dates" if is_time(kind) else "booleans" if pa.types.is_boolean(kind) else str(kind)
+    words = {
+        "text": is_text,
+        "numbers": is_number,
+        "dates": is_time,
+        "booleans": pa.types.is_boolean,
+    }
+    return next((word for word, is_of_type in words.items() if is_of_type(kind)), str(kind))
 
 
 def _short_time(text: str) -> str:

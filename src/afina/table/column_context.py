@@ -65,7 +65,7 @@ class InferContext:
 
     def quote(self, levels: Levels, level: int) -> str:
         """Quote a level and name its first row."""
-        return f"{show_cell(levels.texts[level].as_py())} (row {self.row_number(levels, level)})"
+        return f"{levels.show(level)} (row {self.row_number(levels, level)})"
 
     def refuse(self, levels: Levels, level: int, content: str) -> NoReturn:
         """Raise an error: the column cannot have the requested kind.
@@ -73,10 +73,9 @@ class InferContext:
         Args:
             content: what a column of that kind holds, such as `numbers`.
         """
-        cell = show_cell(levels.texts[level].as_py())
         raise SchemaError(
             f"{self.source}: column {self.name!r} must hold {content} as requested",
-            but=f"row {self.row_number(levels, level)} holds {cell}",
+            but=f"row {self.row_number(levels, level)} holds {levels.show(level)}",
             fix=f"Correct the cell, or drop `--kind {self.name}={self.requested}` "
             "(in Python: from kinds).",
         )
@@ -138,8 +137,7 @@ class EncodeContext:
         others = np.flatnonzero(~fits)
         if not len(others):
             return
-        words = (*missing_words, *self.missing_values)
-        bad = others[~missing_word_mask(texts.take(others), words)]
+        bad = others[~missing_word_mask(texts.take(others), (*missing_words, *self.missing_values))]
         if not len(bad):
             return
         first = f"row {bad[0] + 1} holds {show_cell(texts[int(bad[0])].as_py())}"

@@ -126,8 +126,7 @@ def find_fault(data: bytes, start: int, *, delimiter: str, n_columns: int) -> Cs
     while position < len(data):
         row = row_at(data, position, delimiter)
         if b'"' in row:
-            fault = _quote_fault(data, position, split_row(row, delimiter), n_columns)
-            if fault:
+            if fault := _quote_fault(data, position, split_row(row, delimiter), n_columns):
                 return fault
         elif row.strip(b"\r\n") and row.count(mark) + 1 != n_columns:
             return _width_fault(data, position, row, row.count(mark) + 1, n_columns)
@@ -154,8 +153,7 @@ def _quote_fault(data: bytes, position: int, cells: list[bytes], n_columns: int)
                 )
         at += len(cell) + 1
     if len(cells) != n_columns:
-        row = data[position : at - 1]
-        return _width_fault(data, position, row, len(cells), n_columns)
+        return _width_fault(data, position, data[position : at - 1], len(cells), n_columns)
     return None
 
 

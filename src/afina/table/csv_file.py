@@ -23,7 +23,7 @@ from afina.table.names import check_names
 _DELIMITERS = (",", ";", "\t", "|")
 _BLOCKS = (1 << 20, 1 << 24, 1 << 28, (1 << 31) - 1)
 _MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16: it starts with the mark of UTF-16
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
@@ -92,15 +92,10 @@ def _unzip(data: bytes, path: Path) -> bytes:
 
 
 def _to_utf8(data: bytes, encoding: str, path: Path) -> bytes:
-    for mark, name in _MARKS:
-        if data.startswith(mark):
-            if name == "utf-8-sig":
-                return data[len(mark) :]
-            encoding = name
-            break
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), encoding)
     try:
         if codecs.lookup(encoding).name == "utf-8":
-            return data
+            return data.removeprefix(codecs.BOM_UTF8)
         return data.decode(encoding).encode()
     except LookupError as error:
         raise TableError(
@@ -203,6 +198,5 @@ def _read_blocks(body: memoryview, delimiter: str, n_columns: int, *, quoted: bo
 
 
 def _check_rows(data: bytes, start: int, delimiter: str, names: list[str], path: Path) -> None:
-    fault = find_fault(data, start, delimiter=delimiter, n_columns=len(names))
-    if fault:
+    if fault := find_fault(data, start, delimiter=delimiter, n_columns=len(names)):
         raise TableError(f"{path}: {fault.must}", but=fault.but, fix=fault.fix)

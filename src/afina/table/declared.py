@@ -42,11 +42,12 @@ def decode(
         column: a column of a dictionary type.
         clean: converts the dictionary's values to a plain type.
     """
-    chunks = []
-    for chunk in column.chunks or [pa.array([], column.type)]:
-        levels = clean(pa.chunked_array([chunk.dictionary])).combine_chunks()
-        chunks.append(levels.take(chunk.indices))
-    return pa.chunked_array(chunks)
+    return pa.chunked_array(
+        [
+            clean(pa.chunked_array([chunk.dictionary])).combine_chunks().take(chunk.indices)
+            for chunk in column.chunks or [pa.array([], column.type)]
+        ]
+    )
 
 
 def from_extension(column: pa.ChunkedArray, name: str, source: str) -> pa.ChunkedArray:
@@ -58,7 +59,7 @@ def from_extension(column: pa.ChunkedArray, name: str, source: str) -> pa.Chunke
     kind = column.type
     if kind.extension_name == "pandas.interval":
         texts = [_interval_text(cell, kind.closed) for cell in _storage(column).to_pylist()]
-        return pa.chunked_array([pa.array(texts, pa.string())])
+        return pa.chunked_array([texts], pa.string())
     if kind.extension_name == "arrow.bool8":
         return _storage(column).cast(pa.bool_())
     raise TableError(

@@ -67,10 +67,12 @@ def encode(table: pa.Table, schema: Schema, *, source: str, tolerant: bool = Fal
             x[:, at] = encode_column(column, table.column(column.name), context)
         return x
 
-    x_num = encode_all(schema.num_columns, encode_numbers, np.float64)
-    x_cat = encode_all(schema.cat_columns, encode_categories, np.int64)
-    x_time = encode_all(schema.time_columns, encode_dates, np.float64)
-    return Features(x_num, x_cat, x_time, tuple(notes))
+    return Features(
+        encode_all(schema.num_columns, encode_numbers, np.float64),
+        encode_all(schema.cat_columns, encode_categories, np.int64),
+        encode_all(schema.time_columns, encode_dates, np.float64),
+        tuple(notes),
+    )
 
 
 def _check_columns(table: pa.Table, schema: Schema, source: str, *, tolerant: bool) -> None:
@@ -80,9 +82,8 @@ def _check_columns(table: pa.Table, schema: Schema, source: str, *, tolerant: bo
         raise SchemaError(
             f"{source}: column names must differ", fix="Use afina.table.to_table first."
         )
-    used = (*schema.num_columns, *schema.cat_columns, *schema.time_columns)
-    absent = [column.name for column in used if column.name not in distinct]
-    if absent:
+    used = (*schema.num_names, *schema.cat_names, *schema.time_names)
+    if absent := [name for name in used if name not in distinct]:
         hint = suggest_names(absent, [name for name in names if name not in schema.names])
         raise SchemaError(
             f"{source}: the table must have every column that the model learned from",

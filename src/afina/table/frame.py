@@ -21,7 +21,8 @@ from afina.table.declared import (
 from afina.table.names import check_names
 
 _ACCEPTED = "a pandas, polars or pyarrow frame, a mapping of columns, or a 2-D numpy array"
-_SECONDS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+"""Ticks per second of each of pyarrow's units of time."""
 
 
 def to_table(data: object) -> pa.Table:
@@ -104,16 +105,13 @@ def cell_text(cell: object) -> str:
         return str(int(cell))
     if isinstance(cell, float):
         return repr(float(cell))
-    if isinstance(cell, dt.datetime):
-        return cell.isoformat(" ")
     return str(cell)
 
 
 def _clean_column(column: pa.ChunkedArray, name: str, source: str) -> pa.ChunkedArray:
     kind = column.type
-    if is_text(kind) or pa.types.is_boolean(kind) or pa.types.is_integer(kind):
-        return column
-    if is_time(kind) or pa.types.is_null(kind):
+    is_plain = (is_text, is_time, pa.types.is_boolean, pa.types.is_integer, pa.types.is_null)
+    if any(is_of_type(kind) for is_of_type in is_plain):
         return column
     if pa.types.is_floating(kind):
         column = column.cast(pa.float64())
@@ -129,7 +127,7 @@ def _clean_column(column: pa.ChunkedArray, name: str, source: str) -> pa.Chunked
         return column.cast(pa.string())
     if pa.types.is_time(kind) or pa.types.is_duration(kind):
         units = column.cast(pa.int32() if pa.types.is_time32(kind) else pa.int64())
-        return pc.divide(units.cast(pa.float64(), safe=False), float(_SECONDS[kind.unit]))
+        return pc.divide(units.cast(pa.float64(), safe=False), float(UNITS[kind.unit]))
     raise TableError(
         f"{source}: column {name!r} must hold text, numbers, booleans or dates",
         got=str(kind),
@@ -171,11 +169,12 @@ def _from_frame(data: object) -> pa.Table:
     try:
         frame: nw.DataFrame[Any] = nw.from_native(data, eager_only=True)
     except TypeError as error:
-        lazy = is_lazy(data)
         raise TableError(
             f"a table must be {_ACCEPTED}",
             got=f"a {type(data).__name__}",
-            fix="Collect it first." if lazy else "Convert it, or read a file with `read_table`.",
+            fix="Collect it first."
+            if is_lazy(data)
+            else "Convert it, or read a file with `read_table`.",
         ) from error
     except nw.exceptions.DuplicateError as error:
         check_names([str(name) for name in data.columns], "the table")  # type: ignore[attr-defined]
@@ -231,10 +230,8 @@ def _mixed(cells: Sequence[object], name: str) -> pa.Array:
         cell = raw.item() if isinstance(raw, np.generic) else raw
         if is_missing_cell(cell):
             texts.append(None)
-        elif isinstance(cell, plain):
+        elif isinstance(cell, plain) or type(cell).__name__ == "Interval":
             texts.append(cell_text(cell))
-        elif type(cell).__name__ == "Interval":
-            texts.append(str(cell))
         else:
             raise TableError(
                 f"column {name!r} must hold plain values",

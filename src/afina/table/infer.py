@@ -98,11 +98,10 @@ def infer_column(column: pa.ChunkedArray, context: InferContext) -> AnyColumn:
             fix=f"Drop `--kind {context.name}={requested}` (in Python: from kinds).",
         )
     numbers = is_number(kind) or (requested == "numeric" and pa.types.is_boolean(kind))
+    inferred = None
     if numbers and requested in (None, "numeric"):
         inferred = infer_typed_numbers(context, column)
-        if inferred:
-            return inferred
-    return _infer_levels(context, read_levels(column, context.missing_values))
+    return inferred or _infer_levels(context, read_levels(column, context.missing_values))
 
 
 def _infer_levels(context: InferContext, levels: Levels) -> AnyColumn:
@@ -157,7 +156,7 @@ def _select_rows(
             fix="Pass rows with a weight above 0.",
         )
     weight = weight[numbers]
-    whole = bool((weight == np.floor(weight)).all())
+    whole = (weight == np.floor(weight)).all()
     return TrainingRows(numbers, weight if whole else np.ones(len(weight)), weight)
 
 

@@ -49,9 +49,8 @@ def suggest_names(absent: Sequence[str], others: Sequence[str]) -> str:
             pairs[name] = near
     if len(absent) < 2 or not pairs:
         return "".join(did_you_mean(name, others).strip() for name in pairs)
-    them = "them" if len(pairs) > 1 else "it"
     olds, news = list_names(list(pairs.values())), list_names(list(pairs))
-    return f"Did you mean {olds}? Rename {them} to {news}."
+    return f"Did you mean {olds}? Rename {'them' if len(pairs) > 1 else 'it'} to {news}."
 
 
 def list_names(names: Sequence[str]) -> str:
@@ -83,21 +82,19 @@ def count_cells(count: float) -> str:
 
 def check_names(names: Sequence[str], source: str) -> None:
     """Raise a TableError unless every column has a name and all names differ."""
-    empty = [number for number, name in enumerate(names, 1) if not name.strip()]
-    if empty:
+    if empty := [number for number, name in enumerate(names, 1) if not name.strip()]:
         raise TableError(
             f"{source}: every column must have a name",
             but=f"column {empty[0]} of {len(names)} has none",
             fix="Name it in the first line (to_csv(index=False) leaves out a pandas index).",
         )
-    if len(set(names)) == len(names):
-        return
-    repeated = [name for name, count in Counter(names).items() if count > 1]
-    raise TableError(
-        f"{source}: column names must differ",
-        but=f"{list_names(repeated)} {'appears' if len(repeated) == 1 else 'appear'} more than once",
-        fix="Rename or remove the repeated columns.",
-    )
+    if repeated := [name for name, count in Counter(names).items() if count > 1]:
+        raise TableError(
+            f"{source}: column names must differ",
+            but=f"{list_names(repeated)} {'appears' if len(repeated) == 1 else 'appear'} more than "
+            "once",
+            fix="Rename or remove the repeated columns.",
+        )
 
 
 def _shorten(text: str) -> str:

@@ -1,7 +1,6 @@
 """Read a table file of any known format into a pyarrow table."""
 
 import io
-from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -54,8 +53,8 @@ def read_table(
         )
     try:
         if ending.endswith(_TEXT):
-            tabs = "\t" if ending.endswith(".tsv") else None
-            return read_csv(path, delimiter=delimiter or tabs, encoding=encoding)
+            delimiter = delimiter or ("\t" if ending.endswith(".tsv") else None)
+            return read_csv(path, delimiter=delimiter, encoding=encoding)
         table = _read_binary(path, ending)
     except PermissionError as error:
         raise TableError(
@@ -104,11 +103,11 @@ def _check_file(path: Path) -> None:
             but=f"there is no folder {folder}",
             fix="Correct the path.",
         )
-    hint = did_you_mean(path.name, sorted(other.name for other in folder.iterdir()))
     raise TableError(
         f"{path}: the file must exist",
         but="it does not",
-        fix=hint.strip() or "Correct the path.",
+        fix=did_you_mean(path.name, sorted(other.name for other in folder.iterdir())).strip()
+        or "Correct the path.",
     )
 
 
@@ -130,12 +129,10 @@ def _read_arrow(source: Path | BinaryIO) -> pa.Table:
 
 def _read_binary(path: Path, ending: str, data: bytes | None = None) -> pa.Table:
     """Read a file, or the content of one, in a binary format."""
-    read: Callable[[Path | BinaryIO], pa.Table]
-    read, form = _read_arrow, "Arrow or Feather"
-    if ending.endswith(_PARQUET):
-        read, form = _read_parquet, "Parquet"
+    form = "Parquet" if ending.endswith(_PARQUET) else "Arrow or Feather"
+    source = path if data is None else io.BytesIO(data)
     try:
-        table = read(path if data is None else io.BytesIO(data))
+        table = _read_parquet(source) if form == "Parquet" else _read_arrow(source)
         table.validate(full=True)
     except PermissionError:
         raise

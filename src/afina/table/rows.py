@@ -8,7 +8,6 @@ from afina.errors import SchemaError
 from afina.table.cells import Levels, as_one, missing_word_mask, read_levels, to_codes
 from afina.table.date import find_date_formats, parse_dates
 from afina.table.frame import is_time
-from afina.table.names import show_cell
 from afina.table.numeric import find_format, parse_numbers, whole_cells
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)
@@ -97,7 +96,7 @@ def _text_moments(levels: Levels, where: str) -> NDArray[np.int64] | NDArray[np.
     odd = int(np.argmin(max(formats.values(), key=np.sum, default=fits)))
     raise SchemaError(
         f"{where} must hold numbers or dates of one format",
-        but=f"row {levels.first_row(odd) + 1} holds {show_cell(texts[odd].as_py())}",
+        but=f"row {levels.first_row(odd) + 1} holds {levels.show(odd)}",
         fix="Correct the cell.",
     )
 

@@ -79,12 +79,12 @@ class Schema:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the schema as plain values, for JSON."""
-        plain = _adapter().dump_python(self, mode="json")
+        plain: dict[str, Any] = _adapter().dump_python(self, mode="json")
         shared = [field.name for field in fields(Column)]
-        columns = [
+        plain["columns"] = [
             {**dict.fromkeys(shared), **_unused_fields(), **column} for column in plain["columns"]
         ]
-        return {"columns": columns, "missing_values": plain["missing_values"]}
+        return plain
 
     @staticmethod
     def from_dict(content: object, source: str = "schema.json") -> "Schema":
@@ -102,8 +102,7 @@ class Schema:
         except ValidationError as error:
             fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
             raise _damaged(source, _place(fault["loc"]), fault["msg"]) from None
-        difference = _first_difference(schema.to_dict(), content)
-        if difference:
+        if difference := _first_difference(schema.to_dict(), content):
             raise _damaged(source, difference, "keys or values that its kind does not have")
         return schema
 

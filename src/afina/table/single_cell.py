@@ -29,11 +29,6 @@ class OddCellError(Exception):
     """A cell that must be encoded as part of a table."""
 
 
-def missing_words(*words: str) -> frozenset[str]:
-    """Return the texts that mean "missing" among numbers or dates, besides the usual words."""
-    return frozenset(words)
-
-
 def nan_if_missing(text: str, words: frozenset[str]) -> float:
     """Return NaN for a word that means "missing"; raise for any other."""
     if not is_missing_word(text) and text.strip() not in words:

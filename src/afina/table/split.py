@@ -62,8 +62,7 @@ def split_rows(
         held_out = _latest(units, n_units, times, val_frac)
         how = f"the latest {noun} are held out"
     else:
-        classes = _unit_classes(ids, units, n_units, strata)
-        held_out = _draw(classes, val_frac, seed)
+        held_out = _draw(_unit_classes(ids, units, n_units, strata), val_frac, seed)
         how = f"{noun} drawn at random" + (
             ", with the same share of each class" * (strata is not None)
         )
@@ -120,8 +119,7 @@ def assign_folds(
             fix="Lower table.folds, or pass a table of validation rows.",
         )
     classes = _unit_classes(ids, units, n_units, strata)
-    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
-    drawn = generator.permutation(n_units)
+    drawn = np.random.Generator(np.random.PCG64(seed)).permutation(n_units)
     by_class = drawn[np.argsort(classes[drawn], kind="stable")]  # dealt like cards
     fold = np.empty(n_units, dtype=np.int64)
     fold[by_class] = np.arange(n_units) % n_folds
@@ -158,8 +156,8 @@ def _unit_classes(
     if strata is None:
         return np.zeros(n_units, dtype=np.int64)
     codes = strata - strata.min()
-    pairs = ids * (codes.max() + 1) + codes
-    first = np.unique(pairs, return_index=True)[1]  # one row for each distinct row and class
+    # One row for each distinct row and class:
+    first = np.unique(ids * (codes.max() + 1) + codes, return_index=True)[1]
     rarity = np.argsort(np.argsort(-np.bincount(codes[first]), kind="stable"))  # highest is rarest
     rarest = np.zeros(n_units, dtype=np.int64)
     np.maximum.at(rarest, units[first], rarity[codes[first]])
@@ -168,10 +166,8 @@ def _unit_classes(
 
 def _draw(classes: NDArray[np.int64], val_frac: float, seed: int) -> NDArray[np.bool_]:
     """Hold out units of each class, using one seeded permutation of all units."""
-    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
-    order = generator.permutation(len(classes))
-    counts = np.bincount(classes)
-    quotas = _quotas(counts, val_frac)
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(len(classes))
+    quotas = _quotas(np.bincount(classes), val_frac)
     held_out = np.zeros(len(classes), dtype=bool)
     for code in np.flatnonzero(quotas):
         members = order[classes[order] == code]

@@ -17,8 +17,8 @@ from afina.table.cells import (
     missing_word_mask,
     read_levels,
 )
-from afina.table.frame import is_number, is_text
-from afina.table.names import list_names, show_cell
+from afina.table.frame import cell_text, is_number, is_text
+from afina.table.names import list_names
 from afina.table.numeric import (
     canonical_number,
     check_finite,
@@ -125,20 +125,19 @@ def match_target(
     if task == "regression":
         return _number_target(target, may_be_constant=True)
     levels = target.levels
-    by_text = {_text_of(label): code for code, label in enumerate(classes)}
+    by_text = {cell_text(label): code for code, label in enumerate(classes)}
     by_value = {_value_key(text): code for text, code in by_text.items()}
-    codes = []
-    for level, text in enumerate(levels.texts.to_pylist()):
-        code = by_text.get(text, by_value.get(_value_key(text)))
-        if code is None:
-            raise SchemaError(
-                f"{target.where} must hold labels that the model learned",
-                but=f"row {levels.first_row(level) + 1} holds {show_cell(text)}",
-                fix=f"Use one of {list_names(list(by_text))}, or leave the row out.",
-            )
-        codes.append(code)
+    texts = levels.texts.to_pylist()
+    codes = [by_text.get(text, by_value.get(_value_key(text), -1)) for text in texts]
+    if -1 in codes:
+        level = codes.index(-1)
+        raise SchemaError(
+            f"{target.where} must hold labels that the model learned",
+            but=f"row {levels.first_row(level) + 1} holds {levels.show(level)}",
+            fix=f"Use one of {list_names(list(by_text))}, or leave the row out.",
+        )
     values = np.array([*codes, -1], dtype=np.int64)[levels.codes]
-    return Target(task, values, tuple(classes), levels.codes < 0)
+    return Target(task, values, tuple(classes), values < 0)
 
 
 def _check_type(kind: pa.DataType, where: str) -> None:
@@ -207,9 +206,7 @@ def _text_numbers(
     form, fits = find_format(present.texts, counts)
     odd = int(np.argmin(fits))
     if not fits.all() and is_infinite(present.texts)[odd] and counts[fits].sum() > 0:
-        raise infinite_error(
-            where, f"row {present.first_row(odd) + 1} holds {_quote(present, odd)}"
-        )
+        raise infinite_error(where, f"row {present.first_row(odd) + 1} holds {present.show(odd)}")
     codes = task != "regression" and has_leading_zero(present.texts).any()
     if fits.all() and not codes:
         values = parse_numbers(present.texts, form)[0]
@@ -222,20 +219,18 @@ def _text_numbers(
         choice = ", or set `--set table.task=classification`" * (task == "auto")
         raise SchemaError(
             f"{where} must hold numbers{' as requested' * (task == 'regression')}",
-            but=f"row {present.first_row(odd) + 1} holds {_quote(present, odd)}",
+            but=f"row {present.first_row(odd) + 1} holds {present.show(odd)}",
             fix=f"Correct the cell, or leave it empty{choice}.",
         )
     return None, levels
 
 
-def _quote(levels: Levels, level: int) -> str:
-    return show_cell(levels.texts[level].as_py())
-
-
 def _is_classes(target: _TargetColumn) -> bool:
-    if target.numbers is None or isinstance(target.labels[0], bool):
-        return True
-    return _are_class_numbers(target.numbers)
+    return (
+        target.numbers is None
+        or isinstance(target.labels[0], bool)
+        or _are_class_numbers(target.numbers)
+    )
 
 
 def _are_class_numbers(numbers: NDArray[np.float64]) -> bool:
@@ -248,7 +243,7 @@ def _number_target(target: _TargetColumn, *, may_be_constant: bool = False) -> T
     if target.numbers is None:
         raise SchemaError(
             f"{target.where} must hold numbers for a regression",
-            got=f"text such as {_quote(target.levels, 0)}",
+            got=f"text such as {target.levels.show(0)}",
             fix="Use `--set table.task=classification`.",
         )
     return _numbers(target.numbers, target.where, may_be_constant=may_be_constant)
@@ -279,18 +274,15 @@ def _class_target(target: _TargetColumn, *, auto: bool, allow_single: bool) -> T
         raise SchemaError(
             f"{target.where} must hold classes or numbers",
             but=f"it has {len(labels)} different texts in {counts.sum()} rows, such as "
-            f"{_quote(target.levels, 0)}",
+            f"{target.levels.show(0)}",
             fix="Name another target column.",
         )
     if not allow_single:
         _check_no_single(target, merged, labels, counts, auto=auto)
     order = _sorted_labels(labels)
-    place = np.empty(len(labels) + 1, dtype=np.int64)
-    place[order] = np.arange(len(labels))
-    place[-1] = -1
-    codes = place[merged]
-    task: TargetTask = "binary" if len(labels) == 2 else "multiclass"
-    return Target(task, codes, tuple(labels[at] for at in order), codes < 0)
+    codes = np.append(np.argsort(order), -1)[merged]  # -1 stays -1
+    classes = tuple(labels[at] for at in order)
+    return Target("binary" if len(labels) == 2 else "multiclass", codes, classes, codes < 0)
 
 
 def _check_no_single(
@@ -320,21 +312,18 @@ def _merge_equal_numbers(target: _TargetColumn) -> tuple[NDArray[np.int64], list
     """Merge equal numbers that are written differently, such as 1 and 1.0, as the first one."""
     if target.numbers is None:
         return target.levels.codes, list(target.labels)
-    first: dict[str, int] = {}
-    labels: list[Label] = []
-    places = []
-    for text, label in zip(target.levels.texts.to_pylist(), target.labels, strict=True):
-        key = canonical_number(text.strip()) or text
-        if key not in first:
-            first[key] = len(labels)
-            labels.append(label)
-        places.append(first[key])
-    return np.array([*places, -1], dtype=np.int64)[target.levels.codes], labels
+    keys = [canonical_number(text.strip()) or text for text in target.levels.texts.to_pylist()]
+    labels: dict[str, Label] = {}
+    for key, label in zip(keys, target.labels, strict=True):
+        labels.setdefault(key, label)
+    place = {key: number for number, key in enumerate(labels)}
+    codes = np.array([*(place[key] for key in keys), -1], dtype=np.int64)[target.levels.codes]
+    return codes, list(labels.values())
 
 
 def _sorted_labels(labels: Sequence[Label]) -> list[int]:
     """Return the order of the labels: by value if all are numbers, else by text."""
-    texts = [_text_of(label) for label in labels]
+    texts = [cell_text(label) for label in labels]
     numbers = [canonical_number(text.strip()) for text in texts]
     values = [_exact(number) for number in numbers if number is not None]
     if len(values) == len(labels):
@@ -351,11 +340,3 @@ def _value_key(text: str) -> str:
     word = text.strip()
     lower = word.lower()
     return lower if lower in ("true", "false") else canonical_number(word) or text
-
-
-def _text_of(label: Label) -> str:
-    if isinstance(label, bool):
-        return "true" if label else "false"
-    if isinstance(label, float) and label.is_integer() and abs(label) < 2**63:
-        return str(int(label))
-    return str(label)

@@ -4,8 +4,9 @@ No other package knows all of them. The command line calls `fit_table`; the esti
 same with scikit-learn's interface. scikit-learn is imported when an estimator is first used.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from afina.lazy import import_on_use
 from afina.tabular.inspection import Inspection, inspect_table
 from afina.tabular.prediction.artifact import load
 from afina.tabular.prediction.predictor import Predictor
@@ -16,6 +17,10 @@ from afina.tabular.run.run_folder import was_trained_on
 
 if TYPE_CHECKING:
     from afina.tabular.estimators.estimators import AfinaClassifier, AfinaRegressor
+else:
+    __getattr__ = import_on_use(
+        __name__, estimators__estimators=["AfinaClassifier", "AfinaRegressor"]
+    )
 
 __all__ = [
     "AfinaClassifier",
@@ -29,12 +34,3 @@ __all__ = [
     "resume_run",
     "was_trained_on",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    """Import the estimators on first use."""
-    if name not in ("AfinaClassifier", "AfinaRegressor"):
-        raise AttributeError(f"module 'afina.tabular' has no attribute {name!r}")
-    from afina.tabular.estimators import estimators
-
-    return getattr(estimators, name)

@@ -47,8 +47,8 @@ def inspect_table(
         path, target = bundled_table(), target or BUNDLED_TARGET
     table = read_table(path, delimiter=config.table.delimiter, encoding=config.table.encoding)
     if target is not None:
-        given = take_columns(table, choose_roles(target, config.table), table_name(path))
-        prepared = prepare(given, None, config)
+        roles = choose_roles(target, config.table)
+        prepared = prepare(take_columns(table, roles, table_name(path)), None, config)
         values = f"{len(prepared.classes)} classes" if prepared.classes else "numbers"
         notes = (f"the target is {prepared.task}: {values}", prepared.sides.how, *prepared.notes)
         return Inspection(prepared.schema, target, table.num_rows, notes)

@@ -92,8 +92,11 @@ def check_monitor(monitor: str, n_classes: int) -> bool | None:
         return None
     if name not in names:
         known = ", ".join(f"val/{known}" for known in ("loss", *names))
-        must = f"stop.monitor must be one of {known} for this target"
-        raise ConfigError(must, got=repr(monitor), fix="Choose one of them.")
+        raise ConfigError(
+            f"stop.monitor must be one of {known} for this target",
+            got=repr(monitor),
+            fix="Choose one of them.",
+        )
     return HIGHER_IS_BETTER[name]
 
 
@@ -118,8 +121,7 @@ def describe_baseline(baseline: Baseline, classes: tuple[Label, ...]) -> str:
     """Describe what the baseline predicts, in words."""
     if baseline.mean is not None:
         return f"always the mean of the training rows, {baseline.mean:.5g}"
-    common = int(np.argmax(baseline.shares))
-    return f"always {str(classes[common])!r:.60}, the commonest class"
+    return f"always {str(classes[np.argmax(baseline.shares)])!r:.60}, the commonest class"
 
 
 def judge(

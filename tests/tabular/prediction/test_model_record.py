@@ -127,7 +127,7 @@ def test_what_was_fitted_is_never_refused(tables, tmp_path, n_blocks, d_block, d
     data = (tmp_path / "run" / "model" / "model.json").read_bytes()
     record = read_record(data, "model.json")
 
-    assert (record.shape.folds, record.model.members) == (folds, 5)
+    assert (record.learned.folds, record.model.members) == (folds, 5)
     assert found.model.n_members == 5
     check_fits(record, found.schema, dict(found.model.state_dict()), "model.json")
     assert write_record(record) == data

@@ -92,10 +92,8 @@ def _boolean_code(text: str) -> int:
 
 def _code_of_bool(column: CategoryColumn, text: str) -> int:
     """Return the code of true or false in a categorical column, in whichever spelling it has."""
-    number = "1" if text == "true" else "0"
-    spellings = (text, text.capitalize(), text.upper(), number)
-    codes = (column.codes.get(spelling, UNKNOWN) for spelling in spellings)
-    return next((code for code in codes if code != UNKNOWN), UNKNOWN)
+    spellings = (text, text.capitalize(), text.upper(), "1" if text == "true" else "0")
+    return next((column.codes[word] for word in spellings if word in column.codes), UNKNOWN)
 
 
 def _warn_if_all_unknown(
@@ -114,7 +112,7 @@ def _warn_if_all_unknown(
     as_type = f" as {describe_type(kind)}" if retyped else ""
     warnings.warn(
         f"{context.source}: no value of column {column.name!r} is known to the model, such as "
-        f"{show_cell(levels.texts[0].as_py())}{as_type}; in training it held values such as "
+        f"{levels.show(0)}{as_type}; in training it held values such as "
         f"{show_cell(column.vocabulary[0])}. All are treated as unknown.",
         AfinaWarning,
         stacklevel=5,
@@ -130,8 +128,7 @@ class CategoryReader:
 
     def __call__(self, cell: object) -> int:
         """Read a cell, or raise `OddCellError`."""
-        if type(cell) not in PLAIN_TYPES:
-            cell = as_python(cell)
+        cell = cell if type(cell) in PLAIN_TYPES else as_python(cell)
         if isinstance(cell, str):
             code = self._code(cell)
             if code == UNKNOWN and not is_encodable(cell):

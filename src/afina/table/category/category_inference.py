@@ -36,7 +36,6 @@ def infer_booleans(context: InferContext, levels: Levels) -> CategoryColumn | Un
     initials = {
         text.strip().lower()[:1].translate({48: "f", 49: "t"}) for text in levels.texts.to_pylist()
     }
-    missing_frac = context.rows.missing_frac(missing)
     if len(initials) == 1 and not missing.any() and not context.requested:
         only = "true" if "t" in initials else "false"
         return context.ignore(f"every cell is {only}", n_unique=1)
@@ -44,7 +43,7 @@ def infer_booleans(context: InferContext, levels: Levels) -> CategoryColumn | Un
         context.name,
         "boolean",
         context.explain("true or false"),
-        missing_frac,
+        context.rows.missing_frac(missing),
         len(initials),
         vocabulary=BOOLEANS,
     )
@@ -76,17 +75,22 @@ def infer_categories(
             why = f"free text is not used yet: {n_levels} different texts{because}"
             return UnusedColumn(context.name, "text", why, missing_frac, n_levels)
         if counts.sum() > _MANY_ROWS and counts.max() <= 1:
-            why = f"an identifier: every value is different{because}"
-            return context.ignore(why, missing_frac=missing_frac, n_unique=n_levels)
+            return context.ignore(
+                f"an identifier: every value is different{because}",
+                missing_frac=missing_frac,
+                n_unique=n_levels,
+            )
     vocabulary = sorted(levels.texts.filter(pa.array(counts >= context.min_count)).to_pylist())
     if not vocabulary and not context.requested:
-        why = f"no value occurs {context.min_count:g} times{because}"
-        return context.ignore(why, missing_frac=missing_frac, n_unique=n_levels)
-    why = _summarize(context, levels, counts, len(vocabulary)) + because
+        return context.ignore(
+            f"no value occurs {context.min_count:g} times{because}",
+            missing_frac=missing_frac,
+            n_unique=n_levels,
+        )
     return CategoryColumn(
         context.name,
         "categorical",
-        context.explain(why),
+        context.explain(_summarize(context, levels, counts, len(vocabulary)) + because),
         missing_frac,
         n_levels,
         vocabulary=tuple(vocabulary),
@@ -97,9 +101,8 @@ def _is_free_text(levels: Levels, counts: NDArray[np.float64]) -> bool:
     n_levels = len(levels.texts)
     if n_levels <= _MANY_TEXTS or n_levels <= 0.5 * counts.sum():
         return False
-    if pc.mean(pc.utf8_length(levels.texts)).as_py() > _LONG:
-        return True
-    return bool(as_mask(pc.match_substring(levels.texts, " ")).mean() > 0.5)
+    has_space = as_mask(pc.match_substring(levels.texts, " "))
+    return bool(pc.mean(pc.utf8_length(levels.texts)).as_py() > _LONG or has_space.mean() > 0.5)
 
 
 def _summarize(
@@ -107,8 +110,7 @@ def _summarize(
 ) -> str:
     n_levels = len(levels.texts)
     notes = [f"text with {n_levels} level{'s' * (n_levels != 1)}"]
-    if n_kept < n_levels:
-        n_rare = n_levels - n_kept
+    if n_rare := n_levels - n_kept:
         rare = f"{n_rare} of them in fewer than {context.min_count:g} rows"
         notes.append(f"{rare}, treated as unknown")
     notes += [

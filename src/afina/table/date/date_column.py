@@ -29,7 +29,6 @@ from afina.table.single_cell import (
     OddCellError,
     as_python,
     is_zoned,
-    missing_words,
     nan_if_missing,
 )
 
@@ -84,12 +83,11 @@ class DateReader:
     """Read one cell of a column of dates, as `encode_dates` would."""
 
     def __init__(self, column: DateColumn, missing_values: tuple[str, ...]) -> None:
-        self.form, self.words = column.date_format, missing_words(*missing_values)
+        self.form, self.words = column.date_format, frozenset(missing_values)
 
     def __call__(self, cell: object) -> float:
         """Read a cell, or raise `OddCellError`."""
-        if type(cell) not in PLAIN_TYPES:
-            cell = as_python(cell)
+        cell = cell if type(cell) in PLAIN_TYPES else as_python(cell)
         if isinstance(cell, str):
             seconds = parse_date(cell, self.form)
             return nan_if_missing(cell, self.words) if seconds is None else seconds

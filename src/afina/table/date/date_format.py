@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from afina.table.cells import as_mask
+from afina.table.cells import as_mask, to_codes
+from afina.table.frame import UNITS
 
 _CLOCK = r"(?P<h>[0-9]{2}):(?P<min>[0-9]{2})(?::(?P<s>[0-9]{2})(?P<frac>\.[0-9]{1,9})?)?"
 _TIME = rf"(?:[T ]{_CLOCK})?$"
@@ -118,19 +119,12 @@ def typed_second(moment: dt.date) -> float:
 
 def typed_seconds(column: pa.Array) -> NDArray[np.float64]:
     """Turn dates or timestamps into seconds since 1970 in UTC; null becomes NaN."""
-    kind = column.type
-    if pa.types.is_date32(kind):
-        ticks, per_second = column.cast(pa.int32()).cast(pa.int64()), 0
-    elif pa.types.is_date64(kind):
-        ticks, per_second = column.cast(pa.int64()), 1_000
-    else:
-        units = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
-        ticks, per_second = column.cast(pa.int64()), units[kind.unit]
-    whole = np.asarray(ticks.fill_null(0).to_numpy(zero_copy_only=False))
-    valid = column.is_valid().to_numpy(zero_copy_only=False)
-    if per_second == 0:
-        return np.where(valid, whole * 86400.0, np.nan)
-    return np.where(valid, whole // per_second + (whole % per_second) / per_second, np.nan)
+    if pa.types.is_date(column.type):
+        column = column.cast(pa.timestamp("s" if pa.types.is_date32(column.type) else "ms"))
+    ticks = np.asarray(column.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False))
+    per_second = UNITS[column.type.unit]
+    seconds = ticks // per_second + (ticks % per_second) / per_second
+    return np.where(as_mask(column.is_valid()), seconds, np.nan)
 
 
 def find_date_formats(texts: pa.Array) -> dict[str, NDArray[np.bool_]]:
@@ -158,7 +152,7 @@ def _offsets(text: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     coded = text.dictionary_encode()
     offsets = [*map(_offset, coded.dictionary.to_pylist()), (0, False)]  # the last is for null
     seconds, valid = zip(*offsets, strict=True)
-    codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    codes = to_codes(coded.indices)
     return np.array(seconds, np.int64)[codes], np.array(valid)[codes]
 
 

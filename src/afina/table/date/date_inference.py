@@ -47,12 +47,11 @@ def infer_text_dates(context: InferContext, levels: Levels) -> DateColumn | Unus
     if whole:
         notes = ["month first, although every cell could also be read day first"]
         twins = "MM/DD/YYYY" in whole and "DD/MM/YYYY" in whole
-        seconds = parse_dates(texts, whole[0])[0]
-        return _describe(context, levels.spread(seconds), whole[0], notes * twins)
+        seconds = levels.spread(parse_dates(texts, whole[0])[0])
+        return _describe(context, seconds, whole[0], notes * twins)
     if context.requested:
         best = max(formats.values(), key=np.sum, default=np.zeros(len(texts), bool))
-        content = f"dates in one format of {', '.join(FORMATS)}"
-        context.refuse(levels, int(np.argmin(best)), content)
+        context.refuse(levels, int(np.argmin(best)), f"dates in one format of {', '.join(FORMATS)}")
     return _why_no_dates(context, levels, formats)
 
 

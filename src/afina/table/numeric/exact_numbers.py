@@ -109,9 +109,8 @@ def typed_numbers(
 def whole_if_exact(values: NDArray[np.float64]) -> NDArray[np.int64] | None:
     """Turn floats into exact integers (0 for NaN); None unless all are whole and fit int64."""
     filled = np.where(np.isnan(values), 0.0, values)
-    if not ((filled == np.floor(filled)) & (np.abs(filled) < 2.0**63)).all():
-        return None
-    return filled.astype(np.int64)
+    exact = (filled == np.floor(filled)) & (np.abs(filled) < 2.0**63)
+    return filled.astype(np.int64) if exact.all() else None
 
 
 def blank_marked(
@@ -138,12 +137,12 @@ def check_finite(
     """
     infinite = np.isinf(values)
     if infinite.any():
-        at = int(np.argmax(infinite))
-        row = at if rows is None else int(rows[at])
+        row = int(np.argmax(infinite) if rows is None else rows[infinite][0])
         raise infinite_error(f"{source}: column {name!r}", f"row {row + 1} is infinite")
 
 
 def infinite_error(where: str, but: str) -> SchemaError:
     """Return an error: a column holds an infinite number."""
-    fix = "Replace it, or leave the cell empty."
-    return SchemaError(f"{where} must hold finite numbers", but=but, fix=fix)
+    return SchemaError(
+        f"{where} must hold finite numbers", but=but, fix="Replace it, or leave the cell empty."
+    )

@@ -29,7 +29,6 @@ from afina.table.single_cell import (
     OddCellError,
     as_python,
     check_range,
-    missing_words,
     nan_if_missing,
 )
 
@@ -99,13 +98,12 @@ class NumberReader:
 
     def __init__(self, column: NumberColumn, missing_values: tuple[str, ...]) -> None:
         self.form, self.offset = column.number, column.offset
-        self.words = missing_words(*column.missing_words, *missing_values)
+        self.words = frozenset((*column.missing_words, *missing_values))
         self.marked = missing_numbers(missing_values)
 
     def __call__(self, cell: object) -> float:
         """Read a cell, or raise `OddCellError`."""
-        if type(cell) not in PLAIN_TYPES:
-            cell = as_python(cell)
+        cell = cell if type(cell) in PLAIN_TYPES else as_python(cell)
         if isinstance(cell, float):
             if math.isnan(cell):
                 return NAN

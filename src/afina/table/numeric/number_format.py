@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field
 
-from afina.table.cells import as_mask
+from afina.table.cells import as_mask, to_codes
 from afina.table.column import Text
 
 Affix = Annotated[Text, Field(max_length=8)]
@@ -120,11 +120,11 @@ def parse_numbers(
         array([1234.5,    nan])
     """
     plain = _write_plainly(texts, form)
-    fits = np.ones(len(plain), dtype=bool)
-    if plain.null_count:
-        fits = as_mask(plain.is_valid())
-    values = plain.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    return values, fits, plain
+    return (
+        plain.cast(pa.float64()).to_numpy(zero_copy_only=False),
+        as_mask(plain.is_valid()),
+        plain,
+    )
 
 
 def parse_number(text: str, form: NumberFormat) -> tuple[float, str] | None:
@@ -242,8 +242,8 @@ def _likely_affixes(
     prefixes, suffixes = (pc.struct_field(loose, name) for name in ("prefix", "suffix"))
     pairs = pc.binary_join_element_wise(prefixes, suffixes, pa.scalar(" ", prefixes.type))
     coded = pairs.dictionary_encode()
-    codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    weights = np.bincount(codes[is_loose], counts[is_loose], len(coded.dictionary))
+    codes = to_codes(coded.indices)[is_loose]
+    weights = np.bincount(codes, counts[is_loose], len(coded.dictionary))
     ranked = sorted(
         (-weight, pair)
         for weight, pair in zip(weights, coded.dictionary.to_pylist(), strict=True)

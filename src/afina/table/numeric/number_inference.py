@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from afina.table.cells import Levels, is_infinite
 from afina.table.column import UnusedColumn
 from afina.table.column_context import InferContext
-from afina.table.names import count_cells, show_cell
+from afina.table.names import count_cells
 from afina.table.numeric.exact_numbers import (
     blank_marked,
     check_finite,
@@ -71,7 +71,7 @@ def infer_text_numbers(context: InferContext, levels: Levels) -> NumberColumn | 
         if reason:
             return reason
     notes = [
-        f"{show_cell(levels.texts[int(at)].as_py())} ({count_cells(counts[at])}, first in row "
+        f"{levels.show(int(at))} ({count_cells(counts[at])}, first in row "
         f"{context.row_number(levels, int(at))}) is treated as missing"
         for at in others
     ]
@@ -112,10 +112,10 @@ def _why_too_long(
 
 def _refuse_infinite(context: InferContext, levels: Levels, others: NDArray[np.int64]) -> None:
     for at in others[is_infinite(levels.texts.take(others))]:
-        cell = show_cell(levels.texts[int(at)].as_py())
-        row = context.row_number(levels, int(at))
-        where = f"{context.source}: column {context.name!r}"
-        raise infinite_error(where, f"row {row} holds {cell}")
+        raise infinite_error(
+            f"{context.source}: column {context.name!r}",
+            f"row {context.row_number(levels, at)} holds {levels.show(at)}",
+        )
 
 
 def _describe(
@@ -135,10 +135,8 @@ def _describe(
         whole = whole_if_exact(values)
     exact = None if whole is None else whole[~missing]
     distinct = np.unique(values[~missing] if exact is None else exact)
-    if not context.requested:
-        why = _why_ignored(context, distinct, exact, missing)
-        if why:
-            return context.ignore(why, missing_frac=missing_frac, n_unique=len(distinct))
+    if not context.requested and (why := _why_ignored(context, distinct, exact, missing)):
+        return context.ignore(why, missing_frac=missing_frac, n_unique=len(distinct))
     low, high = (distinct[0], distinct[-1]) if len(distinct) else (None, None)
     offset = int(exact.min()) if exact is not None and _is_huge(exact) else 0
     return NumberColumn(
@@ -175,9 +173,7 @@ def _why_ignored(
     rows = context.rows.numbers
     if exact is None or len(exact) <= _MANY_ROWS or not 0 <= exact[0] - rows[0] <= 1:
         return ""
-    if np.ptp(exact - rows) == 0:
-        return "a row number: each cell is the number of its row"
-    return ""
+    return "" if np.ptp(exact - rows) else "a row number: each cell is the number of its row"
 
 
 def _summarize(

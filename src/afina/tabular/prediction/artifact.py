@@ -33,8 +33,7 @@ def load(path: str | Path) -> Predictor:
     """
     folder = find_model(Path(path))
     files = verify_folder(folder)
-    missing = [name for name in FILES if name not in files]
-    if missing:
+    if missing := [name for name in FILES if name not in files]:
         raise CheckpointError(
             f"A model folder must have {', '.join(FILES)}",
             but=f"{folder} lacks {', '.join(missing)}",
@@ -123,7 +122,7 @@ def read_schema(data: bytes, source: str) -> Schema:
 
 def _rebuild(record: ModelRecord, schema: Schema) -> TabularModel:
     """Build a model with the right shapes, ready to load the stored tensors."""
-    settings, shape, classes = record.preprocess, record.shape, record.facts.classes
+    settings, shape, classes = record.preprocess, record.learned, record.classes
     if (len(classes) or 1) != shape.d_out:
         raise ValueError("the number of outputs of the network differs from the number of classes")
     if (shape.num_names, shape.time_names) != (schema.num_names, schema.time_names):
@@ -160,9 +159,8 @@ def _tried(predictor: Predictor) -> Predictor:
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise ValueError(f"{name} holds a number that is not finite")
     schema = predictor.schema
-    model = predictor.model
     with torch.no_grad():
-        model(
+        predictor.model(
             torch.full((1, len(schema.num_columns)), torch.nan, dtype=torch.float64),
             torch.zeros((1, len(schema.cat_columns)), dtype=torch.int64),
             torch.full((1, len(schema.time_columns)), torch.nan, dtype=torch.float64),

@@ -44,8 +44,8 @@ def model_files(
 
 def write_schema(schema: Schema) -> bytes:
     """Encode schema.json."""
-    text = json.dumps(schema.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
-    return text.encode() + b"\n"
+    content = schema.to_dict()
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
 def save_folder(path: Path, files: Mapping[str, bytes], *, overwrite: bool) -> None:

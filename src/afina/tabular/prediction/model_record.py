@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass as checked
@@ -13,24 +13,23 @@ from afina.config import ModelSettings, PreprocessSettings
 from afina.declaration import resolved
 from afina.errors import CheckpointError
 from afina.nn import embedding_width
-from afina.table import Label, Schema
+from afina.table import Label, Schema, TargetTask
 from afina.tabular.scoring import Baseline
 from afina.tabular.training.model_shape import ModelShape
 
-FORMAT = 2
+FORMAT: Final = 2
 _STRICT = ConfigDict(extra="forbid", strict=True)
 _DAMAGED = "The file is damaged or from another version of afina."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """Facts about the target, and about how to read tables.
 
     Args:
-        task: "binary", "multiclass" or "regression".
+        task: what is predicted.
         target: name of the target column.
         classes: label of each class number, unchanged; empty for regression.
-        baseline: the best constant prediction.
         n_train: number of training rows.
         n_val: number of validation rows.
         weight: column of weights, which `evaluate` uses.
@@ -38,33 +37,13 @@ class Facts:
         missing_values: words that mean "missing".
         delimiter: delimiter of CSV files.
         encoding: encoding of CSV files.
+        shares: share of each class among the training rows.
+        mean: mean of a regression's target in the training rows.
     """
 
-    task: str
+    task: TargetTask
     target: str
     classes: tuple[Label, ...]
-    baseline: Baseline
-    n_train: int = 0
-    n_val: int = 0
-    weight: str | None = None
-    group: str | None = None
-    missing_values: tuple[str, ...] = ()
-    delimiter: str | None = None
-    encoding: str = "utf-8"
-
-
-@checked(frozen=True, config=_STRICT)
-class _Stored:
-    """model.json with every type and range checked."""
-
-    format: Literal[2]
-    by: Literal["afina"]
-    version: str
-    task: Literal["binary", "multiclass", "regression"]
-    target: str
-    classes: tuple[bool | int | float | str, ...]
-    shares: tuple[Annotated[float, Field(ge=0, le=1)], ...]
-    mean: Annotated[float, Field(allow_inf_nan=False)] | None
     n_train: Annotated[int, Field(ge=0)]
     n_val: Annotated[int, Field(ge=0)]
     weight: str | None
@@ -72,49 +51,44 @@ class _Stored:
     missing_values: tuple[str, ...]
     delimiter: str | None
     encoding: str
+    shares: tuple[Annotated[float, Field(ge=0, le=1)], ...]
+    mean: Annotated[float, Field(allow_inf_nan=False)] | None
+
+    @property
+    def baseline(self) -> Baseline:
+        """The best constant prediction."""
+        return Baseline(self.shares, self.mean)
+
+
+@checked(frozen=True, kw_only=True, config=_STRICT)
+class ModelRecord(Facts):
+    """The content of model.json: the parts of a model, and facts about its target.
+
+    Every type and range is checked.
+
+    Args:
+        version: the version of afina that wrote it.
+        preprocess: preprocessing settings, resolved.
+        model: network settings, resolved.
+        learned: what the data determined.
+    """
+
+    format: Literal[2]
+    by: Literal["afina"]
+    version: str
     preprocess: PreprocessSettings
     model: ModelSettings
     learned: ModelShape
 
 
-_ADAPTER = TypeAdapter(_Stored)
+_ADAPTER = TypeAdapter(ModelRecord)
 _LARGEST_TABLE = 1_000_000  # folds times members; this table is not among the tensors
-
-
-@dataclass(frozen=True)
-class ModelRecord:
-    """The content of model.json: the parts of a model, and facts about its target.
-
-    Args:
-        facts: facts about the target and about how to read tables.
-        preprocess: preprocessing settings, resolved.
-        model: network settings, resolved.
-        shape: what the data determined.
-    """
-
-    facts: Facts
-    preprocess: PreprocessSettings
-    model: ModelSettings
-    shape: ModelShape
 
 
 def write_record(record: ModelRecord) -> bytes:
     """Encode model.json."""
-    from afina import __version__
-
-    plain = asdict(record.facts)
-    baseline = plain.pop("baseline")
-    content = {
-        "format": FORMAT,
-        "by": "afina",
-        "version": __version__,
-        **plain,
-        **baseline,
-        "preprocess": asdict(record.preprocess),
-        "model": asdict(record.model),
-        "learned": asdict(record.shape),
-    }
-    return json.dumps(content, indent=1, allow_nan=False).encode() + b"\n"
+    first = {"format": record.format, "by": record.by, "version": record.version}
+    return json.dumps(first | asdict(record), indent=1, allow_nan=False).encode() + b"\n"
 
 
 def read_record(data: bytes, source: str) -> ModelRecord:
@@ -125,42 +99,30 @@ def read_record(data: bytes, source: str) -> ModelRecord:
     """
     try:
         _check_format(data, source)
-        stored = _ADAPTER.validate_json(data)
+        record = _ADAPTER.validate_json(data)
     except (ValueError, RecursionError) as reason:
         if isinstance(reason, CheckpointError):
             raise
-        lines = str(reason).splitlines()
         raise CheckpointError(
-            f"{source} must describe a model", but=" ".join(lines[:3])[:300], fix=_DAMAGED
+            f"{source} must describe a model",
+            but=" ".join(str(reason).splitlines()[:3])[:300],
+            fix=_DAMAGED,
         ) from None
-    n_classes = len(stored.classes)
-    keys = {(type(label), label) for label in stored.classes}
-    is_number = stored.task == "regression"
-    least, most = (0, 0) if is_number else (2, 2) if stored.task == "binary" else (1, 10_000_000)
+    n_classes = len(record.classes)
+    keys = {(type(label), label) for label in record.classes}
+    is_number = record.task == "regression"
+    least, most = (0, 0) if is_number else (2, 2) if record.task == "binary" else (1, 10_000_000)
     if not (
         least <= n_classes <= most
-        and len(keys) == n_classes == len(stored.shares)
-        and (stored.mean is not None) == is_number
+        and len(keys) == n_classes == len(record.shares)
+        and (record.mean is not None) == is_number
     ):
         raise CheckpointError(
             f"{source} must describe a model",
-            but=f"its classes do not fit its task {stored.task!r}",
+            but=f"its classes do not fit its task {record.task!r}",
             fix=_DAMAGED,
         )
-    facts = Facts(
-        stored.task,
-        stored.target,
-        stored.classes,
-        Baseline(stored.shares, stored.mean),
-        stored.n_train,
-        stored.n_val,
-        stored.weight,
-        stored.group,
-        stored.missing_values,
-        stored.delimiter,
-        stored.encoding,
-    )
-    return ModelRecord(facts, stored.preprocess, stored.model, stored.learned)
+    return record
 
 
 def check_fits(
@@ -193,7 +155,7 @@ def _check_format(data: bytes, source: str) -> None:
 
 def _fits(record: ModelRecord, schema: Schema, tensors: Mapping[str, Tensor]) -> bool:
     """Return whether building the model allocates roughly no more numbers than are stored."""
-    shape, model = record.shape, record.model
+    shape, model = record.learned, record.model
     n_numbers = sum(tensor.numel() for tensor in tensors.values())
     widths = [
         (len(column.vocabulary) + 2, _embedding_width(record, len(column.vocabulary)))

@@ -72,8 +72,7 @@ class Predictor:
     ) -> None:
         self.model = model.eval()
         self.schema = schema
-        self.facts = facts = record.facts
-        self._record = record
+        self.facts = facts = record
         self._config_toml = config_toml
         self._exact = _exact_copy(model)
         self._beside = {facts.target, facts.weight, facts.group} - schema.names
@@ -174,7 +173,7 @@ class Predictor:
 
     def files(self) -> dict[str, bytes]:
         """Return the content of the model's folder, without its manifest."""
-        return model_files(self.model, self.schema, self._record, self._config_toml)
+        return model_files(self.model, self.schema, self.facts, self._config_toml)
 
     def predict_table(self, path: str | Path, *, keep: Sequence[str] = ()) -> pa.Table:
         """Predict each row of a table file, in order.
@@ -198,8 +197,7 @@ class Predictor:
         columns: dict[str, Any] = {"prediction": self._labels(predictions)}
         if self.classes:
             columns["prediction"] = pa.array(columns["prediction"].tolist(), self._label_type())
-            for number, label in enumerate(labels):
-                columns[label] = predictions[:, number]
+            columns |= zip(labels, predictions.T, strict=True)
         return pa.table(kept | columns)
 
     def evaluate_table(self, path: str | Path) -> dict[str, Any]:
@@ -279,8 +277,8 @@ class Predictor:
 
     def _outputs(self, *arrays: NDArray[Any]) -> Floats:
         parts = [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays]
-        little = len(parts[0]) * self._n_parameters < _LITTLE_WORK
-        with torch_threads(1 if little else None), torch.inference_mode():
+        work = len(parts[0]) * self._n_parameters
+        with torch_threads(1 if work < _LITTLE_WORK else None), torch.inference_mode():
             outputs = self._exact(*parts)
         return to_predictions(outputs.numpy(), len(self.classes))
 
@@ -310,13 +308,15 @@ class Predictor:
         prediction = self.predict_row_quickly(row)
         if prediction is not None:
             return prediction
-        table = to_table({name: [cell] for name, cell in row.items()})
-        return self._predict_table(table, "the table")
+        return self._predict_table(
+            to_table({name: [cell] for name, cell in row.items()}), "the table"
+        )
 
     def _predict_table(self, table: pa.Table, source: str) -> Floats:
         others = [name for name in table.column_names if name in self._beside]
-        features = encode(table.drop_columns(others), self.schema, source=source)
-        return self.predict_features(features, source)
+        return self.predict_features(
+            encode(table.drop_columns(others), self.schema, source=source), source
+        )
 
     def _check_classes(self) -> None:
         if not self.classes:

@@ -87,8 +87,7 @@ def join_arrays(
     Raises:
         SchemaError: a weight is not a number of at least 0, or all of them are 0.
     """
-    if weights is None:
-        weights = np.ones(features.num_rows)
+    weights = np.ones(features.num_rows) if weights is None else weights
     _check_weights(weights, roles.weight, source)
     return Given(features, target, weights, roles, source, groups, kinds=kinds or {})
 

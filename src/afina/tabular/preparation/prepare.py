@@ -7,7 +7,16 @@ import numpy as np
 
 from afina.config import Config
 from afina.errors import SchemaError
-from afina.table import Features, Label, Schema, Target, UnusedColumn, encode, infer_schema
+from afina.table import (
+    Features,
+    Label,
+    Schema,
+    Target,
+    TargetTask,
+    UnusedColumn,
+    encode,
+    infer_schema,
+)
 from afina.tabular.preparation.given import Given
 from afina.tabular.preparation.rows import Floats, Integers, Rows
 from afina.tabular.preparation.sides import LEAST_TO_SPLIT, Sides, choose_sides
@@ -41,7 +50,7 @@ class Prepared:
 
     schema: Schema
     target: str
-    task: str
+    task: TargetTask
     classes: tuple[Label, ...]
     train: Rows
     val: Rows | None
@@ -73,8 +82,9 @@ def prepare(given: Given, val: Given | None, config: Config) -> Prepared:
     if sides.val is not None:
         held_out = tables[0].take(sides.val)
     elif val is not None:
-        words = config.table.missing_values
-        val_target = match_learned_target(val, target.task, target.classes, words)
+        val_target = match_learned_target(
+            val, target.task, target.classes, config.table.missing_values
+        )
         tables.append(encode_given(val, val_target, schema))
         held_out = tables[1].take(np.flatnonzero(~val_target.missing))
     notes = [note for table in tables for note in table.notes]
@@ -160,9 +170,10 @@ class EncodedTable:
 
     def take(self, rows: Integers, folds: Integers | None = None) -> Rows:
         """Take rows by number, with their folds."""
-        x = self.features
-        y, weights = self.target.values[rows], self.weights[rows]
-        return Rows(x.x_num[rows], x.x_cat[rows], x.x_time[rows], y, weights, folds)
+        x, y = self.features, self.target.values
+        return Rows(
+            x.x_num[rows], x.x_cat[rows], x.x_time[rows], y[rows], self.weights[rows], folds
+        )
 
 
 def encode_given(given: Given, target: Target, schema: Schema) -> EncodedTable:

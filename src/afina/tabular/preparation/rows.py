@@ -150,5 +150,4 @@ def _as_bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
 def _exact_sums(group: Integers, weights: Floats, n_groups: int) -> Floats:
     """Sum weights by group, largest last, so that rounding does not depend on the order of rows."""
     order = np.argsort(weights, kind="stable")
-    sums = np.bincount(group[order], weights=weights[order], minlength=n_groups)
-    return sums.astype(np.float64)
+    return np.bincount(group[order], weights[order], n_groups).astype(np.float64)

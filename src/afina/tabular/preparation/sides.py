@@ -67,17 +67,16 @@ def choose_sides(given: Given, target: Target, config: Config, *, has_val: bool)
     ids = keep_together(identity, target.values[kept])
     if ids.max() + 1 < LEAST_TO_SPLIT and groups is None and given.times is None:
         return Sides(kept, None, f"all {len(kept):,} rows train, nothing is held out")
-    times = None
-    if given.times is not None:
-        column = _take(given.times, kept)
-        times = time_ranks(column, name=str(given.roles.time), source=given.source)
+    times = given.times
     return divide_units(
         kept,
         ids,
         config,
         strata=target.values[kept].astype(np.int64) if target.classes else None,
         groups=None if groups is None else group_ids(groups),
-        times=times,
+        times=None
+        if times is None
+        else time_ranks(_take(times, kept), name=str(given.roles.time), source=given.source),
     )
 
 

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from afina.config import TableSettings
 from afina.errors import SchemaError
-from afina.table import Label, Target, match_target, read_target
+from afina.table import Label, Target, TargetTask, match_target, read_target
 from afina.tabular.preparation.given import Given
 from afina.tabular.preparation.rows import Floats, Rows
 
@@ -34,7 +34,7 @@ def read_new_target(given: Given, config: TableSettings, *, has_val: bool) -> Ta
 
 
 def match_learned_target(
-    given: Given, task: str, classes: Sequence[Label], missing_values: Sequence[str]
+    given: Given, task: TargetTask, classes: Sequence[Label], missing_values: Sequence[str]
 ) -> Target:
     """Read the target of other rows, using the task and the classes that a model learned.
 
@@ -43,7 +43,7 @@ def match_learned_target(
     """
     return match_target(
         _weighted_target(given),
-        task=task,  # type: ignore[arg-type] # one of the three by construction
+        task=task,
         classes=classes,
         name=given.roles.target,
         source=given.source,
@@ -80,5 +80,4 @@ def _weighted_target(given: Given) -> pa.ChunkedArray:
     """Blank the target of rows with weight 0, so that they do not define a class."""
     if (given.weights > 0).all():
         return given.target
-    missing = pa.scalar(None, given.target.type)
-    return pc.if_else(pa.array(given.weights > 0), given.target, missing)
+    return pc.if_else(pa.array(given.weights > 0), given.target, pa.scalar(None, given.target.type))

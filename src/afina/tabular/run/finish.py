@@ -14,7 +14,7 @@ from afina.records.summary_json import RowCounts, Summary
 from afina.storage import commit_folder, lock_folder, remove_folder, sweep, write_file
 from afina.table import Features, Schema
 from afina.tabular.events import Finished, FitObserver
-from afina.tabular.prediction.model_record import Facts, ModelRecord
+from afina.tabular.prediction.model_record import FORMAT, ModelRecord
 from afina.tabular.prediction.predictor import Predictor
 from afina.tabular.preparation.prepare import Prepared
 from afina.tabular.run.run_folder import write_log, write_settings
@@ -93,11 +93,18 @@ def _report(folder: Path) -> None:
 
 def make_predictor(prepared: Prepared, plan: Plan, config: Config) -> Predictor:
     """Join the trained model with its schema and the facts about its target."""
-    facts = Facts(
+    from afina import __version__
+
+    record = ModelRecord(
+        format=FORMAT,
+        by="afina",
+        version=__version__,
+        preprocess=plan.config.preprocess,
+        model=plan.config.model,
+        learned=plan.built.shape,
         task=prepared.task,
         target=prepared.target,
         classes=prepared.classes,
-        baseline=learn_baseline(prepared.train, len(prepared.classes)),
         n_train=len(prepared.train),
         n_val=0 if prepared.val is None else len(prepared.val),
         weight=config.table.weight,
@@ -105,9 +112,8 @@ def make_predictor(prepared: Prepared, plan: Plan, config: Config) -> Predictor:
         missing_values=config.table.missing_values,
         delimiter=config.table.delimiter,
         encoding=config.table.encoding,
+        **vars(learn_baseline(prepared.train, len(prepared.classes))),
     )
-    resolved = plan.config
-    record = ModelRecord(facts, resolved.preprocess, resolved.model, plan.built.shape)
     return Predictor(plan.built.model, prepared.schema, record, write_settings(config))
 
 
@@ -115,11 +121,12 @@ def summarize(run: Run, predictor: Predictor, result: Result) -> Summary:
     """Score the model on the validation rows, or on the training rows if there are none."""
     prepared, facts = run.prepared, predictor.facts
     rows = prepared.train if prepared.val is None else prepared.val
-    features = Features(rows.x_num, rows.x_cat, rows.x_time)
-    predictions = predictor.predict_features(features, "the table", rows.folds)
+    predictions = predictor.predict_features(
+        Features(rows.x_num, rows.x_cat, rows.x_time), "the table", rows.folds
+    )
     verdict = judge(predictions, rows, facts.baseline, facts.classes)
     return Summary(
-        task=prepared.task,  # type: ignore[arg-type] # one of the three by construction
+        task=prepared.task,
         target=prepared.target,
         table=run.table,
         rows=RowCounts(

@@ -84,7 +84,9 @@ def fit_table(
         plan = plan.with_train(
             lr=processes.broadcast_json(plan.lr)
         )  # each process may find another last bit
-        folder = _share_folder(processes, lambda: _beside(final) if _is_full(final) else final)
+        folder = _share_folder(
+            processes, lambda: _beside(final) if final.exists() and any(final.iterdir()) else final
+        )
         can_resume = not (is_stdin(path) or is_stdin(val))
         run = Run(folder, table_name(path), config, prepared, plan, started, can_resume)
         with contextlib.ExitStack() as stack:
@@ -125,7 +127,7 @@ def read_and_plan(
 
 def observe_first(listen: FitObserver | None, processes: Processes) -> FitObserver:
     """Return the observer in the first process, and one that does nothing in the others."""
-    return listen if listen is not None and processes.first else _observe_nothing
+    return listen if listen is not None and processes.first else lambda _event: None
 
 
 def _describe(prepared: Prepared, plan: Plan, more_notes: tuple[str, ...]) -> Learned:
@@ -186,14 +188,6 @@ def _read(
     source = table_name(path)
     observer(Read(source, table.num_rows, table.num_columns))
     return take_columns(table, choose_roles(target, config.table), source, held_out=held_out)
-
-
-def _observe_nothing(_event: object) -> None:
-    """Ignore an event: only the first process notifies observers."""
-
-
-def _is_full(folder: Path) -> bool:
-    return folder.exists() and any(folder.iterdir())
 
 
 def _beside(final: Path) -> Path:

@@ -85,8 +85,7 @@ def _continue(folder: Path, begun: RunRecord, listen: FitObserver | None) -> Out
 
         prepared, plan = all_together(processes, prepare_again)
         run = Run(folder, str(path), config, prepared, plan, started)
-        step = newest_checkpoint(folder) or 0
-        return train_run(run, observer, processes, resumed_from=step)[1]
+        return train_run(run, observer, processes, resumed_from=newest_checkpoint(folder) or 0)[1]
 
 
 def _read_finished(folder: Path) -> Outcome | None:

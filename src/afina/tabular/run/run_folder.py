@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import itertools
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -87,12 +88,8 @@ def choose_folder(out: Path | None, name: str, *, overwrite: bool) -> Path:
         raise StorageError(must, but=f"{out} exists", fix=f"Choose another folder{how}.")
     plain = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name)
     stem = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{plain.strip('.')[:60] or 'table'}"
-    folder = Path("runs") / stem
-    number = 2
-    while folder.exists():
-        folder = Path("runs") / f"{stem}-{number}"
-        number += 1
-    return folder
+    names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+    return next(folder for name in names if not (folder := Path("runs") / name).exists())
 
 
 @contextlib.contextmanager
@@ -177,11 +174,7 @@ def _is_empty_folder(path: Path) -> bool:
 
 def _make_folders(run: Path) -> list[Path]:
     """Make a folder and its parents; return those that are new, the deepest first."""
-    new_folders = []
-    folder = run
-    while not folder.exists() and folder != folder.parent:
-        new_folders.append(folder)
-        folder = folder.parent
+    new_folders = [folder for folder in (run, *run.parents) if not folder.exists()]
     try:
         run.mkdir(parents=True, exist_ok=True)
         if not os.access(run, os.W_OK | os.X_OK):

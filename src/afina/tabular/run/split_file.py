@@ -86,8 +86,8 @@ def _unpack(record: SplitRecord) -> SplitRows:
 
 
 def _digest(n_rows: int, train: bytes, val: bytes | None, folds: bytes | None) -> str:
-    raw = str(n_rows).encode() + train + (val or b"") + (folds or b"")
-    return hashlib.sha256(raw).hexdigest()
+    parts = (str(n_rows).encode(), train, val or b"", folds or b"")
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 def _mask(rows: Ints, n_rows: int) -> bytes:
@@ -109,5 +109,4 @@ def _unzip(text: str, n_bytes: int) -> bytes:
 
 
 def _numbers(mask: bytes, n_rows: int) -> Ints:
-    bits = np.unpackbits(np.frombuffer(mask, dtype=np.uint8), count=n_rows)
-    return np.flatnonzero(bits).astype(np.int64)
+    return np.flatnonzero(np.unpackbits(np.frombuffer(mask, np.uint8), count=n_rows))

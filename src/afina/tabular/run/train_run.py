@@ -130,7 +130,7 @@ def _first_line(run: Run, resumed_from: int | None) -> str:
 @contextlib.contextmanager
 def _explaining_failures(run: Run, processes: Processes) -> Iterator[None]:
     """Add to every error what remains of the run, and how to continue it."""
-    log = write_log if processes.first else _write_nothing
+    log = write_log if processes.first else lambda *_: None
     folder = run.folder
     try:
         with naming_lost_peers():
@@ -151,9 +151,7 @@ def _explaining_failures(run: Run, processes: Processes) -> Iterator[None]:
         if not has_checkpoint(folder) or not run.can_resume:
             raise
         log(folder, "stopped while results were written")
-        message = f"Stopped while results were written. Continue with: afina resume {folder}"
-        raise Interrupted(message, signal.SIGINT) from None
-
-
-def _write_nothing(_folder: Path, _line: str) -> None:
-    """Ignore an event: only the first process writes the log."""
+        raise Interrupted(
+            f"Stopped while results were written. Continue with: afina resume {folder}",
+            signal.SIGINT,
+        ) from None
