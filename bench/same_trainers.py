@@ -360,9 +360,10 @@ def found_rate(folder: Path) -> Parts:
 def observed(_: Path) -> Parts:
     """Two observers without a run folder, one of which ends it; batch normalization per micro-batch."""
     seen: list[Any] = []
+    stop = getattr(afina.train, "Stop", str)  # an older afina stopped at any text
 
-    def stop_late(event: Any) -> str | None:
-        return "seen enough" if event.step == 61 else None
+    def stop_late(event: Any) -> Any:
+        return stop("seen enough") if event.step == 61 else None
 
     parts = train(
         network(norm=True),

@@ -46,9 +46,13 @@ Args:
     loss: a torch loss module or function, or `(outputs, targets) -> values`, one value per row or
         target; see `afina.train.make_weighted_loss`.
     loss_weight: for a loss that returns a mean: the weight that the mean stands for.
+    batch_loss: in place of `loss`: `(model, batch) -> (sum, weight)` or `(sum, weight, {{name:
+        sum}})`, which calls the model itself; `batch` is whatever the data yields. The weight is
+        the number of targets, say; the other sums appear as `val/<name>`, per unit of weight.
 {settings}
     scores: `(outputs, targets, weights) -> {{name: value}}` over all validation rows; the names
-        appear as `val/<name>`.
+        appear as `val/<name>`. Or a metric with `update`, `compute` and `reset`, such as those of
+        torchmetrics, or several in a mapping by name.
     run_dir: folder for checkpoints and metrics.jsonl. None: nothing is written.
     checkpoints: when checkpoints are written and which of them stay.
     observers: callables that get every event; see `afina.train.events`.
@@ -113,7 +117,8 @@ TRICKS = (
     ("weight averaging", "train.averaging, ema_decay, averaging_start", ""),
     ("half precision", "train.precision", "`fp16` with loss scaling"),
     ("memory and speed", "train.activation_checkpointing, compile, threads", ""),
-    ("early stopping", "stop.patience, patience_share, min_delta, monitor, time_limit", ""),
+    ("early stopping", "stop.patience, patience_share, min_delta, metric, monitor, time_limit", ""),
+    ("class weights", "table.class_weight", "exact: as weights of the rows"),
     ("late generalization", "stop.patience_extends_while, patience_budget", ""),
     (
         "checkpoints",

@@ -417,6 +417,6 @@ def test_loaders_read_in_another_thread_change_no_fit() -> None:
 
 def test_loaders_that_do_not_wait_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The test above fails if evaluation draws whenever it likes."""
-    monkeypatch.setattr("afina.train.trainer.undisturbed", lambda _data: nullcontext())
+    monkeypatch.setattr("afina.train.trainer.gate.undisturbed", lambda _data: nullcontext())
 
     assert any(far_beside_loader() for _ in range(5))

@@ -20,6 +20,8 @@ key), and what to do about it:
     data.csv: the target column must be in the table, but there is no column "y". Did you mean "Y"?
 """
 
+import typing
+
 
 class AfinaError(Exception):
     """Base of the errors that afina raises deliberately.
@@ -116,16 +118,20 @@ class NonFiniteError(AfinaError, ArithmeticError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal stopped the run, after its state was saved.
+    """A signal stopped the run; its state was saved first if there is a run folder.
 
     Args:
         message: what was saved, and how to continue.
         signum: the signal's number; the command line exits with 128 + signum.
+
+    Attributes:
+        result: what `Trainer.fit` would have returned; None if it does not come from there.
     """
 
     def __init__(self, message: str, signum: int) -> None:
         super().__init__(message)
         self.signum = signum
+        self.result: typing.Any = None
 
     def add_fix(self, sentence: str) -> None:
         """Add a sentence to the advice in the message."""

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from afina.errors import ConfigError
 from afina.train.batches import (
     Batch,
-    StreamData,
     TensorData,
     count_rows,
-    is_in_memory,
     ordered_batches,
     split_batch,
 )
+from afina.train.gate import is_in_memory
+from afina.train.stream import StreamData
 
 CPU = torch.device("cpu")
 
@@ -154,4 +154,5 @@ def test_in_memory_is_told_from_an_iterable() -> None:
     assert is_in_memory((x, y))
     assert is_in_memory(((x, x), y, y))
     assert not is_in_memory([(x, y)])
-    assert not is_in_memory(((x, y), (x, y)))
+    assert is_in_memory(((x, x), (y, y)))
+    assert not is_in_memory(((x, y),) * 4)

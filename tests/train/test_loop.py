@@ -239,7 +239,7 @@ def test_ignored_window_moves_nothing() -> None:
 
 def test_no_data_is_an_error() -> None:
     """An iterable without a batch is refused."""
-    with pytest.raises(ConfigError, match="training data must have rows"):
+    with pytest.raises(ConfigError, match="training data must have at least one row"):
         Trainer(nn.Linear(1, 1), loss=nn.MSELoss()).fit([])
 
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from afina import Trainer
 from afina.errors import ConfigError
-from afina.train import EvalEvent
+from afina.train import EvalEvent, Stop
 
 
 def accuracy(outputs, targets, weights) -> dict[str, float]:
@@ -44,9 +44,9 @@ def adder(**settings):
     return trainer, (x[train], y[train]), (x[val], y[val])
 
 
-def enough(event) -> str | None:
+def enough(event) -> Stop | None:
     done = isinstance(event, EvalEvent) and event.metrics["val/accuracy"] >= 0.95
-    return "it generalizes" if done else None
+    return Stop("it generalizes") if done else None
 
 
 def test_patience_is_extended_and_says_so(tmp_path) -> None:

@@ -13,6 +13,9 @@ def test_frozen_parts_stay_frozen() -> None:
         assert [m.training for m in model.modules()] == [True, True, False]
     model.eval()
     with train_mode(model):
-        assert all(m.training for m in model.modules())
+        assert [m.training for m in model.modules()] == [True, True, False]
+    other = nn.Sequential(nn.Dropout(), nn.BatchNorm1d(2)).eval()
+    with train_mode(other):
+        assert all(m.training for m in other.modules())
 
     assert not any(m.training for m in model.modules())

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from afina.errors import AfinaWarning, ConfigError, StorageError
-from afina.train import EpochEvent, EvalEvent, StepEvent, StopEvent, Trainer
+from afina.train import EpochEvent, EvalEvent, StepEvent, Stop, StopEvent, Trainer
 from afina.train.events import Event
 
 
@@ -196,9 +196,9 @@ def test_observers_hear_everything_in_order_and_can_stop() -> None:
     """Steps, epoch, evaluation, stop; a returned text ends the run and is its reason."""
     heard: list[Event] = []
 
-    def observer(event: Event) -> str | None:
+    def observer(event: Event) -> Stop | None:
         heard.append(event)
-        return "seen enough" if isinstance(event, EvalEvent) and event.epoch == 2 else None
+        return Stop("seen enough") if isinstance(event, EvalEvent) and event.epoch == 2 else None
 
     result = Trainer(
         network(), loss=nn.MSELoss(), batch_size=30, max_epochs=9, observers=[observer]
@@ -426,7 +426,7 @@ def test_the_word_none_means_none() -> None:
         ({"microbatch_size": "all"}, 'at least 1, or "auto", or None; got microbatch_size='),
         (
             {"schedule": "linear"},
-            '"constant", "cosine", .*"coslog4", or a function of the step; got',
+            '"constant", "cosine", .*"coslog4", or a function of the step, or a torch scheduler; got',
         ),
         ({"optimizer": "lion"}, '"shampoo", or a torch optimizer, or a callable .*; got'),
         ({"compile": 1}, "compile must be True or False; got compile=1"),

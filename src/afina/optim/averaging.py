@@ -57,7 +57,7 @@ class Average:
         if self.n_updates == 0:
             self.values = {name: tensor.detach().clone() for name, tensor in now.items()}
         else:
-            floating = [name for name, tensor in now.items() if tensor.is_floating_point()]
+            floating = [name for name, t in now.items() if t.is_floating_point() or t.is_complex()]
             old, new = [self.values[n] for n in floating], [now[n].detach() for n in floating]
             torch._foreach_lerp_(old, new, self._share())
             for name in now.keys() - set(floating):

@@ -90,10 +90,12 @@ class OptimSettings:
         Setting(
             same_at_resume=True,
             experimental_choices=("flat_cos", "coslog4"),
-            trainer_takes="Callable[[int], float]",
-            trainer_takes_words="a function of the step",
+            trainer_takes="Callable[[int], float] | LRScheduler",
+            trainer_takes_words="a function of the step, or a torch scheduler",
             trainer_doc="Course of the learning rate over the run, by name, or a function of the "
-            "step number that returns the factor of the learning rate.",
+            "step number that returns the factor of the learning rate; or a torch scheduler made "
+            "from the optimizer that is passed, which takes a step after every step (after every "
+            "evaluation, on `monitor`, if it is `ReduceLROnPlateau`).",
         ),
     ] = "constant"
     """Schedule of the learning rate over `max_epochs`."""

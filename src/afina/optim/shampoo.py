@@ -41,7 +41,9 @@ def hidden_matrices(module: nn.Module) -> list[nn.Parameter]:
             isinstance(part, StackedLinear) and part.follows not in ("output", "zero")
         ):
             weight = part.get_parameter("weight")
-            if weight.requires_grad and SMALLEST_SIDE <= min(weight.shape[-2:]) <= LARGEST_SIDE:
+            if weight.is_complex() or not weight.requires_grad:
+                continue
+            if SMALLEST_SIDE <= min(weight.shape[-2:]) <= LARGEST_SIDE:
                 matrices[id(weight)] = weight
     return list(matrices.values())
 

@@ -13,13 +13,16 @@ if TYPE_CHECKING:
         Event,
         Observer,
         StepEvent,
+        Stop,
         StopEvent,
     )
     from afina.train.loss import make_weighted_loss
+    from afina.train.result import Result
     from afina.train.rng import stream_seed
     from afina.train.run.checkpoint_plan import CheckpointPlan
+    from afina.train.run.saved_weights import load_weights
     from afina.train.settings import ExecutionSettings, LoopSettings, StopSettings, TrainerSettings
-    from afina.train.trainer import Result, Trainer
+    from afina.train.trainer import Trainer
 else:
     __getattr__ = import_on_use(
         __name__,
@@ -31,13 +34,16 @@ else:
             "Event",
             "Observer",
             "StepEvent",
+            "Stop",
             "StopEvent",
         ],
         loss=["make_weighted_loss"],
+        result=["Result"],
         rng=["stream_seed"],
         run__checkpoint_plan=["CheckpointPlan"],
+        run__saved_weights=["load_weights"],
         settings=["ExecutionSettings", "LoopSettings", "StopSettings", "TrainerSettings"],
-        trainer=["Result", "Trainer"],
+        trainer=["Trainer"],
     )
 
 __all__ = [
@@ -51,11 +57,13 @@ __all__ = [
     "Observer",
     "Result",
     "StepEvent",
+    "Stop",
     "StopEvent",
     "StopSettings",
     "Trainer",
     "TrainerSettings",
     "eval_mode",
+    "load_weights",
     "make_weighted_loss",
     "stream_seed",
 ]

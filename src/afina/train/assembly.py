@@ -1,12 +1,13 @@
 """Build the parts of a run from the settings: optimizer, schedule, state, settings record."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, TypeAlias
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DistributedSampler
 
 from afina.declaration import declarations, resolved
@@ -14,37 +15,47 @@ from afina.errors import ConfigError
 from afina.optim import Average, OneSidedShampoo, make_schedule, optimizer_from
 from afina.process_state import own_numbers, torch_threads
 from afina.train import rng
-from afina.train.batches import EVAL_ROWS, eval_batches, input_batches
+from afina.train.batches import EVAL_ROWS
 from afina.train.evaluate import predict_batches
+from afina.train.gate import EvalRows, eval_blocks, input_batches
 from afina.train.grokking import SignReader, make_sign_reader
 from afina.train.loop import TrainSetup
+from afina.train.loss import WeightedLoss
 from afina.train.precision import FIRST_SCALE
 from afina.train.processes import Processes
 from afina.train.settings import TrainerSettings
 from afina.train.state import TrainState
 from afina.train.stopping import Stopping
 from afina.train.train_mode import train_mode
+from afina.train.trained_module import check_trains_loss, with_loss
 
 OptimizerLike: TypeAlias = str | Optimizer | Callable[[nn.Module], Optimizer]
-Schedule: TypeAlias = Callable[[int], float]
+Schedule: TypeAlias = Callable[[int], float] | LRScheduler
 
 
 @contextmanager
-def training_conditions(model: nn.Module) -> Iterator[None]:
+def training_conditions(model: nn.Module, *others: nn.Module) -> Iterator[None]:
     """Train reproducibly inside; afterwards, modes and random numbers are as they were.
 
+    Args:
+        model: the network to train.
+        others: modules that are trained with it, such as a loss with parameters.
+
     Raises:
-        ConfigError: the model was made in torch's inference mode, so it cannot learn.
+        ConfigError: a module was made in torch's inference mode, so it cannot learn.
     """
-    check_learns(model)
+    for module in (model, *others):
+        check_learns(module)
     with (
         torch.inference_mode(mode=False),
         torch.enable_grad(),
         torch_threads(None),
         own_numbers(),
         rng.deterministic(),
-        train_mode(model),
+        ExitStack() as stack,
     ):
+        for module in (model, *others):
+            stack.enter_context(train_mode(module))
         yield
 
 
@@ -60,15 +71,23 @@ def check_learns(model: nn.Module) -> None:
 
 
 def choose_optimizer(
-    model: nn.Module, optimizer: OptimizerLike, settings: TrainerSettings
-) -> Optimizer:
+    model: nn.Module, optimizer: OptimizerLike, settings: TrainerSettings, loss: WeightedLoss
+) -> tuple[Optimizer, nn.Module]:
     """Return the optimizer that was named or passed, or call the callable that makes it.
 
+    Args:
+        loss: its parameters are trained as the model's are.
+
+    Returns:
+        The optimizer, and what it trains: the model, or it together with the loss.
+
     Raises:
-        ConfigError: it holds none of the model's parameters, or cannot be sharded.
+        ConfigError: it holds none of the model's parameters, or not all of the loss's, or cannot be
+            sharded.
     """
+    trained = with_loss(model, loss)
     if isinstance(optimizer, str):
-        chosen = optimizer_from(settings, model)
+        chosen = optimizer_from(settings, trained)
     elif isinstance(optimizer, Optimizer):
         chosen = optimizer
         own = {id(p) for p in model.parameters()}
@@ -80,11 +99,24 @@ def choose_optimizer(
             )
     else:
         chosen = optimizer(model)
+    if not isinstance(chosen, Optimizer):
+        raise ConfigError(
+            "optimizer must be a callable that returns a torch optimizer",
+            but=f"it returned {type(chosen).__name__}",
+            fix="Return torch.optim.SGD(model.parameters(), lr=0.1), for example.",
+        )
+    check_trains_loss(trained, chosen)
+    trained = with_loss(model, loss, chosen)
+    if settings.sharding is not None and trained is not model:
+        raise ConfigError(
+            'sharding="fsdp2" does not go with a loss that has parameters or buffers',
+            fix="Leave out one of the two.",
+        )
     if settings.sharding is not None and isinstance(chosen, OneSidedShampoo):
         raise ConfigError(
             'sharding="fsdp2" cannot be combined with shampoo', fix="Leave out one of the two."
         )
-    return chosen
+    return chosen, trained
 
 
 def choose_schedule(
@@ -103,7 +135,7 @@ def choose_schedule(
     if total_steps is None and schedule != "constant":
         raise ConfigError(
             f"schedule={schedule!r} needs the number of steps",
-            but="the data has no length",
+            but="the number of batches or rows in the data is unknown",
             fix="Pass max_steps.",
         )
     return make_schedule(
@@ -122,15 +154,20 @@ def first_state(settings: TrainerSettings) -> TrainState:
     return state
 
 
-def choose_sign_reader(setup: TrainSetup, val: Any) -> SignReader | None:
-    """Return the function that measures the signs of late generalization, or None if not needed."""
+def choose_sign_reader(setup: TrainSetup, val: Any, rows: EvalRows) -> SignReader | None:
+    """Return the function that measures the signs of late generalization, or None if not needed.
+
+    Args:
+        val: the validation data; the outputs of its first rows are followed.
+        rows: the number of rows that go through the model at a time.
+    """
     if setup.settings.patience_extends_while is None:
         return None
     device = device_of(setup.model)
 
     def outputs() -> Any:
-        x = next(iter(eval_batches(val, EVAL_ROWS, device))).x
-        return predict_batches(setup.model, input_batches(x, EVAL_ROWS, device))
+        (first,) = next(iter(eval_blocks(val, EvalRows(EVAL_ROWS), device)))
+        return predict_batches(setup.model, input_batches(first.x, rows, device))
 
     return make_sign_reader(
         setup.model, setup.optimizer, l2_params=setup.l2_params, outputs=outputs

@@ -1,20 +1,20 @@
-"""Batches, from tensors in memory or from any iterable of batches.
+"""Batches, and training data in memory.
 
 A *window* is what one optimizer step sees: a list of batches. The order of the rows in an epoch is
 a function of (seed, epoch), so one number is enough to say where in the epoch a run is.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sized
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from afina.errors import ConfigError
-from afina.process_state import Drawing
-from afina.train.rng import make_generator, reseed_everything
+from afina.train.nests import list_tensors, map_tensors
+from afina.train.rng import make_generator
 
 DEFAULT_BATCH_SIZE = 256
 """Rows per step for data in memory, unless given."""
@@ -23,15 +23,37 @@ CHUNK_BYTES = 16 * 2**20
 """Rows are gathered for many windows at once, up to about this size, then split without a copy."""
 
 EVAL_ROWS = 2048
-"""Rows at a time in evaluation and prediction, for data in memory."""
+"""Most rows at a time in evaluation and prediction, unless `eval_batch_size` says so."""
 
 
 class Batch(NamedTuple):
-    """Rows that go through the model together; `x` and `y` are tensors or nests of them."""
+    """Rows that go through the model together; `x` and `y` are tensors or nested structures of them."""
 
     x: Any
     y: Any
     weights: Tensor | None = None
+
+
+class Opaque:
+    """A batch that cannot be cut into rows, such as a list of images of different sizes."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def as_whole_batch(item: Any) -> Batch:
+    """Make a batch of whatever a loader yields, for a loss that takes the whole batch.
+
+    Rows can be cut if all parts of a mapping or tuple are tensors with the same number of rows.
+    """
+    parts = list(item.values()) if isinstance(item, Mapping) else item
+    parts = [parts] if isinstance(parts, Tensor) else parts
+    rows = isinstance(parts, tuple | list) and all(
+        isinstance(part, Tensor) and part.ndim > 0 for part in parts
+    )
+    if rows and len({len(part) for part in parts}) == 1:
+        return Batch(item, None)
+    return Batch(Opaque(item), None)
 
 
 class Data(Protocol):
@@ -52,7 +74,7 @@ class Data(Protocol):
         ...
 
     def seek(self, position: Any) -> None:
-        """Go to a place that `position` returned."""
+        """Return to a place that `position` has returned."""
         ...
 
 
@@ -78,6 +100,8 @@ class TensorData:
         no_single: bool,
     ) -> None:
         self.n_rows = count_rows(batch)
+        if batch.weights is not None and self.n_rows and not bool((batch.weights > 0).any()):
+            raise no_weight("training")
         self.batch = batch
         self.seed = seed
         self.device = device
@@ -120,179 +144,127 @@ class TensorData:
         """Do nothing: the step number is enough."""
 
 
-class StreamData:
-    """Batches from any iterable, such as a `torch.utils.data.DataLoader`.
-
-    Each batch is `(x, y)` or `(x, y, weights)`. With a `batch_size`, a step takes batches until it
-    has that many rows; without, each batch is a step. At resume, an iterable with `state_dict` and
-    `load_state_dict` returns to its place through them; any other is read again from the start of
-    the epoch, with the same random numbers.
-    """
-
-    def __init__(
-        self,
-        batches: Iterable[Any],
-        *,
-        batch_size: int | None,
-        seed: int,
-        device: torch.device,
-    ) -> None:
-        self.batches = batches
-        self.batch_size = batch_size
-        self.seed = seed
-        self.device = device
-        self.stateful = hasattr(batches, "state_dict") and hasattr(batches, "load_state_dict")
-        self.sought = False
-        known = isinstance(batches, Sized) and batch_size is None
-        self.steps_per_epoch: int | None = len(batches) if known else None  # type: ignore[arg-type]
-
-    def windows(self, epoch: int, start: int) -> Iterator[list[Batch]]:
-        """Yield the windows of an epoch from number `start` on."""
-        skip = 0 if self.sought else start
-        self.sought = False
-        with Drawing():
-            reseed_everything(self.seed, "order", epoch)
-            source = iter(self.batches)
-        for index in range(2**62):
-            # Items may draw random numbers while they are made: a function of their place.
-            with Drawing():
-                reseed_everything(self.seed, f"data/{epoch}", index + start - skip)
-                window = self._take(source)
-            if not window:
-                return
-            if index >= skip:
-                yield window
-
-    def _take(self, source: Iterator[Any]) -> list[Batch]:
-        window: list[Batch] = []
-        n_rows = 0
-        while not window or n_rows < (self.batch_size or 0):
-            item = next(source, None)
-            if item is None:
-                break
-            batch = map_tensors(_learnable, as_batch(item))
-            size = count_rows(batch)
-            if self.batch_size is not None and size > self.batch_size:
-                raise ConfigError(
-                    f"a batch must not have more rows than batch_size={self.batch_size}",
-                    got=f"{size} rows",
-                    fix="Leave batch_size out to make each batch a step, or use "
-                    "microbatch_size to run it in parts.",
-                )
-            n_rows += size
-            window.append(move_batch(batch, self.device))
-        return window
-
-    def describe(self, epoch: int, index: int) -> str:
-        """Name the batch that a window begins with."""
-        return f"batch {index} of epoch {epoch} (counted from 0)"
-
-    def position(self) -> Any:
-        """Return what `seek` needs to find this place again."""
-        return self.batches.state_dict() if self.stateful else None  # type: ignore[attr-defined]
-
-    def seek(self, position: Any) -> None:
-        """Go to a place that `position` returned."""
-        if position is not None:
-            self.batches.load_state_dict(position)  # type: ignore[attr-defined]
-            self.sought = True
-
-
-def make_data(
-    data: Any,
-    *,
-    batch_size: int | None,
-    seed: int,
-    device: torch.device,
-    no_single: bool,
-) -> Data:
-    """Make training data from what was passed to `Trainer.fit`; see the two classes."""
-    if is_in_memory(data):
-        return TensorData(
-            as_batch(data),
-            batch_size=batch_size or DEFAULT_BATCH_SIZE,
-            seed=seed,
-            device=device,
-            no_single=no_single,
-        )
-    return StreamData(data, batch_size=batch_size, seed=seed, device=device)
-
-
-def eval_batches(data: Any, size: int, device: torch.device) -> Iterator[Batch]:
-    """Yield the batches of validation rows, in order."""
-    if is_in_memory(data):
-        return ordered_batches(as_batch(data), size, device)
-    return (move_batch(as_batch(item), device) for item in data)
-
-
-def undisturbed(data: Any) -> AbstractContextManager[None]:
-    """Return the context in which to read data: loaders draw from torch's global generator."""
-    return nullcontext() if isinstance(data, Tensor | np.ndarray | dict | tuple) else Drawing()
-
-
 def as_batch(item: Any) -> Batch:
     """Make a batch from `(x, y)` or `(x, y, weights)`.
 
     Raises:
-        ConfigError: it is anything else.
+        ConfigError: it is anything else, or its third part is not row weights.
     """
-    if isinstance(item, Batch):
-        return item
     if isinstance(item, tuple | list) and len(item) in (2, 3):
-        return Batch(*map(as_tensors, item))
+        batch = Batch(*map(as_tensors, item))
+        check_weights(batch)
+        return batch
+    if isinstance(item, Mapping):
+        raise ConfigError(
+            "a batch must be (x, y) or (x, y, weights)",
+            got=f"a {type(item).__name__} with {_shown(item)}",
+            fix='Make it a pair, such as (batch, batch["labels"]); the model gets a mapping x as '
+            "keyword arguments.",
+        )
+    length = f" of {len(item)}" if isinstance(item, tuple | list) else ""
     raise ConfigError(
         "data must be (x, y) or (x, y, weights), or an iterable of them",
-        got=type(item).__name__,
-        fix="Put inputs, targets and optional row weights in a tuple.",
+        got=f"{type(item).__name__}{length}",
+        fix="Put inputs, targets and optional row weights in a tuple; (x, None) if there are no "
+        "targets, ((a, b), y) for two inputs.",
     )
 
 
 def as_tensors(value: Any) -> Any:
-    """Turn the numpy arrays in a nest into tensors that share their memory.
+    """Turn the numpy arrays of a nested structure into tensors that share their memory.
 
     Raises:
-        ConfigError: the nest holds something else.
+        ConfigError: the structure holds something else.
     """
     if value is None or isinstance(value, Tensor):
         return value
-    if isinstance(value, np.ndarray):
-        return torch.as_tensor(value)
-    if isinstance(value, dict):
+    masked = isinstance(value, np.ma.MaskedArray) and bool(np.ma.getmaskarray(value).any())
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biufc" and not masked:
+        native = value.astype(value.dtype.newbyteorder("="), copy=False)
+        return torch.as_tensor(native if min(value.strides, default=0) >= 0 else native.copy())
+    if isinstance(value, Mapping) and value:
         return {key: as_tensors(item) for key, item in value.items()}
-    if isinstance(value, tuple | list) and value:
+    if isinstance(value, tuple | list) and value and not isinstance(value, PackedSequence):
         return tuple(map(as_tensors, value))
+    kind = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+    kind = "an array with masked values" if masked else kind
     raise ConfigError(
         "inputs, targets and weights must be tensors, numpy arrays, or tuples or dicts of them",
-        got=type(value).__name__,
-        fix="Convert it with torch.as_tensor.",
+        got=kind,
+        fix="Convert it with torch.as_tensor (a frame with .to_numpy() first)"
+        + (
+            "; pass padded rows and their lengths, and pack them inside the model."
+            if isinstance(value, PackedSequence)
+            else "."
+        ),
     )
 
 
-def input_batches(x: Any, size: int, device: torch.device) -> Iterator[Batch]:
-    """Yield batches of inputs; from an iterable of batches, the first item of each."""
-    if isinstance(x, Tensor | np.ndarray | tuple | dict):
-        return ordered_batches(Batch(as_tensors(x), None), size, device)
-    firsts = (item[0] if isinstance(item, tuple | list) else item for item in x)
-    return (move_batch(Batch(as_tensors(first), None), device) for first in firsts)
+def check_weights(batch: Batch) -> None:
+    """Check the third part of a batch, its row weights.
+
+    Raises:
+        ConfigError: they are not one floating-point number for each row, at least 0.
+    """
+    weights: Any = batch.weights
+    if weights is None:
+        return
+    problem, n_rows = None, count_rows(batch._replace(weights=None))
+    if not isinstance(weights, Tensor):
+        problem = f"a {type(weights).__name__}"
+    elif not weights.is_floating_point():
+        problem = f"{weights.dtype} of shape {tuple(weights.shape)}"
+    elif weights.ndim == 0 or not weights.numel() == len(weights) == n_rows:
+        problem = f"shape {tuple(weights.shape)} for {n_rows} rows"
+    elif not bool(((weights >= 0) & weights.isfinite()).all()):  # sync where they are on a GPU
+        bad = weights[~((weights >= 0) & weights.isfinite())]
+        problem = f"{bad.flatten()[0].item():g}"
+    if problem is not None:
+        raise ConfigError(
+            "the third part of a batch is its row weights: one floating-point number for each row, "
+            "finite and at least 0",
+            got=problem,
+            fix="Put several inputs in one tuple, ((a, b), y), and several targets, (x, (y1, y2)); "
+            "convert weights with .float().",
+        )
 
 
-def is_in_memory(data: Any) -> bool:
-    """Tell whether data is a tuple of tensors, not an iterable of batches."""
-    return isinstance(data, tuple) and len(data) in (2, 3) and not isinstance(data[1], tuple | list)
+def no_weight(which: str) -> ConfigError:
+    """Return the error to raise when all rows have weight 0."""
+    return ConfigError(
+        f"{which} rows must have a weight above 0",
+        but="the weights of all rows are 0",
+        fix="Leave the weights out, or give some rows a weight.",
+    )
+
+
+def _shown(mapping: Mapping[Any, Any]) -> str:
+    names = [repr(key) for key in mapping]
+    return f"the keys {', '.join(names[:6])}{', ...' if len(names) > 6 else ''}"
 
 
 def count_rows(batch: Batch) -> int:
-    """Count the rows of a batch.
+    """Count the rows of a batch; 1 if it cannot be cut.
 
     Raises:
         ConfigError: its tensors differ in their number of rows.
     """
-    counts = {len(t) for t in list_tensors(batch)}
+    if isinstance(batch.x, Opaque):
+        return 1
+    tensors = list_tensors(batch)
+    if any(t.ndim == 0 for t in tensors):
+        raise ConfigError(
+            "each tensor of a batch must have a row for each row of x",
+            got="a single number",
+            fix="Pass batches of rows; a torch Dataset of rows goes into a DataLoader.",
+        )
+    counts = {len(t) for t in tensors}
     if len(counts) != 1:
         raise ConfigError(
             "x, y and weights must have the same number of rows",
             got=" and ".join(map(str, sorted(counts))) or "no tensors",
-            fix="Pass one target, and one weight if any, for each row of x.",
+            fix="Pass one target, and one weight if any, for each row of x; a tuple is one set of "
+            "rows, so put several batches in a list.",
         )
     return counts.pop()
 
@@ -341,37 +313,10 @@ def move_batch(batch: Batch, device: torch.device) -> Batch:
     """Move a batch to the model's device; what is there already is not copied."""
     if device.type == "cpu":
         return batch
+    if isinstance(batch.x, Opaque):
+        return batch._replace(x=Opaque(map_tensors(lambda t: t.to(device), batch.x.value)))
     moved: Batch = map_tensors(lambda t: t.to(device, non_blocking=True), batch)
     return moved
-
-
-def map_tensors(function: Callable[[Tensor], Tensor], value: Any) -> Any:
-    """Apply a function to every tensor in a nest of tuples, lists and dicts."""
-    if isinstance(value, Tensor):
-        return function(value)
-    if isinstance(value, Batch):
-        return Batch(*(map_tensors(function, part) for part in value))
-    if isinstance(value, dict):
-        return {key: map_tensors(function, item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return tuple(map_tensors(function, item) for item in value)
-    return value
-
-
-def list_tensors(value: Any) -> list[Tensor]:
-    """List every tensor in a nest of tuples, lists and dicts, in the order of `map_tensors`."""
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, tuple | list):
-        return [tensor for item in value for tensor in list_tensors(item)]
-    return []
-
-
-def _learnable(tensor: Tensor) -> Tensor:
-    """Return the tensor, or its copy if it was made in inference mode, where nothing is learned."""
-    return tensor.clone() if tensor.is_inference() else tensor
 
 
 def _rebuild(like: Batch, tensors: Iterator[Tensor]) -> Batch:

@@ -1,14 +1,18 @@
 """The records that observers receive, in the order of what happens.
 
 An observer is a callable that takes one record. It can read it, and can stop the run by returning
-a non-empty string, the reason; it cannot change anything.
+`Stop(why)`; it cannot change anything. Any other return value is ignored: a progress bar, for
+example, returns True when it has redrawn itself.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-StopReason = Literal["patience", "max_epochs", "max_steps", "observer"]
+from afina.errors import ConfigError
+
+StopReason = Literal["patience", "max_epochs", "max_steps", "observer", "interrupted"]
 
 
 class StepEvent(NamedTuple):
@@ -93,4 +97,42 @@ class StopEvent(NamedTuple):
 
 
 Event = StepEvent | EpochEvent | EvalEvent | CheckpointEvent | StopEvent
-Observer = Callable[[Event], str | None]
+Observer = Callable[[Event], Any]
+
+
+@dataclass(frozen=True)
+class Stop:
+    """The value that an observer returns to stop training after the event it received.
+
+    Args:
+        why: the reason in words; it becomes `result.stop.why`.
+
+    Raises:
+        ConfigError: there is no reason.
+    """
+
+    why: str
+
+    def __post_init__(self) -> None:
+        why: object = self.why
+        if not isinstance(why, str) or not why:
+            raise ConfigError(
+                "Stop needs a reason in words",
+                got=f"{self.why!r}",
+                fix='Return, for example, Stop("the loss is low enough").',
+            )
+
+
+def reason_to_stop(returned: object) -> str | None:
+    """Return the reason if an observer has returned `Stop(why)`, else None.
+
+    Raises:
+        ConfigError: it has returned the class `Stop` itself.
+    """
+    if returned is Stop:
+        raise ConfigError(
+            "an observer stops training by returning Stop(why)",
+            got="the class Stop",
+            fix='Return, for example, Stop("the loss is low enough").',
+        )
+    return returned.why if isinstance(returned, Stop) else None

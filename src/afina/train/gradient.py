@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from afina.errors import AfinaWarning, ConfigError, NonFiniteError
-from afina.train.batches import Batch, count_rows, cut_rows, split_batch
+from afina.train.batches import Batch, Opaque, count_rows, cut_rows, split_batch
 from afina.train.loss import WeightedLoss, weighted_sum
 from afina.train.precision import SMALLEST_SCALE, Forward
 from afina.train.processes import ALONE, Processes, share
@@ -158,6 +158,12 @@ def cut_window(window: Sequence[Batch], most: int | None) -> Sequence[Batch]:
     """Split each batch of a window into the fewest even parts of at most `most` rows, if any."""
     if most is None:
         return window
+    if any(isinstance(batch.x, Opaque) for batch in window):
+        raise ConfigError(
+            "microbatch_size needs batches that can be cut into rows: mappings or tuples of tensors",
+            but="a batch has other parts, or tensors with different numbers of rows",
+            fix="Leave microbatch_size out; use smaller batches and batches_per_step.",
+        )
     return [part for batch in window for part in split_batch(batch, most, count_rows(batch))]
 
 

@@ -11,12 +11,14 @@ from afina.train.batches import call_model
 from afina.train.compiled import compiled_gradient
 from afina.train.gradient import GradientMethod, MeanGradient, SumGradient, accumulate, fused_mean
 from afina.train.loss import WeightedLoss
+from afina.train.own_loss_check import OwnLossCheck, checked
 from afina.train.parallel.reduction import over_processes, sum_tensor
 from afina.train.precision import with_autocast
 from afina.train.processes import ALONE, Processes
 from afina.train.recompute import recomputed
 from afina.train.settings import Sharding, TrainerSettings
 from afina.train.train_mode import has_batch_norm
+from afina.train.trained_module import model_of
 from afina.train.window.norm import WindowNorm
 
 
@@ -61,8 +63,10 @@ def planned_gradient(
     """
     with ExitStack() as stack:
         if settings.activation_checkpointing:
-            stack.enter_context(recomputed(model))
-        forward = with_autocast(partial(call_model, model), settings.precision, device)
+            stack.enter_context(recomputed(model_of(model)))
+        forward = with_autocast(
+            partial(loss.call or call_model, model_of(model)), settings.precision, device
+        )
         sum_gradient: SumGradient = accumulate(loss, forward)
         mean_gradient: MeanGradient | None = fused_mean(loss, forward)
         if settings.compile:
@@ -84,6 +88,11 @@ def planned_gradient(
                 processes, model, sum_gradient, sharded=sharded, halve=halve
             )
             mean_gradient = None  # the mean is the window's, not a process's
+        if loss.own is not None:
+            check = OwnLossCheck(model, loss, forward, alone=processes.alone)
+            sum_gradient = checked(check, sum_gradient, of_mean=False)
+            if mean_gradient is not None:
+                mean_gradient = checked(check, mean_gradient, of_mean=True)
         yield GradientMethod(
             model=model,
             loss=loss,

@@ -21,7 +21,7 @@ from torch.optim import Optimizer
 
 from afina.nn import NORMS
 from afina.nn.follow import LAYERS, trace
-from afina.train.batches import map_tensors
+from afina.train.nests import map_tensors
 
 # Names of torch's functions that do the work of a layer or a normalization.
 _LAYER_CALLS = ("linear", "matmul", "mm", "bmm", "addmm", "einsum", "conv1d", "conv2d", "conv3d")

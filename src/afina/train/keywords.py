@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from afina.declaration import RESOLVED, SAME, declarations
 from afina.errors import ConfigError
@@ -40,8 +41,15 @@ def form_settings(keywords: Any) -> TrainerSettings:
             setting.none_means if value is None and setting.none_means is not SAME else value
         )
     _check_own_optimizer(keywords.optimizer, keywords.lr, keywords.weight_decay)
+    _check_own_schedule(keywords.schedule, keywords.optimizer, keywords.warmup_steps)
     settings = TrainerSettings(**values)
     _check_sizes(keywords.batch_size, settings.microbatch_size)
+    if keywords.batch_size is not None and settings.batches_per_step > 1:
+        raise ConfigError(
+            "batches_per_step cannot be combined with batch_size",
+            but="both are set",
+            fix="Leave out one: both say which batches make up a step.",
+        )
     _check_execution(settings)
     _check_sharding(settings, keywords.optimizer)
     _check_stop(settings)
@@ -66,11 +74,43 @@ def _check_own_optimizer(optimizer: Any, lr: float | None, weight_decay: float |
             got=f"the class {optimizer.__name__}",
             fix=f"Pass lambda model: {optimizer.__name__}(model.parameters(), ...).",
         )
+    if not isinstance(optimizer, str | Optimizer) and not callable(optimizer):
+        raise ConfigError(
+            "optimizer must be a name, an optimizer, or a callable that makes one from the model",
+            got=type(optimizer).__name__,
+            fix="Put all parameters in the groups of one optimizer.",
+        )
     if not isinstance(optimizer, str) and (lr is not None or weight_decay is not None):
         raise ConfigError(
             "lr and weight_decay must be left out with an optimizer of your own",
             got=f"{lr=}, {weight_decay=}",
             fix="Set them there.",
+        )
+
+
+def _check_own_schedule(schedule: Any, optimizer: Any, warmup_steps: int) -> None:
+    if isinstance(schedule, str):
+        return
+    scheduler = isinstance(schedule, LRScheduler)
+    if isinstance(schedule, type) or not (scheduler or callable(schedule)):
+        raise ConfigError(
+            "schedule must be a name, a function of the step, or a torch scheduler",
+            got=f"the class {schedule.__name__}"
+            if isinstance(schedule, type)
+            else type(schedule).__name__,
+            fix='Pass schedule="cosine", or a scheduler made from the optimizer, for example.',
+        )
+    if scheduler and not isinstance(optimizer, Optimizer):
+        raise ConfigError(
+            f"{type(schedule).__name__} must come with its optimizer",
+            got=f"{optimizer=!r:.80}",
+            fix="Pass the optimizer that it was made from as optimizer=.",
+        )
+    if warmup_steps:
+        raise ConfigError(
+            "warmup_steps goes with named schedules only",
+            got=f"{warmup_steps=}",
+            fix="Let the schedule itself begin with a warm-up.",
         )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from afina.errors import AfinaWarning, ConfigError, NonFiniteError
 from afina.optim import AveragingName, add_l2_grad_, fused_step
@@ -17,6 +18,7 @@ from afina.train.events import EpochEvent, EvalEvent, Event, StepEvent, StopEven
 from afina.train.gradient import GradientMethod, cut_window, mean_gradient, sum_of_batch
 from afina.train.grokking import SignReader
 from afina.train.precision import next_scale
+from afina.train.rates import Rates
 from afina.train.settings import LoopSettings, TrainerSettings
 from afina.train.snapshots import kept_buffers
 from afina.train.state import TrainState, copied_state
@@ -29,7 +31,7 @@ class TrainSetup:
     Args:
         gradient: how a window's gradient is computed.
         lrs: learning rate of each parameter group before the schedule.
-        schedule: maps a step to the factor of its learning rate.
+        schedule: maps a step to the factor of its learning rate; or a torch scheduler.
         settings: how long training lasts, what is best, and what else changes a number.
         evaluate: computes `val/loss` and the scores by name. None: there are no validation rows.
         read_signs: `(train loss, validation loss) -> signs` of late generalization. None: patience
@@ -43,7 +45,7 @@ class TrainSetup:
     gradient: GradientMethod
     optimizer: Optimizer
     lrs: Sequence[float]
-    schedule: Callable[[int], float]
+    schedule: Callable[[int], float] | LRScheduler
     data: Data
     settings: TrainerSettings
     l2_params: Sequence[nn.Parameter] = ()
@@ -67,6 +69,8 @@ def train(setup: TrainSetup, state: TrainState) -> StopEvent:  # noqa: C901, PLR
         NonFiniteError: a loss or gradient is NaN or infinite; the step is not taken.
     """
     params = [p for group in setup.optimizer.param_groups for p in group["params"]]
+    with_grads = list(dict.fromkeys([*params, *setup.model.parameters()]))
+    rates = Rates(setup.optimizer, setup.lrs, setup.schedule)
     take_step = fused_step(setup.optimizer)
     settings = setup.settings
     step_conditions = Drawing(with_gradients=True)
@@ -75,7 +79,7 @@ def train(setup: TrainSetup, state: TrainState) -> StopEvent:  # noqa: C901, PLR
         n_before = state.step
         for window in setup.data.windows(state.epoch, state.step_in_epoch):
             with step_conditions:
-                lr = set_lr(setup, state.step)
+                lr = rates.begin_step(state.step)
                 loss, weight = mean_gradient(setup.gradient, window, state)
                 if not math.isfinite(loss):
                     raise _non_finite_loss(setup, state, window)
@@ -89,7 +93,8 @@ def train(setup: TrainSetup, state: TrainState) -> StopEvent:  # noqa: C901, PLR
                     torch._foreach_mul_(grads, settings.max_grad_norm / (norm + 1e-6))
                 if weight:  # if every target of the window is ignored, there is no step to take
                     take_step()
-                for p in params:
+                rates.end_step()
+                for p in with_grads:
                     p.grad = None
                 if state.loss_scale is not None:
                     state.loss_scale, state.n_unscaled = next_scale(
@@ -108,7 +113,7 @@ def train(setup: TrainSetup, state: TrainState) -> StopEvent:  # noqa: C901, PLR
                 setup.checkpoint(state, None)
         if state.step == n_before and state.step_in_epoch == 0:
             raise ConfigError("training data must have rows", got="none", fix="Pass one or more.")
-        state.stop = _end_epoch(setup, state, reason)
+        state.stop = _end_epoch(setup, state, rates, reason)
     return state.stop
 
 
@@ -120,15 +125,6 @@ def most_steps(settings: LoopSettings, steps_per_epoch: int | None) -> int | Non
     return by_epochs if settings.max_steps is None else min(settings.max_steps, by_epochs)
 
 
-def set_lr(setup: TrainSetup, step: int) -> float:
-    """Set every group's learning rate for the step about to be taken; return the first group's."""
-    factor = setup.schedule(step)
-    for group, lr in zip(setup.optimizer.param_groups, setup.lrs, strict=True):
-        group["lr"] = lr * factor
-    first: float = setup.optimizer.param_groups[0]["lr"]
-    return first
-
-
 def grad_norm(grads: list[Tensor]) -> Tensor:
     """Compute the 2-norm of a whole gradient.
 
@@ -137,11 +133,22 @@ def grad_norm(grads: list[Tensor]) -> Tensor:
     """
     if not grads:
         return torch.zeros(())
-    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))  # noqa: SLF001 - one kernel
+    try:
+        norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))  # noqa: SLF001 - one kernel
+    except NotImplementedError as error:
+        if not any(grad.is_sparse for grad in grads):
+            raise
+        raise ConfigError(
+            "Every gradient must be dense",
+            but="a parameter has a sparse gradient",
+            fix="Use sparse=False in embeddings.",
+        ) from error
     return norm
 
 
-def _end_epoch(setup: TrainSetup, state: TrainState, reason: str | None) -> StopEvent | None:
+def _end_epoch(
+    setup: TrainSetup, state: TrainState, rates: Rates, reason: str | None
+) -> StopEvent | None:
     """End the epoch: evaluate, save a checkpoint, and return the stop event if training is over."""
     at_limit = state.step == setup.settings.max_steps
     whole = state.step_in_epoch == setup.data.steps_per_epoch or not (reason or at_limit)
@@ -155,6 +162,7 @@ def _end_epoch(setup: TrainSetup, state: TrainState, reason: str | None) -> Stop
     value = None
     if setup.evaluate is not None and (over or state.epoch % setup.settings.eval_every == 0):
         value, eval_reason = _evaluate(setup, state, setup.evaluate, mean)
+        rates.after_evaluation(value)
         reason = reason or eval_reason
     stop = _stop(setup, state, reason)
     if stop is None:
@@ -165,7 +173,7 @@ def _end_epoch(setup: TrainSetup, state: TrainState, reason: str | None) -> Stop
 
 
 def _average(setup: TrainSetup, state: TrainState, name: AveragingName) -> None:
-    """Update the average of the weights, if it is of this kind and has begun."""
+    """Update the average of the weights if it is called `name` and its first epoch has come."""
     if (
         state.average is None
         or state.average.name != name
@@ -223,13 +231,23 @@ def _stop(setup: TrainSetup, state: TrainState, stop_reason: str | None) -> Stop
         reason, why = "max_epochs", f"max_epochs={settings.max_epochs} was reached"
     else:
         return None
-    monitor = None if setup.evaluate is None else settings.monitor
+    return stop_event(setup, state, reason, why)
+
+
+def stop_event(setup: TrainSetup, state: TrainState, reason: StopReason, why: str) -> StopEvent:
+    """Return the event of a run that ends at its present step.
+
+    Args:
+        reason: one word.
+        why: a sentence.
+    """
+    stopping = state.stopping
     return StopEvent(
         state.step,
         state.epoch,
         reason,
         why,
-        monitor,
+        None if setup.evaluate is None else setup.settings.monitor,
         stopping.best,
         stopping.best_step,
         stopping.best_epoch,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from afina.errors import ConfigError
-from afina.train.batches import map_tensors
+from afina.train.nests import map_tensors
 from afina.train.settings import Precision
 
 Forward: TypeAlias = Callable[[Any], Any]

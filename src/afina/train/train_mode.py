@@ -2,10 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from weakref import WeakKeyDictionary, WeakSet
 
 from torch import nn
 
 from afina.nn.eval_mode import restored_modes
+
+_frozen: WeakKeyDictionary[nn.Module, WeakSet[nn.Module]] = WeakKeyDictionary()
+"""By model: the modules that were in eval mode when the rest was trained last."""
 
 AnyBatchNorm = nn.modules.batchnorm._BatchNorm  # noqa: SLF001 - the class all of them share
 
@@ -14,11 +18,17 @@ AnyBatchNorm = nn.modules.batchnorm._BatchNorm  # noqa: SLF001 - the class all o
 def train_mode(model: nn.Module) -> Iterator[None]:
     """Put a model that is entirely in eval mode in train mode for the `with` block.
 
-    In a model in train mode, submodules in eval mode stay so, because the user froze them.
+    Where some modules are in train mode, those in eval mode stay so, because the user froze them.
+    They also stay so in a later fit if the whole model was put in eval mode in between.
     """
+    modules = list(model.modules())
     with restored_modes(model):
-        if not model.training:
+        if any(module.training for module in modules):
+            _frozen[model] = WeakSet(module for module in modules if not module.training)
+        else:
             model.train()
+            for module in set(modules) & set(_frozen.get(model, ())):
+                module.training = False
         yield
 
 

@@ -1,54 +1,36 @@
 """`Trainer`: the loop for any `nn.Module`."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import KW_ONLY, dataclass, replace
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
-from afina.errors import ConfigError
-from afina.optim.groups import decayed_parameters
 from afina.optim.settings import AveragingName, OptimizerName, ScheduleName
-from afina.train.assembly import (
-    check_processes,
-    choose_optimizer,
-    choose_schedule,
-    choose_sign_reader,
-    device_of,
-    first_state,
-    resume_record,
-    training_conditions,
-)
-from afina.train.batches import (
-    EVAL_ROWS,
-    Data,
-    eval_batches,
-    input_batches,
-    make_data,
-    undisturbed,
-)
-from afina.train.evaluate import Scores, evaluate_batches, predict_batches
-from afina.train.events import Event, Observer, StopEvent
-from afina.train.gradient_plan import planned_gradient, spread
+from afina.train import gate
+from afina.train.assembly import device_of, first_state, training_conditions
+from afina.train.batch_loss import BatchLoss, choose_loss
+from afina.train.batches import Batch, Data, as_batch, as_whole_batch
+from afina.train.evaluate import predict_batches
+from afina.train.events import Observer
+from afina.train.fitting import evaluated, run
+from afina.train.gradient_plan import spread
 from afina.train.keywords import form_settings
-from afina.train.loop import TrainSetup, most_steps, train
-from afina.train.loss import Loss, make_weighted_loss
+from afina.train.loop import TrainSetup
+from afina.train.loss import Loss, WeightedLoss
 from afina.train.lr_range import LrRange, run_range
 from afina.train.processes import ALONE, Processes, current_processes, naming_lost_peers
+from afina.train.rates import check_scheduler
+from afina.train.result import Result
 from afina.train.run.checkpoint_plan import CheckpointPlan
-from afina.train.run.interrupts import StopRequest, stop_requests
-from afina.train.run.journal import open_journal, owned_folder
-from afina.train.run.resume_point import (
-    checkpoint_content,
-    continued,
-    find_snapshot,
-    shared_snapshot,
-)
-from afina.train.run.run_tensors import end_on_best
+from afina.train.run.interrupts import stop_requests
+from afina.train.run.journal import owned_folder
+from afina.train.score_keepers import Scores, keep_scores
 from afina.train.settings import (
     BatchNormRows,
     ExtendsWhile,
@@ -56,17 +38,10 @@ from afina.train.settings import (
     Sharding,
     TrainerSettings,
 )
+from afina.train.setup import made_setup
 from afina.train.snapshots import kept_optimizer, kept_weights
 from afina.train.train_mode import has_batch_norm
-
-
-@dataclass(frozen=True)
-class Result:
-    """What came of a fit: why it ended, events since the last resume, trained parameters."""
-
-    stop: StopEvent
-    history: tuple[Event, ...]
-    n_parameters: int
+from afina.train.trained_module import loss_tensors
 
 
 @dataclass(eq=False)
@@ -89,6 +64,9 @@ class Trainer:
         loss: a torch loss module or function, or `(outputs, targets) -> values`, one value per row or
             target; see `afina.train.make_weighted_loss`.
         loss_weight: for a loss that returns a mean: the weight that the mean stands for.
+        batch_loss: in place of `loss`: `(model, batch) -> (sum, weight)` or `(sum, weight, {name:
+            sum})`, which calls the model itself; `batch` is whatever the data yields. The weight is
+            the number of targets, say; the other sums appear as `val/<name>`, per unit of weight.
         optimizer: the update rule by name (`shampoo`: matrices by one-sided Shampoo, everything
             else by adamw), a torch optimizer over the model's parameters, or a callable `model ->
             optimizer`. `lr` to `weight_decay` apply only to named ones. One of `adamw`, `adam`,
@@ -102,8 +80,10 @@ class Trainer:
             learning rate, at every step. None: 0.
         l2: penalty in the loss: (l2 / 2) times the sum of squares of the weight matrices.
         schedule: course of the learning rate over the run, by name, or a function of the step
-            number that returns the factor of the learning rate. One of `constant`, `cosine`,
-            `onecycle`, `flat_cos`, `coslog4`.
+            number that returns the factor of the learning rate; or a torch scheduler made from the
+            optimizer that is passed, which takes a step after every step (after every evaluation,
+            on `monitor`, if it is `ReduceLROnPlateau`). One of `constant`, `cosine`, `onecycle`,
+            `flat_cos`, `coslog4`.
         warmup_steps: steps over which the learning rate rises linearly from near 0 to the
             schedule.
         max_grad_norm: largest norm of the gradient (2-norm over all parameters); a larger gradient
@@ -113,7 +93,12 @@ class Trainer:
         max_steps: most steps. None: only `max_epochs` counts.
         batch_size: rows per step. None: 256 for tensors; of an iterable, each batch is a step.
             With a number, batches of an iterable are merged up to that many rows.
+        batches_per_step: batches of an iterable that make up one step; each goes through the model
+            by itself.
         eval_every: epochs between evaluations.
+        eval_batch_size: most rows at a time in evaluation and prediction. None: as many as go
+            through the model at once in training, so that evaluation never needs more memory than
+            a step.
         log_every: write one of this many steps to metrics.jsonl.
         microbatch_size: most rows per forward and backward; the step stays that of `batch_size`
             rows. `auto`: halved when memory does not suffice, and the same step is run again as if
@@ -147,7 +132,8 @@ class Trainer:
         higher_is_better: whether more of `monitor` is better. None: known for losses, where less
             is better.
         scores: `(outputs, targets, weights) -> {name: value}` over all validation rows; the names
-            appear as `val/<name>`.
+            appear as `val/<name>`. Or a metric with `update`, `compute` and `reset`, such as those of
+            torchmetrics, or several in a mapping by name.
         run_dir: folder for checkpoints and metrics.jsonl. None: nothing is written.
         checkpoints: when checkpoints are written and which of them stay.
         observers: callables that get every event; see `afina.train.events`.
@@ -165,8 +151,9 @@ class Trainer:
 
     model: nn.Module
     _: KW_ONLY
-    loss: Loss
+    loss: Loss | None = None
     loss_weight: Callable[[Any, Any], float] | None = None
+    batch_loss: BatchLoss | None = None
     # [[[cog
     # cog.out(generate_signatures.trainer_fields())
     # ]]]
@@ -177,14 +164,16 @@ class Trainer:
     beta2: float = 0.999
     weight_decay: float | None = None
     l2: float = 0.0
-    schedule: ScheduleName | Callable[[int], float] = "constant"
+    schedule: ScheduleName | Callable[[int], float] | LRScheduler = "constant"
     warmup_steps: int = 0
     max_grad_norm: float | None = None
     seed: int = 0
     max_epochs: int = 100
     max_steps: int | None = None
     batch_size: int | None = None
+    batches_per_step: int = 1
     eval_every: int = 1
+    eval_batch_size: int | None = None
     log_every: int = 1
     microbatch_size: int | Literal["auto"] | None = None
     batchnorm: BatchNormRows = "microbatch"
@@ -210,72 +199,98 @@ class Trainer:
 
     def __post_init__(self) -> None:
         settings = form_settings(self)
-        self.weighted_loss = make_weighted_loss(self.loss, self.loss_weight)
-        self.folder = None if self.run_dir is None else Path(self.run_dir)
         self.higher_is_better = bool(settings.higher_is_better)
+        self.weighted_loss  # noqa: B018 - an invalid loss is refused here already
+        keep_scores(self.scores)
+        self.loader_rows: int | None = None
+
+    @property
+    def weighted_loss(self) -> WeightedLoss:
+        """The loss in the form whose parts add up."""
+        return choose_loss(self)
+
+    @property
+    def convert(self) -> Callable[[Any], Batch]:
+        """The function that makes a batch of what the data yields."""
+        return as_batch if self.batch_loss is None else as_whole_batch
+
+    @property
+    def folder(self) -> Path | None:
+        """The run's folder; None if nothing is written."""
+        return None if self.run_dir is None else Path(self.run_dir)
 
     def fit(self, data: Any, val: Any = None, *, resume: bool = False) -> Result:
         """Train; the model ends on the best weights by `monitor` (the last without `val`).
 
         Args:
-            data: `(x, y)` or `(x, y, weights)` in memory, x a tensor, a tuple or a dict of
-                tensors; or an iterable of such batches, such as a DataLoader.
+            data: `(x, y)` or `(x, y, weights)` in memory, x and y a tensor, a tuple or a dict of
+                tensors; or an iterable of such batches, such as a DataLoader or a list.
             val: rows to validate on, in the same forms.
             resume: continue from the newest whole checkpoint in `run_dir` (from the start if there
                 is none), ending where the uninterrupted run ends, bit for bit. Model, data and
                 settings must be made as they were for the first `fit`.
 
+        A second `fit` continues from the model's present weights. A named optimizer is made anew;
+        an optimizer object keeps its moments. Learning rates, and a torch scheduler, start again
+        where they were before the first `fit`.
+
         Raises:
+            ConfigError: the data has another form, does not fit the model, or cannot be resumed.
             NonFiniteError: the loss or gradient is NaN or infinite; the step was not taken.
-            Interrupted: SIGINT or SIGTERM came; the state was saved first (with `run_dir`).
+            Interrupted: Ctrl-C (with `run_dir`, also SIGTERM) came. The step was finished, the model
+                has its best weights, and `error.result` is the Result so far; with `run_dir`, the
+                state was saved first. A KeyboardInterrupt, as usual.
             StorageError: `run_dir` cannot be written, or holds a run already.
             LockedError: another process is using `run_dir`.
             CheckpointError: every checkpoint is damaged.
             PeerError: another process of the run ended, or does not answer.
         """
         settings = form_settings(self)
-        if isinstance(data, Iterator) and settings.max_epochs > 1:
-            raise ConfigError(
-                "Training data must be readable once an epoch",
-                but=f"a {type(data).__name__} can be read only once",
-                fix="Pass a list or a DataLoader.",
-            )
-        if val is None and settings.patience is not None:
-            raise ConfigError(
-                "patience needs validation rows", fix="Pass val=(x, y), or patience=None."
-            )
+        gate.check_data(
+            data, val, settings, resumable=self.folder is not None, convert=self.convert
+        )
+        self.loader_rows = gate.rows_at_once(data, self.convert)
         saved = "Nothing was saved, because there is no run_dir."
         if self.folder is not None:
             saved = f"What was saved last is in {self.folder / 'checkpoints'}."
         with (
             current_processes(device_of(self.model)) as processes,
             naming_lost_peers(saved),
-            training_conditions(self.model),
+            training_conditions(self.model, *loss_tensors(self.weighted_loss)),
             owned_folder(self.folder, processes),
-            stop_requests(active=self.folder is not None) as request,
+            stop_requests(saves=self.folder is not None, alone=processes.alone) as request,
             spread(self.model, processes, settings.sharding) as model,
             self._setup(model, data, settings, processes) as setup,
+            gate.naming_mismatches(),
         ):
-            return self._run(setup, data, val, resume=resume, request=request, processes=processes)
+            check_scheduler(self.schedule, setup.optimizer, settings, validates=val is not None)
+            return run(self, setup, data, val, resume=resume, request=request, processes=processes)
 
-    def predict(self, x: Any, *, batch_size: int = EVAL_ROWS) -> Any:
+    def predict(
+        self, x: Any, *, batch_size: int | None = None, allow_infinite: bool = False
+    ) -> Any:
         """Compute the outputs for all rows, in eval mode and without gradients.
 
         Args:
             x: a tensor or array, a tuple or dict of them, or an iterable of batches, of which
                 the inputs (the first of a tuple) are taken.
-            batch_size: rows at a time, for data in memory.
+            batch_size: most rows at a time. None: as in evaluation.
+            allow_infinite: allow infinite outputs, such as logits of -inf; NaN is never allowed.
 
         Raises:
             NonFiniteError: an output is NaN or infinite; the message names the row.
         """
-        with undisturbed(x):
-            return predict_batches(self.model, input_batches(x, batch_size, device_of(self.model)))
+        rows = gate.eval_rows(self)
+        rows = rows if batch_size is None else gate.exactly(batch_size)
+        batches = gate.input_batches(x, rows, device_of(self.model))
+        with gate.undisturbed(x), gate.naming_mismatches():
+            return predict_batches(self.model, batches, allow_infinite=allow_infinite)
 
     def evaluate(self, data: Any) -> dict[str, float]:
         """Compute the loss and the scores on `data`, in eval mode and without gradients."""
-        with undisturbed(data):
-            return self._evaluate(self.model, data)
+        gate.check_validation_data(data, once=True, convert=self.convert)
+        with gate.undisturbed(data), gate.naming_mismatches():
+            return evaluated(self, self.model, data)
 
     def find_lr(
         self, data: Any, *, lowest: float = 1e-6, highest: float = 1.0, n_steps: int = 100
@@ -296,103 +311,39 @@ class Trainer:
             NonFiniteError: the loss is not finite even at the lowest rate.
         """
         settings = form_settings(self)
+        gate.check_training_data(data, once=False, convert=self.convert)
         with (
-            training_conditions(self.model),
-            kept_weights(self.model),
+            gate.naming_mismatches(),
+            training_conditions(self.model, *loss_tensors(self.weighted_loss)),
             self._setup(self.model, data, settings, ALONE) as setup,
+            kept_weights(setup.model),
             kept_optimizer(setup.optimizer),
         ):
             state = first_state(settings)
             return run_range(setup, state, lowest=lowest, highest=highest, n_steps=n_steps)
 
-    def _run(
-        self,
-        setup: TrainSetup,
-        data: Any,
-        val: Any,
-        *,
-        resume: bool,
-        request: StopRequest,
-        processes: Processes,
-    ) -> Result:
-        model, settings, device = setup.model, setup.settings, device_of(setup.model)
-        record = resume_record(
-            settings,
-            batch_size=self.batch_size,
-            optimizer=self.optimizer,
-            schedule=self.schedule,
-            steps_per_epoch=setup.data.steps_per_epoch,
-        )
-        limits = {"max_epochs": settings.max_epochs, "max_steps": settings.max_steps}
-        alike = {**record, **limits, "validation": val is not None, "resume": resume}
-        check_processes(settings, data, processes, record=alike)
-        snapshot = shared_snapshot(
-            processes, lambda: find_snapshot(self.folder, record, resume=resume)
-        )
-        state = first_state(settings)
-        with (
-            continued(setup, state, snapshot, device, processes),
-            open_journal(
-                self.folder,
-                settings,
-                plan=self.checkpoints or CheckpointPlan(),
-                observers=self.observers,
-                request=request,
-                whole=checkpoint_content(setup, record, device, processes),
-                processes=processes,
-                metrics_bytes=0 if snapshot is None else snapshot.metrics_bytes,
-            ) as journal,
-        ):
-            setup = replace(
-                setup,
-                evaluate=None if val is None else lambda: self._validate(model, val, processes),
-                read_signs=choose_sign_reader(setup, val),
-                notify=journal.notify,
-                checkpoint=journal.checkpoint,
-            )
-            stop = train(setup, state)
-            journal.save(state)
-            end_on_best(model, state)
-        n_parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        return Result(stop, tuple(journal.history), n_parameters)
-
-    @contextmanager
     def _setup(
         self, model: nn.Module, data: Any, settings: TrainerSettings, processes: Processes
-    ) -> Iterator[TrainSetup]:
-        """Return what is trained and how; nobody observes it yet."""
-        device = device_of(model)
-        optimizer = choose_optimizer(model, self.optimizer, settings)
-        model.zero_grad(set_to_none=True)
-        source = self._data(data, device)
-        total_steps = most_steps(settings, source.steps_per_epoch)
-        schedule = choose_schedule(self.schedule, settings, total_steps)
-        with planned_gradient(model, self.weighted_loss, settings, device, processes) as gradient:
-            yield TrainSetup(
-                model=model,
-                gradient=gradient,
-                optimizer=optimizer,
-                lrs=[group["lr"] for group in optimizer.param_groups],
-                schedule=schedule,
-                data=source,
-                settings=settings,
-                l2_params=decayed_parameters(model) if settings.l2 else (),
-            )
+    ) -> AbstractContextManager[TrainSetup]:
+        return made_setup(
+            model,
+            self.weighted_loss,
+            settings,
+            optimizer=self.optimizer,
+            schedule=self.schedule,
+            batch_size=self.batch_size,
+            data=data,
+            source=self._data(data, device_of(model)),
+            processes=processes,
+        )
 
     def _data(self, data: Any, device: torch.device | None = None) -> Data:
-        return make_data(
+        return gate.make_data(
             data,
             batch_size=self.batch_size,
             seed=self.seed,
             device=device or device_of(self.model),
             no_single=has_batch_norm(self.model),
+            batches_per_step=self.batches_per_step,
+            convert=self.convert,
         )
-
-    def _evaluate(self, model: nn.Module, data: Any) -> dict[str, float]:
-        batches = eval_batches(data, EVAL_ROWS, device_of(model))
-        return evaluate_batches(model, self.weighted_loss, batches, self.scores)
-
-    def _validate(self, model: nn.Module, val: Any, processes: Processes) -> dict[str, float]:
-        scores = {f"val/{name}": float(value) for name, value in self._evaluate(model, val).items()}
-        metrics: dict[str, float] = processes.broadcast_json(scores)
-        return metrics

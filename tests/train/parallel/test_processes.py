@@ -20,6 +20,7 @@ from afina.errors import ConfigError, PeerError
 from afina.optim import make_optimizer
 from afina.train import Trainer
 from afina.train.assembly import choose_optimizer
+from afina.train.loss import make_weighted_loss
 from afina.train.parallel.reduction import MovingBuffers, sum_gradients
 from afina.train.parallel.sharding import shard_model, sync_gradients, whole
 from afina.train.processes import ALONE, current_processes, naming_lost_peers, own_device, share
@@ -153,7 +154,7 @@ def test_a_callable_that_makes_what_cannot_be_sharded_is_refused() -> None:
     settings = TrainerSettings(optimizer="shampoo", sharding="fsdp2")
     make = partial(make_optimizer, "shampoo", lr=0.1)
     with pytest.raises(ConfigError, match="cannot be combined with shampoo"):
-        choose_optimizer(nn.Linear(40, 40), make, settings)
+        choose_optimizer(nn.Linear(40, 40), make, settings, make_weighted_loss(nn.MSELoss()))
 
 
 def test_sharding_alone_is_refused() -> None:

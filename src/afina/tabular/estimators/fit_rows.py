@@ -1,16 +1,19 @@
 """The estimators' fit: train a predictor on rows passed from Python."""
 
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 from afina.config import Config
+from afina.errors import AfinaWarning
 from afina.process_state import plain_torch
 from afina.storage import claim_folder
 from afina.tabular.events import FitObserver
 from afina.tabular.prediction.predictor import Predictor
 from afina.tabular.preparation.given import Given
 from afina.tabular.preparation.prepare import prepare
+from afina.tabular.run.fallback import settle_model
 from afina.tabular.run.finish import Run, make_predictor
 from afina.tabular.run.run_folder import begin_folder
 from afina.tabular.run.train_run import plan_run, run_files, train_run
@@ -75,6 +78,9 @@ def _fit_rows(
     folder, notes = run_dir, plan.notes
     if run_dir is None:
         result = train_model(plan, listen=listen, started=started)
+        predictor = make_predictor(prepared, plan, config)
+        settled = settle_model(predictor, prepared, config, result.stop)
+        predictor, remark = settled.predictor, settled.remark
     else:
         files = run_files(None, None, config, prepared, plan)
         folder, new_folders = claim_folder(run_dir)
@@ -82,5 +88,11 @@ def _fit_rows(
             notes = (*notes, f"{run_dir} is taken, so this run is in {folder}")
         run = Run(folder, _SOURCE, config, prepared, plan, started, can_resume=False)
         with begin_folder(folder, files, new_folders=new_folders):
-            result, _ = train_run(run, listen)
-    return Fitted(make_predictor(prepared, plan, config), result, notes, folder)
+            result, outcome = train_run(run, listen)
+        predictor = make_predictor(prepared, plan, config)
+        lacked_time = outcome.summary["model"] == "constant" or result.stop.epoch == 0
+        remark = outcome.summary["score"]["caution"] if lacked_time else ""
+    if remark:
+        warnings.warn(remark, AfinaWarning, stacklevel=5)
+        notes = (*notes, remark)
+    return Fitted(predictor, result, notes, folder)

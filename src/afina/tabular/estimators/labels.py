@@ -31,7 +31,7 @@ def check_y(estimator: BaseEstimator, y: ArrayLike | None, n_rows: int) -> NDArr
             f"This {type(estimator).__name__} estimator requires y to be passed, but the target "
             "y is None."
         )
-    cells: NDArray[Any] = column_or_1d(_as_array(y), warn=True)
+    cells: NDArray[Any] = column_or_1d(_one_column(_as_array(y)), warn=True)
     if len(cells) != n_rows:
         raise ValueError(
             f"X and y must have the same number of rows; got {n_rows} and {len(cells)}, "
@@ -82,6 +82,22 @@ def _check_present(estimator: BaseEstimator, cells: NDArray[Any]) -> NDArray[Any
         )
     check_classification_targets(present)
     return present
+
+
+def _one_column(y: NDArray[Any]) -> NDArray[Any]:
+    """Return the targets unchanged, having checked that they are one column.
+
+    Raises:
+        SchemaError: there are several.
+    """
+    if y.ndim > 1 and y.shape[1:] != (1,):
+        raise SchemaError(
+            "y must be one column, because a model predicts one target",
+            got=f"an array of shape {y.shape}",
+            fix="Fit a model for each column; of classes in one-hot columns, pass "
+            "y.argmax(axis=1).",
+        )
+    return y
 
 
 def sort_classes(classes: tuple[Any, ...], y: ArrayLike) -> tuple[NDArray[Any], NDArray[np.int64]]:

@@ -28,6 +28,7 @@ from afina.table import (
     table_name,
     to_table,
 )
+from afina.tabular.comparison import describe_doubt, is_gain
 from afina.tabular.prediction.kept_columns import take_kept
 from afina.tabular.prediction.model_folder import model_files, save_folder
 from afina.tabular.prediction.model_record import ModelRecord
@@ -171,6 +172,10 @@ class Predictor:
         """
         save_folder(Path(path), self.files(), overwrite=overwrite)
 
+    def remade(self) -> "Predictor":
+        """Return a predictor of the model, whose weights have changed."""
+        return Predictor(self.model, self.schema, self.facts, self._config_toml)
+
     def files(self) -> dict[str, bytes]:
         """Return the content of the model's folder, without its manifest."""
         return model_files(self.model, self.schema, self.facts, self._config_toml)
@@ -217,16 +222,24 @@ class Predictor:
         rows = np.flatnonzero(~target.missing)
         predictions = self._predict_table(given.features, given.source)[rows]
         y, weights = target.values[rows], given.weights[rows] if facts.weight else None
-        scores = score(predictions, y, weights)
-        baseline_scores = score(facts.baseline.predict(len(rows)), y, weights)
+        others = facts.baseline.predict(len(rows))
+        scores = score(predictions, y, weights, facts.metric)
+        baseline_scores = score(others, y, weights, facts.metric)
+        name = choose_headline(len(facts.classes), facts.baseline, facts.metric)
+        notes = left_out_notes(target, given.weights, given.source)
+        doubt = ""
+        if is_gain(name, scores[name], baseline_scores[name]):
+            doubt = describe_doubt(name, predictions, others, y, given.weights[rows])
+        elif np.isfinite(scores[name]):
+            doubt = f"the model's {name} is no better than the baseline's"
         return {
             "task": facts.task,
             "target": facts.target,
-            "score": choose_headline(len(facts.classes), facts.baseline),
+            "score": name,
             "scores": {name: finite(value) for name, value in scores.items()},
             "baseline_scores": {name: finite(value) for name, value in baseline_scores.items()},
             "rows": {"scored": len(rows), "left_out": len(target.missing) - len(rows)},
-            "notes": left_out_notes(target, given.weights, given.source),
+            "notes": [*notes, doubt] if doubt else notes,
         }
 
     def predict_features(

@@ -15,6 +15,7 @@ from afina.train.events import (
     Observer,
     StepEvent,
     StopEvent,
+    reason_to_stop,
 )
 from afina.train.processes import ALONE, Processes, only_first
 from afina.train.run.checkpoint import Keeper
@@ -35,7 +36,7 @@ class Journal:
     together.
 
     Args:
-        observers: callables that get every event; one that returns a text requests a stop.
+        observers: callables that get every event; one that returns `Stop(why)` requests a stop.
         request: the signal that asked for a stop, if any.
         whole: `state -> (trees, extra)`: everything that a checkpoint holds apart from the state.
         processes: the processes that train together.
@@ -74,7 +75,7 @@ class Journal:
             return None
         reason = None
         for observer in self.observers:
-            reason = observer(event) or reason
+            reason = reason_to_stop(observer(event)) or reason
         return reason
 
     def checkpoint(self, state: TrainState, value: float | None) -> None:
@@ -86,9 +87,10 @@ class Journal:
 
         Raises:
             StorageError: it could not be written; earlier ones are unchanged.
-            Interrupted: a signal arrived; the state is on disk.
+            Interrupted: a signal arrived; the state is on disk if there is a run folder.
         """
         if self.folder is None:
+            self.request.leave_if_asked(step=state.step, saved_in=None)
             return
         self._record_finished()
         due = self.keeper is not None and self.keeper.due(state, value)

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.lr_scheduler import LRScheduler
 
 from afina.errors import AfinaWarning, CheckpointError, ConfigError, StorageError
 from afina.process_state import torch_threads
@@ -21,6 +22,7 @@ from afina.storage import (
 )
 from afina.train.loop import TrainSetup
 from afina.train.processes import ALONE, Processes, only_first
+from afina.train.rates import load_scheduler_state, scheduler_state
 from afina.train.run.checkpoint import Snapshot, read_newest
 from afina.train.run.run_tensors import all_tensors, load_tensors
 from afina.train.settings import LoopSettings
@@ -181,6 +183,8 @@ def continued(
         trees = load_tensors(
             setup.model, setup.optimizer, snapshot.trees, sharded=sharding is not None
         )
+        if isinstance(setup.schedule, LRScheduler) and "schedule" in trees:
+            load_scheduler_state(setup.schedule, trees["schedule"])
         state.restore(snapshot.state, trees)
         _extend(state, setup.settings)
         setup.data.seek(snapshot.position)
@@ -197,6 +201,8 @@ def checkpoint_content(
         trees = all_tensors(
             setup.model, setup.optimizer, state, sharded=sharding is not None, keep=processes.first
         )
+        if isinstance(setup.schedule, LRScheduler):
+            trees["schedule"] = scheduler_state(setup.schedule)
         return trees, {
             "position": setup.data.position(),
             "conditions": conditions(device, processes, sharding),

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from afina.errors import ConfigError
-from afina.train.batches import Batch, list_tensors
+from afina.train.batches import Batch
+from afina.train.nests import list_tensors
 from afina.train.rng import isolated, reseed_everything
 from afina.train.train_mode import AnyBatchNorm
 from afina.train.window.joint_norm import (
