@@ -10,6 +10,8 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 
+from afina.table import read_table
+
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Tree = Callable[[Path], dict[str, bytes]]
 
@@ -103,3 +105,41 @@ def test_notes_go_to_stderr(fitted, afina_here: Run) -> None:
     assert "extra" in loud.stderr
     assert loud.stderr.count("\n") == 1
     assert (0, "", loud.stdout) == (quiet.returncode, quiet.stderr, quiet.stdout)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet", "feather"])
+def test_kept_columns(fitted, afina_here: Run, suffix: str) -> None:
+    """--keep puts columns beside each prediction, in any format, without a note about them."""
+    lines = (fitted.folder / "cars.csv").read_text().splitlines()
+    with_id = [f"{'id' if i == 0 else f'00{i}'},{line}" for i, line in enumerate(lines)]
+    (fitted.folder / "new.csv").write_text("\n".join(with_id) + "\n")
+    run = afina_here(
+        "predict", "a run", "new.csv", "--keep", "id", "--keep", "color", "--out", f"p.{suffix}"
+    )
+    path = fitted.folder / f"p.{suffix}"
+
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+    table = read_table(path)
+    assert table.column_names[:3] == ["id", "color", "prediction"]
+    assert table["id"].to_pylist() == [f"00{i}" for i in range(1, len(lines))]
+    assert table["color"].to_pylist() == [line.split(",")[1] for line in lines[1:]]
+    plain = afina_here("predict", "a run", "cars.csv")
+    labels = [row["prediction"] for row in csv.DictReader(io.StringIO(plain.stdout))]
+    assert table["prediction"].to_pylist() == labels
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("prediction", "'prediction' is one of theirs"), ("colour", "Did you mean 'color'?")],
+)
+def test_a_column_that_cannot_be_kept(fitted, afina_here: Run, name: str, words: str) -> None:
+    """A name of the output's, or one that is not there, is refused before anything is written."""
+    lines = (fitted.folder / "cars.csv").read_text().splitlines()
+    wide = [f"{line},{'1' if i else 'prediction'}" for i, line in enumerate(lines)]
+    (fitted.folder / "new.csv").write_text("\n".join(wide) + "\n")
+
+    run = afina_here("predict", "a run", "new.csv", "--keep", name, "--out", "p.csv")
+
+    assert (3, "") == (run.returncode, run.stdout)
+    assert words in run.stderr
+    assert not (fitted.folder / "p.csv").exists()

@@ -154,3 +154,26 @@ def test_read_only_folder(tmp_path: Path) -> None:
 
     with pytest.raises(StorageError, match="must be writable"):
         check_out(tmp_path / "p.csv", table=tmp_path / "t.csv", overwrite=False)
+
+
+def test_cells_of_other_types() -> None:
+    """A missing cell is empty, an empty text quoted; booleans, dates and times have their text."""
+    table = pa.table(
+        {
+            "id": pa.array([1, None, 3], pa.int64()),
+            "on": [True, None, False],
+            "text": ["", None, "a,b"],
+            "day": pa.array([0, 1, None], pa.date32()),
+            "time": pa.array([0, 1, None], pa.timestamp("ns")),
+            "prediction": [0.5, 0.25, 1.0],
+        }
+    )
+    file = io.BytesIO()
+    write_csv(table, file)
+
+    assert file.getvalue().decode().splitlines() == [
+        "id,on,text,day,time,prediction",
+        '1,true,"",1970-01-01,1970-01-01 00:00:00.000000000,0.5',
+        ",,,1970-01-02,1970-01-01 00:00:00.000000001,0.25",
+        '3,false,"a,b",,,1.0',
+    ]

@@ -46,6 +46,7 @@ TAKES = {
     "table": [afina.AfinaClassifier, afina.AfinaRegressor],
     "tabular/preparation/prepare": [afina.AfinaClassifier, afina.AfinaRegressor],
     "tabular/run": [fit_table],
+    "tabular/estimators": [afina.AfinaClassifier, afina.AfinaRegressor, afina.AfinaClassifier.fit],
     "tabular": [afina.AfinaClassifier, afina.AfinaRegressor],
     "train": [
         afina.Trainer,

@@ -17,7 +17,7 @@ from afina.config import CheckpointPlan, Config, ModelSettings, StopSettings
 from afina.errors import ConfigError
 from afina.table import encode, read_table
 from afina.tabular import fit_table, load, resume_run
-from afina.tabular.prediction import predictor
+from afina.tabular.prediction import exact_copy
 from afina.tabular.prediction.predictor import Predictor
 from afina.tabular.run.split_file import read_split
 from afina.train import StepEvent
@@ -101,7 +101,7 @@ def check_scores(found, answers: np.ndarray, y, classes, weights=None, rel: floa
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_score_of_a_run_is_out_of_fold(tables, tmp_path, monkeypatch, target, other, weighted):
     """summary.json says what the loaded members score on rows that they left out, to 1e-9."""
-    monkeypatch.setattr(predictor, "_NUMBERS_A_BATCH", 1)  # a few rows at a time
+    monkeypatch.setattr(exact_copy, "_NUMBERS_A_BATCH", 1)  # a few rows at a time
     columns = tables.without(tables.make(120), other)
     columns[target][7] = columns[target][100] = ""
     columns["w"] = [f"{i % 3 + 1}" if weighted else "1" for i in range(120)]

@@ -19,18 +19,20 @@ def evaluate(
     """
     reading = reading_arguments(settings)
 
+    from afina.table import table_name
     from afina.tabular import load, was_trained_on
 
+    name = table_name(table)
     result = load(model).evaluate_table(table, **reading)
     if was_trained_on(model, table):
         result["notes"].append(
-            f"{table} is the table this model was trained on; expect lower scores on new rows"
+            f"{name} is the table this model was trained on; expect lower scores on new rows"
         )
     if not quiet:
         for note in result["notes"]:
             show_note(note)
     if as_json:
-        emit_json({"model": str(model), "table": str(table), **result})
+        emit_json({"model": str(model), "table": name, **result})
         return
 
     from afina.cli.tables import score_lines

@@ -207,7 +207,7 @@ def _check_split(
 
 def _no_target(table: Path, config: "Config") -> ConfigError:
     """Return an error that lists the columns that could be the target."""
-    from afina.table import read_table
+    from afina.table import read_table, table_name
 
     columns = read_table(
         table, delimiter=config.table.delimiter, encoding=config.table.encoding
@@ -218,5 +218,5 @@ def _no_target(table: Path, config: "Config") -> ConfigError:
     return ConfigError(
         "--target must name the column to predict",
         but="it is missing",
-        fix=f"The columns of {table} are: {shown}.",
+        fix=f"The columns of {table_name(table)} are: {shown}.",
     )

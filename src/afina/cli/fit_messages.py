@@ -104,7 +104,7 @@ class FitMessages:
         elif event.resumed_from == 0:
             where += ", which has no checkpoint, so training starts over"
         self._stderr.write(where)
-        if self._stderr.live:
+        if self._stderr.live and event.can_resume:
             self._stderr.write(
                 "Ctrl-C saves the run and stops; `afina resume` continues it.", style="dim"
             )

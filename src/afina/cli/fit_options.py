@@ -12,7 +12,7 @@ FitTable = Annotated[
     typer.Argument(
         metavar="TABLE",
         show_default=False,
-        help="A table: .csv, .tsv (also .gz), .parquet, .feather or .arrow. "
+        help="A table: .csv, .tsv (also .gz), .parquet, .feather or .arrow; - is stdin. "
         "Default: a small table of loans that comes with afina.",
     ),
 ]

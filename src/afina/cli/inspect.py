@@ -36,13 +36,15 @@ def inspect(
     """
     settled = make_config(file=config, settings=settings, kinds=kinds, flags={"table.task": task})
 
+    from afina.table import table_name
     from afina.tabular import inspect_table
 
+    name = table_name(table)
     inspection = inspect_table(table, target=target, config=settled)
     if as_json:
         emit_json(
             {
-                "table": str(table),
+                "table": name,
                 "n_rows": inspection.n_rows,
                 "target": inspection.target,
                 "schema": inspection.schema.to_dict(),
@@ -56,7 +58,7 @@ def inspect(
 
     rows, columns = count(inspection.n_rows, "row"), count(len(inspection.schema.columns), "column")
     lines = [
-        f"{table}: {rows}, {columns}",
+        f"{name}: {rows}, {columns}",
         *([f"target: {inspection.target}"] if inspection.target else []),
         *column_lines(inspection.schema, whole=verbose),
         *(f"note: {note}" for note in inspection.notes),

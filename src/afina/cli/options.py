@@ -70,12 +70,12 @@ Table = Annotated[
     typer.Argument(
         metavar="TABLE",
         show_default=False,
-        help="A table: .csv, .tsv (also .gz), .parquet, .feather or .arrow.",
+        help="A table: .csv, .tsv (also .gz), .parquet, .feather or .arrow; - is stdin.",
     ),
 ]
 Model = Annotated[
     Path,
-    typer.Argument(metavar="MODEL", show_default=False, help="A run folder or its model folder."),
+    typer.Argument(metavar="MODEL", show_default=False, help="A run folder or a model folder."),
 ]
 Run = Annotated[
     Path, typer.Argument(metavar="RUN", show_default=False, help="A run folder of `afina fit`.")

@@ -25,6 +25,14 @@ def predict(
             "FILE", "The file to write: .csv, .tsv, .parquet, .feather or .arrow. Default: stdout."
         ),
     ] = None,
+    keep: Annotated[
+        list[str] | None,
+        value_option(
+            "COL",
+            "Copy a column of the table, such as an identifier, beside the predictions. "
+            "Can be given several times.",
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     settings: ReadingSettings = None,
     _quiet: Quiet = False,
@@ -32,7 +40,8 @@ def predict(
 ) -> None:
     """Predict each row of a table, in order.
 
-    The output has a column `prediction` and, for classification, a column `probability_<class>` for each class.
+    The output has the columns to keep, a column `prediction` and, for classification, a column `probability_<class>`
+    for each class.
     """
     reading = reading_arguments(settings)
 
@@ -44,9 +53,10 @@ def predict(
     from afina.tabular import load
 
     predictor = load(model)
-    predictions = predictor.predict_table(table, **reading)
+    kept = keep or ()
+    predictions = predictor.predict_table(table, keep=kept, **reading)
     if out is None or out.suffix.lower() in TEXT_FORMATS:
-        predictions = shorten(predictions, classes=bool(predictor.classes))
+        predictions = shorten(predictions, classes=bool(predictor.classes), kept=kept)
     if out is None:
         write_csv(predictions, sys.stdout.buffer)
     else:

@@ -3,7 +3,7 @@
 import io
 import os
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -86,7 +86,7 @@ def write_table(table: pa.Table, out: Path) -> None:
         draft.unlink(missing_ok=True)
 
 
-def shorten(table: pa.Table, *, classes: bool) -> pa.Table:
+def shorten(table: pa.Table, *, classes: bool, kept: Sequence[str] = ()) -> pa.Table:
     """Round predictions to float32 for a text format, which writes it in nine digits or fewer.
 
     A model's weights are float32, so the other eight digits of a float64 would say nothing.
@@ -94,9 +94,12 @@ def shorten(table: pa.Table, *, classes: bool) -> pa.Table:
     Args:
         table: predictions.
         classes: whether they are classes, whose labels keep their digits; probabilities do not.
+        kept: columns that stand beside the predictions, and stay as they are.
     """
     for at, name in enumerate(table.column_names):
-        if not (name.startswith("probability_") if classes else name == "prediction"):
+        if name in kept or not (
+            name.startswith("probability_") if classes else name == "prediction"
+        ):
             continue
         exact = table.column(name).to_numpy()
         with np.errstate(over="ignore", under="ignore"):
@@ -117,23 +120,33 @@ def write_csv(table: pa.Table, file: BinaryIO, *, delimiter: str = ",") -> None:
     text.detach()  # the caller closes the file
 
 
-def _line(cells: Iterable[str], delimiter: str) -> str:
-    """Return a row as CSV; Python's csv writer would leave a lone carriage return unquoted."""
+def _line(cells: Iterable[str | None], delimiter: str) -> str:
+    """Return a row as CSV; Python's csv writer would leave a lone carriage return unquoted.
+
+    An empty text is quoted, and a missing cell is empty.
+    """
     special = {delimiter, '"', "\r", "\n"}
     quoted = (
-        '"' + cell.replace('"', '""') + '"' if not cell or special & set(cell) else cell
+        ""
+        if cell is None
+        else '"' + cell.replace('"', '""') + '"'
+        if not cell or special & set(cell)
+        else cell
         for cell in cells
     )
     return delimiter.join(quoted) + "\n"
 
 
-def _cells(column: pa.Array) -> list[str]:
+def _cells(column: pa.Array) -> list[str | None]:
     """Return cells as text that reads back to equal values; use the fewest digits for float32."""
     if pa.types.is_float32(column.type):
         return list(map(str, column.to_numpy(zero_copy_only=False)))
+    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
+        column = column.cast(pa.string())  # Python's own type holds no nanoseconds
+    cells = column.to_pylist()
     if pa.types.is_boolean(column.type):
-        return ["true" if cell else "false" for cell in column.to_pylist()]
-    return list(map(str, column.to_pylist()))
+        return [None if cell is None else "true" if cell else "false" for cell in cells]
+    return [None if cell is None else str(cell) for cell in cells]
 
 
 WRITERS: dict[str, Writer] = {

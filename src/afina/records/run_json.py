@@ -17,7 +17,7 @@ class SourceFile:
     """An input file of a run.
 
     Args:
-        path: absolute path.
+        path: absolute path; `-` for standard input.
         size: size in bytes.
         sha256: 64 hexadecimal digits.
     """

@@ -20,6 +20,7 @@ from afina.storage.commit import (
 )
 from afina.storage.lock import lock_folder
 from afina.storage.manifest import MANIFEST
+from afina.storage.numbered import claim_folder, is_numbered, list_numbered
 from afina.storage.os_errors import storage_error
 from afina.storage.verify import verify_file, verify_folder
 
@@ -39,9 +40,12 @@ __all__ = [
     "Memory",
     "checkpoint_name",
     "checkpoint_step",
+    "claim_folder",
     "commit_folder",
     "flatten_state",
+    "is_numbered",
     "list_checkpoints",
+    "list_numbered",
     "load_tensors",
     "lock_folder",
     "make_folder",

@@ -11,6 +11,7 @@ from afina.table.arrays import (
     is_lazy,
     is_missing_cell,
     missing_mask,
+    name_columns,
     to_eager,
 )
 from afina.table.category import FIRST_LEVEL, MISSING, UNKNOWN, CategoryColumn
@@ -28,6 +29,7 @@ from afina.table.read import read_table
 from afina.table.rows import group_ids, row_ids, time_ranks
 from afina.table.schema import Schema
 from afina.table.split import Folds, Split, assign_folds, count_units, split_rows
+from afina.table.stdin import is_stdin, stdin_bytes, table_name
 from afina.table.target import Target, TargetTask, match_target, read_target
 from afina.table.unusual import unusual_notes
 
@@ -64,16 +66,20 @@ __all__ = [
     "is_declared_category",
     "is_lazy",
     "is_missing_cell",
+    "is_stdin",
     "list_names",
     "match_target",
     "missing_mask",
+    "name_columns",
     "nearest_name",
     "only_row",
     "read_table",
     "read_target",
     "row_ids",
     "split_rows",
+    "stdin_bytes",
     "suggest_names",
+    "table_name",
     "time_ranks",
     "to_eager",
     "to_table",

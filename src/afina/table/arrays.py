@@ -2,6 +2,7 @@
 
 import decimal
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -47,11 +48,30 @@ def has_no_names(data: Any) -> bool:
         (True, False)
     """
     names = getattr(data, "columns", None)
-    return isinstance(data, np.ndarray) or (
+    return (isinstance(data, np.ndarray) and not data.dtype.names) or (
         type(data).__module__.partition(".")[0] == "pandas"
         and names is not None
         and not any(isinstance(name, str) for name in names)
     )
+
+
+def name_columns(data: Any) -> Any:
+    """Turn a structured array, or a list of mappings, into a mapping from names to columns.
+
+    A cell that a mapping lacks is missing. Anything else is returned unchanged.
+
+    Example:
+        >>> name_columns([{"a": 1, "b": "x"}, {"a": 2}])
+        {'a': [1, 2], 'b': ['x', None]}
+    """
+    if isinstance(data, np.ndarray) and data.dtype.names:
+        return {name: fill_masked(data[name]) for name in data.dtype.names}
+    if not isinstance(data, list | tuple) or not data:
+        return data
+    if not all(isinstance(row, Mapping) for row in data):
+        return data
+    names = dict.fromkeys(name for row in data for name in row)
+    return {name: [row.get(name) for row in data] for name in names}
 
 
 def fill_masked(data: Any) -> Any:

@@ -35,7 +35,13 @@ _FIRST_LINE = re.compile(rb'(?:"(?:[^"]++|"")*+(?:"|\Z)|[^"\r\n]++)*+')
 _QUOTED = re.compile(rb'"(?:[^"]++|"")*+"?')
 
 
-def read_csv(path: Path, *, delimiter: str | None = None, encoding: str = "utf-8") -> pa.Table:
+def read_csv(
+    path: Path,
+    *,
+    delimiter: str | None = None,
+    encoding: str = "utf-8",
+    data: bytes | None = None,
+) -> pa.Table:
     """Read a CSV file, gzipped or not, with every cell as text, exactly as written.
 
     Args:
@@ -43,11 +49,13 @@ def read_csv(path: Path, *, delimiter: str | None = None, encoding: str = "utf-8
         delimiter: one ASCII character. None: the most frequent of comma, semicolon, tab and bar in
             the first line, outside quotes.
         encoding: encoding of the text; a byte-order mark at the start takes precedence.
+        data: the file's content, if it has been read already.
 
     Raises:
         TableError: the file is not a table; the message names the line and says what to do.
     """
-    data = _to_utf8(_load(path), encoding, path)
+    data = _unzip(path.read_bytes() if data is None else data, path)
+    data = _to_utf8(data, encoding, path)
     _check_no_nul(data, path)
     start = len(data) - len(data.lstrip(b"\r\n"))
     line = _FIRST_LINE.match(data, start)
@@ -72,8 +80,7 @@ def read_csv(path: Path, *, delimiter: str | None = None, encoding: str = "utf-8
     return _parse(data, start + len(header), mark, names, path)
 
 
-def _load(path: Path) -> bytes:
-    data = path.read_bytes()
+def _unzip(data: bytes, path: Path) -> bytes:
     if not data.startswith(b"\x1f\x8b"):
         return data
     try:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from afina.errors import TableError
-from afina.table.arrays import is_lazy, is_missing_cell, to_eager
+from afina.table.arrays import is_lazy, is_missing_cell, name_columns, to_eager
 from afina.table.declared import (
     categories_of_pandas,
     declare_category,
@@ -30,8 +30,8 @@ def to_table(data: object) -> pa.Table:
 
     Args:
         data: a pandas, polars or pyarrow frame (an index is left out, a lazy polars frame is
-            collected); a mapping from names to columns; or a 2-D numpy array, whose columns get the
-            names x0, x1, ...
+            collected); a mapping from names to columns; a list of rows, each a mapping; a
+            structured numpy array; or a 2-D numpy array, whose columns get the names x0, x1, ...
 
     Returns:
         A table with columns of text, integers, numbers, booleans, dates and times; names are
@@ -44,12 +44,12 @@ def to_table(data: object) -> pa.Table:
         >>> to_table({"a": [1, None], "b": ["x", 2.0]}).to_pydict()
         {'a': [1, None], 'b': ['x', '2']}
     """
-    data = to_eager(data)
+    data = name_columns(to_eager(data))
     if isinstance(data, pa.Table):
         table = data
     elif isinstance(data, np.ndarray):
         table = _from_numpy(data)
-    elif isinstance(data, Mapping):
+    elif isinstance(data, Mapping) and not hasattr(data, "tocsr"):  # a sparse matrix by keys
         table = _from_columns({str(name): data[name] for name in data})
     else:
         table = _from_frame(data)

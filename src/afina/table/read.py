@@ -1,6 +1,8 @@
 """Read a table file of any known format into a pyarrow table."""
 
+import io
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.feather
@@ -10,6 +12,7 @@ from afina.errors import TableError
 from afina.table.csv_file import read_csv
 from afina.table.frame import clean_table
 from afina.table.names import check_names, did_you_mean
+from afina.table.stdin import ending_of, is_stdin, stdin_bytes, table_name
 
 _TEXT = (".csv", ".tsv", ".txt")
 _PARQUET = (".parquet", ".pq")
@@ -24,7 +27,7 @@ def read_table(
 
     Args:
         path: `.csv`, `.tsv` or `.txt` (each also with `.gz`), `.parquet`, `.pq`, `.feather`,
-            `.arrow` or `.ipc`.
+            `.arrow` or `.ipc`; `-`: standard input, in any of these formats.
         delimiter: the character between CSV cells. None: a tab in `.tsv`, otherwise inferred from
             the first line.
         encoding: text encoding of a CSV file; a byte-order mark takes precedence.
@@ -36,6 +39,8 @@ def read_table(
     Raises:
         TableError: the file cannot be read; the message says what is wrong, where, and what to do.
     """
+    if is_stdin(path):
+        return _read_stdin(delimiter=delimiter, encoding=encoding)
     path = Path(path)
     _check_file(path)
     ending = path.name.lower().removesuffix(".gz")
@@ -57,6 +62,19 @@ def read_table(
             but=f"it cannot be opened ({error.strerror})",
             fix="Change its permissions, or copy it.",
         ) from error
+    return _check_binary(table, path)
+
+
+def _read_stdin(*, delimiter: str | None, encoding: str) -> pa.Table:
+    """Read standard input; the format follows from its first bytes."""
+    data, path = stdin_bytes(), Path(table_name("-"))
+    ending = ending_of(data)
+    if ending == ".csv":
+        return read_csv(path, delimiter=delimiter, encoding=encoding, data=data)
+    return _check_binary(_read_binary(path, ending, data), path)
+
+
+def _check_binary(table: pa.Table, path: Path) -> pa.Table:
     check_names(table.column_names, str(path))
     if not table.num_rows or not table.num_columns:
         raise TableError(
@@ -93,13 +111,13 @@ def _check_file(path: Path) -> None:
     )
 
 
-def _read_parquet(path: Path) -> pa.Table:
-    with pyarrow.parquet.ParquetFile(path, page_checksum_verification=True) as file:
+def _read_parquet(source: Path | BinaryIO) -> pa.Table:
+    with pyarrow.parquet.ParquetFile(source, page_checksum_verification=True) as file:
         return file.read()
 
 
-def _read_arrow(path: Path) -> pa.Table:
-    with path.open("rb") as file:
+def _read_arrow(source: Path | BinaryIO) -> pa.Table:
+    with source.open("rb") if isinstance(source, Path) else source as file:
         start = file.read(6)
         file.seek(0)
         if start == b"ARROW1":
@@ -109,10 +127,12 @@ def _read_arrow(path: Path) -> pa.Table:
         return pa.ipc.open_stream(file).read_all()
 
 
-def _read_binary(path: Path, ending: str) -> pa.Table:
+def _read_binary(path: Path, ending: str, data: bytes | None = None) -> pa.Table:
+    """Read a file, or the content of one, in a binary format."""
     form = "Parquet" if ending.endswith(_PARQUET) else "Arrow or Feather"
+    source = path if data is None else io.BytesIO(data)
     try:
-        table = _read_parquet(path) if form == "Parquet" else _read_arrow(path)
+        table = _read_parquet(source) if form == "Parquet" else _read_arrow(source)
         table.validate(full=True)
     except PermissionError:
         raise

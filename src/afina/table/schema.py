@@ -1,5 +1,6 @@
 """The schema: what afina knows about a table's columns, and what later tables must fit."""
 
+from collections import Counter
 from dataclasses import dataclass, fields
 from functools import cache, cached_property
 from typing import Annotated, Any, TypeAlias
@@ -35,6 +36,11 @@ class Schema:
 
     columns: Annotated[tuple[AnyColumn, ...], AfterValidator(_check_names)]
     missing_values: Texts = ()
+
+    def __repr__(self) -> str:
+        counts = Counter(column.kind for column in self.columns)
+        kinds = ", ".join(f"{n} {kind}" for kind, n in counts.items())
+        return f"Schema({len(self.columns)} columns: {kinds})"
 
     @cached_property
     def num_columns(self) -> tuple[NumberColumn, ...]:

@@ -69,11 +69,13 @@ class Started:
         n_epochs_max: the largest number of epochs.
         resumed_from: step of the checkpoint from which the run resumes, 0 for the start. None: a
             new run.
+        can_resume: whether the run can be resumed after an interrupt.
     """
 
     run: Path
     n_epochs_max: int
     resumed_from: int | None = None
+    can_resume: bool = True
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 
 from afina.config import Config
 from afina.data import BUNDLED_TARGET, bundled_table
-from afina.table import Schema, infer_schema, read_table
+from afina.table import Schema, infer_schema, read_table, table_name
 from afina.tabular.preparation.given import take_columns
 from afina.tabular.preparation.prepare import prepare
 from afina.tabular.preparation.roles import choose_roles
@@ -48,7 +48,7 @@ def inspect_table(
     table = read_table(path, delimiter=config.table.delimiter, encoding=config.table.encoding)
     if target is not None:
         roles = choose_roles(target, config.table)
-        prepared = prepare(take_columns(table, roles, str(path)), None, config)
+        prepared = prepare(take_columns(table, roles, table_name(path)), None, config)
         values = f"{len(prepared.classes)} classes" if prepared.classes else "numbers"
         notes = (f"the target is {prepared.task}: {values}", prepared.sides.how, *prepared.notes)
         return Inspection(prepared.schema, target, table.num_rows, notes)
@@ -59,7 +59,7 @@ def inspect_table(
         kinds=config.table.kinds,
         missing_values=config.table.missing_values,
         min_count=config.preprocess.min_count,
-        source=str(path),
+        source=table_name(path),
         notes=schema_notes,
     )
     return Inspection(schema, None, table.num_rows, tuple(schema_notes))

@@ -48,7 +48,7 @@ def test_the_settings_are_those_of_the_configuration(kind):
             if declared.setting.scope != "trainer":
                 wanted[name] = declared.default
     wanted["random_state"] = wanted.pop("seed")
-    wanted["encodings"] = None
+    wanted["encodings"] = wanted["verbose"] = None
     found = {
         name: parameter.default
         for name, parameter in inspect.signature(kind).parameters.items()
@@ -357,8 +357,7 @@ def test_a_run_folder_of_an_estimator(tmp_path, reports):
     assert np.array_equal(loaded.predict_proba(frame), model.predict_proba(frame))
     assert loaded.predict(frame).tolist() == model.predict(frame).tolist()
     assert (run / "report.html").exists()
-    with pytest.raises(OSError, match="new or empty folder"):
-        AfinaClassifier(**QUICK, run_dir=run).fit(frame, y)
+    assert model.run_dir_ == run
 
 
 def test_what_was_seen_of_each_epoch_is_kept(rng):

@@ -1,13 +1,15 @@
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import scipy.sparse
 
 import afina
-from afina.errors import AfinaWarning, SchemaError, TableError
+from afina.errors import AfinaWarning, ConfigError, SchemaError, TableError
 
 QUICK = {"d_block": 8, "members": 2, "folds": 2, "max_epochs": 1}
 N_ROWS = 60
@@ -233,3 +235,144 @@ def test_repeated_names_are_refused_in_afinas_words(names: list[object]) -> None
     x = pd.DataFrame(np.arange(120.0).reshape(60, 2), columns=names)
     with pytest.raises(TableError, match=f"column names must differ, but '{names[0]}' appears"):
         afina.AfinaClassifier(**QUICK).fit(x, [0, 1] * 30)
+
+
+def test_mappings_records_and_structured_arrays_are_frames() -> None:
+    """A mapping of columns, a list of rows and a structured array are the frame with their names."""
+    frame, y = numbers()
+    model = afina.AfinaClassifier(**QUICK).fit(frame, y)
+    expected = model.predict_proba(frame)
+    records = frame.to_records(index=False)
+    for data in (
+        {"a": frame["a"], "b": frame["b"].tolist()},
+        frame.to_dict("records"),
+        records,
+        np.array(records.tolist(), dtype=[("a", float), ("b", float)]),
+        np.ma.array(records.tolist(), dtype=[("a", float), ("b", float)]),
+    ):
+        again = afina.AfinaClassifier(**QUICK).fit(data, y)
+        assert again.feature_names_in_.tolist() == ["a", "b"]
+        np.testing.assert_array_equal(again.predict_proba(data), expected)
+        np.testing.assert_array_equal(model.predict_proba(data), expected)
+        np.testing.assert_array_equal(model.predictor_.predict_proba(data), expected)
+
+
+def test_what_a_record_lacks_is_missing() -> None:
+    """A row without a name, and a masked field, are missing cells."""
+    frame, y = numbers()
+    rows = [{"a": cell} if at % 5 else {"b": 1.5} for at, cell in enumerate(frame["a"])]
+    masked = np.ma.array(
+        list(zip(frame["a"], ["u", "v"] * 30, strict=True)), dtype=[("a", float), ("s", "U1")]
+    )
+    masked["s"][::4] = np.ma.masked
+    for data, missing in ((rows, [0.8, 0.2]), (masked, [0, 0.25])):
+        columns = afina.AfinaClassifier(**QUICK).fit(data, y).schema_.columns
+        np.testing.assert_allclose([column.missing_frac for column in columns], missing)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({}, "must have columns"),
+        ({"a": [1.0] * N_ROWS, "b": [1.0]}, "must have the same length"),
+        ({"a": 1.0}, "column 'a' must be a sequence"),
+        (np.zeros(N_ROWS, dtype=[("a", float, (2,))]), "column 'a' must have one dimension"),
+        ("table.csv", "X must hold rows; got the text 'table.csv'"),
+        (Path("table.csv"), "X must hold rows; got the text 'table.csv'"),
+    ],
+)
+def test_what_is_no_table_is_refused_in_afinas_words(data: object, words: str) -> None:
+    """Mappings that are no tables, and paths, are refused by name."""
+    with pytest.raises(TableError, match=words):
+        afina.AfinaClassifier(**QUICK).fit(data, [0, 1] * 30)
+
+
+@pytest.mark.filterwarnings("ignore:X ")
+def test_eval_set_is_another_name_for_validation_rows() -> None:
+    """A pair, or a list of one pair as other libraries take it, is X_val and y_val."""
+    frame, y = numbers()
+    model = afina.AfinaClassifier(**{**QUICK, "folds": 1})
+    expected = model.fit(frame, y, X_val=frame[:2], y_val=y[:2]).predict_proba(frame)
+    pair = (frame[:2], y[:2])
+    plain = (frame[:2].to_numpy().tolist(), y[:2].tolist())
+    for eval_set in (pair, [pair], [list(pair)], list(pair), plain, (pair,)):
+        model.fit(frame, y, eval_set=eval_set)
+        assert model.predictor_.facts.n_val == 2
+        np.testing.assert_array_equal(model.predict_proba(frame), expected)
+
+
+FRAME, Y = numbers()
+WRONG_SETS = {
+    "two pairs": ([(FRAME, Y), (FRAME, Y)], "got 2 pairs"),
+    "two pairs in a tuple": (((FRAME, Y), (FRAME, Y)), "got 2 pairs"),
+    "rows alone": (FRAME, "got a DataFrame"),
+    "rows alone in a list": ([FRAME], "got a DataFrame"),
+    "three parts": ((FRAME, Y, Y), "got a tuple of 3"),
+    "nothing": ([], "got a list"),
+    "without targets": ((FRAME, None), "without None"),
+    "text": ("val", "got a str"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_SETS)
+def test_a_wrong_eval_set_is_refused_by_name(name: str) -> None:
+    """What is not one pair is named, with the form that works."""
+    eval_set, words = WRONG_SETS[name]
+    with pytest.raises(ConfigError, match=f"eval_set must be one pair.*{words}"):
+        afina.AfinaClassifier(**QUICK).fit(FRAME, Y, eval_set=eval_set)
+
+
+@pytest.mark.parametrize("name", ["X_val", "y_val"])
+def test_validation_rows_are_passed_once(name: str) -> None:
+    """Both ways at once are refused by their names."""
+    with pytest.raises(ConfigError, match=f"both eval_set and {name} are given. Leave one out"):
+        afina.AfinaRegressor(**QUICK).fit(FRAME, Y, eval_set=(FRAME, Y), **{name: FRAME})
+
+
+def test_what_became_of_each_column() -> None:
+    """columns_ lists every column; those that are left out are a note, and a warning at the call."""
+    data = FRAME.assign(same="x", id=[f"id{at:04d}" for at in range(N_ROWS)], skip=1.5)
+    model = afina.AfinaClassifier(**QUICK, kinds={"skip": "ignored"})
+    note = (
+        "2 columns are left out: 'same' (every cell is 'x'), "
+        "'id' (an identifier: every value is different)"
+    )
+    with pytest.warns(AfinaWarning) as record:
+        model.fit(data, Y)
+
+    assert [str(warning.message) for warning in record] == [f"{note}. columns_ lists every column."]
+    assert record[0].filename == __file__
+    assert model.notes_ == (note,)
+    assert [column["column"] for column in model.columns_] == list(data.columns)
+    assert [column["used"] for column in model.columns_] == [True, True, False, False, False]
+    table = pd.DataFrame(model.columns_).set_index("column")
+    assert table.loc["id", "why"] == "an identifier: every value is different"
+    assert table.loc["a", "kind"] == "numeric"
+
+
+def test_what_is_left_out_on_request_is_no_surprise() -> None:
+    """A column that the user sets aside, or a table that is used whole, is neither."""
+    data = FRAME.assign(id=[f"id{at:04d}" for at in range(N_ROWS)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert afina.AfinaClassifier(**QUICK, kinds={"id": "ignored"}).fit(data, Y).notes_ == ()
+        assert afina.AfinaClassifier(**QUICK).fit(FRAME, Y).notes_ == ()
+        kept = afina.AfinaClassifier(**QUICK, kinds={"id": "categorical"}).fit(data, Y)
+    assert kept.columns_[2]["used"]
+
+
+def test_many_columns_that_are_left_out_are_one_short_warning() -> None:
+    """Five columns are named with a reason, and the others counted."""
+    data = FRAME.assign(**{f"c{number}": "x" for number in range(30)})
+    with pytest.warns(AfinaWarning, match=r"^30 columns are left out: .*'c4' \(.* and 25 more\."):
+        afina.AfinaRegressor(**QUICK).fit(data, FRAME["a"])
+
+
+@pytest.mark.parametrize("kind", ["csr_array", "coo_matrix", "dok_array", "dok_matrix"])
+def test_sparse_data_is_refused_by_name(kind: str) -> None:
+    """A sparse matrix, also one that is a mapping, is refused as sparse."""
+    sparse = getattr(scipy.sparse, kind)(np.eye(N_ROWS))
+    with pytest.raises(TypeError, match="Sparse data was passed"):
+        afina.AfinaClassifier(**QUICK).fit(sparse, Y)
+    with pytest.raises(TableError, match="sparse matrices are not supported"):
+        afina.AfinaClassifier(**QUICK).fit(FRAME, Y).predictor_.predict(sparse)

@@ -83,7 +83,7 @@ def test_what_is_no_model_is_refused(tmp_path):
     (tmp_path / "file").write_text("x")
     (tmp_path / "empty").mkdir()
     for path in (tmp_path / "none", tmp_path / "empty", tmp_path / "file"):
-        with pytest.raises(CheckpointError, match="run folder or its model folder"):
+        with pytest.raises(CheckpointError, match="run folder or a model folder"):
             load(path)
 
 

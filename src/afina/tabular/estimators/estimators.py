@@ -1,5 +1,6 @@
 """`AfinaClassifier` and `AfinaRegressor`, which follow scikit-learn's conventions."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,26 +12,32 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from afina.config import preset_arguments
+from afina.errors import AfinaWarning
 from afina.preprocess.settings import Encoding
 from afina.table import Kind, encode
 from afina.tabular.estimators.arguments import make_settings, untouched_on_failure
+from afina.tabular.estimators.attributes import as_history, list_columns
+from afina.tabular.estimators.display import show_progress
 from afina.tabular.estimators.fit_rows import fit_rows
 from afina.tabular.estimators.inputs import (
     as_table,
     check_rows,
     check_val_rows,
     check_x,
+    choose_val_rows,
     predict_one_row,
     quick_features,
 )
 from afina.tabular.estimators.labels import sort_classes
+from afina.tabular.estimators.typos import check_arguments, names_typos
+from afina.tabular.preparation.prepare import describe_left_out
 from afina.tabular.preparation.rows import Floats
-from afina.train import EpochEvent, EvalEvent, Result
 
 
 class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no types
     """The settings and methods of both estimators; scikit-learn reads the signature."""
 
+    @names_typos
     def __init__(
         self,
         *,
@@ -40,6 +47,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
         val_frac: float | None = None,
         random_state: int | np.random.RandomState | None = 0,
         run_dir: str | Path | None = None,
+        verbose: bool | int | str | None = None,
         # [[[cog
         # import generate_signatures
         # cog.out(generate_signatures.estimator_arguments())
@@ -133,6 +141,16 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
         """
         return cls(**preset_arguments(name) | arguments)
 
+    def set_params(self, **params: Any) -> Self:
+        """Set arguments by name.
+
+        Raises:
+            ConfigError: there is no such argument; the most similar one is suggested.
+        """
+        check_arguments(params, self.get_params(deep=False), type(self).__name__)
+        super().set_params(**params)
+        return self
+
     def __sklearn_tags__(self) -> Any:
         """Return the tags that scikit-learn's checks and meta-estimators read."""
         tags = super().__sklearn_tags__()
@@ -146,29 +164,50 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
         x: Any,
         y: Any,
         sample_weight: ArrayLike | None,
-        x_val: Any,
-        y_val: Any,
+        val: tuple[Any, Any],
         groups: ArrayLike | None,
     ) -> Self:
         settings = make_settings(self.get_params(deep=False))
         classifies = isinstance(self, ClassifierMixin)
         table = replace(settings.table, task="classification" if classifies else "regression")
         given = check_rows(self, x, y, sample_weight=sample_weight, groups=groups)
-        fitted = fit_rows(
-            given,
-            check_val_rows(self, x_val, y_val, given.features.column_names),
-            config=replace(settings, table=table),
-            run_dir=None if self.run_dir is None else Path(self.run_dir),
-        )
+        with show_progress(self.verbose, monitor=settings.stop.monitor) as listen:
+            fitted = fit_rows(
+                given,
+                check_val_rows(self, *val, given.features.column_names),
+                config=replace(settings, table=table),
+                run_dir=None if self.run_dir is None else Path(self.run_dir),
+                listen=listen,
+            )
         if classifies:
             self.classes_, self._class_numbers = sort_classes(fitted.predictor.classes, y)
         self.predictor_ = fitted.predictor
         self.schema_ = fitted.predictor.schema
         self.notes_ = fitted.notes
+        self.run_dir_ = fitted.run_dir
         self.stop_ = fitted.result.stop
         self.n_iter_ = fitted.result.stop.epoch
-        self.history_ = _as_history(fitted.result)
+        self.history_ = as_history(fitted.result)
+        self.columns_ = list_columns(self.schema_)
+        left_out = describe_left_out(self.schema_, settings.table.kinds)
+        if left_out is not None:
+            warnings.warn(f"{left_out}. columns_ lists every column.", AfinaWarning, stacklevel=3)
         return self
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Save the fitted model in a folder, which `afina.load` and the command line read.
+
+        `afina.load` returns a `Predictor`, whose `classes` may be in another order than `classes_`.
+
+        Args:
+            path: a new or empty folder; missing parents are made.
+            overwrite: replace a saved model that is there.
+
+        Raises:
+            StorageError: something is there already, or the folder cannot be written.
+        """
+        check_is_fitted(self)
+        self.predictor_.save(path, overwrite=overwrite)
 
     def _predict(self, x: Any) -> Floats:
         """Return probabilities in the order of the predictor's classes, or predicted numbers."""
@@ -202,18 +241,25 @@ class AfinaClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc] # as a
         val_frac: share of the distinct rows to hold out, which decide when to stop, unless `X_val`
             is given. With fewer than 40 distinct rows, none is held out.
         random_state: the seed of everything random. None: a new seed for each fit.
-        run_dir: folder for checkpoints, metrics, model and report. None: nothing is written.
+        run_dir: folder for checkpoints, metrics, model and report. If it is taken, as in a second
+            fit or a cross-validation, the run goes to a folder inside it: `0001`, `0002` and so on.
+            None: nothing is written.
+        verbose: True, or a whole number above 0: show the progress of training on one line. False or
+            0: show nothing. None: show it in a terminal or notebook.
 
     Attributes:
         classes_: the labels, sorted.
         n_features_in_: number of columns.
         feature_names_in_: names of the columns, if they have names.
-        schema_: how each column was read, and why.
+        columns_: what became of each column: a list of mappings with its name, kind and reason,
+            from which pandas makes a table.
+        schema_: how each column was read, as `predictor_` uses it.
         predictor_: the fitted model, a `Predictor` like those that `afina.load` returns.
         n_iter_: epochs trained.
         history_: a mapping for each epoch, with `train/loss` and the validation scores.
         stop_: why training ended, and which epoch was best.
         notes_: sentences about choices that you might not expect.
+        run_dir_: the folder that the run was written to. None: nothing was written.
 
     Example:
         >>> x = np.repeat([[0.0, 1.0], [1.0, 0.0]], 10, axis=0)
@@ -230,6 +276,7 @@ class AfinaClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc] # as a
         *,
         X_val: Any = None,
         y_val: Any = None,
+        eval_set: Any = None,
         groups: ArrayLike | None = None,
     ) -> Self:
         """Train on rows and their labels.
@@ -240,10 +287,12 @@ class AfinaClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc] # as a
             sample_weight: weight of each row, at least 0; a weight of 2 counts the row twice.
             X_val: rows that decide when to stop, instead of held-out training rows.
             y_val: labels of `X_val`.
+            eval_set: another way to pass them: `(X_val, y_val)`, or a list of one such pair.
             groups: one value for each row; rows with the same value stay on one side of the split.
         """
+        val = choose_val_rows(X_val, y_val, eval_set)
         with untouched_on_failure(self):
-            return self._fit(X, y, sample_weight, X_val, y_val, groups)
+            return self._fit(X, y, sample_weight, val, groups)
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Predict a label for each row."""
@@ -254,6 +303,21 @@ class AfinaClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc] # as a
     def predict_proba(self, X: Any) -> Floats:
         """Predict the probability of each class, in the order of `classes_`."""
         return self._predict(X)[:, self._class_numbers]
+
+    def predict_row(self, row: Mapping[str, object]) -> Any:
+        """Predict the label of one row, much faster than a table of one row.
+
+        Args:
+            row: cells by column name; the columns of an array are called `x0`, `x1`, ...
+        """
+        likeliest = self.predict_proba_row(row).argmax()
+        label = self.classes_[likeliest]
+        return label.item() if isinstance(label, np.generic) else label
+
+    def predict_proba_row(self, row: Mapping[str, object]) -> Floats:
+        """Predict the probability of each class for one row; see `predict_row`."""
+        check_is_fitted(self)
+        return self.predictor_.predict_proba_row(row)[self._class_numbers]
 
 
 class AfinaRegressor(RegressorMixin, _Estimator):  # type: ignore[misc] # as above
@@ -277,23 +341,19 @@ class AfinaRegressor(RegressorMixin, _Estimator):  # type: ignore[misc] # as abo
         *,
         X_val: Any = None,
         y_val: Any = None,
+        eval_set: Any = None,
         groups: ArrayLike | None = None,
     ) -> Self:
         """Train; the arguments are those of `AfinaClassifier.fit`, with numbers for labels."""
+        val = choose_val_rows(X_val, y_val, eval_set)
         with untouched_on_failure(self):
-            return self._fit(X, y, sample_weight, X_val, y_val, groups)
+            return self._fit(X, y, sample_weight, val, groups)
 
     def predict(self, X: Any) -> Floats:
         """Predict a number for each row."""
         return self._predict(X)
 
-
-def _as_history(result: Result) -> list[dict[str, float]]:
-    """Merge the records of each epoch into one mapping."""
-    history: dict[int, dict[str, float]] = {}
-    for event in result.history:
-        if isinstance(event, EpochEvent):
-            history.setdefault(event.epoch, {})["train/loss"] = event.loss
-        elif isinstance(event, EvalEvent):
-            history.setdefault(event.epoch, {}).update(event.metrics)
-    return [{"epoch": epoch, **record} for epoch, record in sorted(history.items())]
+    def predict_row(self, row: Mapping[str, object]) -> float:
+        """Predict the number of one row; see `AfinaClassifier.predict_row`."""
+        check_is_fitted(self)
+        return float(self.predictor_.predict_row(row))

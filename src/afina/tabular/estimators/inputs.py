@@ -1,7 +1,8 @@
 """Check what users pass to an estimator, as scikit-learn's conventions require."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
-from afina.errors import SchemaError
+from afina.errors import ConfigError, SchemaError, TableError
 from afina.table import (
     Features,
     Kind,
@@ -19,6 +20,7 @@ from afina.table import (
     is_lazy,
     is_missing_cell,
     missing_mask,
+    name_columns,
     only_row,
     suggest_names,
     to_eager,
@@ -62,6 +64,36 @@ def check_rows(
     )
 
 
+def choose_val_rows(x_val: Any, y_val: Any, eval_set: Any) -> tuple[Any, Any]:
+    """Return the validation rows and their targets, whichever way they were passed.
+
+    Raises:
+        ConfigError: they were passed twice, or `eval_set` is not one pair.
+    """
+    if eval_set is None:
+        return x_val, y_val
+    if x_val is not None or y_val is not None:
+        raise ConfigError(
+            "validation rows must be passed once",
+            but=f"both eval_set and {'y_val' if x_val is None else 'X_val'} are given",
+            fix="Leave one out.",
+        )
+    pair = eval_set[0] if _has_parts(eval_set) and len(eval_set) == 1 else eval_set
+    several = _has_parts(pair) and all(isinstance(p, tuple) and len(p) == 2 for p in pair)
+    if several or not _has_parts(pair) or len(pair) != 2 or any(part is None for part in pair):
+        size = f" of {len(pair)}" if _has_parts(pair) else ""
+        raise ConfigError(
+            "eval_set must be one pair of rows and their targets",
+            got=f"{len(pair)} pairs" if several else f"a {type(pair).__name__}{size}",
+            fix="Pass eval_set=(X_val, y_val), without None.",
+        )
+    return pair[0], pair[1]
+
+
+def _has_parts(value: Any) -> bool:
+    return isinstance(value, tuple | list) and len(value) > 0
+
+
 def check_val_rows(
     estimator: BaseEstimator, x: Any, y: ArrayLike | None, names: Sequence[str]
 ) -> Given | None:
@@ -98,7 +130,8 @@ def check_x(estimator: BaseEstimator, x: Any, *, reset: bool) -> pa.Table | NDAr
     Args:
         estimator: its `n_features_in_` and `feature_names_in_` are set in a fit, compared
             otherwise.
-        x: a pandas, polars or pyarrow frame, or anything numpy can turn into a 2-D array.
+        x: a pandas, polars or pyarrow frame; a mapping of columns, a list of mappings or a
+            structured array; or anything numpy can turn into a 2-D array.
         reset: whether this is a fit, which needs at least two rows.
 
     Raises:
@@ -106,7 +139,7 @@ def check_x(estimator: BaseEstimator, x: Any, *, reset: bool) -> pa.Table | NDAr
             fit's.
     """
     least = 2 if reset else 1
-    x = fill_masked(to_eager(x))
+    x = fill_masked(to_eager(_name_columns(x)))
     if is_lazy(x):
         to_table(x)  # raises an error that says to collect the lazy frame
     if isinstance(x, pa.Table) or (hasattr(x, "columns") and hasattr(x, "shape")):
@@ -175,6 +208,23 @@ def quick_features(x: pa.Table | NDArray[Any], schema: Schema) -> Features | Non
     n_rows = len(x)
     codes = np.empty((n_rows, 0), dtype=np.int64)
     return Features(x.astype(np.float64), codes, np.empty((n_rows, 0)))
+
+
+def _name_columns(x: Any) -> Any:
+    """Turn data whose columns have names, but that is no frame, into a table.
+
+    Raises:
+        TableError: it is a path, or its columns do not make a table.
+    """
+    if isinstance(x, str | Path):
+        raise TableError(
+            "X must hold rows",
+            got=f"the text {str(x)!r}",
+            fix="Read the file first, such as with pandas.read_csv.",
+        )
+    columns = name_columns(x)
+    is_mapping = isinstance(columns, Mapping) and not hasattr(x, "tocsr")  # no sparse matrix
+    return to_table(columns) if is_mapping else x
 
 
 def _name_target(names: Sequence[str]) -> str:

@@ -1,15 +1,20 @@
 """The targets that users pass to an estimator, and the labels that it returns."""
 
+import decimal
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_array, column_or_1d
 
 from afina.errors import SchemaError
-from afina.table import fill_masked, missing_mask, to_eager
+from afina.table import fill_masked, missing_mask, to_eager, to_table
+
+_TYPES = {"S": "bytes", "V": "raw bytes", "M": "dates", "m": "durations"}
 
 
 def check_y(estimator: BaseEstimator, y: ArrayLike | None, n_rows: int) -> NDArray[Any]:
@@ -33,21 +38,50 @@ def check_y(estimator: BaseEstimator, y: ArrayLike | None, n_rows: int) -> NDArr
             "inconsistent numbers of samples."
         )
     missing = missing_mask(cells)
-    classifies = isinstance(estimator, ClassifierMixin)
-    present = check_array(
-        _as_plain(cells[~missing]) if missing.any() else cells,
-        ensure_2d=False,
-        dtype=None if classifies else np.float64,
-        input_name="y",
-        ensure_min_samples=0,
-    )
-    if classifies and len(present):
-        check_classification_targets(present)
+    present = _check_present(estimator, _as_plain(cells[~missing] if missing.any() else cells))
     if not missing.any():
         return np.asarray(present)
+    classifies = isinstance(estimator, ClassifierMixin)
     targets = np.full(n_rows, None, dtype=object) if classifies else np.full(n_rows, np.nan)
     targets[~missing] = present
     return targets
+
+
+def _check_present(estimator: BaseEstimator, cells: NDArray[Any]) -> NDArray[Any]:
+    """Check targets of which none is missing."""
+    classifies = isinstance(estimator, ClassifierMixin)
+    must = f"y must hold {'labels: text, numbers or booleans' if classifies else 'numbers'}"
+    odd = _odd_type(cells)
+    if odd:
+        into = "text, such as with y.astype(str)" if classifies else "numbers"
+        raise SchemaError(must, got=odd, fix=f"Turn them into {into}.")
+    try:
+        present: NDArray[Any] = check_array(
+            cells,
+            ensure_2d=False,
+            dtype=None if classifies else np.float64,
+            input_name="y",
+            ensure_min_samples=0,
+        )
+    except ValueError as error:
+        if "could not convert" not in str(error):
+            raise
+        raise SchemaError(
+            must,
+            got="text",
+            fix="Turn it into numbers, or use AfinaClassifier, which learns labels.",
+        ) from None
+    if not classifies or not len(present):
+        return present
+    if type_of_target(present) == "unknown":
+        types = sorted({type(cell).__name__ for cell in present.tolist()})
+        raise SchemaError(
+            must,
+            but=f"it holds several types: {', '.join(types)}",
+            fix="Make them one type, such as with y.astype(str).",
+        )
+    check_classification_targets(present)
+    return present
 
 
 def _one_column(y: NDArray[Any]) -> NDArray[Any]:
@@ -80,14 +114,51 @@ def sort_classes(classes: tuple[Any, ...], y: ArrayLike) -> tuple[NDArray[Any], 
 
 
 def _as_array(y: Any) -> NDArray[Any]:
-    """Turn targets into an array in which a missing target stays missing, even among text."""
+    """Turn targets into an array; a missing one stays missing, even among text or integers."""
+    if isinstance(y, Mapping) or getattr(getattr(y, "dtype", None), "names", None):
+        raise SchemaError(
+            "y must be one column",
+            got="columns with names",
+            fix="Pass the column with the targets, such as y['target'].",
+        )
+    if isinstance(y, str):
+        raise SchemaError(
+            "y must hold a target for each row",
+            got=f"the text {y!r}",
+            fix="Pass the column itself, such as X['target'], and leave it out of X.",
+        )
+    if isinstance(y, np.ma.MaskedArray) and y.dtype.kind in "iu":
+        y = y.astype(object)
     y = fill_masked(to_eager(y))
     array = np.asarray(y)
+    if array.dtype.kind == "f":
+        return _whole_numbers(y, array)
     if array.dtype.kind == "U" and isinstance(y, list | tuple):
         cells = np.asarray(y, dtype=object)
         if missing_mask(cells).any():
             return cells
     return array
+
+
+def _whole_numbers(y: Any, array: NDArray[Any]) -> NDArray[Any]:
+    """Return whole numbers that became floats beside missing cells as objects; else the array."""
+    if isinstance(y, np.ndarray) or not np.isnan(array).any() or not hasattr(y, "__len__"):
+        return array
+    columns = y if isinstance(y, pa.Table) or hasattr(y, "columns") else {"y": y}
+    table = to_table(columns)
+    if not all(pa.types.is_integer(column.type) for column in table.columns):
+        return array
+    cells = [column.to_pylist() for column in table.columns]
+    return np.array(cells, dtype=object).T.reshape(array.shape)
+
+
+def _odd_type(cells: NDArray[Any]) -> str | None:
+    """Name a type of cell that is neither label nor number; None if there is none."""
+    if cells.dtype.kind != "O":
+        return _TYPES.get(cells.dtype.kind)
+    plain = (str, bool, int, float, complex, decimal.Decimal, np.bool_, np.number)
+    odd = next((cell for cell in cells if not isinstance(cell, plain)), None)
+    return None if odd is None else f"values of the type {type(odd).__name__}"
 
 
 def _as_plain(cells: NDArray[Any]) -> NDArray[Any]:

@@ -1,69 +1,32 @@
-"""The shipped model on disk: a folder that is rejected unless complete, and never runs code."""
+"""Read the shipped model: a folder that is rejected unless complete, and never runs code."""
 
+import contextlib
 import json
+import warnings
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from afina.config import Config
-from afina.errors import CheckpointError
+from afina.errors import AfinaWarning, CheckpointError
 from afina.preprocess import Preprocess
 from afina.process_state import plain_torch
-from afina.storage import load_tensors, save_tensors, verify_folder
-from afina.table import Schema
-from afina.tabular.prediction.model_record import (
-    FORMAT,
-    Facts,
-    ModelRecord,
-    check_fits,
-    read_record,
-    write_record,
-)
+from afina.records.run_json import read_run_record
+from afina.storage import list_numbered, load_tensors, verify_folder
+from afina.table import Schema, is_stdin
+from afina.tabular.prediction.model_folder import FILES
+from afina.tabular.prediction.model_record import ModelRecord, check_fits, read_record
 from afina.tabular.prediction.predictor import Predictor
-from afina.tabular.training.tabular_model import Built, TabularModel, make_table_network
+from afina.tabular.training.tabular_model import TabularModel, make_table_network
 from afina.tabular.training.target_scale import make_target_scale
-
-FILES = ("model.safetensors", "schema.json", "config.toml", "model.json")
-
-
-def model_files(
-    built: Built, config: Config, schema: Schema, facts: Facts, config_toml: bytes
-) -> dict[str, bytes]:
-    """Return the contents of a model folder, without its manifest.
-
-    Args:
-        config: all settings, resolved.
-        config_toml: the settings as the user gave them.
-    """
-    from afina import __version__
-
-    record = ModelRecord(
-        **vars(facts),
-        format=FORMAT,
-        by="afina",
-        version=__version__,
-        preprocess=config.preprocess,
-        model=config.model,
-        learned=built.shape,
-    )
-    return {
-        "model.safetensors": save_tensors(dict(built.model.state_dict())),
-        "schema.json": write_schema(schema),
-        "config.toml": config_toml,
-        "model.json": write_record(record),
-    }
-
-
-def write_schema(schema: Schema) -> bytes:
-    """Encode schema.json."""
-    content = schema.to_dict()
-    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
 @plain_torch()
 def load(path: str | Path) -> Predictor:
-    """Load a fitted model from a run folder or its `model/` folder, without running code from it.
+    """Load a fitted model from a run folder or a model folder, without running code from it.
+
+    Args:
+        path: a folder that `afina fit`, an estimator with `run_dir`, or `save` has written.
 
     Raises:
         CheckpointError: there is no model, or it is damaged, incomplete or not made by afina.
@@ -85,7 +48,7 @@ def load(path: str | Path) -> Predictor:
         model = _rebuild(record, schema)
         _check_shapes(model, tensors)
         model.load_state_dict(tensors)
-        return _tried(Predictor(model, schema, record))
+        return _tried(Predictor(model, schema, record, files["config.toml"]))
     except CheckpointError:
         raise
     except (ValueError, TypeError, KeyError, IndexError, RuntimeError, MemoryError) as reason:
@@ -99,27 +62,49 @@ def load(path: str | Path) -> Predictor:
 
 def find_model(path: Path) -> Path:
     """Return the model folder: the path itself, or its subfolder `model`."""
+    later = list_numbered(path)
     if (path / "model").is_dir():
+        if later:
+            warnings.warn(
+                f"{path} holds several runs, and this is the model of the first. The last one is "
+                f"{later[-1]}; name the run that you mean.",
+                AfinaWarning,
+                stacklevel=4,
+            )
         return path / "model"
     if (path / "model.json").is_file():
         return path
     if not path.exists():
         raise CheckpointError(
-            "A model must be a run folder or its model folder",
+            "A model must be a run folder or a model folder",
             but=f"{path} does not exist",
             fix="Correct the path.",
+        )
+    if later:
+        raise CheckpointError(
+            f"{path} must be the folder of one run",
+            but=f"it holds {len(later):,}",
+            fix=f"Name one of them, such as {later[-1]}.",
         )
     if (path / "run.json").is_file():
         raise CheckpointError(
             f"{path} must hold a finished run",
             but="it has no model yet",
-            fix=f"Continue with: afina resume {path}",
+            fix=f"Continue with: afina resume {path}" if _can_resume(path) else "Fit again.",
         )
     raise CheckpointError(
-        "A model must be a run folder or its model folder",
+        "A model must be a run folder or a model folder",
         but=f"{path} is neither",
-        fix="Name the folder that `afina fit` made.",
+        fix="Name the folder that `afina fit`, or `save` in Python, has made.",
     )
+
+
+def _can_resume(run: Path) -> bool:
+    """Return whether the table of a run is a file; what came otherwise cannot be read again."""
+    with contextlib.suppress(CheckpointError):
+        table = read_run_record(run).table
+        return table is not None and not is_stdin(table.path)
+    return True  # `resume` says what is wrong with run.json
 
 
 def read_schema(data: bytes, source: str) -> Schema:

@@ -1,8 +1,7 @@
 """`Predictor`: turn raw rows into labels, probabilities or numbers."""
 
-import copy
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,8 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from afina.errors import AfinaWarning, NonFiniteError, SchemaError, TableError
-from afina.nn import StackedLinear
+from afina.errors import AfinaWarning, NonFiniteError, SchemaError
 from afina.process_state import torch_threads
 from afina.table import (
     Features,
@@ -25,11 +22,16 @@ from afina.table import (
     list_names,
     only_row,
     read_table,
+    table_name,
     to_table,
     unusual_notes,
 )
 from afina.tabular.comparison import describe_doubt, is_gain
-from afina.tabular.prediction.model_record import Facts
+from afina.tabular.prediction.exact_copy import choose_rows_a_batch, exact_copy
+from afina.tabular.prediction.kept_columns import take_kept
+from afina.tabular.prediction.model_folder import model_files, save_folder
+from afina.tabular.prediction.model_record import ModelRecord
+from afina.tabular.prediction.single_row import name_cells
 from afina.tabular.preparation.given import take_columns
 from afina.tabular.preparation.roles import Roles
 from afina.tabular.preparation.rows import Floats
@@ -41,8 +43,6 @@ from afina.tabular.probabilities import to_predictions
 from afina.tabular.scoring import choose_headline, finite, score
 from afina.tabular.training.tabular_model import TabularModel
 
-_NUMBERS_A_BATCH = 1 << 18  # a batch's hidden layer then fits in the processor's cache
-_MOST_ROWS = 4096
 _LITTLE_WORK = 1 << 23  # rows times parameters; for less, several threads are slower than one
 
 
@@ -55,7 +55,8 @@ class Predictor:
     Args:
         model: preprocessing, network and target scale.
         schema: the schema that rows must fit.
-        facts: facts about the target, and about how to read tables.
+        record: settings, shape, and facts about the target and about how to read tables.
+        config_toml: all settings as the user gave them, to save beside the model.
 
     Example:
         >>> import afina  # doctest: +SKIP
@@ -64,15 +65,23 @@ class Predictor:
         array([11250.])
     """
 
-    def __init__(self, model: TabularModel, schema: Schema, facts: Facts) -> None:
+    def __init__(
+        self, model: TabularModel, schema: Schema, record: ModelRecord, config_toml: bytes
+    ) -> None:
         self.model = model.eval()
         self.schema = schema
-        self.facts = facts
-        self._exact = _exact_copy(model)
+        self.facts = facts = record
+        self._config_toml = config_toml
+        self._exact = exact_copy(model)
         self._beside = {facts.target, facts.weight, facts.group} - schema.names
         self._encoder = RowEncoder(schema, (name for name in self._beside if name is not None))
-        self._rows_a_batch = _choose_rows_a_batch(self._exact)
+        self._rows_a_batch = choose_rows_a_batch(self._exact)
         self._n_parameters = sum(p.numel() for p in self._exact.parameters())
+
+    def __repr__(self) -> str:
+        classes = f", n_classes={len(self.classes)}" if self.classes else ""
+        columns = f"n_columns={len(self.schema.columns)}"
+        return f"Predictor(target={self.target!r}, task={self.task!r}, {columns}{classes})"
 
     @property
     def task(self) -> str:
@@ -145,30 +154,64 @@ class Predictor:
         probabilities: Floats = self._predict_row(row)[0]
         return probabilities
 
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Save the model in a folder, which `afina.load` and the command line read.
+
+        The folder holds tensors and JSON, no pickle. What is loaded returns probabilities in the
+        order of its `classes`.
+
+        Args:
+            path: a new or empty folder; missing parents are made.
+            overwrite: replace a saved model that is there.
+
+        Raises:
+            StorageError: something is there already, or the folder cannot be written.
+        """
+        save_folder(Path(path), self.files(), overwrite=overwrite)
+
+    def remade(self) -> "Predictor":
+        """Return a predictor of the model, whose weights have changed."""
+        return Predictor(self.model, self.schema, self.facts, self._config_toml)
+
+    def files(self) -> dict[str, bytes]:
+        """Return the content of the model's folder, without its manifest."""
+        return model_files(self.model, self.schema, self.facts, self._config_toml)
+
     def predict_table(
-        self, path: str | Path, *, delimiter: str | None = None, encoding: str | None = None
+        self,
+        path: str | Path,
+        *,
+        keep: Sequence[str] = (),
+        delimiter: str | None = None,
+        encoding: str | None = None,
     ) -> pa.Table:
         """Predict each row of a table file, in order.
 
         Args:
-            path: the file.
+            path: the file; `-` is standard input.
+            keep: columns of the file to return beside the predictions, such as an identifier.
             delimiter: character between the cells of a CSV file. None: the one set for training.
             encoding: text encoding of a CSV file. None: the one set for training.
 
         Returns:
-            The column `prediction`, and for classification a column `probability_<label>` for each
-            class.
+            The kept columns, the column `prediction`, and for classification a column
+            `probability_<label>` for each class.
+
+        Raises:
+            SchemaError: a column to keep is missing, or is called like one of the predictions.
         """
-        table = self._read(path, delimiter, encoding)
-        predictions, notes = self._predict_file(table, str(path))
+        table, source = self._read(path, delimiter, encoding), table_name(path)
+        labels = [f"probability_{label_text(label)}" for label in self.classes]
+        kept = take_kept(table, keep, ["prediction", *labels], source)
+        others = [name for name in kept if name not in self.schema.names | self._beside]
+        predictions, notes = self._predict_file(table.drop_columns(others), source)
         for note in notes:
-            warnings.warn(f"{path}: {note}", AfinaWarning, stacklevel=2)
+            warnings.warn(f"{source}: {note}", AfinaWarning, stacklevel=2)
         columns: dict[str, Any] = {"prediction": self._labels(predictions)}
         if self.classes:
             columns["prediction"] = pa.array(columns["prediction"].tolist(), self._label_type())
-            names = (f"probability_{label_text(label)}" for label in self.classes)
-            columns |= zip(names, predictions.T, strict=True)
-        return pa.table(columns)
+            columns |= zip(labels, predictions.T, strict=True)
+        return pa.table(kept | columns)
 
     def evaluate_table(
         self, path: str | Path, *, delimiter: str | None = None, encoding: str | None = None
@@ -187,7 +230,7 @@ class Predictor:
         facts = self.facts
         roles = Roles(facts.target, facts.weight, facts.group)
         table = self._read(path, delimiter, encoding)
-        given = take_columns(table, roles, str(path), held_out=True)
+        given = take_columns(table, roles, table_name(path), held_out=True)
         target = match_learned_target(given, facts.task, facts.classes, facts.missing_values)
         rows = np.flatnonzero(~target.missing)
         predictions, unusual = self._predict_file(given.features, given.source)
@@ -288,12 +331,7 @@ class Predictor:
         return table.rename_columns(names)
 
     def _predict_row(self, row: Mapping[str, object]) -> Floats:
-        if not isinstance(row, Mapping):
-            raise TableError(
-                "a row must be a mapping of column names to cells",
-                got=f"a {type(row).__name__}",
-                fix="Use predict for tables.",
-            )
+        row = name_cells(row, [column.name for column in self.schema.columns])
         prediction = self.predict_row_quickly(row)
         if prediction is not None:
             return prediction
@@ -345,33 +383,6 @@ class Predictor:
             delimiter=delimiter or self.facts.delimiter,
             encoding=encoding or self.facts.encoding,
         )
-
-
-@torch.no_grad()
-def _exact_copy(model: TabularModel) -> TabularModel:
-    """Copy a model for prediction.
-
-    Weights are float32; computing in float64 makes a row's prediction the same in any batch, to
-    1e-12.
-    """
-    exact = copy.deepcopy(model).double().eval()
-    for layer in exact.modules():
-        if isinstance(layer, StackedLinear):
-            # The layout for rows that all networks share; without it, each product copies the
-            # weight.
-            layer.weight.data = layer.weight.transpose(0, 1).contiguous().transpose(0, 1)
-    return exact
-
-
-def _choose_rows_a_batch(model: TabularModel) -> int:
-    """Return the number of rows to predict at once, given the width of the widest layer."""
-    widths = [1]
-    for layer in model.modules():
-        if isinstance(layer, nn.Linear):
-            widths.append(max(layer.in_features, layer.out_features) * model.n_members)
-        elif isinstance(layer, StackedLinear):
-            widths.append(max(layer.weight.shape[1], layer.weight.shape[0] * layer.weight.shape[2]))
-    return int(np.clip(_NUMBERS_A_BATCH // max(widths), 16, _MOST_ROWS))
 
 
 def label_text(label: Label) -> str:

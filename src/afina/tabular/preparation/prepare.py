@@ -1,5 +1,6 @@
 """From given rows to rows for a network: read the target, choose sides, learn schema, encode."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from afina.table import (
     Schema,
     Target,
     TargetTask,
+    UnusedColumn,
     cell_text,
     encode,
     infer_schema,
@@ -31,7 +33,7 @@ from afina.tabular.preparation.targets import (
     read_new_target,
 )
 
-_MOST_REASONS = 5  # columns to name if none can be used
+_MOST_REASONS = 5  # columns named with a reason in one message
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,9 @@ def prepare(given: Given, val: Given | None, config: Config) -> Prepared:
         tables.append(encode_given(val, val_target, schema))
         held_out = tables[1].take(np.flatnonzero(~val_target.missing))
     notes += [note for table in tables for note in table.notes]
+    left_out = describe_left_out(schema, config.table.kinds)
+    if left_out is not None:
+        notes.append(left_out)
     if class_weights is not None:
         notes.append(describe_class_weights(class_weights, target.classes))
     if config.stop.metric == "f1" and target.task == "binary":
@@ -149,6 +154,23 @@ def learn_schema(
             fix="Add columns, or set a column's kind with --kind COL=KIND (in Python: kinds=...).",
         )
     return schema
+
+
+def describe_left_out(schema: Schema, kinds: Mapping[str, str]) -> str | None:
+    """Name the columns that the network does not see, and why; None if it sees all of them.
+
+    Args:
+        schema: the columns.
+        kinds: kinds that the user has set; what they leave out is no surprise.
+    """
+    columns = [c for c in schema.columns if isinstance(c, UnusedColumn) and c.name not in kinds]
+    if not columns:
+        return None
+    reasons = ", ".join(f"{c.name!r} ({c.why})" for c in columns[:_MOST_REASONS])
+    n_more = len(columns) - _MOST_REASONS
+    more = f" and {n_more:,} more" if n_more > 0 else ""
+    verb = "column is" if len(columns) == 1 else "columns are"
+    return f"{len(columns):,} {verb} left out: {reasons}{more}"
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def settle_model(
         is_better = _is_better(predictions, rows, baseline, config, stop)
     if not is_better:
         make_constant_(predictor.model, baseline)
-        constant = Predictor(predictor.model, predictor.schema, predictor.facts)
+        constant = predictor.remade()
         predictions = None if rows is None else _predict_alike(constant, rows)
         what = describe_baseline(baseline, prepared.classes)
         return Settled(constant, predictions, True, _explain_baseline(limit, stop, what))

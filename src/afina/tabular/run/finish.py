@@ -14,8 +14,7 @@ from afina.records.summary_json import RowCounts, Summary
 from afina.storage import commit_folder, lock_folder, remove_folder, sweep, write_file
 from afina.table import Schema
 from afina.tabular.events import Finished, FitObserver
-from afina.tabular.prediction.artifact import model_files
-from afina.tabular.prediction.model_record import Facts
+from afina.tabular.prediction.model_record import FORMAT, ModelRecord
 from afina.tabular.prediction.predictor import Predictor
 from afina.tabular.preparation.prepare import Prepared
 from afina.tabular.run.fallback import Settled, predict_rows, settle_model
@@ -49,6 +48,7 @@ class Run:
         table: the table's name.
         started: `time.monotonic()` when the run began or was resumed.
         startup_s: seconds from then until the fit was called: how long Python took to start.
+        can_resume: whether the table can be read again.
     """
 
     folder: Path
@@ -58,6 +58,7 @@ class Run:
     plan: Plan
     started: float
     startup_s: float = 0.0
+    can_resume: bool = True
 
 
 def finish_run(run: Run, result: Result, listen: FitObserver) -> Outcome:
@@ -66,18 +67,11 @@ def finish_run(run: Run, result: Result, listen: FitObserver) -> Outcome:
     predictor = make_predictor(prepared, run.plan, run.config)
     settled = settle_model(predictor, prepared, run.config, result.stop)
     summary = summarize(run, settled, result)
-    files = model_files(
-        run.plan.built,
-        run.plan.config,
-        prepared.schema,
-        settled.predictor.facts,
-        write_settings(run.config),
-    )
     with lock_folder(run.folder):
         sweep(run.folder)
         if (run.folder / "model").exists():  # the run was killed between model and summary
             remove_folder(run.folder / "model")
-        commit_folder(run.folder / "model", files)
+        commit_folder(run.folder / "model", settled.predictor.files())
         write_file(run.folder / "summary.json", write_record(summary))
         _report(run.folder)
         summary = replace(summary, seconds=_seconds_since(run.started))  # with the report
@@ -105,12 +99,20 @@ def _report(folder: Path) -> None:
 
 def make_predictor(prepared: Prepared, plan: Plan, config: Config) -> Predictor:
     """Join the trained model with its schema and the facts about its target."""
+    from afina import __version__
+
     n_classes = len(prepared.classes)
     baseline = learn_baseline(prepared.train, n_classes)
     weighted = config.table.class_weight is not None
     headline = choose_headline(n_classes, baseline, config.stop.metric, weighted=weighted)
     usual = choose_headline(n_classes, baseline)
-    facts = Facts(
+    record = ModelRecord(
+        format=FORMAT,
+        by="afina",
+        version=__version__,
+        preprocess=plan.config.preprocess,
+        model=plan.config.model,
+        learned=plan.built.shape,
         task=prepared.task,
         target=prepared.target,
         classes=prepared.classes,
@@ -124,7 +126,7 @@ def make_predictor(prepared: Prepared, plan: Plan, config: Config) -> Predictor:
         metric=config.stop.metric or (None if headline == usual else headline),
         **vars(baseline),
     )
-    return Predictor(plan.built.model, prepared.schema, facts)
+    return Predictor(plan.built.model, prepared.schema, record, write_settings(config))
 
 
 def summarize(run: Run, settled: Settled, result: Result) -> Summary:

@@ -12,7 +12,7 @@ from afina.config import Config, check_config
 from afina.data import BUNDLED_TARGET, bundled_table, shown_path
 from afina.errors import ConfigError, StorageError
 from afina.storage import lock_folder, remove_folder
-from afina.table import read_table
+from afina.table import is_stdin, read_table, table_name
 from afina.tabular.events import FitObserver, Learned, Read
 from afina.tabular.preparation.given import Given, take_columns
 from afina.tabular.preparation.prepare import Prepared, prepare
@@ -49,7 +49,7 @@ def fit_table(
     several processes, all of them read the table and train together; only the first one writes.
 
     Args:
-        table: the file. None: the small table that ships with afina.
+        table: the file; `-` is standard input. None: the small table that ships with afina.
         target: the column to predict. None: only with the table that ships with afina.
         config: all settings.
         val: a table file of validation rows. None: hold out some rows of the table.
@@ -76,9 +76,9 @@ def fit_table(
     path, target = _choose_table(table, target)
     with current_processes() as processes, naming_lost_peers("Fit again."):
         observer = observe_first(listen, processes)
-        final = _share_folder(
-            processes, lambda: choose_folder(out, path.name.split(".")[0], overwrite=overwrite)
-        )
+        _check_stdin(path, val, processes)
+        name = Path(table_name(path)).name.split(".")[0]
+        final = _share_folder(processes, lambda: choose_folder(out, name, overwrite=overwrite))
         prepared, plan = all_together(
             processes, lambda: read_and_plan(path, target, config, val, observer, processes)
         )
@@ -88,7 +88,16 @@ def fit_table(
         folder = _share_folder(
             processes, lambda: _beside(final) if final.exists() and any(final.iterdir()) else final
         )
-        run = Run(folder, shown_path(path), config, prepared, plan, started, called - started)
+        run = Run(
+            folder,
+            shown_path(table_name(path)),
+            config,
+            prepared,
+            plan,
+            started,
+            called - started,
+            can_resume=not (is_stdin(path) or is_stdin(val)),
+        )
         with contextlib.ExitStack() as stack:
             only_first(
                 processes,
@@ -164,13 +173,30 @@ def _choose_table(table: Path | None, target: str | None) -> tuple[Path, str]:
     return Path(table), target
 
 
+def _check_stdin(path: Path, val: Path | None, processes: Processes) -> None:
+    """Raise a ConfigError if standard input would have to be read twice."""
+    if not (is_stdin(path) or is_stdin(val)):
+        return
+    reason = None
+    if is_stdin(path) and is_stdin(val):
+        reason = "both the table and the validation rows are -"
+    if processes.n_processes > 1:
+        reason = f"{processes.n_processes} processes need it"
+    if reason is not None:
+        raise ConfigError(
+            "stdin can be read as one table by one process",
+            but=reason,
+            fix="Save the table as a file, and name that.",
+        )
+
+
 def _read(
     path: Path, target: str, config: Config, observer: FitObserver, *, held_out: bool
 ) -> Given:
     table = read_table(path, delimiter=config.table.delimiter, encoding=config.table.encoding)
-    name = shown_path(path)
-    observer(Read(name, table.num_rows, table.num_columns))
-    return take_columns(table, choose_roles(target, config.table), name, held_out=held_out)
+    source = shown_path(table_name(path))
+    observer(Read(source, table.num_rows, table.num_columns))
+    return take_columns(table, choose_roles(target, config.table), source, held_out=held_out)
 
 
 def _beside(final: Path) -> Path:

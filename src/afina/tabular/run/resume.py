@@ -13,7 +13,8 @@ from afina.records.run_json import RunRecord, read_run_record
 from afina.records.summary_json import Summary
 from afina.tabular.environment import describe_environment, name_differences
 from afina.tabular.events import Finished, FitObserver
-from afina.tabular.prediction.artifact import read_schema, write_schema
+from afina.tabular.prediction.artifact import read_schema
+from afina.tabular.prediction.model_folder import write_schema
 from afina.tabular.preparation.prepare import Prepared
 from afina.tabular.run.finish import Outcome, Run
 from afina.tabular.run.fit import observe_first, read_and_plan

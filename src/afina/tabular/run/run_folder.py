@@ -5,18 +5,29 @@ import hashlib
 import itertools
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from afina.config import Config, read_config, to_toml
 from afina.errors import CheckpointError, SchemaError, StorageError
 from afina.records.run_json import SourceFile, read_run_record
-from afina.storage import checkpoint_step, list_checkpoints, storage_error, write_file
+from afina.storage import (
+    checkpoint_step,
+    is_numbered,
+    list_checkpoints,
+    list_numbered,
+    storage_error,
+    write_file,
+)
+from afina.table import is_stdin, stdin_bytes
 
 
 def describe_file(path: Path) -> SourceFile:
     """Return the path, size and digest of an input file."""
+    if is_stdin(path):
+        data = stdin_bytes()
+        return SourceFile(str(path), len(data), hashlib.sha256(data).hexdigest())
     digest, size = hashlib.sha256(), 0
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -32,6 +43,12 @@ def check_unchanged(file: SourceFile) -> Path:
         SchemaError: it no longer exists or has changed.
     """
     path, must = Path(file.path), "A run must be resumed with the table it began with"
+    if is_stdin(path):
+        raise SchemaError(
+            must,
+            but="that came from stdin, which cannot be read again",
+            fix="Save the table as a file, and fit again.",
+        )
     try:
         now = describe_file(path)
     except OSError as reason:
@@ -57,15 +74,16 @@ def choose_folder(out: Path | None, name: str, *, overwrite: bool) -> Path:
         StorageError: `out` exists, and is neither an empty folder nor a run to overwrite.
     """
     if out is not None:
-        if not os.path.lexists(out) or _is_empty_folder(out) or (overwrite and is_run(out)):
+        others = list_numbered(out)
+        replaces = overwrite and is_run(out) and not others
+        if not os.path.lexists(out) or _is_empty_folder(out) or replaces:
             return out
         must = "A run needs a new or empty folder"
         if overwrite:
-            raise StorageError(
-                must,
-                but=f"{out} is not a run of afina, so it is not overwritten",
-                fix="Choose another folder.",
-            )
+            what = f"{out} is not a run of afina, so it is not overwritten"
+            if others:
+                what = f"{out} holds other runs, such as {others[0]}, so it is not overwritten"
+            raise StorageError(must, but=what, fix="Choose another folder.")
         how = ", or add --overwrite (in Python: overwrite=True)" if is_run(out) else ""
         raise StorageError(must, but=f"{out} exists", fix=f"Choose another folder{how}.")
     plain = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name)
@@ -75,15 +93,23 @@ def choose_folder(out: Path | None, name: str, *, overwrite: bool) -> Path:
 
 
 @contextlib.contextmanager
-def begin_folder(run: Path, files: Mapping[str, bytes]) -> Iterator[None]:
+def begin_folder(
+    run: Path, files: Mapping[str, bytes], *, new_folders: Sequence[Path] | None = None
+) -> Iterator[None]:
     """Make the run folder with its first files; remove it if the body of the `with` fails.
 
     A folder with a checkpoint stays, so that the run can be resumed.
 
+    Args:
+        run: the run folder.
+        files: content by name.
+        new_folders: the folders that `claim_folder` has made. None: make the folder.
+
     Raises:
         StorageError: the folder cannot be made or written.
     """
-    new_folders = _make_folders(run)
+    if new_folders is None:
+        new_folders = _make_folders(run)
     try:
         for name, data in files.items():
             write_file(run / name, data)
@@ -163,11 +189,14 @@ def _make_folders(run: Path) -> list[Path]:
     return new_folders
 
 
-def _remove_folders(run: Path, new_folders: list[Path]) -> None:
+def _remove_folders(run: Path, new_folders: Sequence[Path]) -> None:
+    """Remove what a run has written, and the new folders; the runs of other fits stay."""
     with contextlib.suppress(OSError):
-        shutil.rmtree(run)
-        if run not in new_folders:  # it existed before, empty
-            run.mkdir()
-    for folder in new_folders[1:]:
+        for path in run.iterdir():
+            if path.is_symlink() or not path.is_dir():
+                path.unlink()
+            elif not is_numbered(path):
+                shutil.rmtree(path)
+    for folder in new_folders:
         with contextlib.suppress(OSError):
             folder.rmdir()  # fails if something else has been put there meanwhile

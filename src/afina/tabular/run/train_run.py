@@ -13,7 +13,7 @@ from afina.records.json_record import write_record
 from afina.records.run_json import RunRecord
 from afina.tabular.environment import describe_environment
 from afina.tabular.events import FitObserver, Started
-from afina.tabular.prediction.artifact import write_schema
+from afina.tabular.prediction.model_folder import write_schema
 from afina.tabular.preparation.prepare import Prepared
 from afina.tabular.run.finish import Outcome, Run, finish_run
 from afina.tabular.run.run_folder import (
@@ -66,10 +66,11 @@ def train_run(
         processes: the processes of the run; all train, the first one writes.
         resumed_from: step of the newest checkpoint, 0 for the start. None: a new run.
     """
-    with _explaining_failures(run.folder, processes):
+    with _explaining_failures(run, processes):
         if processes.first:
             write_log(run.folder, _first_line(run, resumed_from))
-        observer(Started(run.folder, run.config.train.max_epochs, resumed_from))
+        n_epochs = run.config.train.max_epochs
+        observer(Started(run.folder, n_epochs, resumed_from, run.can_resume))
         result = train_model(
             run.plan,
             run_dir=run.folder,
@@ -129,24 +130,27 @@ def _first_line(run: Run, resumed_from: int | None) -> str:
 
 
 @contextlib.contextmanager
-def _explaining_failures(folder: Path, processes: Processes) -> Iterator[None]:
+def _explaining_failures(run: Run, processes: Processes) -> Iterator[None]:
     """Add to every error what remains of the run, and how to continue it."""
     log = write_log if processes.first else lambda *_: None
+    folder = run.folder
     try:
         with naming_lost_peers():
             yield
     except (AfinaError, Interrupted) as error:
         log(folder, f"stopped: {error}")
-        resumes = has_checkpoint(folder)
+        saved = has_checkpoint(folder)
         if isinstance(error, NonFiniteError):
             error.add_fix("Row numbers count rows after identical ones were merged.")
-            if resumes:
+            if saved:
                 error.add_fix(f"Its checkpoints stay in {folder}.")
-        elif resumes:
+        elif saved and run.can_resume:
             error.add_fix(f"Continue with: afina resume {folder}")
+        elif saved:
+            error.add_fix(f"A run on {run.table} cannot be resumed: fit again.")
         raise
     except KeyboardInterrupt:
-        if not has_checkpoint(folder):
+        if not has_checkpoint(folder) or not run.can_resume:
             raise
         log(folder, "stopped while results were written")
         raise Interrupted(
