@@ -96,7 +96,7 @@ def prepare(given: Given, val: Given | None, config: Config) -> Prepared:
         val = weigh_classes(val, val_target, class_weights)
         tables.append(encode_given(val, val_target, schema))
         held_out = tables[1].take(np.flatnonzero(~val_target.missing))
-    notes += [note for table in tables for note in table.notes]
+    notes += [*sides.notes, *(note for table in tables for note in table.notes)]
     if class_weights is not None:
         notes.append(describe_class_weights(class_weights, target.classes))
     if config.stop.metric == "f1" and target.task == "binary":
