@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 
@@ -18,7 +18,9 @@ from torch.utils.data import DataLoader, TensorDataset
 import afina
 from afina import process_state
 from afina.errors import ConfigError
-from afina.nn import follow
+from afina.models import MLP, ModelSettings, NetworkShape, make_network
+from afina.nn import follow, initialize_
+from afina.preprocess.settings import PreprocessSettings
 from afina.process_state import Drawing, new_layers, plain_torch, torch_threads
 from afina.train import rng as train_rng
 
@@ -60,7 +62,7 @@ def train_net(
     way = number % len(ways)
     loader = DataLoader(TensorDataset(x, y), batch_size=16, shuffle=True)
     arguments = {"max_epochs": 3, "seed": number, **ways[way], **settings}
-    trainer = afina.Trainer(net, loss=nn.CrossEntropyLoss(), **arguments)
+    trainer = afina.Trainer(net, **{"loss": nn.CrossEntropyLoss(), **arguments})
     trainer.fit(loader if way == 2 else (x, y), (x, y))
     return torch.cat([p.detach().flatten() for p in net.parameters()])
 
@@ -110,6 +112,138 @@ def test_fits_in_threads_are_those_alone_bit_for_bit() -> None:
     before = shared_state()
     assert far_fits() == []
     assert shared_state()[1:] == before[1:]  # the networks were made from torch's numbers
+
+
+def mixed_fit(number: int) -> np.ndarray:
+    """Make a network, or an estimator, and fit it; return weights or predictions."""
+    kind = number % 4
+    if kind == 0:
+        return fit_table(number)
+    if kind == 1:
+        return train_net(make_net(), number // 4).numpy()
+    if kind == 2:
+        settings = ModelSettings(members=1, members_differ="input", d_block=8, dropout=0.2)
+        net = MLP(4, 2, settings)
+        initialize_(net, "auto", generator=torch.Generator().manual_seed(number))
+    else:
+        net = make_network(
+            NetworkShape(n_num=4, d_out=2),
+            model=ModelSettings(members=3, d_block=8, dropout=0.2),
+            preprocess=PreprocessSettings(),
+            generator=torch.Generator().manual_seed(number),
+        )
+        net = nn.Sequential(WithoutCodes(net))
+    return train_net(net, number // 4, loss=member_loss).numpy()
+
+
+class WithoutCodes(nn.Module):
+    """Pass numbers alone to a network for tables."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x, torch.zeros(len(x), 0, dtype=torch.int64))
+
+
+def member_loss(outputs: Tensor, y: Tensor) -> Tensor:
+    """Average the cross-entropy of each row over the members."""
+    if outputs.ndim == 2:
+        return nn.functional.cross_entropy(outputs, y, reduction="none")
+    targets = y.unsqueeze(1).expand(outputs.shape[:2])
+    losses = nn.functional.cross_entropy(outputs.transpose(1, 2), targets, reduction="none")
+    return losses.mean(dim=1)
+
+
+def far_mixed_fits(n_fits: int) -> list[int]:
+    """Fit different things alone, then in threads; return the numbers of those that differ."""
+    alone = [mixed_fit(number) for number in range(n_fits)]
+    with ThreadPoolExecutor(n_fits) as pool:
+        together = list(pool.map(mixed_fit, range(n_fits)))
+    return [i for i in range(n_fits) if not np.array_equal(alone[i], together[i])]
+
+
+def test_24_different_fits_whose_networks_are_made_in_threads_are_those_alone() -> None:
+    """Estimators, networks of torch's layers and afina's: made and trained in 24 threads."""
+    before = shared_state()
+
+    assert far_mixed_fits(24) == []
+    assert shared_state()[1:] == before[1:]  # layers are made from torch's numbers
+
+
+def test_layers_that_do_not_take_turns_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fit differs if a layer is made in another thread in the middle of its step."""
+    alone = train_net(make_net())
+
+    def fit_beside_layers() -> bool:
+        net, over = make_net(), threading.Event()
+
+        def make_layers() -> None:
+            while not over.is_set():
+                nn.Linear(3, 3)
+                torch.manual_seed(0)
+
+        thread = threading.Thread(target=make_layers)
+        thread.start()
+        together = train_net(net)
+        over.set()
+        thread.join()
+        return torch.equal(alone, together)
+
+    assert fit_beside_layers()
+    monkeypatch.setattr("afina.train.assembly.layers_take_turns", nullcontext)
+    assert not all(fit_beside_layers() for _ in range(5))
+
+
+@pytest.mark.parametrize("place", ["loss", "loader"])
+def test_a_fit_that_another_waits_for_is_refused(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loss or loader that waits for a fit in another thread gets an error in place of a deadlock."""
+    monkeypatch.setattr(process_state, "_PATIENCE_S", 0.3)
+    x, y = rows()
+
+    def wait() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(train_net, make_net()).result(timeout=60)
+
+    def loss(outputs: Tensor, y: Tensor) -> Tensor:
+        if place == "loss":
+            wait()
+        return nn.functional.cross_entropy(outputs, y)
+
+    class Loader:
+        def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+            if place == "loader":
+                wait()
+            yield x, y
+
+    trainer = afina.Trainer(make_net(), loss=loss, max_epochs=1)
+    before = shared_state()
+    with pytest.raises(ConfigError, match="must not wait for a fit of another thread"):
+        trainer.fit(Loader())
+
+    assert shared_state()[1:] == before[1:]  # waiting made layers
+    assert fit_table() is not None
+
+
+def test_a_slow_step_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fit whose steps take long without waiting for a thread does not make others give up."""
+    monkeypatch.setattr(process_state, "_PATIENCE_S", 0.05)
+    alone = train_net(make_net())
+
+    class Slow(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            time.sleep(0.3)
+            return x
+
+    with ThreadPoolExecutor(2) as pool:
+        slow = pool.submit(train_net, nn.Sequential(Slow(), make_net()))
+        other = pool.submit(train_net, make_net())
+
+    assert torch.equal(slow.result(), alone)
+    assert torch.equal(other.result(), alone)
 
 
 def test_fits_that_do_not_take_turns_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,26 +5,35 @@ generator for the whole process, and torch has one flag for deterministic kernel
 turns: code that draws from the global generators holds a lock, and finds them in the state in which
 it left them. A flag is set by the first fit that needs it, and restored by the last.
 
-If other code draws from a global generator in another thread while a fit takes a step, for example
-to create a layer, it changes the fit's random numbers, because torch has no generators per thread.
-`with Drawing():` around such code makes it wait for its turn.
+If other code draws from a global generator in another thread while a fit takes a step, it changes the
+fit's random numbers, because torch has no generators per thread. So while a fit runs, creating a layer
+in another thread waits (`layers_take_turns`); `with Drawing():` around other code makes it wait too.
+
+A turn includes the user's loss, model and loader, because they may draw. If one of these waits for a
+fit in another thread, that fit can never have its turn; it raises an error.
 """
 
 import os
 import random
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ContextDecorator, ExitStack, contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import init
+
+from afina.errors import ConfigError
 
 __all__ = [
     "Drawing",
     "RandomState",
     "Shared",
+    "layers_take_turns",
     "new_layers",
     "own_numbers",
     "plain_torch",
@@ -59,11 +68,16 @@ class _Owner:
     state: RandomState | None = None
 
 
+_PATIENCE_S = 60.0  # for a thread that has its turn and waits for something
+
+
 class _Draws:
     """The lock, and the owner of the numbers that the global generators hold."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
+        self.holder = 0  # the thread that had the last turn
+        self.n_turns = 0
         self.user = _Owner()
         self.current = self.user
         self.owners = threading.local()
@@ -72,6 +86,34 @@ class _Draws:
         """Return the innermost fit of this thread, or the code outside of fits."""
         owners = getattr(self.owners, "stack", None)
         return owners[-1] if owners else self.user
+
+    def acquire(self) -> None:
+        """Wait for a turn.
+
+        Raises:
+            ConfigError: the thread that has its turn waits for another thread, perhaps this one.
+        """
+        if not self.lock.acquire(blocking=False):
+            before = self._waits()
+            while not self.lock.acquire(timeout=_PATIENCE_S):
+                now = self._waits()
+                if now is not None and now == before:
+                    raise ConfigError(
+                        "A fit's loss, model and loader must not wait for a fit of another thread",
+                        but=f"one of them has kept the turn of all fits for {_PATIENCE_S:g} seconds "
+                        "while it waited",
+                        fix="Run the other fit in the same thread, in its own process, or before.",
+                    )
+                before = now
+        self.holder = threading.get_ident()
+        self.n_turns += 1
+
+    def _waits(self) -> tuple[int, FrameType, int] | None:
+        """Return the place at which the thread that has its turn waits; None if it does not."""
+        frame = sys._current_frames().get(self.holder)  # noqa: SLF001 - there is no other way
+        if frame is None or frame.f_code.co_filename != threading.__file__:
+            return None
+        return self.n_turns, frame, frame.f_lasti
 
     def switch(self, owner: _Owner, *, keep: bool = True) -> None:
         """Put an owner's state into the generators; the caller holds the lock."""
@@ -86,10 +128,10 @@ class _Draws:
 _draws = _Draws()
 
 
-class Drawing:
+class Drawing(ContextDecorator):
     """Let the `with` block draw from the global generators, undisturbed by fits in other threads.
 
-    It can be reused and nested. Inside a fit, the numbers are the fit's own; outside, they are the
+    It can be reused and nested, and decorates functions. Inside a fit, the numbers are the fit's own; outside, they are the
     caller's.
 
     Args:
@@ -100,7 +142,7 @@ class Drawing:
         self.with_gradients = with_gradients
 
     def __enter__(self) -> None:
-        _draws.lock.acquire()
+        _draws.acquire()
         try:
             _draws.switch(_draws.owner())
             if self.with_gradients and not torch.is_grad_enabled():
@@ -120,9 +162,8 @@ def own_numbers() -> Iterator[None]:
     The separate generators apply only inside `Drawing`; they start from the caller's state.
     """
     mine = _Owner()
-    with _draws.lock:
+    with Drawing():
         around = _draws.owner()
-        _draws.switch(around)
         around.state = RandomState()
         _draws.current = mine
         if not hasattr(_draws.owners, "stack"):
@@ -131,10 +172,11 @@ def own_numbers() -> Iterator[None]:
     try:
         yield
     finally:
-        with _draws.lock:
-            _draws.owners.stack.remove(mine)
-            if _draws.current is mine:
-                _draws.switch(around, keep=False)
+        _draws.owners.stack.remove(mine)
+        if _draws.current is mine:  # then nobody holds the lock for long
+            with _draws.lock:
+                if _draws.current is mine:
+                    _draws.switch(around, keep=False)
 
 
 class Shared:
@@ -185,6 +227,30 @@ class Shared:
         me = threading.get_ident()
         self._depths = {me: self._depths[me]} if me in self._depths else {}
         self._undo()
+
+
+_INITIALIZERS = (
+    *("uniform_", "normal_", "trunc_normal_", "xavier_uniform_", "xavier_normal_"),
+    *("kaiming_uniform_", "kaiming_normal_", "orthogonal_", "sparse_"),
+)
+
+
+@contextmanager
+def _initialize_in_turn() -> Iterator[None]:
+    """Let the functions with which torch's layers draw their first weights wait for their turn."""
+    places = [*((init, name) for name in _INITIALIZERS), (torch, "manual_seed")]
+    originals = [getattr(place, name) for place, name in places]
+    for (place, name), original in zip(places, originals, strict=True):
+        setattr(place, name, Drawing()(original))
+    try:
+        yield
+    finally:
+        for (place, name), original in zip(places, originals, strict=True):
+            setattr(place, name, original)
+
+
+layers_take_turns = Shared(_initialize_in_turn)
+"""While a fit runs: layers made in other threads, and seeds set there, wait for the end of a step."""
 
 
 class _Counts:
@@ -270,7 +336,7 @@ def new_layers() -> Iterator[None]:
 
 def _begin_child() -> None:
     """Create new locks, and undo changes by threads that do not exist in this process."""
-    _draws.lock = threading.RLock()
+    _draws.lock, _draws.holder = threading.RLock(), 0
     _counts.lock = threading.Lock()
     _counts.set.clear()
     _counts.forked = True

@@ -87,3 +87,22 @@ def test_a_parametric_activation_needs_units() -> None:
     """There must be a unit."""
     with pytest.raises(ValueError, match="n_units must be at least 1"):
         ParametricActivation("relu", 0)
+
+
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", get_args(ActivationName))
+@pytest.mark.parametrize("normed", [False, True])
+def test_a_parametric_activation_trains_in_half_precision(
+    name: str, precision: torch.dtype, normed: bool
+) -> None:
+    """What autocast lowers, or raises again behind a norm, meets shares of float32."""
+    layer = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4) if normed else nn.Identity())
+    active = ParametricActivation(name, 4)
+    with torch.autocast("cpu", dtype=precision):
+        inputs = layer(torch.ones(2, 3))
+        outputs = active(inputs)
+    outputs.float().sum().backward()
+
+    assert outputs.dtype == inputs.dtype
+    assert active.share.grad is not None
+    assert active.share.grad.dtype == torch.float32

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+import afina
 from afina.config import apply_settings
 from afina.errors import CheckpointError
 from afina.optim import optimizer_from
@@ -241,3 +242,12 @@ def test_the_learning_rate_can_be_found_with_factors(tables, kinds_csv, tmp_path
     assert has_lr_factors(config.train)
     assert not has_lr_factors(tables.config().train)
     assert [group["lr"] for group in optimizer.param_groups] == [0.5, 0.05]
+
+
+def test_a_table_trains_in_half_precision_with_parametric_activations() -> None:
+    """A fit with `parametric_activation` and `precision="bf16"` ends in a model."""
+    x = np.random.default_rng(0).normal(size=(80, 3))
+    settings = {"members": 1, "parametric_activation": True, "precision": "bf16", "max_epochs": 2}
+    model = afina.AfinaClassifier(**settings).fit(x, x[:, 0] > 0)
+
+    assert np.isfinite(model.predict_proba(x)).all()

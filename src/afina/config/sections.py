@@ -23,8 +23,11 @@ _USUAL_FOLDS = 6
 class TrainSettings(AveragingSettings, OptimSettings, ExecutionSettings, LoopSettings):
     """Settings of the loop, including those that apply to tables only."""
 
-    label_smoothing: Annotated[Rate, Setting(scope="table")] = 0.0
-    """Share of the target probability spread evenly over all classes."""
+    label_smoothing: Annotated[Rate | Literal["auto"], Setting(scope="table")] = "auto"
+    """Share of the target probability spread evenly over all classes. `auto`: 0, unless
+    identical rows are repeated observations. Then it stands for two more rows of each class and one
+    for every two combinations of features after the first, at most 32, so that a few rows of one
+    class do not make a prediction certain."""
 
     threads: Annotated[Count | Literal["auto"], Setting(scope="table")] = "auto"
     """Processor threads of torch. `auto`: 1, or up to 4 for large steps of large networks."""

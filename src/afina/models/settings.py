@@ -56,7 +56,8 @@ class ModelSettings:
     """Largest number of bins of a number's piecewise-linear curve. `auto`: one for each 64 training
     rows, at least 2 and at most 128 (if most rows are of one class, one for each 16 rows of the
     others). If that is 64 or more, a column with up to twice as many distinct values has an edge at
-    each of them, which keeps codes apart."""
+    each of them, which keeps codes apart; so has a column of up to 256 where identical rows are
+    repeated observations, eight or more of each."""
 
     d_numeric: Annotated[int, Field(ge=2)] | Literal["auto"] = "auto"
     """Width of a number's embedding. `auto`: 8, or 4 if more than 24 numbers are embedded."""

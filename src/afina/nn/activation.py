@@ -98,4 +98,5 @@ class ParametricActivation(nn.Module):
         self.share = nn.Parameter(torch.ones(n_units))
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.lerp(x, self.activation(x), self.share)
+        kind = x.dtype  # autocast may have lowered it
+        return torch.lerp(x, self.activation(x).to(kind), self.share.to(kind))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from afina.nn.arguments import check_sizes
+from afina.process_state import Drawing
 
 MISSING, UNKNOWN, FIRST_LEVEL = 0, 1, 2
 
@@ -176,6 +177,7 @@ class CategoryEmbedding(nn.Module):
         self.missing = nn.Parameter(torch.empty(self.d_out))
         self.reset_parameters()
 
+    @Drawing()
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Redraw the levels, and set "unknown" and "missing" to 0."""

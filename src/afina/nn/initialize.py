@@ -25,6 +25,7 @@ from afina.nn.members import MemberHeads, MemberLinear, MemberScale
 from afina.nn.periodic import Periodic
 from afina.nn.piecewise import PiecewiseLinear
 from afina.nn.stacked import StackedLinear
+from afina.process_state import Drawing
 
 # Modules that initialize themselves, whatever the scheme.
 _STARTING = (CategoryEmbedding, PiecewiseLinear, Periodic, MemberScale, MemberLinear, MemberHeads)
@@ -63,6 +64,7 @@ class InitRecord:
     found: FoundBy
 
 
+@Drawing()
 @torch.no_grad()
 def initialize_(
     module: nn.Module,

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from afina.nn.arguments import check_choice, check_sizes
 from afina.nn.choices import MemberStart
+from afina.process_state import Drawing
 
 
 def mean_of_members(outputs: Tensor, *, probabilities: bool) -> Tensor:
@@ -83,6 +84,7 @@ class MemberScale(nn.Module):
         self.bias = nn.Parameter(torch.empty(k, d)) if bias else None
         self.reset_parameters()
 
+    @Drawing()
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Redraw the factors, and set the added terms to 0."""
@@ -137,6 +139,7 @@ class MemberLinear(nn.Module):
         self.bias = nn.Parameter(torch.empty(k, d_out)) if bias else None
         self.reset_parameters()
 
+    @Drawing()
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Set the scales to 1 and draw the bias; `initialize_` draws W."""
@@ -183,6 +186,7 @@ class MemberHeads(nn.Module):
         self.bias = nn.Parameter(torch.empty(k, d_out))
         self.reset_parameters()
 
+    @Drawing()
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw weights and biases like torch's linear layer."""

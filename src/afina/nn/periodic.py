@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from afina.process_state import Drawing
+
 
 class Periodic(nn.Module):
     """Embed each number with trained waves: `concat(cos(2 pi w x + b) @ W + c, x)`.
@@ -45,6 +47,7 @@ class Periodic(nn.Module):
         self.bias = nn.Parameter(torch.empty(n_columns, d_embedding - 1))
         self.reset_parameters()
 
+    @Drawing()
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Redraw all parameters."""

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from afina.process_state import Drawing
+
 _MOST_MULTIPLIED = 48  # bins; with more, a lookup is at least as fast on a CPU
 
 
@@ -116,6 +118,7 @@ class PiecewiseLinear(nn.Module):
         self.linear_bias = nn.Parameter(torch.empty(len(n_bins), d_embedding))
         self.reset_parameters()
 
+    @Drawing()
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Redraw the lines and flatten the curves; keep the edges."""

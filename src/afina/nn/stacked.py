@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from afina.nn.arguments import check_sizes
+from afina.process_state import Drawing
 
 ALL = slice(None)
 """Every network of a stack."""
@@ -38,6 +39,7 @@ class StackedLinear(nn.Module):
         self.bias = nn.Parameter(torch.empty(k, d_out))
         self.reset_parameters()
 
+    @Drawing()
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw weights and biases like torch's linear layer, or set them to 0."""

@@ -26,6 +26,7 @@ from afina.table.label import Label, find_classes
 from afina.table.names import did_you_mean, list_names, nearest_name, suggest_names
 from afina.table.numeric import NumberColumn, NumberFormat
 from afina.table.read import read_table
+from afina.table.repeats import Observations, Repeats, find_repeats
 from afina.table.rows import group_ids, row_ids, time_ranks
 from afina.table.schema import Schema
 from afina.table.split import Folds, Split, assign_folds, count_units, split_rows
@@ -47,6 +48,8 @@ __all__ = [
     "Label",
     "NumberColumn",
     "NumberFormat",
+    "Observations",
+    "Repeats",
     "RowEncoder",
     "Schema",
     "Split",
@@ -60,6 +63,7 @@ __all__ = [
     "encode",
     "fill_masked",
     "find_classes",
+    "find_repeats",
     "group_ids",
     "has_no_names",
     "infer_schema",

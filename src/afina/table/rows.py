@@ -22,17 +22,17 @@ def row_ids(table: pa.Table) -> NDArray[np.int64]:
         >>> row_ids(pa.table({"a": [5, 7, 5], "b": ["x", "x", "x"]}))
         array([0, 1, 0])
     """
-    codes = [_codes(column) for column in table.columns]
+    codes = [cell_codes(column) for column in table.columns]
     mixed = np.zeros(table.num_rows, dtype=np.uint64)
     for column in codes:
-        mixed = _scramble(mixed + column.astype(np.uint64) + np.uint64(1))
-    ids, first = _rank(mixed)
+        mixed = scramble(mixed + column.astype(np.uint64) + np.uint64(1))
+    ids, first = rank_first(mixed)
     twin = first[ids]  # the first row with the same hash
     if all((column == column[twin]).all() for column in codes):
         return ids
     ids = np.zeros(table.num_rows, dtype=np.int64)  # a hash collision: compare column by column
     for column in codes:
-        ids, _ = _rank(ids * (column.max(initial=0) + 2) + column + 1)
+        ids, _ = rank_first(ids * (column.max(initial=0) + 2) + column + 1)
     return ids
 
 
@@ -101,13 +101,14 @@ def _text_moments(levels: Levels, where: str) -> NDArray[np.int64] | NDArray[np.
     )
 
 
-def _codes(column: pa.ChunkedArray) -> NDArray[np.int64]:
+def cell_codes(column: pa.ChunkedArray) -> NDArray[np.int64]:
+    """Number the distinct cells of a column; -1 for null."""
     if pa.types.is_null(column.type):
         return np.full(len(column), -1)
     return to_codes(as_one(column).dictionary_encode().indices)
 
 
-def _scramble(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def scramble(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Mix bits so that sums of small codes do not collide (splitmix64's finalizer)."""
     values = values * _MIX
     values ^= values >> np.uint64(29)
@@ -115,7 +116,7 @@ def _scramble(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return values ^ (values >> np.uint64(32))
 
 
-def _rank(
+def rank_first(
     keys: NDArray[np.uint64] | NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Number distinct keys by first occurrence, and return the first row of each."""

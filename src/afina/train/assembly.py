@@ -13,7 +13,7 @@ from torch.utils.data import DistributedSampler
 from afina.declaration import declarations, resolved
 from afina.errors import ConfigError
 from afina.optim import Average, OneSidedShampoo, make_schedule, optimizer_from
-from afina.process_state import own_numbers, torch_threads
+from afina.process_state import layers_take_turns, own_numbers, torch_threads
 from afina.train import rng
 from afina.train.batches import EVAL_ROWS
 from afina.train.evaluate import predict_batches
@@ -50,6 +50,7 @@ def training_conditions(model: nn.Module, *others: nn.Module) -> Iterator[None]:
         torch.inference_mode(mode=False),
         torch.enable_grad(),
         torch_threads(None),
+        layers_take_turns(),
         own_numbers(),
         rng.deterministic(),
         ExitStack() as stack,

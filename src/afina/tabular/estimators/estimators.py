@@ -109,7 +109,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
         averaging: str | None = "ema",
         ema_decay: float | str = "auto",
         averaging_start: int = 0,
-        label_smoothing: float = 0.0,
+        label_smoothing: float | str = "auto",
         threads: int | str = "auto",
         patience: int | None = 4,
         patience_share: float = 0.0,

@@ -98,7 +98,7 @@ def prepare(given: Given, val: Given | None, config: Config) -> Prepared:
         val = weigh_classes(val, val_target, class_weights)
         tables.append(encode_given(val, val_target, schema))
         held_out = tables[1].take(np.flatnonzero(~val_target.missing))
-    notes += [note for table in tables for note in table.notes]
+    notes += [*sides.notes, *(note for table in tables for note in table.notes)]
     left_out = describe_left_out(schema, config.table.kinds)
     if left_out is not None:
         notes.append(left_out)

@@ -1,6 +1,7 @@
 """Choose which rows train and which decide when to stop: a split, folds, or neither."""
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,22 +10,26 @@ from numpy.typing import NDArray
 
 from afina.config import Config
 from afina.table import (
+    Observations,
     Target,
     assign_folds,
     count_units,
+    find_repeats,
     group_ids,
     row_ids,
     split_rows,
     time_ranks,
 )
 from afina.tabular.preparation.given import Given
-from afina.tabular.preparation.rows import Integers
+from afina.tabular.preparation.rows import Floats, Integers
 
+Targets = Integers | Floats
 LEAST_TO_SPLIT = 40
 """With fewer distinct rows, none is held out unless a group or time column is set."""
 
 _OFTEN = 20  # above this mean count per distinct row, rows may be repeated observations
 _CONTRADICTED = 1.25  # and from this mean number of targets per distinct row on, they are
+_NOTED = 0.05  # share of rows with an identical one above which that is noted
 _VAL_FRAC = 0.2
 
 
@@ -38,12 +43,17 @@ class Sides:
             or the training rows are in folds.
         how: a sentence for users.
         folds: the fold of each training row. None: there are no folds.
+        observations: how many rows, without copies, observe how many combinations. None: identical
+            rows are not repeated observations.
+        notes: what was decided that may not be expected.
     """
 
     train: NDArray[np.int64]
     val: NDArray[np.int64] | None
     how: str
     folds: NDArray[np.int64] | None = None
+    observations: Observations | None = None
+    notes: tuple[str, ...] = ()
 
 
 def choose_sides(given: Given, target: Target, config: Config, *, has_val: bool) -> Sides:
@@ -64,11 +74,16 @@ def choose_sides(given: Given, target: Target, config: Config, *, has_val: bool)
     features = _take(given.features, kept)
     groups = None if given.groups is None else _take(given.groups, kept)
     identity = features if groups is None else features.append_column("\x00group", groups)
-    ids = keep_together(identity, target.values[kept])
-    if ids.max() + 1 < LEAST_TO_SPLIT and groups is None and given.times is None:
-        return Sides(kept, None, f"all {len(kept):,} rows train, nothing is held out")
-    times = given.times
-    return divide_units(
+    kinds = {**given.kinds, **config.table.kinds}
+    categorical = [name for name, kind in kinds.items() if kind == "categorical"]
+    decided = keep_together(identity, target.values[kept], categorical=categorical)
+    if groups is not None:  # whoever names them has decided
+        decided = Decided(decided.units)
+    ids, times = decided.units, given.times
+    if groups is None and times is None and ids.max() + 1 < LEAST_TO_SPLIT:
+        how = f"all {len(kept):,} rows train, nothing is held out"
+        return Sides(kept, None, how, observations=decided.observations)
+    sides = divide_units(
         kept,
         ids,
         config,
@@ -78,25 +93,61 @@ def choose_sides(given: Given, target: Target, config: Config, *, has_val: bool)
         if times is None
         else time_ranks(_take(times, kept), name=str(given.roles.time), source=given.source),
     )
+    return replace(sides, observations=decided.observations, notes=decided.notes)
 
 
-def keep_together(features: pa.Table, target: NDArray[np.int64] | NDArray[np.float64]) -> Integers:
-    """Number the groups of rows that a split must not separate: rows with identical features.
+@dataclass(frozen=True)
+class Decided:
+    """What was decided about identical rows.
 
-    The target and the weight are ignored. Otherwise, rows identical to a held-out row, but with
-    other targets, would train; where few features repeat often, that teaches the opposite of the
-    validation targets.
-
-    Where there are few distinct rows, or each occurs often, and their targets differ, identical
-    rows are not copies but repeated observations, and each gets its own number.
+    Args:
+        units: rows with the same number stay on one side.
+        observations: see `Sides`.
+        notes: see `Sides`.
     """
-    ids = row_ids(features)
-    n_distinct = ids.max() + 1
-    if n_distinct >= max(LEAST_TO_SPLIT, len(ids) / _OFTEN):
-        return ids
-    with_target = features.append_column("\x00target", pa.chunked_array([target]))
-    n_with_target = row_ids(with_target).max() + 1
-    return np.arange(len(ids)) if n_with_target >= _CONTRADICTED * n_distinct else ids
+
+    units: Integers
+    observations: Observations | None = None
+    notes: tuple[str, ...] = ()
+
+
+def keep_together(
+    features: pa.Table, target: Targets, *, categorical: Collection[str] = ()
+) -> Decided:
+    """Number what a split must not separate, and say what was decided about identical rows.
+
+    Identical rows stay together where they are copies, and stand for themselves where they are
+    observations that turned out alike: see `find_repeats`. The target does not make rows different.
+    If it did, rows identical to a held-out row would train with other targets; where few features
+    repeat often, that teaches the opposite of what validation asks.
+
+    Args:
+        features: the rows' features, and their group if they have one.
+        target: class numbers or values.
+        categorical: columns that hold categories, whatever their cells look like.
+    """
+    repeats = find_repeats(features, target, categorical=categorical)
+    n_rows, units, n_copies = len(target), repeats.units, repeats.n_copies
+    apart = repeats.meaning == "observations"
+    if not apart and repeats.n_distinct < max(LEAST_TO_SPLIT, n_rows / _OFTEN):
+        with_target = features.append_column("\x00target", pa.chunked_array([target]))
+        n_with_target = row_ids(with_target).max() + 1
+        if n_with_target >= _CONTRADICTED * repeats.n_distinct:
+            apart, units = True, np.arange(n_rows)
+    alike = (
+        f"{repeats.n_identical:,} of {n_rows:,} rows are identical in all features to another row"
+    )
+    advice = "Name a group column to keep other rows together"
+    if apart:
+        each = f" ({n_copies} copies of each)" * (n_copies > 1)
+        note = f"{alike}: they are treated as repeated observations{each}, held out one by one. {advice}"
+        return Decided(units, Observations(n_rows // n_copies, repeats.n_distinct), (note,))
+    if repeats.meaning == "few":
+        noted = repeats.n_identical > _NOTED * n_rows
+        return Decided(units, notes=(f"{alike}: such rows are held out together",) * noted)
+    return Decided(
+        units, notes=(f"{alike}: they are treated as copies, held out together. {advice}",)
+    )
 
 
 def divide_units(

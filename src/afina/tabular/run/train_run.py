@@ -45,6 +45,7 @@ def plan_run(
         schema=prepared.schema,
         n_classes=len(prepared.classes),
         config=config,
+        observations=prepared.sides.observations,
         threads=threads,
         lr=lr,
     )

@@ -15,7 +15,7 @@ from afina.config import Config
 from afina.declaration import declarations, resolved
 from afina.optim import OptimSettings, optimizer_from
 from afina.process_state import torch_threads
-from afina.table import Schema
+from afina.table import Observations, Schema
 from afina.tabular.events import FitObserver
 from afina.tabular.preparation.rows import (
     Floats,
@@ -91,6 +91,7 @@ def make_plan(
     schema: Schema,
     n_classes: int,
     config: Config,
+    observations: Observations | None = None,
     threads: int | None = None,
     lr: float | None = None,
 ) -> Plan:
@@ -100,6 +101,7 @@ def make_plan(
         train: training rows, unchanged from the table.
         val: validation rows, unchanged from the table; with folds, `train` itself.
         n_classes: number of classes, 0 for regression.
+        observations: see `DataFacts`.
         threads: number of threads of the run to resume. None: follow the settings.
         lr: learning rate found by the run to resume. None: follow the settings.
     """
@@ -107,7 +109,7 @@ def make_plan(
     check_watched(config.stop, n_classes)
     with torch_threads(1):  # sums must not depend on the number of threads
         merged = merge_identical(train)
-        fitted = fit_preprocessing(merged, schema, n_classes, config)
+        fitted = fit_preprocessing(merged, schema, n_classes, config, observations)
         parted = part_heavy(merged)
         facts = DataFacts(
             n_rows=len(parted),
@@ -117,6 +119,7 @@ def make_plan(
             n_bins=fitted.n_bins,
             n_embedded=len(fitted.edges),
             target_kind=fitted.target.kind,
+            observations=observations,
         )
         config = resolve(config, facts)
         built = build_model(fitted, schema, n_classes, config)
@@ -206,7 +209,7 @@ def make_trainer(
     if has_lr_factors(config.train):  # the trainer has no keywords for them
         make = partial(optimizer_from, config.train)
         keywords |= {"optimizer": make, "lr": None, "weight_decay": None}
-    smoothing = config.train.label_smoothing
+    smoothing = resolved(config.train.label_smoothing)
     return Trainer(
         model.network,
         loss=make_loss(model.n_classes, n_members=model.n_members, label_smoothing=smoothing),

@@ -18,7 +18,7 @@ from afina.errors import SchemaError
 from afina.nn import MemberStart
 from afina.optim.settings import OptimizerName
 from afina.preprocess.settings import Encoding, TargetKind
-from afina.table import Schema, did_you_mean
+from afina.table import Observations, Schema, did_you_mean
 from afina.tabular.scoring import check_monitor
 
 # Pairs of a largest number of training rows, and the rows per step up to that number. Shampoo's
@@ -34,6 +34,9 @@ _DROPOUT = 0.1
 _MANY_NUMBERS = 24
 _ROWS_A_BIN, _LEAST_BINS, _MOST_BINS = 64, 2, 128
 _OTHERS = 4  # rows that count for each row outside the most common class, at most
+_MANY_BINS = 64  # from here on, a column with up to twice as many values holds codes
+_OFTEN = 8  # rows of each combination from which it can be looked up
+_ADDED_TO_CLASS, _MOST_ADDED = 2, 32  # rows that smoothing stands for (docs/log.md)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +51,8 @@ class DataFacts:
         n_bins: largest number of bins for a numeric column.
         n_embedded: number of embedded numeric columns.
         target_kind: the fitted transform of the target.
+        observations: how many rows observe how many combinations, if identical rows are repeated
+            observations. None: they are not.
     """
 
     n_rows: int
@@ -57,6 +62,7 @@ class DataFacts:
     n_bins: int
     n_embedded: int
     target_kind: TargetKind | None
+    observations: Observations | None = None
 
 
 def resolve(config: Config, facts: DataFacts) -> Config:
@@ -117,6 +123,7 @@ def _resolve_train(settings: TrainSettings, facts: DataFacts) -> TrainSettings:
         batch_size=batch_size,
         ema_decay=1.0 - 1.0 / n_steps if isinstance(decay, str) else decay,
         weight_decay=0.0 if settings.optimizer == "adam" else settings.weight_decay,
+        label_smoothing=choose_smoothing(settings.label_smoothing, facts),
         log_every=max(1, n_steps * settings.max_epochs // _MOST_LOGGED),
     )
 
@@ -135,6 +142,22 @@ def _resolve_stop(config: Config, facts: DataFacts) -> StopSettings:
         patience=settings.patience if facts.validates else None,
         patience_extends_while=settings.patience_extends_while if facts.validates else None,
     )
+
+
+def choose_smoothing(setting: float | Literal["auto"], facts: DataFacts) -> float:
+    """Choose the share of the target probability spread over the classes.
+
+    Where a few combinations are observed often, nothing else keeps a network from being certain
+    of one whose few rows are all of one class.
+    """
+    if not isinstance(setting, str):
+        return setting
+    observations = facts.observations
+    if observations is None or not facts.n_classes:
+        return 0.0
+    added = _ADDED_TO_CLASS * facts.n_classes
+    added += min((observations.n_distinct - 1) // 2, _MOST_ADDED)
+    return added / (observations.n_rows + added)
 
 
 def choose_batch_size(n_rows: int, optimizer: OptimizerName = "adamw") -> int:
@@ -180,6 +203,24 @@ def choose_n_bins(
     if n_most_common is not None:
         n_rows = min(n_rows, _OTHERS * (n_rows - n_most_common))
     return max(_LEAST_BINS, min(_MOST_BINS, n_rows // _ROWS_A_BIN))
+
+
+def choose_n_values(n_bins: int, observations: Observations | None) -> int:
+    """Choose up to how many distinct values of a number each have an edge of their own.
+
+    With many bins, up to twice as many values are codes rather than quantities. Where each
+    combination is observed often, it can be looked up.
+
+    Example:
+        >>> choose_n_values(10, None), choose_n_values(100, None)
+        (0, 200)
+        >>> choose_n_values(2, Observations(n_rows=600, n_distinct=60))
+        60
+    """
+    n_values = 2 * n_bins if n_bins >= _MANY_BINS else 0
+    if observations is None or observations.n_rows < _OFTEN * observations.n_distinct:
+        return n_values
+    return max(n_values, min(observations.n_distinct, 2 * _MOST_BINS))
 
 
 def most_common(y: NDArray[np.int64] | NDArray[np.float64]) -> int:

@@ -11,14 +11,17 @@ from afina.config import Config, ModelSettings, PreprocessSettings
 from afina.declaration import resolved
 from afina.models import Ensemble, Members, TabularNet, make_network
 from afina.preprocess import Encoding, Preprocess, column_edges
-from afina.table import MISSING, Schema
+from afina.table import MISSING, Observations, Schema
 from afina.tabular.preparation.rows import Rows
 from afina.tabular.training.model_shape import ModelShape
-from afina.tabular.training.resolve import choose_encodings, choose_n_bins, most_common
+from afina.tabular.training.resolve import (
+    choose_encodings,
+    choose_n_bins,
+    choose_n_values,
+    most_common,
+)
 from afina.tabular.training.target_scale import TargetScale, fit_target_scale
 from afina.train.rng import make_generator
-
-_MANY_BINS = 64  # from here on, a column with up to twice as many values holds codes
 
 
 class TabularModel(nn.Module):
@@ -117,13 +120,20 @@ class Built:
         return sum(p.numel() for p in self.model.network.parameters())
 
 
-def fit_preprocessing(train: Rows, schema: Schema, n_classes: int, config: Config) -> FittedParts:
+def fit_preprocessing(
+    train: Rows,
+    schema: Schema,
+    n_classes: int,
+    config: Config,
+    observations: Observations | None = None,
+) -> FittedParts:
     """Fit preprocessing and target scale on the training rows.
 
     Args:
         train: training rows, identical rows merged.
         schema: schema of the training rows.
         n_classes: number of classes, 0 for regression.
+        observations: see `DataFacts`.
     """
     settings = config.preprocess
     preprocess = Preprocess(settings.scaling, settings.impute).fit(
@@ -145,7 +155,7 @@ def fit_preprocessing(train: Rows, schema: Schema, n_classes: int, config: Confi
         )
     return FittedParts(
         preprocess,
-        _edges(preprocess, train, config.model, n_bins),
+        _edges(preprocess, train, config.model, n_bins, observations),
         n_bins,
         target,
         choose_encodings(schema, settings),
@@ -200,7 +210,11 @@ def make_table_network(
 
 @torch.no_grad()
 def _edges(
-    preprocess: Preprocess, train: Rows, model: ModelSettings, n_bins: int
+    preprocess: Preprocess,
+    train: Rows,
+    model: ModelSettings,
+    n_bins: int,
+    observations: Observations | None,
 ) -> dict[int, Tensor]:
     """Find the bin edges of the numbers that the network gets, those made from times included."""
     n_scaled = len(preprocess.num_names) + len(preprocess.time_names)
@@ -212,5 +226,5 @@ def _edges(
         torch.from_numpy(train.weights),
         n_bins,
         columns=range(n_scaled),
-        n_values=2 * n_bins if model.n_bins == "auto" and n_bins >= _MANY_BINS else 0,
+        n_values=choose_n_values(n_bins, observations) if model.n_bins == "auto" else 0,
     )
