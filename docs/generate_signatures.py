@@ -117,7 +117,8 @@ TRICKS = (
     ("weight averaging", "train.averaging, ema_decay, averaging_start", ""),
     ("half precision", "train.precision", "`fp16` with loss scaling"),
     ("memory and speed", "train.activation_checkpointing, compile, threads", ""),
-    ("early stopping", "stop.patience, patience_share, min_delta, monitor, time_limit", ""),
+    ("early stopping", "stop.patience, patience_share, min_delta, metric, monitor, time_limit", ""),
+    ("class weights", "table.class_weight", "exact: as weights of the rows"),
     ("late generalization", "stop.patience_extends_while, patience_budget", ""),
     (
         "checkpoints",

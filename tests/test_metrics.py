@@ -208,4 +208,17 @@ def test_every_score_says_whether_more_is_better() -> None:
     for better, worse in pairs:
         for name, value in better.items():
             assert (value > worse[name]) == HIGHER_IS_BETTER[name]
-    assert HIGHER_IS_BETTER.keys() == {name for better, _ in pairs for name in better}
+    assert HIGHER_IS_BETTER.keys() - {"f1"} == {name for better, _ in pairs for name in better}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_f1_is_that_of_the_second_class(weighted: bool) -> None:
+    """F1 is scikit-learn's for class 1, with weights too; without such a row it is 0."""
+    rng = np.random.default_rng(0)
+    y, predicted = rng.integers(0, 2, (2, 50))
+    weights = rng.random(50) if weighted else None
+    expected = reference.f1_score(y, predicted, sample_weight=weights)
+
+    assert metrics.f1(y, predicted, weights) == pytest.approx(expected, rel=1e-12)
+    assert metrics.f1([0, 0], [0, 0]) == 0.0
+    assert np.isnan(metrics.f1([], []))

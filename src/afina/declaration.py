@@ -32,8 +32,24 @@ _OTHER_WORDS = {
     **dict.fromkeys(("date", "time", "timestamp"), "datetime"),
     **dict.fromkeys(("str", "string"), "text"),
     **dict.fromkeys(("drop", "skip", "ignore", "unused", "id"), "ignored"),
+    **dict.fromkeys(("acc", "error", "error_rate"), "accuracy"),
+    **dict.fromkeys(("balanced_acc", "bacc", "macro_recall", "recall_macro"), "balanced_accuracy"),
+    **dict.fromkeys(("cross_entropy", "crossentropy", "neg_log_loss", "nll", "ce"), "log_loss"),
+    **dict.fromkeys(("roc_auc", "auroc", "auc_roc", "roc_auc_ovr"), "auc"),
+    **dict.fromkeys(("brier_score", "brier_score_loss", "neg_brier_score"), "brier"),
+    **dict.fromkeys(("f1_score", "f1_binary", "fscore"), "f1"),
+    **dict.fromkeys(("macro_f1", "f1_weighted", "f1_micro"), "f1_macro"),
+    **dict.fromkeys(("mean_squared_error", "root_mean_squared_error", "squared_error"), "rmse"),
+    **dict.fromkeys(("neg_root_mean_squared_error", "neg_mean_squared_error", "l2"), "rmse"),
+    **dict.fromkeys(("mean_absolute_error", "neg_mean_absolute_error", "l1"), "mae"),
+    **dict.fromkeys(("r2_score", "r_squared", "rsquared", "r^2"), "r2"),
+    **dict.fromkeys(("medae", "median_ae"), "median_absolute_error"),
+    **dict.fromkeys(("balanced_subsample",), "balanced"),
+    **dict.fromkeys(("classify", "classifier", "classes"), "classification"),
+    **dict.fromkeys(("multi", "multinomial", "categories"), "multiclass"),
+    **dict.fromkeys(("regress", "regressor", "numbers"), "regression"),
 }
-"""The words that other libraries use for kinds of columns, for suggestions."""
+"""The words that other libraries use for kinds, metrics and tasks, for suggestions."""
 
 T = TypeVar("T")
 N = TypeVar("N", int, float)
@@ -229,21 +245,30 @@ def explain(
     value = values.get(name)
     declared = declarations(cls)[name]
     if isinstance(value, Mapping) and column:
-        schema = declared.schema["additionalProperties"]
-        cell = value.get(column[0])
+        schema, keys = schema_of_parts(declared.schema)
+        part = column[-1]  # of a union, the path names the alternative first
+        cell = value.get(part)
         return ConfigError(
-            f"{name}[{column[0]!r}] must be {describe_allowed(schema)}",
+            f"{name}[{part!r}] must be {describe_allowed(schema)}",
             got=f"{cell!r:.80}",
             fix=suggest_choice(cell, schema.get("enum", ()))
-            or "Correct it, or leave the column out.",
+            or f"Correct it, or leave the {keys.removesuffix('s')} out.",
         )
     allowed = describe(declared) if describe else describe_allowed(declared.schema, none="None")
     default = declared.trainer_default if describe else declared.default
+    near = suggest_choice(value, declared.choices) if isinstance(value, str) else ""
     return ConfigError(
         f"{name} must be {allowed}",
         got=f"{name}={value!r:.80}",
-        fix=f"The default is {default!r}.",
+        fix=f"{near} The default is {default!r}.".strip(),
     )
+
+
+def schema_of_parts(schema: Schema) -> tuple[Schema, str]:
+    """Return the schema of the values of a setting that is a table, and what its keys are."""
+    table = next(part for part in schema.get("anyOf", [schema]) if "additionalProperties" in part)
+    keys: str = table.get("keys", "columns")
+    return table["additionalProperties"], keys
 
 
 def suggest_choice(word: object, choices: Sequence[str]) -> str:
@@ -253,8 +278,8 @@ def suggest_choice(word: object, choices: Sequence[str]) -> str:
         >>> suggest_choice("int64", ["numeric", "text"]), suggest_choice("texts", ["numeric", "text"])
         ("Did you mean 'numeric'?", "Did you mean 'text'?")
     """
-    plain = str(word).lower().strip().rstrip("0123456789")
-    near = _OTHER_WORDS.get(plain, "")
+    plain = str(word).lower().strip().replace("-", "_").replace(" ", "_")
+    near = _OTHER_WORDS.get(plain) or _OTHER_WORDS.get(plain.rstrip("0123456789"), "")
     if near not in choices:
         near = "".join(get_close_matches(plain, choices, n=1, cutoff=0.65))
     return f"Did you mean {near!r}?" if near else ""
@@ -277,7 +302,8 @@ def describe_allowed(schema: Schema, *, none: str = '"none"') -> str:
     if "const" in schema:
         return f'"{schema["const"]}"'
     if schema.get("type") == "object":
-        return f"a table of columns, each {describe_allowed(schema['additionalProperties'])}"
+        part, keys = schema_of_parts(schema)
+        return f"a table of {keys}, each {describe_allowed(part)}"
     words = {
         "null": none,
         "boolean": "true or false" if none != "None" else "True or False",

@@ -20,6 +20,7 @@ __all__ = [
     "brier",
     "classification_scores",
     "confusion_matrix",
+    "f1",
     "f1_macro",
     "log_loss",
     "mae",
@@ -44,6 +45,7 @@ HIGHER_IS_BETTER: Mapping[str, bool] = MappingProxyType(
         "log_loss": False,
         "auc": True,
         "brier": False,
+        "f1": True,
         "f1_macro": True,
         "rmse": False,
         "mae": False,
@@ -73,6 +75,21 @@ def balanced_accuracy(
     n_true = counts.sum(axis=1)
     occurs = n_true > 0
     return _mean(np.diag(counts)[occurs] / n_true[occurs], None)
+
+
+def f1(y: ArrayLike, predicted: ArrayLike, weights: ArrayLike | None = None) -> float:
+    """Return the F1 score of class 1, the second of two classes.
+
+    It is 0 if no row of class 1 is predicted correctly, even if there is no such row.
+
+    Example:
+        >>> f1([0, 1, 1], [0, 1, 0])
+        0.6666666666666666
+    """
+    y, predicted, w = _classes_and_weights(y, predicted, weights)
+    hits = _mean(((y == 1) & (predicted == 1)).astype(np.float64), w)
+    both = _mean((y == 1).astype(np.float64) + (predicted == 1), w)
+    return 2 * hits / both if both else 0.0
 
 
 def f1_macro(y: ArrayLike, predicted: ArrayLike, weights: ArrayLike | None = None) -> float:

@@ -49,3 +49,17 @@ def test_no_answers(fitted, afina_here: Run) -> None:
 
     assert (3, "") == (run.returncode, run.stdout)
     assert "class" in run.stderr
+
+
+def test_no_gain_is_noted(fitted, afina_here: Run) -> None:
+    """Where a score is no better than the baseline's, or only by chance, a note says so."""
+    header, *cars = (fitted.folder / "cars.csv").read_text().splitlines(keepends=True)
+    swapped = [line[:-2] + str(3 - int(line[-2])) + "\n" for line in cars if line[-2].isdigit()]
+    (fitted.folder / "swapped.csv").write_text("".join([header, *swapped]))
+    same = [line for line in cars if line.endswith(",02\n")]
+    (fitted.folder / "same.csv").write_text("".join([header, *same]))
+
+    words = "no better than the baseline's"
+    assert words in afina_here("evaluate", "a run", "swapped.csv").stderr
+    assert words not in afina_here("evaluate", "a run", "cars.csv").stderr
+    assert afina_here("evaluate", "a run", "same.csv").returncode == 0

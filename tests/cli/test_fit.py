@@ -211,3 +211,73 @@ def test_a_monitor_that_cannot_be(afina_here: Run, tmp_path: Path) -> None:
     assert (2, "") == (run.returncode, run.stdout)
     assert "stop.monitor must be one of val/loss, val/rmse" in run.stderr
     assert ["few.csv"] == [path.name for path in tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        (["--metric", "rmse"], 2, "metric must be one of accuracy, .* for a target of classes"),
+        (["--metric", "roc-auc"], 2, "Did you mean 'auc'"),
+        (["--metric", "acuracy"], 2, "Did you mean 'accuracy'"),
+        (["--metric", "auc", "--set", "stop.monitor=val/brier"], 2, "Only one of stop.metric and"),
+        (["--task", "regressoin"], 2, "Did you mean 'regression'"),
+        (["--task", "multiclass"], 3, "three classes or more .* Use --task binary"),
+        (["--target", "size"], 2, "one column.*got 'class', 'size'.*--kind size=ignored"),
+        (["--class-weight", "01"], 2, "must be LABEL=WEIGHT, or balanced; got '01'"),
+        (["--class-weight", "balance"], 2, "Did you mean 'balanced'"),
+        (["--class-weight", "01=x"], 2, "must be LABEL=WEIGHT"),
+        (["--class-weight", "01=1", "--class-weight", "01=2"], 2, "'01' has two weights"),
+        (["--class-weight", "01=1"], 2, "it has none for '02'"),
+        (["--class-weight", "01=1,02=3"], 2, "Repeat --class-weight for each label"),
+        (["--class-weight", "01=-1"], 2, "table.class_weight.01 must be a number, above 0"),
+    ],
+)
+def test_mistakes_in_task_metric_and_class_weight(
+    cars: Path, afina_here: Run, options: list[str], code: int, says: str
+) -> None:
+    """What does not fit is refused by name, with what would."""
+    run = afina_here("fit", cars, "--target", "class", "--out", "r", *options)
+
+    assert (run.returncode, run.stdout) == (code, "")
+    assert re.search(says, run.stderr)
+
+
+def test_a_target_of_two_names_is_not_there(cars: Path, afina_here: Run) -> None:
+    """Names joined by a comma are no column; a model predicts one target."""
+    run = afina_here("fit", cars, "--target", "class,size")
+
+    assert run.returncode == 3
+    assert "A model predicts one target: fit one for each column." in run.stderr
+
+
+def test_a_metric_leads(cars: Path, afina_here: Run) -> None:
+    """The metric decides when to stop, and comes first in every result."""
+    quick = ["--set", "train.max_epochs=2", "--out", "r"]
+    weights = ["--class-weight", "01=1", "--class-weight", "02=3"]
+    run = afina_here("fit", cars, "--target", "class", "--metric", "f1", *weights, *quick, "--json")
+    summary = json.loads(run.stdout)["summary"]
+    evaluation = json.loads(afina_here("evaluate", "r", cars, "--json").stdout)
+
+    assert summary["stop"]["monitor"] == "val/f1"
+    assert summary["score"]["name"] == next(iter(summary["scores"])) == "f1"
+    assert evaluation["score"] == next(iter(evaluation["scores"])) == "f1"
+    assert "Validation f1 0." in run.stderr
+    assert "note: f1 is that of class '02'" in run.stderr
+    assert "note: classes are weighted (01 1, 02 3)" in run.stderr
+    assert ", validation f1 0." in run.stderr
+
+
+def test_a_number_on_request(cars: Path, afina_here: Run) -> None:
+    """The task can be said in one word: labels that are numbers are predicted as such."""
+    run = afina_here("inspect", cars, "--target", "class", "--task", "regression")
+
+    assert "note: the target is regression: numbers" in run.stdout
+
+
+def test_too_little_time_is_told_loudly(cars: Path, afina_here: Run) -> None:
+    """A limit that is over before training gives the baseline, and a warning after the score."""
+    run = afina_here("fit", cars, "--target", "class", "--time-limit", "0.01", "--out", "r")
+
+    assert run.returncode == 0
+    assert "\nwarning: The time limit of 0.01 s was over before training began" in run.stderr
+    assert "are kept" not in run.stderr

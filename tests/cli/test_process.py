@@ -1,9 +1,15 @@
 """Which of several processes speaks."""
 
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 
+from afina.cli import process
 from afina.cli.exits import report_error
-from afina.cli.process import is_first_process
+from afina.cli.process import is_first_process, process_start
 from afina.errors import ConfigError, Interrupted, NonFiniteError, PeerError, StorageError
 from afina.train.processes import LAUNCHED
 
@@ -25,6 +31,27 @@ def test_who_speaks(environ: dict[str, str], first: bool, monkeypatch: pytest.Mo
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     assert is_first_process() == first
+
+
+def test_a_command_begins_when_its_process_does() -> None:
+    """What Python takes to start counts, and so do imports before those of the command line."""
+    code = (
+        "import time; time.sleep(0.5); from afina.cli.process import process_start; "
+        "print(time.monotonic() - process_start())"
+    )
+    asked = time.monotonic()
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    waited = time.monotonic() - asked
+
+    assert float(run.stdout) <= waited + 0.02  # the system counts in hundredths of a second
+    if Path("/proc/self/stat").exists():
+        assert float(run.stdout) >= 0.5
+
+
+def test_a_start_that_the_system_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Elsewhere, and in a process that has long done other things, loading the module counts."""
+    monkeypatch.setattr(process, "_LONGEST_START_S", 0.0)
+    assert process_start() == process._LOADED
 
 
 @pytest.mark.parametrize("name", LAUNCHED)

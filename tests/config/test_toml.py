@@ -17,6 +17,8 @@ from afina.config import (
     TableSettings,
     TrainSettings,
     apply_settings,
+    change_settings,
+    check_config,
     read_config,
     to_toml,
 )
@@ -273,3 +275,33 @@ def test_any_text_is_a_setting_or_a_config_error(text: str) -> None:
     for setting in [text, f"train.{text}=1", f"{text}.lr=1", f"train.lr={text}"]:
         with contextlib.suppress(ConfigError):
             assert isinstance(apply_settings(Config(), [setting]), Config)
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [{"a.b": 1.0, 'q"x': 2.0, "none": 3.0, "é ü": 1.5, "1": 2.0}, "balanced", None, "none"],
+)
+def test_class_weights_survive_a_file(tmp_path: Path, weights: object) -> None:
+    """Weights of labels with any text, a word, and nothing are read back equal."""
+    config = change_settings(Config(), {"table.class_weight": weights, "stop.metric": "auc"})
+    path = tmp_path / "config.toml"
+    path.write_text(to_toml(config), encoding="utf-8")
+
+    assert read_config(path) == config
+    assert config.table.class_weight == (None if weights == "none" else weights)
+
+
+def test_weights_are_set_one_by_one() -> None:
+    """A weight for a label replaces a word, and joins other labels."""
+    lines = ["table.class_weight=balanced", "table.class_weight.a=2", "table.class_weight.b.c=3"]
+
+    assert apply_settings(Config(), lines).table.class_weight == {"a": 2.0, "b.c": 3.0}
+
+
+def test_two_scores_cannot_decide() -> None:
+    """Metric and monitor must name the same score, if both are set."""
+    same = change_settings(Config(), {"stop.metric": "auc", "stop.monitor": "val/auc"})
+    check_config(same)
+    other = change_settings(Config(), {"stop.metric": "auc", "stop.monitor": "val/brier"})
+    with pytest.raises(ConfigError, match=r"Only one of stop\.metric and stop\.monitor"):
+        check_config(other)

@@ -39,7 +39,7 @@ def test_a_summary() -> None:
     assert json.loads(data)["score"]["baseline"] is None
     assert list(json.loads(data)) == [
         *("format", "task", "target", "table", "rows", "on", "score", "scores"),
-        *("baseline_scores", "confusion", "scatter", "stop", "seconds"),
+        *("baseline_scores", "confusion", "scatter", "stop", "model", "seconds"),
     ]
 
 

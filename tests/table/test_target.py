@@ -1,5 +1,7 @@
 """The target: numbers, or classes whose labels stay exactly as written."""
 
+import re
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -108,9 +110,12 @@ def test_equal_numbers_are_one_class() -> None:
         (["1.5", "1e999", "3.5"], "auto", "row 2 is infinite"),
         ([1.5, np.inf, 3.5], "auto", "row 2 is infinite"),
         (["a", "b"] * 3, "regression", r"row 1 holds 'a'"),
-        (["1", "2", "3", "x"], "auto", r"row 4 holds 'x'.*task=classification"),
+        (["1", "2", "3", "x"], "auto", r"row 4 holds 'x'.*--task classification"),
         (["1", "2", "3", "x"], "regression", "numbers as requested, but row 4 holds 'x'"),
-        ([1, 2, 3, 4], "auto", "only row 1 has 1 .*task=regression"),
+        ([1, 2, 3, 4], "auto", "only row 1 has 1 .*--task regression"),
+        (["a", "b", "c"] * 2, "binary", "two classes for the task binary, but it has 3: 'a', 'b'"),
+        (["a", "b"] * 2, "multiclass", r"three classes or more .* it has 2.*Use --task binary"),
+        ([row + 0.5 for row in range(9)], "multiclass", "9 different numbers.*--task regression"),
         ([f"name {row}" for row in range(1500)], "auto", "1500 different texts in 1500 rows"),
         (np.array(["2024-01-31", "2024-02-01"], "M8[s]"), "auto", "got dates"),
     ],
@@ -226,3 +231,36 @@ def test_a_declared_target_is_classes():
 
     assert read_target(column, name="y", source="t").task == "regression"
     assert read_target(column, name="y", source="t", declared=True).task == "multiclass"
+
+
+@pytest.mark.parametrize("task", ["binary", "classification", "auto"])
+def test_a_task_that_fits_changes_nothing(task: RequestedTask) -> None:
+    """Two classes are the same classes whatever word requests them."""
+    read = target(["b", "a"] * 3, task)
+
+    assert (read.task, read.classes) == ("binary", ("a", "b"))
+    assert read.values.tolist() == [1, 0] * 3
+
+
+@pytest.mark.parametrize(
+    ("cells", "task", "says"),
+    [
+        ([1, 2, 3, 4, 5] * 4, "auto", "5 distinct whole numbers, from 1 to 5, so each is a class"),
+        (
+            ["1", "2", "3"] * 4,
+            "auto",
+            "3 distinct whole numbers.*--task regression.*AfinaRegressor",
+        ),
+        (list(range(12)) * 4, "auto", "12 distinct whole numbers.*--task multiclass"),
+        ([1, 2, 3] * 4, "multiclass", "^$"),
+        (list(range(12)) * 4, "regression", "^$"),
+        ([0, 1] * 4, "auto", "^$"),
+        (list(range(31)) * 4, "auto", "^$"),
+        ([value / 2 for value in range(20)] * 4, "auto", "^$"),
+        (["a", "b", "c"] * 4, "auto", "^$"),
+        ([True, False] * 4, "auto", "^$"),
+    ],
+)
+def test_a_doubtful_task_is_explained(cells: list[Label], task: RequestedTask, says: str) -> None:
+    """A note says why few whole numbers are classes, or are not, and how to change it."""
+    assert re.search(says, target(cells, task).note)

@@ -4,10 +4,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from afina.cli.fit_options import (
+    ClassWeights,
     FitTable,
     Group,
     LearningRate,
+    Metric,
     Preset,
     RunFolder,
     Seed,
@@ -26,11 +30,12 @@ from afina.cli.options import (
     Overwrite,
     Quiet,
     Settings,
+    Switches,
+    Task,
     Verbose,
     check_loudness,
     make_config,
 )
-from afina.cli.process import BEGAN
 from afina.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -39,8 +44,12 @@ if TYPE_CHECKING:
 
 
 def fit(
+    context: typer.Context,
     table: FitTable = None,
     target: Target = None,
+    task: Task = None,
+    metric: Metric = None,
+    class_weight: ClassWeights = None,
     config: ConfigFile = None,
     settings: Settings = None,
     preset: Preset = None,
@@ -68,6 +77,9 @@ def fit(
     check_loudness(quiet=quiet, verbose=verbose)
     _check_split(val=val, val_frac=val_frac, group=group, time=time)
     flags = {
+        "table.task": task,
+        "table.class_weight": _class_weight(class_weight or []),
+        "stop.metric": metric,
         "stop.time_limit": time_limit,
         "train.seed": seed,
         "train.lr": lr if lr is None or lr == "find" else _number(lr),
@@ -77,7 +89,8 @@ def fit(
         "table.weight": weight,
     }
     settled = make_config(file=config, settings=settings, preset=preset, kinds=kinds, flags=flags)
-    if table is not None and target is None:
+    column = _one_target(target or [])
+    if table is not None and column is None:
         raise _no_target(table, settled)
 
     from afina.cli.console import open_stderr
@@ -87,11 +100,12 @@ def fit(
         stderr,
         settled,
         table=table,
-        target=target,
+        target=column,
         val=val,
         out=out,
         overwrite=overwrite,
         as_json=as_json,
+        started=context.ensure_object(Switches).started,
     )
 
 
@@ -105,6 +119,7 @@ def _run(
     out: Path | None,
     overwrite: bool,
     as_json: bool,
+    started: float,
 ) -> None:
     from afina.cli.fit_messages import FitMessages
     from afina.cli.results import finish
@@ -112,7 +127,7 @@ def _run(
     from afina.tabular import fit_table
 
     stderr.detail(to_toml(config))
-    with closing(FitMessages(stderr, monitor=config.stop.monitor)) as messages:
+    with closing(FitMessages(stderr, monitor=config.stop.watched)) as messages:
         outcome = fit_table(
             table,
             target=target,
@@ -121,9 +136,9 @@ def _run(
             out=out,
             overwrite=overwrite,
             listen=messages,
-            started=BEGAN,
+            started=started,
         )
-    finish(stderr, outcome, as_json=as_json)
+    finish(stderr, outcome, as_json=as_json, started=started)
 
 
 def _number(text: str) -> float:
@@ -133,6 +148,46 @@ def _number(text: str) -> float:
         raise ConfigError(
             "--lr must be a number or find", got=repr(text), fix="For example: --lr 0.01."
         ) from None
+
+
+def _one_target(targets: list[str]) -> str | None:
+    if len(targets) > 1:
+        raise ConfigError(
+            "--target must name one column, because a model predicts one target",
+            got=", ".join(map(repr, targets)),
+            fix="Fit a model for each, and leave the other out of its features: --kind "
+            f"{targets[1]}=ignored.",
+        )
+    return targets[0] if targets else None
+
+
+def _class_weight(options: list[str]) -> dict[str, float] | str | None:
+    """Read `balanced`, or lines LABEL=WEIGHT."""
+    if options in ([], ["balanced"]):
+        return options[0] if options else None
+    weights: dict[str, float] = {}
+    for text in options:
+        label, equals, weight = text.rpartition("=")
+        try:
+            value = float(weight)
+        except ValueError:
+            equals = ""
+        if not equals:
+            from afina.declaration import suggest_choice
+
+            raise ConfigError(
+                "--class-weight must be LABEL=WEIGHT, or balanced",
+                got=repr(text),
+                fix=suggest_choice(text, ["balanced"]) or "For example: --class-weight yes=5.",
+            )
+        if label in weights:
+            raise ConfigError(
+                "--class-weight must weigh each label once",
+                but=f"{label!r} has two weights",
+                fix="Leave one out.",
+            )
+        weights[label] = value
+    return weights
 
 
 def _check_split(

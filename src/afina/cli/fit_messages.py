@@ -3,6 +3,7 @@
 import itertools
 import os
 import shlex
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,7 @@ class FitMessages:
 
     def _print_stop(self, event: StopEvent) -> None:
         text = f"Stopped after epoch {event.epoch}: {event.why}."
-        if event.best_epoch is not None:
+        if event.best_epoch:  # epoch 0: the network has not seen all rows
             text += f" Epoch {event.best_epoch} was the best; its weights are kept."
         self._stderr.write(f"\n{text}")
 
@@ -117,7 +118,12 @@ class FitMessages:
 
 
 def print_end(
-    stderr: Stderr, *, run: Path, summary: Mapping[str, Any], report: Path | None
+    stderr: Stderr,
+    *,
+    run: Path,
+    summary: Mapping[str, Any],
+    report: Path | None,
+    started: float | None = None,
 ) -> None:
     """Print the model's scores, where its files are, and which commands to type next.
 
@@ -126,14 +132,18 @@ def print_end(
         run: the run folder.
         summary: the content of `summary.json`.
         report: path of the report. None: it could not be written.
+        started: `time.monotonic()` when the command started. None: show the fit's own duration.
     """
     stderr.write(score_sentence(summary), style="bold")
+    if summary["score"].get("caution"):
+        stderr.write(f"warning: {summary['score']['caution']}", style="bold yellow")
     if len(summary["scores"]) > 1:
         stderr.write()
         for line in score_lines(summary["scores"], summary["baseline_scores"]):
             stderr.write(line)
     stderr.write()
-    stderr.write(f"took {seconds(float(summary['seconds']))}")
+    took = summary["seconds"] if started is None else time.monotonic() - started
+    stderr.write(f"took {seconds(float(took))}")
     stderr.write(f"run folder: {run}")
     if report is not None:
         stderr.write(f"report: {report}")

@@ -16,7 +16,27 @@ FitTable = Annotated[
         "Default: a small table of loans that comes with afina.",
     ),
 ]
-Target = Annotated[str | None, value_option("COL", "The column to predict.")]
+Target = Annotated[
+    list[str] | None,  # a list, so that a second one is refused rather than taken in its place
+    value_option("COL", "The column to predict."),
+]
+Metric = Annotated[
+    str | None,
+    value_option(
+        "NAME",
+        "The score that decides when to stop and that results lead with, such as auc, f1, "
+        "log_loss, rmse or mae: stop.metric.",
+    ),
+]
+ClassWeights = Annotated[
+    list[str] | None,
+    value_option(
+        "LABEL=WEIGHT",
+        "How much a row of a class counts in training, once for each label; or `balanced`: "
+        "table.class_weight.",
+        "--class-weight",
+    ),
+]
 Preset = Annotated[
     str | None,
     value_option("NAME", "Preset: fast, default, best, or plain (one multilayer perceptron)."),

@@ -31,6 +31,8 @@ def score_sentence(summary: Mapping[str, Any]) -> str:
         value > baseline if score["higher_is_better"] else value < baseline
     )
     verdict = "" if better else " The model is no better than the baseline."
+    if score.get("caution"):
+        verdict = ""  # it says so, on a line of its own
     return (
         f"{where} {name} {ours}, against {theirs} for the baseline ({score['baseline_is']})."
         f"{verdict}"

@@ -10,6 +10,7 @@ from afina.cli.options import (
     Quiet,
     Settings,
     Table,
+    Task,
     Verbose,
     make_config,
     value_option,
@@ -20,6 +21,7 @@ from afina.cli.streams import emit, emit_json, printable
 def inspect(
     table: Table,
     target: Annotated[str | None, value_option("COL", "The column to predict, if known.")] = None,
+    task: Task = None,
     kinds: Kinds = None,
     config: ConfigFile = None,
     settings: Settings = None,
@@ -32,7 +34,7 @@ def inspect(
 
     Nothing is trained. To change how a column is read, use `afina fit --kind COL=KIND`.
     """
-    settled = make_config(file=config, settings=settings, kinds=kinds, flags={})
+    settled = make_config(file=config, settings=settings, kinds=kinds, flags={"table.task": task})
 
     from afina.tabular import inspect_table
 

@@ -60,11 +60,12 @@ def _root(
         emit(context.get_help())
 
 
-def run_command_line(arguments: Sequence[str]) -> int:
+def run_command_line(arguments: Sequence[str], *, started: float | None = None) -> int:
     """Run one command.
 
     Args:
         arguments: the words after `afina`.
+        started: `time.monotonic()` from which time limits count. None: now.
 
     Returns:
         The exit code; docs/reference/cli.md lists them.
@@ -77,6 +78,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
             stream.reconfigure(encoding="utf-8", errors="surrogateescape")
     command = typer.main.get_command(app)
     switches = Switches(quiet=not is_first_process())
+    switches.started = switches.started if started is None else started
     try:
         with _termination(), _notes(switches):
             with command.make_context("afina", list(arguments), obj=switches) as context:

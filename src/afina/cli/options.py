@@ -1,7 +1,8 @@
 """Arguments and options that several commands share, and how they become settings."""
 
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,10 +21,12 @@ class Switches:
     Args:
         quiet: show no notes.
         debug: show the traceback of an error.
+        started: `time.monotonic()` when the user started the command.
     """
 
     quiet: bool = False
     debug: bool = False
+    started: float = field(default_factory=time.monotonic)
 
 
 def _switch_quiet(context: typer.Context, value: bool) -> bool:
@@ -85,6 +88,13 @@ Kinds = Annotated[
         "--kind",
     ),
 ]
+Task = Annotated[
+    str | None,
+    value_option(
+        "TASK",
+        "What the target is: binary, multiclass or regression; inferred by default: table.task.",
+    ),
+]
 ConfigFile = Annotated[Path | None, value_option("FILE", "Settings in TOML.", "--config")]
 Settings = Annotated[
     list[str] | None,
@@ -98,7 +108,7 @@ def make_config(
     settings: list[str] | None,
     preset: str | None = None,
     kinds: list[str] | None = None,
-    flags: Mapping[str, float | str | None],
+    flags: Mapping[str, Any],
 ) -> "Config":
     """Combine the settings: preset, then file, then `--set`, then `--kind` and other options.
 

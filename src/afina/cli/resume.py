@@ -3,10 +3,13 @@
 from contextlib import closing
 from pathlib import Path
 
-from afina.cli.options import AsJson, Debug, Quiet, Run, Verbose, check_loudness
+import typer
+
+from afina.cli.options import AsJson, Debug, Quiet, Run, Switches, Verbose, check_loudness
 
 
 def resume(
+    context: typer.Context,
     run: Run,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -27,8 +30,9 @@ def resume(
 
     stderr = open_stderr(quiet=quiet, verbose=verbose)
     with closing(FitMessages(stderr, monitor=_monitor(run))) as messages:
-        outcome = resume_run(run, listen=messages)
-    finish(stderr, outcome, as_json=as_json)
+        started = context.ensure_object(Switches).started
+        outcome = resume_run(run, listen=messages, started=started)
+    finish(stderr, outcome, as_json=as_json, started=started)
 
 
 def _monitor(run: Path) -> str:
@@ -37,6 +41,6 @@ def _monitor(run: Path) -> str:
     from afina.errors import ConfigError
 
     try:
-        return read_config(run / "config.toml").stop.monitor
+        return read_config(run / "config.toml").stop.watched
     except ConfigError:
         return "val/loss"

@@ -13,9 +13,30 @@ def check_config(config: Config) -> None:
     Raises:
         ConfigError: two settings cannot be combined.
     """
-    for is_broken, error in (*_train_rules(config), *_table_rules(config), *_model_rules(config)):
+    rules = (
+        *_train_rules(config),
+        *_table_rules(config),
+        *_model_rules(config),
+        *_stop_rules(config),
+    )
+    for is_broken, error in rules:
         if is_broken:
             raise error
+
+
+def _stop_rules(config: Config) -> Rules:
+    stop = config.stop
+    watched = stop.monitor.removeprefix("val/")
+    return (
+        (
+            stop.metric is not None and watched not in ("loss", stop.metric),
+            ConfigError(
+                "Only one of stop.metric and stop.monitor can decide what is best",
+                got=f"metric={stop.metric!r}, monitor={stop.monitor!r}",
+                fix="Leave one out.",
+            ),
+        ),
+    )
 
 
 def _train_rules(config: Config) -> Rules:

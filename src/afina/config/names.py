@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from afina.config.sections import Config
-from afina.declaration import Declaration, declarations, describe_allowed
+from afina.declaration import Declaration, declarations, describe_allowed, schema_of_parts
 
 EXPERIMENTAL = "experimental"
 
@@ -108,7 +108,7 @@ def describe_place(section: str, key: str, *, part: bool = False) -> str:
         'a whole number, at least 1, or "auto"'
     """
     schema = places()[section][key].declared.schema
-    return describe_allowed(schema["additionalProperties"] if part else schema)
+    return describe_allowed(schema_of_parts(schema)[0] if part else schema)
 
 
 def suggest(name: str, section: str = "") -> str | None:

@@ -23,7 +23,7 @@ from afina.config.names import (
 )
 from afina.config.presets import preset_sections
 from afina.config.sections import Config
-from afina.declaration import suggest_choice
+from afina.declaration import schema_of_parts, suggest_choice
 from afina.errors import ConfigError
 
 _ADAPTER = TypeAdapter(Config)
@@ -100,8 +100,10 @@ def apply_settings(config: Config, settings: Sequence[str]) -> Config:
         _check_key(section, key, text.strip())
         if not column:
             values[section][key] = _parse(section, key, text)
-        elif isinstance(values[section][key], dict):
-            values[section][key] = values[section][key] | {column: _parse_toml(text)}
+        elif isinstance(values[section][key], dict) or _can_be_table(section, key):
+            parts = values[section][key]
+            parts = parts if isinstance(parts, dict) else {}
+            values[section][key] = parts | {column: _parse_toml(text)}
         else:
             raise ConfigError(
                 f"{section}.{key} must be set as a whole",
@@ -122,7 +124,7 @@ def change_settings(config: Config, changes: Mapping[str, Any]) -> Config:
     values = to_sections(config)
     for name, value in changes.items():
         section, _, key = name.partition(".")
-        values[section][key] = value
+        values[section][key] = None if value == "none" and _can_be_none(section, key) else value
     return _make_config(values)
 
 
@@ -216,6 +218,11 @@ def _moved(parsed: Sections) -> Sections:
     return moved
 
 
+def _can_be_table(section: str, key: str) -> bool:
+    schema = places()[section][key].declared.schema
+    return any("additionalProperties" in part for part in schema.get("anyOf", [schema]))
+
+
 def _can_be_none(section: str, key: str) -> bool:
     """Return whether the word "none" means None: the setting allows it, but not free text."""
     declared = places()[section][key].declared
@@ -237,11 +244,12 @@ def _make_config(values: Sections, source: Path | None = None) -> Config:
         value = values[section][key]
         name = f"{section}.{key}"
         part = isinstance(value, dict) and bool(column)
-        hint = ""
+        declared = places()[section][key].declared
+        choices = declared.choices
         if part:
-            name, value = f"{name}.{column[0]}", value.get(column[0], value)
-            schema = places()[section][key].declared.schema["additionalProperties"]
-            hint = suggest_choice(value, schema.get("enum", ()))
+            name, value = f"{name}.{column[-1]}", value.get(column[-1], value)
+            choices = schema_of_parts(declared.schema)[0].get("enum", ())
+        hint = suggest_choice(value, choices) if isinstance(value, str) else ""
         raise ConfigError(
             f"{_in(source)}{name} must be {describe_place(section, key, part=part)}",
             got=json.dumps(value, default=str),

@@ -34,6 +34,7 @@ class Score:
         value: the model's score.
         baseline: the baseline's score on the same rows.
         baseline_is: what the baseline predicts, in words.
+        caution: sentences about how far the score can be trusted; empty if there is no doubt.
     """
 
     name: Text
@@ -41,6 +42,7 @@ class Score:
     baseline: Number
     higher_is_better: Flag
     baseline_is: Text
+    caution: Text = ""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class Summary:
             classes.
         scatter: true and predicted values. None: the target has classes.
         stop: why training ended. None: unknown.
+        model: what the model is; `constant` always predicts the baseline.
         seconds: duration of the fit, or of its part since it was last resumed.
     """
 
@@ -101,4 +104,5 @@ class Summary:
     confusion: Confusion | None
     scatter: Scatter | None
     stop: StopRecord | None = None
+    model: Literal["network", "constant"] = "network"
     seconds: Number = None

@@ -85,6 +85,8 @@ def _verdict(score: Score) -> tuple[str, bool]:
     """Return a sentence that compares model and baseline, and whether it is a warning."""
     if score.value is None or score.baseline is None:
         return "", False
+    if score.caution:
+        return clean(score.caution, 400), True
     better = (score.value - score.baseline) * (1 if score.higher_is_better else -1)
     if better > 0:
         return f"The model is {figure(better, 2)} better.", False
@@ -107,7 +109,9 @@ def stop_section(run: RunFiles) -> Markup:
         return Markup()
     why = clean((stop.why or stop.reason or "The run folder does not say why.").strip(), 400)
     parts = [why + ("" if why[-1] in ".!?" else ".")]
-    if stop.best_epoch is None:
+    if run.summary is not None and run.summary.model == "constant":
+        parts.append("The model is the baseline, not a network.")
+    elif stop.best_epoch is None:
         parts.append("No rows were held out, so the model has the final weights.")
     else:
         best = f", where {clean(stop.monitor)} was {figure(stop.best, 4)}" if stop.monitor else ""

@@ -19,15 +19,16 @@ from afina.table.date import DateColumn
 from afina.table.declared import is_declared_category
 from afina.table.encode import Features, encode
 from afina.table.encode_row import RowEncoder, only_row
-from afina.table.frame import to_table
+from afina.table.frame import cell_text, to_table
 from afina.table.infer import infer_schema
+from afina.table.label import Label, find_classes
 from afina.table.names import did_you_mean, list_names, nearest_name, suggest_names
 from afina.table.numeric import NumberColumn, NumberFormat
 from afina.table.read import read_table
 from afina.table.rows import group_ids, row_ids, time_ranks
 from afina.table.schema import Schema
 from afina.table.split import Folds, Split, assign_folds, count_units, split_rows
-from afina.table.target import Label, Target, TargetTask, match_target, read_target
+from afina.table.target import Target, TargetTask, match_target, read_target
 
 __all__ = [
     "FIRST_LEVEL",
@@ -50,10 +51,12 @@ __all__ = [
     "TargetTask",
     "UnusedColumn",
     "assign_folds",
+    "cell_text",
     "count_units",
     "did_you_mean",
     "encode",
     "fill_masked",
+    "find_classes",
     "group_ids",
     "has_no_names",
     "infer_schema",

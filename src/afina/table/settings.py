@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from afina.declaration import Frac, settings_class
+from afina.declaration import Frac, Positive, settings_class
 from afina.table.column import Kind
 from afina.table.target import RequestedTask
 
@@ -17,7 +17,17 @@ class TableSettings:
 
     task: RequestedTask = "auto"
     """What the target is. `auto`: text, two values, or at most ten distinct whole numbers are
-    classes."""
+    classes. `classification`: classes, `binary` if there are two of them and `multiclass` if there
+    are more; `regression`: numbers."""
+
+    class_weight: (
+        Annotated[dict[str, Positive], Field(json_schema_extra={"keys": "labels"})]
+        | Literal["balanced"]
+        | None
+    ) = None
+    """How much each row of a class counts in training and in `val/loss`, as a weight of the row:
+    a weight for each label, or `balanced`, which gives all classes the same total weight. Scores
+    count each row once. Not set: classes count as often as they occur."""
 
     kinds: dict[str, Kind] = Field(default_factory=dict)
     """Kind by column name, to correct the inferred one."""

@@ -1,7 +1,7 @@
 """The target: numbers, or classes whose labels stay exactly as written."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ from afina.table.cells import (
     read_levels,
 )
 from afina.table.frame import cell_text, is_number, is_text
+from afina.table.label import Label, find_classes, sort_labels
 from afina.table.names import list_names
 from afina.table.numeric import (
     canonical_number,
@@ -29,10 +30,11 @@ from afina.table.numeric import (
     typed_numbers,
 )
 
-Label = str | int | bool | float
 TargetTask = Literal["binary", "multiclass", "regression"]
-RequestedTask = Literal["auto", "classification", "regression"]
+RequestedTask = Literal["auto", "classification", "binary", "multiclass", "regression"]
+_Reading = Literal["auto", "classification", "regression"]
 _MOST_WHOLE_CLASSES, _MOST_AUTO_CLASSES = 10, 1000
+_MOST_DOUBTFUL = 30  # distinct whole numbers that may be classes all the same
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,14 @@ class Target:
         values: numbers (NaN where missing), or class codes (-1 where missing). Shape (n_rows,).
         classes: label of each code, as in the table; empty for regression.
         missing: rows without a target. Shape (n_rows,).
+        note: why the target became classes or numbers, where the other was possible; else empty.
     """
 
     task: TargetTask
     values: NDArray[np.float64] | NDArray[np.int64]
     classes: tuple[Label, ...]
     missing: NDArray[np.bool_]
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,7 @@ def read_target(
     Args:
         column: a column from `read_table` or `to_table`.
         task: the task. `auto`: text, booleans, two values, or up to ten whole numbers are classes.
+            `binary` and `multiclass` say how many classes there must be.
         name: the column's name, for messages.
         source: the table's name, for messages.
         missing_values: words that mean "missing".
@@ -92,16 +97,24 @@ def read_target(
 
     Raises:
         SchemaError: the column has no value, is constant or infinite, holds text although numbers
-            were requested, or has a class with a single row.
+            were requested, has a class with a single row, or another number of classes than
+            requested.
     """
-    if is_number(column.type) and not missing_values and task != "classification":
+    reading: _Reading = "classification" if task in ("binary", "multiclass") else task  # type: ignore[assignment] # the others are the same words
+    if is_number(column.type) and not missing_values and reading != "classification":
         numbers, _ = typed_numbers(column)
         if task == "regression" or not (declared or _are_class_numbers(numbers)):
-            return _typed_number_target(numbers, source, name)
-    target = _read(column, task, source, name, tuple(missing_values))
-    if task == "regression" or (task == "auto" and not declared and not _is_classes(target)):
-        return _number_target(target)
-    return _class_target(target, auto=task == "auto", allow_single=allow_single)
+            target = _typed_number_target(numbers, source, name)
+            return target if task == "regression" else _with_note(target, numbers, name)
+    read = _read(column, reading, source, name, tuple(missing_values))
+    if reading == "regression" or (reading == "auto" and not declared and not _is_classes(read)):
+        target = _number_target(read)
+    else:
+        target = _class_target(read, auto=reading == "auto", allow_single=allow_single)
+        _check_number_of_classes(target, task, read.where)
+    if reading != "auto" or declared or read.numbers is None:
+        return target
+    return _with_note(target, read.numbers, name)
 
 
 def match_target(
@@ -120,24 +133,52 @@ def match_target(
     """
     if task == "regression" and is_number(column.type) and not missing_values:
         return _typed_number_target(typed_numbers(column)[0], source, name, may_be_constant=True)
-    requested: RequestedTask = "regression" if task == "regression" else "classification"
-    target = _read(column, requested, source, name, tuple(missing_values))
+    reading: _Reading = "regression" if task == "regression" else "classification"
+    target = _read(column, reading, source, name, tuple(missing_values))
     if task == "regression":
         return _number_target(target, may_be_constant=True)
     levels = target.levels
-    by_text = {cell_text(label): code for code, label in enumerate(classes)}
-    by_value = {_value_key(text): code for text, code in by_text.items()}
-    texts = levels.texts.to_pylist()
-    codes = [by_text.get(text, by_value.get(_value_key(text), -1)) for text in texts]
-    if -1 in codes:
-        level = codes.index(-1)
+    codes = find_classes(levels.texts.to_pylist(), classes)
+    if None in codes:
+        level = codes.index(None)
         raise SchemaError(
             f"{target.where} must hold labels that the model learned",
             but=f"row {levels.first_row(level) + 1} holds {levels.show(level)}",
-            fix=f"Use one of {list_names(list(by_text))}, or leave the row out.",
+            fix=f"Use one of {list_names(list(map(cell_text, classes)))}, or leave the row out.",
         )
     values = np.array([*codes, -1], dtype=np.int64)[levels.codes]
     return Target(task, values, tuple(classes), values < 0)
+
+
+def _with_note(target: Target, numbers: NDArray[np.float64], name: str) -> Target:
+    """Say why numbers became classes, or whole numbers did not, and how to change that."""
+    distinct = np.unique(numbers[~np.isnan(numbers)])
+    if len(distinct) == 2 or len(distinct) > _MOST_DOUBTFUL or (distinct % 1).any():
+        return target
+    what = (
+        f"target {name!r} has {len(distinct)} distinct whole numbers, from {distinct[0]:.15g} to "
+        f"{distinct[-1]:.15g}"
+    )
+    note = (
+        f"{what}, so each is a class; add --task regression to predict a number (in Python: "
+        "AfinaRegressor)"
+        if target.classes
+        else f"{what}, and a number is predicted; add --task multiclass to predict classes (in "
+        "Python: AfinaClassifier)"
+    )
+    return replace(target, note=note)
+
+
+def _check_number_of_classes(target: Target, task: RequestedTask, where: str) -> None:
+    if task not in ("binary", "multiclass") or task == target.task:
+        return
+    must = "two classes" if task == "binary" else "three classes or more"
+    shown = list_names(list(map(cell_text, target.classes)))
+    raise SchemaError(
+        f"{where} must have {must} for the task {task}",
+        but=f"it has {len(target.classes)}: {shown}",
+        fix=f"Use --task {target.task}, or name another target column.",
+    )
 
 
 def _check_type(kind: pa.DataType, where: str) -> None:
@@ -152,7 +193,7 @@ def _check_type(kind: pa.DataType, where: str) -> None:
 
 def _read(
     column: pa.ChunkedArray,
-    task: RequestedTask,
+    task: _Reading,
     source: str,
     name: str,
     missing_values: tuple[str, ...],
@@ -196,7 +237,7 @@ def _typed_labels(column: pa.ChunkedArray, levels: Levels) -> tuple[Label, ...]:
 
 
 def _text_numbers(
-    levels: Levels, task: RequestedTask, where: str
+    levels: Levels, task: _Reading, where: str
 ) -> tuple[NDArray[np.float64] | None, Levels]:
     """Read text as numbers if all cells are; only then do the usual words mean "missing"."""
     present = levels.keep(~missing_word_mask(levels.texts))
@@ -216,7 +257,7 @@ def _text_numbers(
         return present.spread(values), present
     mostly = counts[fits].sum() >= 0.5 * counts.sum() and not codes
     if task == "regression" or (task == "auto" and mostly):
-        choice = ", or set `--set table.task=classification`" * (task == "auto")
+        choice = ", or use `--task classification`" * (task == "auto")
         raise SchemaError(
             f"{where} must hold numbers{' as requested' * (task == 'regression')}",
             but=f"row {present.first_row(odd) + 1} holds {present.show(odd)}",
@@ -244,7 +285,7 @@ def _number_target(target: _TargetColumn, *, may_be_constant: bool = False) -> T
         raise SchemaError(
             f"{target.where} must hold numbers for a regression",
             got=f"text such as {target.levels.show(0)}",
-            fix="Use `--set table.task=classification`.",
+            fix="Use `--task classification` (in Python: AfinaClassifier).",
         )
     return _numbers(target.numbers, target.where, may_be_constant=may_be_constant)
 
@@ -277,9 +318,17 @@ def _class_target(target: _TargetColumn, *, auto: bool, allow_single: bool) -> T
             f"{target.levels.show(0)}",
             fix="Name another target column.",
         )
+    numbers = target.numbers
+    fractions = numbers is not None and bool((numbers[~np.isnan(numbers)] % 1).any())
+    if fractions and len(labels) > max(2, 0.5 * counts.sum()):
+        raise SchemaError(
+            f"{target.where} must have classes",
+            but=f"it holds {len(labels)} different numbers in {counts.sum()} rows",
+            fix="Use `--task regression` (in Python: AfinaRegressor).",
+        )
     if not allow_single:
         _check_no_single(target, merged, labels, counts, auto=auto)
-    order = _sorted_labels(labels)
+    order = sort_labels(labels)
     codes = np.append(np.argsort(order), -1)[merged]  # -1 stays -1
     classes = tuple(labels[at] for at in order)
     return Target("binary" if len(labels) == 2 else "multiclass", codes, classes, codes < 0)
@@ -300,7 +349,7 @@ def _check_no_single(
     row = int(np.argmax(merged == single[0])) + 1
     n_others = len(single) - 1
     more = f" (and {n_others} more class{'es' * (n_others > 1)} like it)" if n_others else ""
-    choice = ", or set `--set table.task=regression`" * (auto and target.numbers is not None)
+    choice = ", or use `--task regression`" * (auto and target.numbers is not None)
     raise SchemaError(
         f"{target.where} must have at least two rows of each class",
         but=f"only row {row} has {labels[single[0]]!r}{more}",
@@ -319,24 +368,3 @@ def _merge_equal_numbers(target: _TargetColumn) -> tuple[NDArray[np.int64], list
     place = {key: number for number, key in enumerate(labels)}
     codes = np.array([*(place[key] for key in keys), -1], dtype=np.int64)[target.levels.codes]
     return codes, list(labels.values())
-
-
-def _sorted_labels(labels: Sequence[Label]) -> list[int]:
-    """Return the order of the labels: by value if all are numbers, else by text."""
-    texts = [cell_text(label) for label in labels]
-    numbers = [canonical_number(text.strip()) for text in texts]
-    values = [_exact(number) for number in numbers if number is not None]
-    if len(values) == len(labels):
-        return sorted(range(len(labels)), key=values.__getitem__)
-    return sorted(range(len(labels)), key=texts.__getitem__)
-
-
-def _exact(number: str) -> int | float:
-    return int(number) if number.lstrip("-").isdigit() else float(number)
-
-
-def _value_key(text: str) -> str:
-    """Write a label so that 1 equals 1.0, and True equals true."""
-    word = text.strip()
-    lower = word.lower()
-    return lower if lower in ("true", "false") else canonical_number(word) or text

@@ -12,18 +12,21 @@ from afina.metrics import (
     HIGHER_IS_BETTER,
     classification_scores,
     confusion_matrix,
+    f1,
     regression_scores,
 )
 from afina.records.summary_json import Confusion, Scatter, Score
 from afina.table import Label
+from afina.tabular.comparison import describe_doubt, is_gain
 from afina.tabular.preparation.rows import Rows
+from afina.train.settings import StopSettings
 
 Floats = NDArray[np.float64]
 
 _COMMON_SHARE = 0.8
 _MOST_CLASSES_SHOWN = 200
 _MOST_POINTS = 2000
-_CLASS_SCORES = ("accuracy", "balanced_accuracy", "log_loss", "auc", "brier", "f1_macro")
+_CLASS_SCORES = ("accuracy", "balanced_accuracy", "log_loss", "auc", "brier", "f1", "f1_macro")
 _NUMBER_SCORES = ("rmse", "mae", "r2", "median_absolute_error")
 
 
@@ -65,19 +68,63 @@ class Baseline:
         return np.tile(np.array(self.shares), (n_rows, 1))
 
 
-def learn_baseline(train: Rows, n_classes: int) -> Baseline:
-    """Learn the class shares of the training rows, or their mean target if `n_classes` is 0."""
+def learn_baseline(train: Rows, n_classes: int, weights: Floats | None = None) -> Baseline:
+    """Learn the class shares of the training rows, or their mean target if `n_classes` is 0.
+
+    Args:
+        weights: weights of the rows. None: those that scores use.
+    """
+    weights = train.for_scores if weights is None else weights
     if n_classes == 0:
-        return Baseline(mean=float(np.average(train.y, weights=train.weights)))
-    counts = np.bincount(train.y, weights=train.weights, minlength=n_classes)
+        return Baseline(mean=float(np.average(train.y, weights=weights)))
+    counts = np.bincount(train.y, weights=weights, minlength=n_classes)
     return Baseline(shares=tuple((counts / counts.sum()).tolist()))
 
 
-def score(predictions: Floats, y: NDArray[Any], weights: Floats | None) -> dict[str, float]:
-    """Return every score of probabilities (n, n_classes) or numbers (n,)."""
-    if predictions.ndim == 2:
-        return classification_scores(y, predictions, weights)
-    return regression_scores(y, predictions, weights)
+def score(
+    predictions: Floats, y: NDArray[Any], weights: Floats | None, metric: str | None = None
+) -> dict[str, float]:
+    """Return every score of probabilities (n, n_classes) or numbers (n,).
+
+    Args:
+        metric: the score that comes first. `f1` is among the scores only if it is requested here.
+            None: the usual order.
+    """
+    if predictions.ndim == 1:
+        scores = regression_scores(y, predictions, weights)
+    else:
+        scores = classification_scores(y, predictions, weights)
+        if metric == "f1":
+            is_binary = predictions.shape[1] == 2
+            labels = predictions.argmax(axis=1)
+            scores[metric] = f1(y, labels, weights) if is_binary else scores["f1_macro"]
+    return scores if metric not in scores else {metric: scores[metric], **scores}
+
+
+def scores_of_task(n_classes: int) -> tuple[str, ...]:
+    """Name the scores of a target with this number of classes, 0 for regression."""
+    return _CLASS_SCORES if n_classes else _NUMBER_SCORES
+
+
+def check_watched(settings: StopSettings, n_classes: int) -> bool | None:
+    """Return whether higher values of what decides are better; None for the loss.
+
+    Raises:
+        ConfigError: there is no such score for this task.
+    """
+    if settings.metric is None:
+        return check_monitor(settings.monitor, n_classes)
+    names = scores_of_task(n_classes)
+    if settings.metric not in names:
+        what = "classes" if n_classes else "numbers"
+        other = "regression" if n_classes else "classification"
+        raise ConfigError(
+            f"metric must be one of {', '.join(names)} for a target of {what}",
+            got=repr(settings.metric),
+            fix=f"Choose one of them, or add --task {other} (in Python: "
+            f"{'AfinaRegressor' if n_classes else 'AfinaClassifier'}).",
+        )
+    return HIGHER_IS_BETTER[settings.metric]
 
 
 def check_monitor(monitor: str, n_classes: int) -> bool | None:
@@ -86,7 +133,7 @@ def check_monitor(monitor: str, n_classes: int) -> bool | None:
     Raises:
         ConfigError: there is no such score for this task.
     """
-    names = _CLASS_SCORES if n_classes else _NUMBER_SCORES
+    names = scores_of_task(n_classes)
     name = monitor.removeprefix("val/")
     if name == "loss":
         return None
@@ -100,20 +147,28 @@ def check_monitor(monitor: str, n_classes: int) -> bool | None:
     return HIGHER_IS_BETTER[name]
 
 
-def choose_headline(n_classes: int, baseline: Baseline) -> str:
+def choose_headline(
+    n_classes: int, baseline: Baseline, metric: str | None = None, *, weighted: bool = False
+) -> str:
     """Choose the headline score.
 
     For classes it is accuracy, unless nearly all rows belong to one class: then accuracy says
     little.
 
+    Args:
+        metric: the score that was requested.
+        weighted: classes are weighted, so that accuracy is not what the model was trained for.
+
     Example:
         >>> choose_headline(2, Baseline((0.9, 0.1))), choose_headline(0, Baseline(mean=1.0))
         ('auc', 'rmse')
     """
+    if metric is not None:
+        return metric
     if n_classes == 0:
         return "rmse"
     if max(baseline.shares) <= _COMMON_SHARE:
-        return "accuracy"
+        return "balanced_accuracy" if weighted else "accuracy"
     return "auc" if n_classes == 2 else "balanced_accuracy"
 
 
@@ -125,13 +180,32 @@ def describe_baseline(baseline: Baseline, classes: tuple[Label, ...]) -> str:
 
 
 def judge(
-    predictions: Floats, rows: Rows, baseline: Baseline, classes: tuple[Label, ...]
+    predictions: Floats,
+    rows: Rows,
+    baseline: Baseline,
+    classes: tuple[Label, ...],
+    metric: str | None = None,
 ) -> Verdict:
-    """Score the predictions of the model and of the baseline on the same rows."""
+    """Score the predictions of the model and of the baseline on the same rows.
+
+    Args:
+        metric: the headline score. None: the usual one.
+    """
     n_classes = len(classes)
-    scores = score(predictions, rows.y, rows.weights)
-    below = score(baseline.predict(len(rows)), rows.y, rows.weights)
-    name = choose_headline(n_classes, baseline)
+    below_predictions = baseline.predict(len(rows))
+    scores = score(predictions, rows.y, rows.for_scores, metric)
+    below = score(below_predictions, rows.y, rows.for_scores, metric)
+    name = choose_headline(n_classes, baseline, metric)
+    doubt = ""
+    if is_gain(name, scores[name], below[name]):
+        doubt = describe_doubt(
+            name,
+            predictions,
+            below_predictions,
+            rows.y,
+            rows.for_scores,
+            weighted_classes=rows.score_weights is not None,
+        )
     return Verdict(
         score=Score(
             name=name,
@@ -139,6 +213,7 @@ def judge(
             baseline=below[name],
             higher_is_better=HIGHER_IS_BETTER[name],
             baseline_is=describe_baseline(baseline, classes),
+            caution=doubt,
         ),
         scores=scores,
         baseline_scores=below,

@@ -20,6 +20,19 @@ BatchNormRows: TypeAlias = Literal["microbatch", "window"]
 Precision: TypeAlias = Literal["float32", "bf16", "fp16"]
 Sharding: TypeAlias = Literal["fsdp2"]
 ExtendsWhile: TypeAlias = Literal["grokking"]
+Metric: TypeAlias = Literal[
+    "accuracy",
+    "balanced_accuracy",
+    "log_loss",
+    "auc",
+    "brier",
+    "f1",
+    "f1_macro",
+    "rmse",
+    "mae",
+    "r2",
+    "median_absolute_error",
+]
 
 
 @settings_class
@@ -116,14 +129,28 @@ class StopSettings:
     """Smallest change of the monitored metric that counts as an improvement."""
 
     time_limit: Annotated[Positive | None, Setting(scope="table")] = None
-    """Seconds for the whole fit, report included; training stops early enough for the rest. Starts
-    again when a run is resumed. Not set: no limit."""
+    """Seconds for the whole fit, from the start of the command to the report; training stops early
+    enough for the rest. A network that is no better than the baseline by then is replaced by the
+    baseline. Starts again when a run is resumed. Not set: no limit."""
 
     monitor: Annotated[str, Setting(same_at_resume=True)] = "val/loss"
     """The metric that decides what is best: `val/loss`, or a score such as `val/accuracy`."""
 
+    metric: Annotated[Metric | None, Setting(scope="table")] = None
+    """The score that decides what is best, in place of `monitor`, and that results lead with:
+    `accuracy`, `balanced_accuracy`, `log_loss`, `auc`, `brier`, `f1` or `f1_macro` for classes;
+    `rmse`, `mae`, `r2` or `median_absolute_error` for numbers. `f1` is that of the second of two
+    classes, and the mean over more than two, as is `f1_macro`; `auc` with more than two is the mean
+    of each class against the rest. Not set: `monitor` decides."""
+
     higher_is_better: Annotated[bool | None, Setting(scope="trainer", same_at_resume=True)] = None
     """Whether more of `monitor` is better. None: known for losses, where less is better."""
+
+    @property
+    def watched(self) -> str:
+        """What decides which weights are best, as it is called in the log."""
+        name = self.metric or self.monitor.removeprefix("val/")
+        return f"val/{name}"
 
 
 @settings_class

@@ -36,7 +36,13 @@ def test_scikit_learns_contract(estimator, check):
 @pytest.mark.parametrize("kind", [AfinaClassifier, AfinaRegressor])
 def test_the_settings_are_those_of_the_configuration(kind):
     """Each setting of four sections is an argument of the same name and default, and no other."""
-    wanted = {"kinds": None, "folds": Config().table.folds, "val_frac": None, "run_dir": None}
+    wanted = {
+        "kinds": None,
+        "class_weight": None,
+        "folds": Config().table.folds,
+        "val_frac": None,
+        "run_dir": None,
+    }
     for section in SECTIONS:
         for name, declared in declarations(type(getattr(Config(), section))).items():
             if declared.setting.scope != "trainer":

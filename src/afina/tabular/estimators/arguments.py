@@ -18,11 +18,13 @@ from afina.config import (
     check_config,
 )
 from afina.declaration import declarations
+from afina.errors import ConfigError
+from afina.table import cell_text
 
 SECTIONS = ("preprocess", "model", "train", "stop")
 """Sections whose settings are arguments of the estimators, under the same names."""
 
-_OF_TABLE = ("kinds", "folds", "val_frac")
+_OF_TABLE = ("kinds", "class_weight", "folds", "val_frac")
 
 
 def make_settings(params: Mapping[str, Any]) -> Config:
@@ -51,9 +53,38 @@ def _pick(params: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
         value = params.get(name)
         if name in ("kinds", "encodings"):
             value = {} if value is None else dict(value)
+        elif name == "class_weight":
+            value = _with_text_labels(value)
         if name in params:
-            picked[name] = value.item() if isinstance(value, np.generic) else value
+            picked[name] = _as_plain(value)
     return picked
+
+
+def _with_text_labels(class_weight: Any) -> Any:
+    """Write the labels of class weights as a table does; leave anything but a mapping unchanged.
+
+    Raises:
+        ConfigError: two labels are written alike, such as 1 and "1".
+    """
+    if hasattr(class_weight, "to_dict"):  # a series of pandas, indexed by label
+        class_weight = class_weight.to_dict()
+    if not isinstance(class_weight, Mapping):
+        return class_weight
+    by_text: dict[str, Any] = {}
+    for label, weight in class_weight.items():
+        text = cell_text(_as_plain(label))
+        if text in by_text:
+            raise ConfigError(
+                "class_weight must weigh each label once",
+                but=f"{text!r} has two weights",
+                fix="Leave one out.",
+            )
+        by_text[text] = _as_plain(weight)
+    return by_text
+
+
+def _as_plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def draw_seed(random_state: Any) -> int:

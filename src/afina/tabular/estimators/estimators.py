@@ -35,6 +35,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
         self,
         *,
         kinds: Mapping[str, Kind] | None = None,
+        class_weight: Mapping[Any, float] | str | None = None,
         folds: int | str = "auto",
         val_frac: float | None = None,
         random_state: int | np.random.RandomState | None = 0,
@@ -109,6 +110,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
         min_delta: float = 0.0,
         time_limit: float | None = None,
         monitor: str = "val/loss",
+        metric: str | None = None,
         # [[[end]]]
     ) -> None:
         # scikit-learn requires each argument to be stored unchanged, under its own name.
@@ -194,6 +196,9 @@ class AfinaClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc] # as a
     Args:
         kinds: kinds of columns by name, to override inferred ones; arrays have the columns `x0`,
             `x1`, ...
+        class_weight: weight by label, or "balanced": how much each row of a class counts in
+            training and in `val/loss`, as `sample_weight` does. Predicted probabilities are then
+            those of rows weighted this way. Scores are not weighted.
         val_frac: share of the distinct rows to hold out, which decide when to stop, unless `X_val`
             is given. With fewer than 40 distinct rows, none is held out.
         random_state: the seed of everything random. None: a new seed for each fit.

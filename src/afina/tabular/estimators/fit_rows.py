@@ -1,14 +1,17 @@
 """The estimators' fit: train a predictor on rows passed from Python."""
 
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 from afina.config import Config
+from afina.errors import AfinaWarning
 from afina.process_state import plain_torch
 from afina.tabular.prediction.predictor import Predictor
 from afina.tabular.preparation.given import Given
 from afina.tabular.preparation.prepare import prepare
+from afina.tabular.run.fallback import settle_model
 from afina.tabular.run.finish import Run, make_predictor
 from afina.tabular.run.run_folder import begin_folder, choose_folder
 from afina.tabular.run.train_run import plan_run, run_files, train_run
@@ -54,9 +57,18 @@ def _fit_rows(
     plan = plan_run(prepared, config)
     if run_dir is None:
         result = train_model(plan, started=started)
+        predictor = make_predictor(prepared, plan, config)
+        settled = settle_model(predictor, prepared, config, result.stop)
+        predictor, remark = settled.predictor, settled.remark
     else:
         folder = choose_folder(run_dir, "estimator", overwrite=False)
         run = Run(folder, "rows passed from Python", config, prepared, plan, started)
         with begin_folder(folder, run_files(None, None, config, prepared, plan)):
-            result, _ = train_run(run, lambda _event: None)
-    return Fitted(make_predictor(prepared, plan, config), result, plan.notes)
+            result, outcome = train_run(run, lambda _event: None)
+        predictor = make_predictor(prepared, plan, config)
+        lacked_time = outcome.summary["model"] == "constant" or result.stop.epoch == 0
+        remark = outcome.summary["score"]["caution"] if lacked_time else ""
+    if remark:
+        warnings.warn(remark, AfinaWarning, stacklevel=5)
+    notes = (*plan.notes, remark) if remark else plan.notes
+    return Fitted(predictor, result, notes)

@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, column_or_1d
 
+from afina.errors import SchemaError
 from afina.table import fill_masked, missing_mask, to_eager
 
 
@@ -25,7 +26,7 @@ def check_y(estimator: BaseEstimator, y: ArrayLike | None, n_rows: int) -> NDArr
             f"This {type(estimator).__name__} estimator requires y to be passed, but the target "
             "y is None."
         )
-    cells: NDArray[Any] = column_or_1d(_as_array(y), warn=True)
+    cells: NDArray[Any] = column_or_1d(_one_column(_as_array(y)), warn=True)
     if len(cells) != n_rows:
         raise ValueError(
             f"X and y must have the same number of rows; got {n_rows} and {len(cells)}, "
@@ -47,6 +48,22 @@ def check_y(estimator: BaseEstimator, y: ArrayLike | None, n_rows: int) -> NDArr
     targets = np.full(n_rows, None, dtype=object) if classifies else np.full(n_rows, np.nan)
     targets[~missing] = present
     return targets
+
+
+def _one_column(y: NDArray[Any]) -> NDArray[Any]:
+    """Return the targets unchanged, having checked that they are one column.
+
+    Raises:
+        SchemaError: there are several.
+    """
+    if y.ndim > 1 and y.shape[1:] != (1,):
+        raise SchemaError(
+            "y must be one column, because a model predicts one target",
+            got=f"an array of shape {y.shape}",
+            fix="Fit a model for each column; of classes in one-hot columns, pass "
+            "y.argmax(axis=1).",
+        )
+    return y
 
 
 def sort_classes(classes: tuple[Any, ...], y: ArrayLike) -> tuple[NDArray[Any], NDArray[np.int64]]:

@@ -14,7 +14,7 @@ from afina.declaration import resolved
 from afina.errors import CheckpointError
 from afina.nn import embedding_width
 from afina.table import Label, Schema, TargetTask
-from afina.tabular.scoring import Baseline
+from afina.tabular.scoring import Baseline, scores_of_task
 from afina.tabular.training.model_shape import ModelShape
 
 FORMAT: Final = 2
@@ -39,6 +39,7 @@ class Facts:
         encoding: encoding of CSV files.
         shares: share of each class among the training rows.
         mean: mean of a regression's target in the training rows.
+        metric: the score that results lead with. None: the usual one.
     """
 
     task: TargetTask
@@ -53,6 +54,7 @@ class Facts:
     encoding: str
     shares: tuple[Annotated[float, Field(ge=0, le=1)], ...]
     mean: Annotated[float, Field(allow_inf_nan=False)] | None
+    metric: str | None = None
 
     @property
     def baseline(self) -> Baseline:
@@ -88,7 +90,10 @@ _LARGEST_TABLE = 1_000_000  # folds times members; this table is not among the t
 def write_record(record: ModelRecord) -> bytes:
     """Encode model.json."""
     first = {"format": record.format, "by": record.by, "version": record.version}
-    return json.dumps(first | asdict(record), indent=1, allow_nan=False).encode() + b"\n"
+    content = first | asdict(record)
+    if record.metric is None:
+        del content["metric"]
+    return json.dumps(content, indent=1, allow_nan=False).encode() + b"\n"
 
 
 def read_record(data: bytes, source: str) -> ModelRecord:
@@ -116,6 +121,7 @@ def read_record(data: bytes, source: str) -> ModelRecord:
         least <= n_classes <= most
         and len(keys) == n_classes == len(record.shares)
         and (record.mean is not None) == is_number
+        and record.metric in (None, *scores_of_task(n_classes))
     ):
         raise CheckpointError(
             f"{source} must describe a model",

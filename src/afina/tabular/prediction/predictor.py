@@ -27,6 +27,7 @@ from afina.table import (
     read_table,
     to_table,
 )
+from afina.tabular.comparison import describe_doubt, is_gain
 from afina.tabular.prediction.model_record import Facts
 from afina.tabular.preparation.given import take_columns
 from afina.tabular.preparation.roles import Roles
@@ -175,16 +176,24 @@ class Predictor:
         rows = np.flatnonzero(~target.missing)
         predictions = self._predict_table(given.features, given.source)[rows]
         y, weights = target.values[rows], given.weights[rows] if facts.weight else None
-        scores = score(predictions, y, weights)
-        baseline_scores = score(facts.baseline.predict(len(rows)), y, weights)
+        others = facts.baseline.predict(len(rows))
+        scores = score(predictions, y, weights, facts.metric)
+        baseline_scores = score(others, y, weights, facts.metric)
+        name = choose_headline(len(facts.classes), facts.baseline, facts.metric)
+        notes = left_out_notes(target, given.weights, given.source)
+        doubt = ""
+        if is_gain(name, scores[name], baseline_scores[name]):
+            doubt = describe_doubt(name, predictions, others, y, given.weights[rows])
+        elif np.isfinite(scores[name]):
+            doubt = f"the model's {name} is no better than the baseline's"
         return {
             "task": facts.task,
             "target": facts.target,
-            "score": choose_headline(len(facts.classes), facts.baseline),
+            "score": name,
             "scores": {name: finite(value) for name, value in scores.items()},
             "baseline_scores": {name: finite(value) for name, value in baseline_scores.items()},
             "rows": {"scored": len(rows), "left_out": len(target.missing) - len(rows)},
-            "notes": left_out_notes(target, given.weights, given.source),
+            "notes": [*notes, doubt] if doubt else notes,
         }
 
     def predict_features(

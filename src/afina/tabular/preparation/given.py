@@ -31,6 +31,7 @@ class Given:
         times: a time for each row; the latest rows are held out. None: rows are drawn at random.
         kinds: kinds of columns that are known from their type.
         has_classes: whether the target is declared as categories.
+        score_weights: weights that scores use. None: `weights`.
     """
 
     features: pa.Table
@@ -42,6 +43,7 @@ class Given:
     times: pa.ChunkedArray | None = None
     kinds: Mapping[str, Kind] = field(default_factory=dict)
     has_classes: bool = False
+    score_weights: Floats | None = None
 
 
 def take_columns(table: pa.Table, roles: Roles, source: str, *, held_out: bool = False) -> Given:

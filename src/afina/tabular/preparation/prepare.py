@@ -6,7 +6,21 @@ import numpy as np
 
 from afina.config import Config
 from afina.errors import SchemaError
-from afina.table import Features, Label, Schema, Target, TargetTask, encode, infer_schema
+from afina.table import (
+    Features,
+    Label,
+    Schema,
+    Target,
+    TargetTask,
+    cell_text,
+    encode,
+    infer_schema,
+)
+from afina.tabular.preparation.class_weights import (
+    describe_class_weights,
+    learn_class_weights,
+    weigh_classes,
+)
 from afina.tabular.preparation.given import Given
 from afina.tabular.preparation.rows import Floats, Integers, Rows
 from afina.tabular.preparation.sides import LEAST_TO_SPLIT, Sides, choose_sides
@@ -63,6 +77,9 @@ def prepare(given: Given, val: Given | None, config: Config) -> Prepared:
         SchemaError: the table does not fit the settings; the message names file, row and column.
     """
     target = read_new_target(given, config.table, has_val=val is not None)
+    name = given.roles.target
+    class_weights = learn_class_weights(config.table.class_weight, target, given.weights, name)
+    given = weigh_classes(given, target, class_weights)
     sides = choose_sides(given, target, config, has_val=val is not None)
     schema = learn_schema(given, sides.train, config)
     tables = [encode_given(given, target, schema)]
@@ -75,9 +92,15 @@ def prepare(given: Given, val: Given | None, config: Config) -> Prepared:
         val_target = match_learned_target(
             val, target.task, target.classes, config.table.missing_values
         )
+        val = weigh_classes(val, val_target, class_weights)
         tables.append(encode_given(val, val_target, schema))
         held_out = tables[1].take(np.flatnonzero(~val_target.missing))
-    notes = [note for table in tables for note in table.notes]
+    notes = [target.note] if target.note else []
+    notes += [note for table in tables for note in table.notes]
+    if class_weights is not None:
+        notes.append(describe_class_weights(class_weights, target.classes))
+    if config.stop.metric == "f1" and target.task == "binary":
+        notes.append(f"f1 is that of class {cell_text(target.classes[1])!r}")
     if held_out is None:
         notes.append(
             f"nothing is held out, because there are fewer than {LEAST_TO_SPLIT} distinct rows: "
@@ -85,7 +108,7 @@ def prepare(given: Given, val: Given | None, config: Config) -> Prepared:
         )
     return Prepared(
         schema,
-        given.roles.target,
+        name,
         target.task,
         target.classes,
         train,
@@ -131,23 +154,25 @@ class EncodedTable:
         target: the target, as read.
         weights: weight of each row, at least 0.
         notes: sentences about rows left out, and about cells that count as missing.
+        score_weights: weights that scores use. None: `weights`.
     """
 
     features: Features
     target: Target
     weights: Floats
     notes: tuple[str, ...]
+    score_weights: Floats | None = None
 
     def take(self, rows: Integers, folds: Integers | None = None) -> Rows:
         """Take rows by number, with their folds."""
         x, y = self.features, self.target.values
-        return Rows(
-            x.x_num[rows], x.x_cat[rows], x.x_time[rows], y[rows], self.weights[rows], folds
-        )
+        for_scores = None if self.score_weights is None else self.score_weights[rows]
+        arrays = (x.x_num[rows], x.x_cat[rows], x.x_time[rows])
+        return Rows(*arrays, y[rows], self.weights[rows], folds, for_scores)
 
 
 def encode_given(given: Given, target: Target, schema: Schema) -> EncodedTable:
     """Turn rows into arrays; a few cells that do not parse count as missing, and are noted."""
     features = encode(given.features, schema, source=given.source, tolerant=True)
     notes = (*left_out_notes(target, given.weights, given.source), *features.notes)
-    return EncodedTable(features, target, given.weights, notes)
+    return EncodedTable(features, target, given.weights, notes, given.score_weights)

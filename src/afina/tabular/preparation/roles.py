@@ -72,6 +72,8 @@ def _check_column(table: pa.Table, name: str, role: str, source: str) -> None:
     if name in names:
         return
     fix = did_you_mean(name, names).strip()
+    if role == "target" and set(name.split(",")) <= set(names):
+        fix = "A model predicts one target: fit one for each column."
     if not fix:
         more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
         fix = f"The columns are {', '.join(map(repr, names[:_MOST_NAMES]))}{more}."

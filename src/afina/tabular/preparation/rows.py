@@ -5,7 +5,7 @@ their order depends on the rows alone. So a weight of 2 equals having the row tw
 the order of rows in a table changes nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,6 +33,7 @@ class Rows:
         y: class numbers (int64), or the values of a regression target (float64).
         weights: weight of each row, above 0.
         folds: the fold of each row. None: there are no folds.
+        score_weights: weights that scores use, where classes are weighted. None: `weights`.
     """
 
     x_num: Floats
@@ -41,9 +42,15 @@ class Rows:
     y: Integers | Floats
     weights: Floats
     folds: Integers | None = None
+    score_weights: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.y)
+
+    @property
+    def for_scores(self) -> Floats:
+        """The weights without those of classes."""
+        return self.weights if self.score_weights is None else self.score_weights
 
 
 def merge_identical(rows: Rows) -> Rows:
@@ -63,7 +70,7 @@ def merge_identical(rows: Rows) -> Rows:
     """
     folds = [] if rows.folds is None else [rows.folds]
     first, group = group_rows([rows.x_num, rows.x_cat, rows.x_time, rows.y, *folds])
-    return replace(_take(rows, first), weights=_exact_sums(group, rows.weights, len(first)))
+    return _weighed(rows, first, lambda weights: _exact_sums(group, weights, len(first)))
 
 
 def part_heavy(rows: Rows) -> Rows:
@@ -88,10 +95,9 @@ def part_heavy(rows: Rows) -> Rows:
     )  # divided first, so that nothing overflows
     most = shares.sum() / max(len(rows), _LEAST_PARTS)
     n_parts = np.ceil(shares / max(most, shares.min(initial=1.0)) * (1 - _ROUNDING))
-    return replace(
-        _take(rows, np.repeat(np.arange(len(rows)), n_parts.astype(np.int64))),
-        weights=np.repeat(rows.weights / n_parts, n_parts.astype(np.int64)),
-    )
+    times = n_parts.astype(np.int64)
+    index = np.repeat(np.arange(len(rows)), times)
+    return _weighed(rows, index, lambda weights: np.repeat(weights / n_parts, times))
 
 
 def even_weights(weights: Floats) -> Floats:
@@ -127,8 +133,14 @@ def group_rows(arrays: Sequence[NDArray[Any]]) -> tuple[Integers, Integers]:
     return first.astype(np.int64), group.astype(np.int64).ravel()
 
 
+def _weighed(rows: Rows, index: Integers, weigh: Callable[[Floats], Floats]) -> Rows:
+    """Return the rows with these numbers, their weights computed from those of all rows."""
+    for_scores = None if rows.score_weights is None else weigh(rows.score_weights)
+    return replace(_take(rows, index), weights=weigh(rows.weights), score_weights=for_scores)
+
+
 def _take(rows: Rows, index: Integers) -> Rows:
-    """Return the rows with these numbers, in the order of the numbers."""
+    """Return the rows with these numbers, in the order of the numbers, without `score_weights`."""
     return Rows(
         x_num=rows.x_num[index],
         x_cat=rows.x_cat[index],

@@ -28,7 +28,7 @@ def read_new_target(given: Given, config: TableSettings, *, has_val: bool) -> Ta
         name=given.roles.target,
         source=given.source,
         missing_values=config.missing_values,
-        allow_single=has_val or config.task == "classification",
+        allow_single=has_val or config.task not in ("auto", "regression"),
         declared=given.has_classes,
     )
 

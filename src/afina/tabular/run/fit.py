@@ -69,7 +69,8 @@ def fit_table(
         Interrupted: SIGINT or SIGTERM arrived; the state was saved if training had begun.
         PeerError: another process of the run has ended, or does not respond.
     """
-    started = time.monotonic() if started is None else started
+    called = time.monotonic()
+    started = called if started is None else started
     config = config or Config()
     check_config(config)
     path, target = _choose_table(table, target)
@@ -87,7 +88,7 @@ def fit_table(
         folder = _share_folder(
             processes, lambda: _beside(final) if final.exists() and any(final.iterdir()) else final
         )
-        run = Run(folder, str(path), config, prepared, plan, started)
+        run = Run(folder, str(path), config, prepared, plan, started, called - started)
         with contextlib.ExitStack() as stack:
             only_first(
                 processes,

@@ -26,7 +26,9 @@ from afina.tabular.training.plan import Plan
 from afina.train.processes import all_together, current_processes, naming_lost_peers
 
 
-def resume_run(run: str | Path, *, listen: FitObserver | None = None) -> Outcome:
+def resume_run(
+    run: str | Path, *, listen: FitObserver | None = None, started: float | None = None
+) -> Outcome:
     """Continue a run from its newest complete checkpoint, or from the start if it has none.
 
     The table is read again and must not have changed. A finished run is left unchanged.
@@ -34,6 +36,7 @@ def resume_run(run: str | Path, *, listen: FitObserver | None = None) -> Outcome
     Args:
         run: the run folder.
         listen: an observer of every record of `afina.tabular.events` and of training.
+        started: `time.monotonic()` at which `stop.time_limit` starts to count. None: now.
 
     Raises:
         CheckpointError: it is not a run folder, or all of its checkpoints are damaged.
@@ -45,21 +48,23 @@ def resume_run(run: str | Path, *, listen: FitObserver | None = None) -> Outcome
     begun = read_run_record(folder)
     finished = _read_finished(folder)
     if finished is None:
-        return _continue(folder, begun, listen)
+        return _continue(folder, begun, listen, time.monotonic() if started is None else started)
     warnings.warn(f"{folder} is finished; nothing was changed.", AfinaWarning, stacklevel=2)
     if listen is not None:
         listen(Finished(finished.summary))
     return finished
 
 
-def _continue(folder: Path, begun: RunRecord, listen: FitObserver | None) -> Outcome:
-    started = time.monotonic()
+def _continue(
+    folder: Path, begun: RunRecord, listen: FitObserver | None, started: float
+) -> Outcome:
     if begun.table is None:
         raise CheckpointError(
             f"{folder} must have been made from a table file to be resumed",
             but="its rows were passed from Python",
             fix="Fit again.",
         )
+    startup_s = time.monotonic() - started
     config = read_settings(folder)
     path = check_unchanged(begun.table)
     val = None if begun.val is None else check_unchanged(begun.val)
@@ -83,7 +88,7 @@ def _continue(folder: Path, begun: RunRecord, listen: FitObserver | None) -> Out
             return prepared, plan
 
         prepared, plan = all_together(processes, prepare_again)
-        run = Run(folder, str(path), config, prepared, plan, started)
+        run = Run(folder, str(path), config, prepared, plan, started, startup_s)
         return train_run(run, observer, processes, resumed_from=newest_checkpoint(folder) or 0)[1]
 
 

@@ -75,7 +75,9 @@ def train_run(
             run_dir=run.folder,
             listen=observer,
             started=run.started,
+            startup_s=run.startup_s,
             resume=resumed_from is not None,
+            processes=processes,
         )
         outcome = only_first(processes, lambda: finish_run(run, result, observer))
         summary = processes.broadcast_json(None if outcome is None else outcome.summary)

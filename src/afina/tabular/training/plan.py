@@ -17,9 +17,15 @@ from afina.optim import OptimSettings, optimizer_from
 from afina.process_state import torch_threads
 from afina.table import Schema
 from afina.tabular.events import FitObserver
-from afina.tabular.preparation.rows import Rows, even_weights, merge_identical, part_heavy
+from afina.tabular.preparation.rows import (
+    Floats,
+    Rows,
+    even_weights,
+    merge_identical,
+    part_heavy,
+)
 from afina.tabular.probabilities import to_predictions
-from afina.tabular.scoring import check_monitor, score
+from afina.tabular.scoring import check_watched, score
 from afina.tabular.training.losses import make_loss
 from afina.tabular.training.resolve import DataFacts, choose_threads, resolve
 from afina.tabular.training.tabular_model import (
@@ -28,10 +34,11 @@ from afina.tabular.training.tabular_model import (
     build_model,
     fit_preprocessing,
 )
-from afina.tabular.training.time_limit import TimeLimit
-from afina.train import Observer, Result, Trainer
+from afina.tabular.training.time_limit import TimeLimit, choose_finishing_s
+from afina.train import Observer, Result, StopEvent, Trainer
 from afina.train.batches import EVAL_ROWS
 from afina.train.keywords import keywords_of
+from afina.train.processes import ALONE, Processes
 
 Data = tuple[tuple[Tensor, ...], Tensor, Tensor | None]
 
@@ -46,6 +53,7 @@ class Plan:
         val: the rows that decide when to stop. None: no rows are held out.
         config: all settings, resolved.
         notes: sentences for the user about the data.
+        score_weights: weights of the validation rows that scores use. None: those in `val`.
     """
 
     built: Built
@@ -53,6 +61,7 @@ class Plan:
     val: Data | None
     config: Config
     notes: tuple[str, ...] = ()
+    score_weights: Floats | None = None
 
     @property
     def batch_size(self) -> int:
@@ -94,8 +103,8 @@ def make_plan(
         threads: number of threads of the run to resume. None: follow the settings.
         lr: learning rate found by the run to resume. None: follow the settings.
     """
-    # Even if nothing is held out: an invalid monitor is a mistake either way.
-    check_monitor(config.stop.monitor, n_classes)
+    # Even if nothing is held out: a score that does not exist is a mistake either way.
+    check_watched(config.stop, n_classes)
     with torch_threads(1):  # sums must not depend on the number of threads
         merged = merge_identical(train)
         fitted = fit_preprocessing(merged, schema, n_classes, config)
@@ -112,10 +121,12 @@ def make_plan(
         config = resolve(config, facts)
         built = build_model(fitted, schema, n_classes, config)
         data = as_data(built.model, parted)
+        val_rows = parted if val is train else None if val is None else merge_identical(val)
         held_out = data if val is train else None
-        if val is not None and val is not train:
-            held_out = as_data(built.model, merge_identical(val))
-    plan = Plan(built, data, held_out, config)
+        if val_rows is not None and held_out is None:
+            held_out = as_data(built.model, val_rows)
+    for_scores = None if val_rows is None else val_rows.score_weights
+    plan = Plan(built, data, held_out, config, score_weights=for_scores)
     if threads is None:
         chosen = config.train.threads
         work = plan.batch_size * built.n_parameters
@@ -132,22 +143,58 @@ def train_model(
     run_dir: Path | None = None,
     listen: FitObserver | None = None,
     started: float | None = None,
+    startup_s: float = 0.0,
     resume: bool = False,
+    processes: Processes = ALONE,
 ) -> Result:
     """Train the plan's network, and leave the best weights in it.
 
+    If the time limit is over before the first step, the network stays untrained, at step 0.
+
     Args:
         started: `time.monotonic()` at which `stop.time_limit` starts to count. None: now.
+        startup_s: seconds that Python took to start.
+        processes: the processes of the run, which must agree on whether there is time.
     """
-    limit_s = plan.config.stop.time_limit
     observers: list[Observer] = [] if listen is None else [_passing_on(listen)]
-    if limit_s is not None:
-        observers.append(
-            TimeLimit(limit_s, started=time.monotonic() if started is None else started)
-        )
+    if plan.config.stop.time_limit is not None:
+        finishing_s = choose_finishing_s(startup_s, in_memory=run_dir is None)
+        limit = _time_limit(plan, plan.config.stop.time_limit, started, finishing_s)
+        if not resume and processes.broadcast_json(limit.is_up()):
+            stop = _stop_before_training(plan, limit.why)
+            for observer in observers:
+                observer(stop)
+            return Result(stop, (stop,), plan.built.n_parameters)
+        observers.append(limit)
     with torch_threads(plan.threads):
         trainer = make_trainer(plan, run_dir=run_dir, observers=observers)
         return trainer.fit(plan.train, plan.val, resume=resume)
+
+
+def _time_limit(plan: Plan, limit_s: float, started: float | None, finishing_s: float) -> TimeLimit:
+    return TimeLimit(
+        limit_s,
+        started=time.monotonic() if started is None else started,
+        finishing_s=finishing_s,
+        look_s=0.0 if plan.val is None else _expect_look_s(plan, plan.val[0]),
+    )
+
+
+def _expect_look_s(plan: Plan, inputs: tuple[Tensor, ...]) -> float:
+    """Measure how long the network takes for some rows, and return how long for all of them."""
+    some = tuple(part[:EVAL_ROWS] for part in inputs)
+    trainer = make_trainer(plan)
+    times = []
+    for _ in range(2):  # the first time, memory is prepared
+        before = time.monotonic()
+        trainer.predict(some)
+        times.append(time.monotonic() - before)
+    return min(times) * len(inputs[0]) / max(1, len(some[0]))
+
+
+def _stop_before_training(plan: Plan, why: str) -> StopEvent:
+    monitor = None if plan.val is None else plan.config.stop.monitor
+    return StopEvent(0, 0, "observer", why, monitor, None, None, None)
 
 
 def make_trainer(
@@ -163,7 +210,7 @@ def make_trainer(
     return Trainer(
         model.network,
         loss=make_loss(model.n_classes, n_members=model.n_members, label_smoothing=smoothing),
-        scores=score_with(model),
+        scores=score_with(model, config.stop.watched, plan.score_weights),
         run_dir=run_dir,
         checkpoints=config.checkpoint,
         observers=observers,
@@ -209,14 +256,25 @@ def as_data(model: TabularModel, rows: Rows) -> Data:
     return inputs, y, torch.from_numpy(weights).float()
 
 
-def score_with(model: TabularModel) -> Callable[[Any, Any, Any], Mapping[str, float]]:
-    """Return a function that scores a network's outputs in the target's own units."""
+def score_with(
+    model: TabularModel, watched: str = "val/loss", score_weights: Floats | None = None
+) -> Callable[[Any, Any, Any], Mapping[str, float]]:
+    """Return a function that scores a network's outputs in the target's own units.
+
+    Args:
+        model: the model that the network belongs to.
+        watched: what decides which weights are best; it must be among the scores.
+        score_weights: weights of all rows, in place of those that the loss has.
+    """
+    extra = "f1" if watched == "val/f1" else None  # not among the usual scores
 
     def scores(outputs: Tensor, y: Tensor, weights: Tensor | None) -> Mapping[str, float]:
         if not model.n_classes:
             outputs, y = model.target(outputs[:, 0]), model.target.undo(y[:, 0])
         predictions = to_predictions(outputs.double().numpy(), model.n_classes)
-        return score(predictions, y.numpy(), None if weights is None else weights.double().numpy())
+        row_weights = None if weights is None else weights.double().numpy()
+        row_weights = row_weights if score_weights is None else score_weights
+        return score(predictions, y.numpy(), row_weights, extra)
 
     return scores
 

@@ -123,7 +123,7 @@ def _resolve_train(settings: TrainSettings, facts: DataFacts) -> TrainSettings:
 
 def _resolve_stop(config: Config, facts: DataFacts) -> StopSettings:
     settings, preprocess = config.stop, config.preprocess
-    name = settings.monitor.removeprefix("val/")
+    name = settings.watched.removeprefix("val/")
     # With a target transform, the loss is not in the target's units: let the error that users see
     # decide instead.
     bent = facts.target_kind is not None or (preprocess.clip_predictions and not facts.n_classes)

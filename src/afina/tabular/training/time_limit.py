@@ -8,9 +8,27 @@ from afina.train import EpochEvent, EvalEvent, Event, StepEvent, Stop
 FINISHING_S = 2.2
 """Seconds for the work after training other than evaluations: model, scores, report, exit."""
 
+FINISHING_IN_MEMORY_S = 0.1
+"""The same where nothing is written."""
+
+_FINISHING_TO_STARTUP = 1.5
+"""Least of the same in times of what Python took to start: on a busy machine, both take longer."""
+
 _LOOKS_AFTER = 3.0
 """Evaluations to allow for after training: one in training's precision, and one in
 float64, which takes twice as long."""
+
+
+def choose_finishing_s(startup_s: float, *, in_memory: bool) -> float:
+    """Choose how many seconds to reserve for the work after training other than evaluations.
+
+    Example:
+        >>> choose_finishing_s(0.0, in_memory=False), choose_finishing_s(4.0, in_memory=False)
+        (2.2, 6.0)
+    """
+    if in_memory:
+        return FINISHING_IN_MEMORY_S
+    return max(FINISHING_S, _FINISHING_TO_STARTUP * startup_s)
 
 
 class TimeLimit:
@@ -19,6 +37,8 @@ class TimeLimit:
     Args:
         limit_s: seconds from `started` to the end of the fit, report included.
         started: when the fit began, by `clock`.
+        finishing_s: seconds for the work after training other than evaluations.
+        look_s: seconds that an evaluation takes, as well as that is known before the first.
         clock: returns monotonic seconds.
 
     Example:
@@ -33,13 +53,29 @@ class TimeLimit:
     """
 
     def __init__(
-        self, limit_s: float, *, started: float, clock: Callable[[], float] = time.monotonic
+        self,
+        limit_s: float,
+        *,
+        started: float,
+        finishing_s: float = FINISHING_S,
+        look_s: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.limit_s = limit_s
-        self.end = started + limit_s - FINISHING_S
+        self.end = started + limit_s - finishing_s
         self.clock = clock
-        self.look_s = 0.0
+        self.look_s = look_s
+        self._has_looked = False
         self._epoch_ended = clock()
+
+    @property
+    def why(self) -> str:
+        """Why training stops."""
+        return f"stop.time_limit={self.limit_s:g} s is up"
+
+    def is_up(self) -> bool:
+        """Return whether there is no time left, not even for a step."""
+        return self._left(self.clock()) <= 0
 
     def __call__(self, event: Event) -> Stop | None:
         """Return a reason to stop after this event, or None if there is time left."""
@@ -47,8 +83,12 @@ class TimeLimit:
         if isinstance(event, EpochEvent):
             self._epoch_ended = now
         elif isinstance(event, EvalEvent):
-            self.look_s = max(self.look_s, now - self._epoch_ended)
+            look_s = now - self._epoch_ended
+            self.look_s = max(self.look_s, look_s) if self._has_looked else look_s
+            self._has_looked = True
         elif not isinstance(event, StepEvent):
             return None
-        left = self.end - now - _LOOKS_AFTER * self.look_s
-        return None if left > 0 else Stop(f"stop.time_limit={self.limit_s:g} s is up")
+        return None if self._left(now) > 0 else Stop(self.why)
+
+    def _left(self, now: float) -> float:
+        return self.end - now - _LOOKS_AFTER * self.look_s
