@@ -140,5 +140,5 @@ def test_an_optimizer_that_needs_a_closure_is_refused_by_name() -> None:
         torch.optim.LBFGS(model.parameters()),
         lambda m: torch.optim.LBFGS(m.parameters()),
     ):
-        with pytest.raises(ConfigError, match=r"must need no closure, .*, but LBFGS computes"):
+        with pytest.raises(ConfigError, match=r"must not need a closure, .*, but LBFGS computes"):
             afina.Trainer(model, loss=nn.MSELoss(), optimizer=optimizer, max_epochs=1).fit(ROWS)

@@ -125,7 +125,7 @@ def _check_needs_no_closure(optimizer: Optimizer) -> None:
     closure = inspect.signature(optimizer.step).parameters.get("closure")
     if closure is not None and closure.default is inspect.Parameter.empty:
         raise ConfigError(
-            "optimizer.step must need no closure, because a step has one gradient",
+            "optimizer.step must not need a closure, because a step has one gradient",
             but=f"{type(optimizer).__name__} computes the loss several times in a step",
             fix="Use another optimizer, such as torch.optim.AdamW.",
         )
@@ -171,7 +171,7 @@ def choose_sign_reader(setup: TrainSetup, val: Any, rows: EvalRows) -> SignReade
 
     Args:
         val: the validation data; the outputs of its first rows are followed.
-        rows: the number of rows that go through the model at a time.
+        rows: number of rows that go through the model at a time.
     """
     if setup.settings.patience_extends_while is None:
         return None
