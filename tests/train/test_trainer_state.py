@@ -131,3 +131,14 @@ def test_trainer_and_result_survive_pickle_and_deepcopy(tmp_path) -> None:
     for one in copies:
         one.fit(ROWS, ROWS)
         assert torch.equal(one.model.weight, model.weight)
+
+
+def test_an_optimizer_that_needs_a_closure_is_refused_by_name() -> None:
+    """L-BFGS computes the loss several times in a step, so that a step has no single gradient."""
+    model = nn.Linear(4, 1)
+    for optimizer in (
+        torch.optim.LBFGS(model.parameters()),
+        lambda m: torch.optim.LBFGS(m.parameters()),
+    ):
+        with pytest.raises(ConfigError, match=r"must not need a closure, .*, but LBFGS computes"):
+            afina.Trainer(model, loss=nn.MSELoss(), optimizer=optimizer, max_epochs=1).fit(ROWS)

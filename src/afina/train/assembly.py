@@ -1,5 +1,6 @@
 """Build the parts of a run from the settings: optimizer, schedule, state, settings record."""
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, TypeAlias
@@ -83,8 +84,8 @@ def choose_optimizer(
         The optimizer, and what it trains: the model, or it together with the loss.
 
     Raises:
-        ConfigError: it holds none of the model's parameters, or not all of the loss's, or cannot be
-            sharded.
+        ConfigError: it holds none of the model's parameters, or not all of the loss's, needs a
+            closure, or cannot be sharded.
     """
     trained = with_loss(model, loss)
     if isinstance(optimizer, str):
@@ -106,6 +107,7 @@ def choose_optimizer(
             but=f"it returned {type(chosen).__name__}",
             fix="Return torch.optim.SGD(model.parameters(), lr=0.1), for example.",
         )
+    _check_needs_no_closure(chosen)
     check_trains_loss(trained, chosen)
     trained = with_loss(model, loss, chosen)
     if settings.sharding is not None and trained is not model:
@@ -118,6 +120,16 @@ def choose_optimizer(
             'sharding="fsdp2" cannot be combined with shampoo', fix="Leave out one of the two."
         )
     return chosen, trained
+
+
+def _check_needs_no_closure(optimizer: Optimizer) -> None:
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        raise ConfigError(
+            "optimizer.step must not need a closure, because a step has one gradient",
+            but=f"{type(optimizer).__name__} computes the loss several times in a step",
+            fix="Use another optimizer, such as torch.optim.AdamW.",
+        )
 
 
 def choose_schedule(
@@ -160,7 +172,7 @@ def choose_sign_reader(setup: TrainSetup, val: Any, rows: EvalRows) -> SignReade
 
     Args:
         val: the validation data; the outputs of its first rows are followed.
-        rows: the number of rows that go through the model at a time.
+        rows: number of rows that go through the model at a time.
     """
     if setup.settings.patience_extends_while is None:
         return None

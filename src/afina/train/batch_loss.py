@@ -1,8 +1,8 @@
 """A loss that the user computes from the model and a whole batch, whatever the batch is.
 
 `batch_loss(model, batch)` returns the sum of the losses and its weight, such as the number of
-tokens, so the parts of a step add up. A batch whose tensors all have one row per row can be cut
-into micro-batches; any other batch stays whole.
+tokens, so the parts of a step add up. A batch can be cut into micro-batches if it is a mapping or
+tuple of tensors with the same number of rows; any other batch stays whole.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -81,10 +81,10 @@ def whole(batch: Any) -> Any:
 
 
 def checked_sums(result: Any, name: str) -> tuple[Tensor, Any, Mapping[str, Any]]:
-    """Return what a batch loss has returned: a sum, its weight, and sums to be shown.
+    """Check the result of a batch loss; return a sum, its weight, and other sums by name.
 
     Raises:
-        ConfigError: it has returned something else.
+        ConfigError: it is something else.
     """
     if isinstance(result, tuple | list) and len(result) in (2, 3):
         total, weight, named = (*result, {})[:3]

@@ -159,7 +159,7 @@ def as_batch(item: Any) -> Batch:
             "a batch must be (x, y) or (x, y, weights)",
             got=f"a {type(item).__name__} with {_shown(item)}",
             fix='Make it a pair, such as (batch, batch["labels"]); the model gets a mapping x as '
-            "keyword arguments.",
+            "keyword arguments. If the model computes the loss itself, pass batch_loss instead of loss.",
         )
     length = f" of {len(item)}" if isinstance(item, tuple | list) else ""
     raise ConfigError(

@@ -1,4 +1,4 @@
-"""Run a fit from its first or resumed step to its end, and evaluate as the trainer's settings say."""
+"""Run a fit from its first or resumed step to its end, and evaluate with the trainer's settings."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Find random generators that belong to the data, whose numbers a resumed run could not repeat."""
+"""Find random generators in the data whose numbers a resumed run could not repeat."""
 
 import random
 from collections.abc import Iterator, Mapping, Sequence

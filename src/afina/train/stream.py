@@ -108,7 +108,7 @@ class StreamData:
                     "microbatch_size to run it in parts.",
                 )
             n_rows += size
-            if not self.weighs:  # once a row of the epoch has a weight, it is not looked at again
+            if not self.weighs:  # stop looking once a row of the epoch has a weight
                 self.weighs = batch.weights is None or bool((batch.weights > 0).any())
             window.append(move_batch(batch, self.device))
         return window
