@@ -25,28 +25,35 @@ def import_client(name: str) -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def torchvision() -> ModuleType:
-    """Import torchvision, beside a torch without CUDA too.
+def operators() -> None:
+    """Make torchvision importable beside a torch without CUDA too; others import it, if it is there.
 
     PyPI's torchvision is built for CUDA. Without it, its compiled operators cannot be loaded, and its
     import fails because two of them are not declared. No image classifier needs them.
     """
     try:
-        return import_client("torchvision")
+        importlib.import_module("torchvision")
+    except ModuleNotFoundError:
+        return
     except RuntimeError:
         for name in ("nms", "qnms"):
             OPERATORS.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        return import_client("torchvision")
+
+
+@pytest.fixture(scope="session")
+def torchvision(operators: None) -> ModuleType:
+    """Import torchvision."""
+    return import_client("torchvision")
 
 
 @pytest.fixture(scope="session")
 def timm(torchvision: ModuleType) -> ModuleType:
-    """Import timm, which imports torchvision."""
+    """Import timm, which needs torchvision."""
     return import_client("timm")
 
 
 @pytest.fixture(scope="session")
-def torchmetrics() -> ModuleType:
+def torchmetrics(operators: None) -> ModuleType:
     """Import torchmetrics."""
     return import_client("torchmetrics")
 
