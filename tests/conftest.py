@@ -58,6 +58,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(1200))
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests with other people's code ran, as they are skipped without it."""
+    reports = {name: terminalreporter.getreports(name) for name in ("passed", "failed", "skipped")}
+    counts = {
+        name: sum(report.nodeid.startswith("tests/clients/") for report in part)
+        for name, part in reports.items()
+    }
+    if any(counts.values()):
+        ran = ", ".join(f"{n} {name}" for name, n in counts.items() if n)
+        terminalreporter.write_line(f"tests with other people's code: {ran}")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Start torch's global numbers by the test's name, whatever ran before it."""

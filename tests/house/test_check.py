@@ -113,3 +113,13 @@ def test_a_stopped_check_leaves_nothing(signum: int, tmp_path: Path) -> None:
     assert not place.exists()
     while is_alive(pid):  # SIGKILL was sent; pytest's timeout ends a wait in vain
         time.sleep(0.02)
+
+
+def test_other_packages_bring_no_torch(check: ModuleType, tmp_path: Path) -> None:
+    """They are installed after the package, without what they ask for."""
+    stages, _ = check.fresh_environment(tmp_path)
+    *_, package, clients = [stage.command for stage in stages]
+
+    assert ".[dev]" in package
+    assert "--no-deps" in clients
+    assert set(check.CLIENTS) < set(clients)

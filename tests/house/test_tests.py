@@ -6,7 +6,7 @@ from pathlib import Path
 TESTS = Path(__file__).parents[1]
 SOURCE = TESTS.parent / "src" / "afina"
 # These test the whole, and mirror no package.
-WHOLE = {"docs", "end_to_end", "house", "typing"}
+WHOLE = {"clients", "docs", "end_to_end", "house", "typing"}
 
 
 def test_docstrings() -> None:

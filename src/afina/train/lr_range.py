@@ -9,6 +9,7 @@ from afina.errors import AfinaWarning, ConfigError, NonFiniteError
 from afina.optim.settings import DEFAULT_LR
 from afina.train.events import Event, StepEvent
 from afina.train.loop import TrainSetup, train
+from afina.train.notebook import draw_html, range_curve
 from afina.train.state import TrainState
 
 SMOOTHING = 0.95
@@ -35,6 +36,17 @@ class LrRange:
     lrs: tuple[float, ...]
     losses: tuple[float, ...]
     suggestion: float
+
+    def __repr__(self) -> str:
+        return f"LrRange({self._sentence()})"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the same with the loss over the rate."""
+        return draw_html("LrRange", self._sentence(), range_curve(self.lrs, self.losses))
+
+    def _sentence(self) -> str:
+        span = f"{self.lrs[0]:.3g} to {self.lrs[-1]:.3g}" if self.lrs else "none"
+        return f"suggestion {self.suggestion:.3g}; rates tried: {span}"
 
 
 def run_range(

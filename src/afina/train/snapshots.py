@@ -1,8 +1,9 @@
 """Take a snapshot of a model or optimizer and restore it: a failed attempt leaves no trace."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -92,4 +93,21 @@ def kept_optimizer(optimizer: Optimizer) -> Iterator[None]:
     try:
         yield
     finally:
-        optimizer.load_state_dict(before)
+        load_optimizer(optimizer, before)
+
+
+def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
+    """Load what `state_dict` of an optimizer returned, every tensor in its own number type.
+
+    torch converts floating-point state to the type of its parameter. In a float64 or bfloat16 model,
+    that changes NAdam's float32 products, for example, and the run would not continue bit for bit.
+    """
+    optimizer.load_state_dict({**state})
+    params = [p for group in optimizer.param_groups for p in group["params"]]
+    numbers = [number for group in state.get("param_groups", ()) for number in group["params"]]
+    for number, param in zip(numbers, params, strict=False):  # an optimizer may have its own form
+        loaded = optimizer.state.get(param, {})
+        for name, value in state.get("state", {}).get(number, {}).items():
+            one = loaded.get(name)
+            if isinstance(one, Tensor) and isinstance(value, Tensor) and one.dtype != value.dtype:
+                loaded[name] = value.to(one.device, copy=True)

@@ -24,6 +24,7 @@ from afina.train.keywords import form_settings
 from afina.train.loop import TrainSetup
 from afina.train.loss import Loss, WeightedLoss
 from afina.train.lr_range import LrRange, run_range
+from afina.train.notebook import trainer_html, trainer_text
 from afina.train.processes import ALONE, Processes, current_processes, naming_lost_peers
 from afina.train.rates import check_scheduler
 from afina.train.result import Result
@@ -203,6 +204,13 @@ class Trainer:
         self.weighted_loss  # noqa: B018 - an invalid loss is refused here already
         keep_scores(self.scores)
         self.loader_rows: int | None = None
+
+    def __repr__(self) -> str:
+        return trainer_text(self)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the model's name and the settings that were changed."""
+        return trainer_html(self)
 
     @property
     def weighted_loss(self) -> WeightedLoss:

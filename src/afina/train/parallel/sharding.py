@@ -20,6 +20,7 @@ from afina.train.gradient import SumGradient, accumulate
 from afina.train.loss import WeightedLoss
 from afina.train.precision import Forward
 from afina.train.processes import Processes
+from afina.train.snapshots import load_optimizer
 
 
 @contextmanager
@@ -140,7 +141,7 @@ def load_optimizer_state(optimizer: Optimizer, state: Mapping[str, Any]) -> None
         index: {name: _shard(item, params[int(index)]) for name, item in values.items()}
         for index, values in state["state"].items()
     }
-    optimizer.load_state_dict({**state, "state": shards})
+    load_optimizer(optimizer, {**state, "state": shards})
 
 
 def _shard(item: Any, like: Any) -> Any:

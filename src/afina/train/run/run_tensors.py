@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
+from afina.train.snapshots import load_optimizer
 from afina.train.state import TrainState, copied_state
 
 
@@ -45,7 +46,7 @@ def load_tensors(
     """
     if not sharded:
         model.load_state_dict(trees["model"])
-        optimizer.load_state_dict(trees["optimizer"])
+        load_optimizer(optimizer, trees["optimizer"])
         return trees
     from afina.train.parallel import sharding  # noqa: PLC0415 - takes a second
 
