@@ -177,16 +177,17 @@ def test_layers_that_do_not_take_turns_are_noticed(monkeypatch: pytest.MonkeyPat
     alone = train_net(make_net())
 
     def fit_beside_layers() -> bool:
-        net, over = make_net(), threading.Event()
+        net, begun, over = make_net(), threading.Event(), threading.Event()
 
         def make_layers() -> None:
+            begun.wait(30)
             while not over.is_set():
                 nn.Linear(3, 3)
                 torch.manual_seed(0)
 
         thread = threading.Thread(target=make_layers)
         thread.start()
-        together = train_net(net)
+        together = train_net(net, observers=[lambda _event: begun.set()])
         over.set()
         thread.join()
         return torch.equal(alone, together)

@@ -93,7 +93,8 @@ def choose_sides(given: Given, target: Target, config: Config, *, has_val: bool)
         if times is None
         else time_ranks(_take(times, kept), name=str(given.roles.time), source=given.source),
     )
-    return replace(sides, observations=decided.observations, notes=decided.notes)
+    how = sides.how if decided.observations is None else sides.how.replace("distinct rows", "rows")
+    return replace(sides, how=how, observations=decided.observations, notes=decided.notes)
 
 
 @dataclass(frozen=True)
