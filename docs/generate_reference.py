@@ -39,7 +39,7 @@ EXIT_CODES = """\
 | 2 | a mistake on the command line or in the settings |
 | 3 | a table that cannot be read, or does not fit |
 | 4 | a checkpoint or model that is damaged, missing or not afina's |
-| 5 | a file or folder that cannot be written: it is full or read-only, or already exists |
+| 5 | a file or folder that cannot be written: it is read-only or already exists, or the disk is full |
 | 6 | a run folder in use by another process |
 | 7 | another process of the same run ended or failed |
 | 130 | stopped by Ctrl-C (SIGINT); while training, the state was saved first |

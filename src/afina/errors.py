@@ -86,7 +86,7 @@ class CheckpointError(AfinaError, ValueError):
 
 
 class StorageError(AfinaError, OSError):
-    """A file or folder cannot be written: it is full or read-only, or already exists."""
+    """A file or folder cannot be written: it is read-only or already exists, or the disk is full."""
 
     exit_code = 5
 

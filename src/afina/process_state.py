@@ -91,7 +91,7 @@ class _Draws:
         """Wait for a turn.
 
         Raises:
-            ConfigError: the thread that has its turn waits for another thread, perhaps this one.
+            ConfigError: the thread that holds the turn is waiting for another, perhaps this one.
         """
         if not self.lock.acquire(blocking=False):
             before = self._waits()
@@ -109,7 +109,7 @@ class _Draws:
         self.n_turns += 1
 
     def _waits(self) -> tuple[int, FrameType, int] | None:
-        """Return the place at which the thread that has its turn waits; None if it does not."""
+        """Return where the thread that holds the turn is waiting; None if it is not."""
         frame = sys._current_frames().get(self.holder)  # noqa: SLF001 - there is no other way
         if frame is None or frame.f_code.co_filename != threading.__file__:
             return None

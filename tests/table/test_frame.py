@@ -113,7 +113,7 @@ def test_objects_of_several_types() -> None:
         ({"a": np.array([1j])}, "Complex data not supported"),
         (np.ones(3), r"two dimensions.*reshape"),
         (np.ones((3, 0)), "two dimensions"),
-        (np.array([[{"x": 1}], ["y"]], dtype=object), "row 1 holds a dict"),
+        (np.array([[{"x": 1}], ["y"]], dtype=object), "row 1 holds a value of type dict"),
         ([1, 2], "got a list"),
         ("table.csv", "got a str"),
         (None, "got a NoneType"),

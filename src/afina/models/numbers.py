@@ -72,9 +72,7 @@ class Numbers(nn.Module):
     def __init__(self, n_num: int, embedded: EmbeddedNumbers) -> None:
         columns = embedded.columns
         if not set(columns) <= set(range(n_num)) or list(columns) != sorted(set(columns)):
-            raise ValueError(
-                f"columns must be ascending indices of {n_num} numbers; got {columns}."
-            )
+            raise ValueError(f"columns must be ascending indices below {n_num}; got {columns}.")
         super().__init__()
         passing = [i for i in range(n_num) if i not in set(columns)]
         self.register_buffer("passing", torch.tensor(passing, dtype=torch.int64), persistent=False)

@@ -84,7 +84,7 @@ def spans_decades(values: list[float]) -> bool:
 def number_format(values: list[float]) -> str:
     """Choose how an axis formats its numbers: 12.3k for large ones, 3e-5 for tiny ones, else plain.
 
-    An axis rounds each format to the distance of its ticks, and "g" would make 400 of it 4e+2.
+    An axis sets the precision by the spacing of its ticks, so "g" could show 400 as 4e+2.
     """
     size = max(map(abs, values), default=0.0)
     if size >= 10_000:

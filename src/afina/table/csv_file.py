@@ -139,9 +139,9 @@ def _check_utf8(data: bytes, path: Path) -> None:
 def _check_delimiter(delimiter: str, path: Path) -> str:
     if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0':
         raise TableError(
-            f"{path}: the delimiter must be one ASCII character other than a quote or line end",
+            f"{path}: the delimiter must be one ASCII character other than a quote or a line break",
             got=repr(delimiter),
-            fix="Use one of , ; | or a tab.",
+            fix="Use a comma, a semicolon, a bar or a tab.",
         )
     return delimiter
 

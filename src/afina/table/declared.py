@@ -64,8 +64,8 @@ def from_extension(column: pa.ChunkedArray, name: str, source: str) -> pa.Chunke
         return _storage(column).cast(pa.bool_())
     raise TableError(
         f"{source}: column {name!r} must hold text, numbers, booleans or dates",
-        got=f"values of the type {kind.extension_name}",
-        fix="Turn them into text, such as with .astype(str), or leave the column out.",
+        got=f"values of type {kind.extension_name}",
+        fix="Turn them into text, for example with .astype(str), or leave the column out.",
     )
 
 

@@ -235,7 +235,7 @@ def _mixed(cells: Sequence[object], name: str) -> pa.Array:
         else:
             raise TableError(
                 f"column {name!r} must hold plain values",
-                but=f"row {row} holds a {type(cell).__name__}",
-                fix="Turn it into text or numbers, or leave the column out.",
+                but=f"row {row} holds a value of type {type(cell).__name__}",
+                fix="Turn such values into text or numbers, or leave the column out.",
             )
     return pa.array(texts, pa.string())

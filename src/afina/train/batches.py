@@ -256,7 +256,7 @@ def count_rows(batch: Batch) -> int:
         raise ConfigError(
             "each tensor of a batch must have a row for each row of x",
             got="a single number",
-            fix="Pass batches of rows; a torch Dataset of rows goes into a DataLoader.",
+            fix="Pass batches of rows; wrap a torch Dataset of rows in a DataLoader.",
         )
     counts = {len(t) for t in tensors}
     if len(counts) != 1:

@@ -1,11 +1,11 @@
 """The compiled gradient: forward, loss and backward of a micro-batch as one graph.
 
-The backward pass is traced together with the forward pass, instead of being left to autograd. This
-saves no tensors between the two and takes a single call, which makes small networks faster than a
-hand-written loop on the CPU (docs/evidence/loop.md).
+The backward pass is traced together with the forward pass, instead of being left to autograd. No
+tensors are stored between the two, and a single call runs both, so small networks train faster than
+in a hand-written loop on the CPU (docs/evidence/loop.md).
 
-Every number of rows gets its own graph, never a dynamic one. Which graph runs then depends on the
-shapes alone, so a resumed run repeats the uninterrupted one bit for bit.
+Each number of rows gets its own static graph. Which graph runs then depends on the shapes alone, so
+a resumed run repeats the uninterrupted one bit for bit.
 """
 
 import sysconfig

@@ -103,7 +103,7 @@ def mean_gradient(
 
 
 def fused_mean(loss: WeightedLoss, forward: Forward) -> MeanGradient:
-    """Make the shortcut for one micro-batch, which uses torch's fused mean where there is one."""
+    """Make the shortcut for one micro-batch: it uses torch's fused mean if the loss has one."""
 
     def mean_gradient(batch: Batch) -> tuple[float, float]:
         output = forward(batch.x)

@@ -147,7 +147,7 @@ def kept_rates(optimizer: Optimizer, schedule: object) -> Iterator[None]:
 
 
 def scheduler_state(schedule: LRScheduler) -> dict[str, Any]:
-    """Return a scheduler's state in plain dicts and numbers."""
+    """Return a scheduler's state as plain dicts and numbers."""
     state: dict[str, Any] = _plain(schedule.state_dict())
     return state
 

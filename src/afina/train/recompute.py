@@ -51,7 +51,7 @@ def recomputed(model: nn.Module) -> Iterator[None]:
             "activation_checkpointing=True needs a model that can be cut into parts",
             but=f"{type(model).__name__} has no nn.Sequential of several layers and no "
             "nn.ModuleList of several blocks",
-            fix="Put its blocks in one, or leave activation_checkpointing out.",
+            fix="Put its blocks in an nn.ModuleList, or leave activation_checkpointing out.",
         )
     before = [(module, vars(module).get("forward")) for module in parts]
     try:

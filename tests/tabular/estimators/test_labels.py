@@ -119,15 +119,15 @@ def test_an_infinite_target_is_refused(kind):
 
 
 ODD = {
-    "intervals": (pd.cut(X[:, 0], 3), "values of the type Interval"),
-    "intervals with a gap": (pd.cut(pd.Series(X[:, 0]), [-1, 0, 1]), "values of the type Interval"),
+    "intervals": (pd.cut(X[:, 0], 3), "values of type Interval"),
+    "intervals with a gap": (pd.cut(pd.Series(X[:, 0]), [-1, 0, 1]), "values of type Interval"),
     "periods": (
         pd.period_range("2020-01", periods=N_ROWS, freq="M"),
-        "values of the type Period",
+        "values of type Period",
     ),
     "dates": (pd.date_range("2020-01-01", periods=N_ROWS), "dates"),
     "bytes": (np.array([b"a", b"b"] * 30), "bytes"),
-    "sets": (np.array([{1}, {2}] * 30, dtype=object), "values of the type set"),
+    "sets": (np.array([{1}, {2}] * 30, dtype=object), "values of type set"),
 }
 
 

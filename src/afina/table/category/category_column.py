@@ -126,7 +126,7 @@ def unknown_fault(
 
 
 def _lost_zeros(column: CategoryColumn, levels: Levels, codes: Sequence[int]) -> str:
-    """Say that unknown values are known ones without their leading zeros; "" if none is."""
+    """Say that unknown values are known ones without their leading zeros; "" if none are."""
     padded = {level.lstrip("0"): level for level in column.vocabulary if level.startswith("0")}
     texts = levels.texts.to_pylist()
     lost = [at for at, code in enumerate(codes) if code == UNKNOWN and texts[at] in padded]

@@ -220,7 +220,7 @@ def _name_columns(x: Any) -> Any:
         raise TableError(
             "X must hold rows",
             got=f"the text {str(x)!r}",
-            fix="Read the file first, such as with pandas.read_csv.",
+            fix="Read the file first, for example with pandas.read_csv.",
         )
     columns = name_columns(x)
     is_mapping = isinstance(columns, Mapping) and not hasattr(x, "tocsr")  # no sparse matrix
@@ -283,11 +283,11 @@ def _check_shape(values: NDArray[Any], name: str, n_rows: int) -> NDArray[Any]:
 
 
 def _cells(column: NDArray[Any], *, typed: bool) -> Any:
-    """Return a column as numbers if all cells are numbers, as times if typed so, else as text.
+    """Return a column as times if that is its type, as numbers if all cells are, else as text.
 
     Args:
-        column: a column of an array that is not numeric.
-        typed: keep booleans and times that are objects, as in a frame.
+        column: a column of a non-numeric array.
+        typed: do not turn Python booleans and times into numbers or text, as for a frame.
     """
     if column.dtype.kind in _TIMES:
         return column

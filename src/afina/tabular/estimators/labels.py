@@ -53,7 +53,7 @@ def _check_present(estimator: BaseEstimator, cells: NDArray[Any]) -> NDArray[Any
     must = f"y must hold {'labels: text, numbers or booleans' if classifies else 'numbers'}"
     odd = _odd_type(cells)
     if odd:
-        into = "text, such as with y.astype(str)" if classifies else "numbers"
+        into = "text, for example with y.astype(str)" if classifies else "numbers"
         raise SchemaError(must, got=odd, fix=f"Turn them into {into}.")
     try:
         present: NDArray[Any] = check_array(
@@ -78,7 +78,7 @@ def _check_present(estimator: BaseEstimator, cells: NDArray[Any]) -> NDArray[Any
         raise SchemaError(
             must,
             but=f"it holds several types: {', '.join(types)}",
-            fix="Make them one type, such as with y.astype(str).",
+            fix="Make them one type, for example with y.astype(str).",
         )
     check_classification_targets(present)
     return present
@@ -158,7 +158,7 @@ def _odd_type(cells: NDArray[Any]) -> str | None:
         return _TYPES.get(cells.dtype.kind)
     plain = (str, bool, int, float, complex, decimal.Decimal, np.bool_, np.number)
     odd = next((cell for cell in cells if not isinstance(cell, plain)), None)
-    return None if odd is None else f"values of the type {type(odd).__name__}"
+    return None if odd is None else f"values of type {type(odd).__name__}"
 
 
 def _as_plain(cells: NDArray[Any]) -> NDArray[Any]:

@@ -170,7 +170,7 @@ class Predictor:
         save_folder(Path(path), self.files(), overwrite=overwrite)
 
     def remade(self) -> "Predictor":
-        """Return a predictor of the model, whose weights have changed."""
+        """Return a new predictor for the same model, after its weights have changed."""
         return Predictor(self.model, self.schema, self.facts, self._config_toml)
 
     def files(self) -> dict[str, bytes]:

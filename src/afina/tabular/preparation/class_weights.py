@@ -62,7 +62,7 @@ def weigh_classes(given: Given, target: Target, class_weights: Floats | None) ->
     if not np.isfinite(weights).all() or ((weights == 0) & (given.weights > 0)).any():
         raise ConfigError(
             "class_weight times the weight of a row must be a finite number above 0",
-            but=f"it is not in {given.source}",
+            but=f"for a row of {given.source} it is not",
             fix="Use weights nearer to 1.",
         )
     return replace(given, weights=weights, score_weights=given.weights)
