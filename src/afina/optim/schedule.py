@@ -15,7 +15,7 @@ ONECYCLE_END = 1e-4
 def make_schedule(
     name: ScheduleName, *, total_steps: int, warmup_steps: int = 0
 ) -> Callable[[int], float]:
-    """Return a function that takes the number of a step, from 0, and returns the factor of the lr.
+    """Return a function that maps a step, counted from 0, to the factor of its learning rate.
 
     With a warm-up, step s < warmup_steps has (s + 1) / warmup_steps of the schedule's first value;
     the schedule then runs over the remaining steps. Steps after total_steps keep the last value.

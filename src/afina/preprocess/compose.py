@@ -1,4 +1,4 @@
-"""All of preprocessing: turn raw numbers and times into numbers for a network."""
+"""The whole of preprocessing: turn raw numbers and times into numbers for a network."""
 
 from collections.abc import Sequence
 from typing import Self, TypeAlias, get_args

@@ -78,7 +78,7 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and its parents, which survive a power cut; they may already exist.
+    """Make a folder and its parents so that they survive a power cut; they may already exist.
 
     Raises:
         StorageError: the folder cannot be created.

@@ -1,4 +1,4 @@
-"""Folders for runs that begin in one place: the folder itself, then `0001`, `0002`, ... inside it."""
+"""Folders for runs with the same `run_dir`: the folder itself, then `0001`, ... inside it."""
 
 import os
 import re

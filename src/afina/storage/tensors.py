@@ -26,7 +26,7 @@ from afina.storage.manifest import shown
 MAX_HEADER_BYTES = bounded_json.MAX_BYTES
 MAX_DIMENSIONS = 64
 
-# In the library's order, the widest first, so that all are aligned.
+# In the library's order, the widest types first, so that all tensors are aligned.
 _DTYPES = {
     "U64": torch.uint64,
     "I64": torch.int64,

@@ -7,8 +7,8 @@
     dict                       {"dict": [[key, value], ...]}, so that 0 and "0" stay apart
     tensor                     {"tensor": its name among the tensors}
 
-Nothing else can be stored. If restoring a state would take code, then saving it raises an error
-that names the path to the value, so that the problem does not surface only when the state is
+Nothing else can be stored. Saving a state that could be restored only by running code raises an
+error that names the path to the value, so that the problem does not surface only when the state is
 needed.
 """
 
