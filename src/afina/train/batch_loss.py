@@ -23,7 +23,7 @@ BatchLoss: TypeAlias = Callable[[nn.Module, Any], tuple[Any, ...]]
 
 
 def loss_of_batches(batch_loss: Any) -> WeightedLoss:
-    """Return a batch loss in the form whose parts add up.
+    """Convert a batch loss to a form whose parts add up.
 
     Raises:
         ConfigError: it is not callable.
@@ -50,7 +50,7 @@ def loss_of_batches(batch_loss: Any) -> WeightedLoss:
 
 
 def choose_loss(keywords: Any) -> WeightedLoss:
-    """Return the trainer's loss in the form whose parts add up.
+    """Return the trainer's loss in a form whose parts add up.
 
     Args:
         keywords: the trainer, which has the keywords as attributes.
@@ -76,7 +76,7 @@ def choose_loss(keywords: Any) -> WeightedLoss:
 
 
 def whole(batch: Any) -> Any:
-    """Return a batch as the loader has yielded it."""
+    """Return a batch as the loader yielded it."""
     return batch.value if isinstance(batch, Opaque) else batch
 
 
@@ -84,7 +84,7 @@ def checked_sums(result: Any, name: str) -> tuple[Tensor, Any, Mapping[str, Any]
     """Check the result of a batch loss; return a sum, its weight, and other sums by name.
 
     Raises:
-        ConfigError: it is something else.
+        ConfigError: the result has another form.
     """
     if isinstance(result, tuple | list) and len(result) in (2, 3):
         total, weight, named = (*result, {})[:3]

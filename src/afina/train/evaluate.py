@@ -17,7 +17,7 @@ from afina.train.processes import Processes
 from afina.train.score_keepers import Scores, keep_scores
 
 _Losses = tuple[Tensor, Tensor | None, Tensor | None]
-"""Of a batch: the values of the loss, their weights, and the weights of the rows."""
+"""For one batch: the values of the loss, their weights, and the weights of the rows."""
 
 
 @torch.no_grad()
@@ -30,7 +30,8 @@ def evaluate_blocks(
     """Compute the loss, and the scores of all outputs together, in eval mode.
 
     Args:
-        blocks: the rows; a batch goes through the model at a time, and losses are summed per block.
+        blocks: the rows; batches go through the model one at a time, and losses are summed per
+            block.
 
     Returns:
         `loss`, the weighted mean over all targets, and each score by its name.

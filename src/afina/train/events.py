@@ -1,8 +1,8 @@
-"""The records that observers receive, in the order of what happens.
+"""The records that observers receive, in the order of the events.
 
-An observer is a callable that takes one record. It can read it, and can stop the run by returning
-`Stop(why)`; it cannot change anything. Any other return value is ignored: a progress bar, for
-example, returns True when it has redrawn itself.
+An observer is a callable that takes one record. It can stop the run by returning `Stop(why)`, but
+it cannot change anything. Any other return value is ignored: a progress bar, for example, returns
+True when it has redrawn itself.
 """
 
 from collections.abc import Callable, Mapping
@@ -82,8 +82,8 @@ class StopEvent(NamedTuple):
         why: a sentence.
         monitor: the metric that decided which weights are best; None without validation rows.
         best: its best value.
-        best_step: steps taken when it was reached.
-        best_epoch: epochs finished when it was reached.
+        best_step: steps taken when the best value was reached.
+        best_epoch: epochs finished when the best value was reached.
     """
 
     step: int

@@ -1,8 +1,8 @@
 """Signs that a network may still generalize late (grok): measurements, never a forecast.
 
 A network that has memorized its training rows can find the rule behind them much later, while
-weight decay shrinks its weights. As long as the weights shrink, the network still changes; when
-they stop, it does not. The norm of the weights shows this if it determines the scale of the
+weight decay shrinks its weights. As long as the weights shrink, the network still changes; once
+they stop, it no longer does. The norm of the weights shows this if it determines the scale of the
 outputs. Before a normalization it does not, so the scale of the outputs is measured instead.
 
 Source: Power et al. 2022, arXiv:2201.02177 (the phenomenon); Nanda et al. 2023, arXiv:2301.05217
@@ -97,7 +97,7 @@ def decayed_weights(
 
 
 def _decay_of(group: Mapping[str, Any]) -> float:
-    # Under this name, afina's sgd has a rate, and torch's AdamW a flag beside its weight_decay.
+    # Under this name, afina's sgd has a rate; torch's AdamW has a flag, next to its weight_decay.
     decoupled = group.get("decoupled_weight_decay", 0.0)
     plain = float(group.get("weight_decay", 0.0))
     return plain if isinstance(decoupled, bool) else max(plain, float(decoupled))

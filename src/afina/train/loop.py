@@ -38,7 +38,7 @@ class TrainSetup:
             is not extended.
         notify: sends an event to the observers; returns a reason if one of them asks to stop.
         checkpoint: called between steps, with the monitored metric if it was just computed; saves
-            what is due. Raises `Interrupted` after saving if a signal came.
+            what is due. Raises `Interrupted` after saving if a signal has arrived.
     """
 
     model: nn.Module
@@ -56,7 +56,7 @@ class TrainSetup:
 
 
 def train(setup: TrainSetup, state: TrainState) -> StopEvent:  # noqa: C901, PLR0912 - one straight function
-    """Take steps until a limit, patience or an observer ends it; leave the last weights in place.
+    """Train until a limit, patience or an observer ends the run; leave the last weights in place.
 
     Args:
         setup: what is trained, on which data, and how.
@@ -173,7 +173,7 @@ def _end_epoch(
 
 
 def _average(setup: TrainSetup, state: TrainState, name: AveragingName) -> None:
-    """Update the average of the weights if it is called `name` and its first epoch has come."""
+    """Update the average of the weights if it is of the kind `name` and has begun."""
     if (
         state.average is None
         or state.average.name != name

@@ -28,10 +28,10 @@ class WeightedLoss:
             the denominator. Weights of None: 1 each.
         mean: `(output, target) -> (mean, weight)`, the same numbers from torch's fused kernel, for
             a window that is one micro-batch without row weights. None: there is no such kernel.
-        own: the loss itself if the user has defined it: it may compare rows, and its module may
-            have parameters. None: it is torch's.
-        call: `(model, x) -> output`, which replaces calling the model with `x`, where the loss
-            itself calls the model. None: the model is called.
+        own: the loss itself if it is user-defined; it may compare rows, and its module may have
+            parameters. None: the loss is torch's.
+        call: `(model, x) -> output`, used instead of `model(x)` if the loss itself calls the model.
+            None: `model(x)` is called.
     """
 
     values: Callable[[Any, Any], tuple[Tensor, Tensor | None]]
@@ -80,8 +80,8 @@ def make_weighted_loss(
             row or per target, shape `(rows, ...)`; or a pair of such values and their weights; or
             a pair of the sum of the values and the weight of that sum. A subclass of a torch loss
             with its own `forward` is such a callable.
-        loss_weight: for a callable that returns one mean for all rows: `(output, target)` to the
-            weight of that mean, such as the number of targets it was taken over.
+        loss_weight: for a callable that returns one mean for all rows: maps `(output, target)` to
+            the weight of that mean, such as the number of targets that it averages.
 
     Raises:
         ConfigError: the sum of the loss cannot be computed from what it returns.
@@ -154,12 +154,12 @@ def weighted_sum(
         values (rows, ...), weights like values, row_weights (rows,) -> scalar, scalar
 
     Raises:
-        ConfigError: the values are not one row each, so that row weights have nothing to multiply.
+        ConfigError: there is not one row of values for each row weight.
     """
     if row_weights is None:
         return values.sum(), float(values.numel()) if weights is None else weights.sum()
     if len(values) != len(row_weights):
-        if not row_weights.any():  # rows that fill up a process's share
+        if not row_weights.any():  # rows that only pad a process's share
             return values.sum() * 0.0, 0.0
         raise ConfigError(
             "row weights need a loss with values for each row",

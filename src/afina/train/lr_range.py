@@ -41,7 +41,7 @@ class LrRange:
         return f"LrRange({self._sentence()})"
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: the same with the loss over the rate."""
+        """Return what a notebook shows: the text, with a plot of the loss against the rate."""
         return draw_html("LrRange", self._sentence(), range_curve(self.lrs, self.losses))
 
     def _sentence(self) -> str:
@@ -55,10 +55,10 @@ def run_range(
     """Train while the learning rate rises from `lowest` to `highest`; stop when it diverges.
 
     Args:
-        setup: setup without validation rows; its model and optimizer are trained.
+        setup: a setup without validation rows, whose model is trained by its optimizer.
         state: a new state.
         lowest: first learning rate of the first parameter group; the others keep their ratio.
-        highest: learning rate of the last step, unless the loss diverges before.
+        highest: learning rate of the last step, unless the loss diverges earlier.
         n_steps: number of steps, at least 2.
     """
     if not (0.0 < lowest < highest < math.inf and n_steps >= 2):

@@ -18,7 +18,7 @@ from afina.train.nests import list_tensors
 Values = Callable[[Any, Any], tuple[Tensor, Tensor | None]]
 
 IGNORED = -100
-"""The target that torch's losses ignore unless told otherwise."""
+"""The target that torch's losses ignore by default."""
 
 
 def own_values(loss: Callable[[Any, Any], Any]) -> Values:
@@ -80,7 +80,7 @@ def loss_name(loss: object) -> str:
 
 
 def loss_module(loss: object) -> nn.Module | None:
-    """Return the module of a loss: the loss itself, or the one a method or partial is bound to."""
+    """Return the module of a loss: the loss itself, or the owner of a method or partial."""
     if isinstance(loss, nn.Module):
         return loss
     inner = getattr(loss, "func", None) or getattr(loss, "__self__", None)

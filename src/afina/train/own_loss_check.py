@@ -18,7 +18,7 @@ from afina.train.rng import isolated
 from afina.train.snapshots import ModuleState
 
 TOLERANCE = 1e-4
-"""Smallest relative difference that counts as another loss; rounding is far below it."""
+"""Smallest relative difference that counts as a different loss; rounding is far below it."""
 
 Sums = tuple[float, float]
 
@@ -119,7 +119,7 @@ def _empty_cell() -> Iterator[None]:
 def checked(
     check: OwnLossCheck, gradient: Callable[..., Sums], *, of_mean: bool
 ) -> Callable[..., Sums]:
-    """Return the same gradient function, which checks the loss in its first call."""
+    """Wrap a gradient function so that its first call also checks the loss."""
 
     def checked_gradient(parts: Any, *scale: float) -> Sums:
         check.before([parts] if of_mean else parts)

@@ -55,7 +55,7 @@ class Processes:
         """Return the maximum of each flag over all processes, so that all of them act alike.
 
         Args:
-            flags: whole numbers, such as whether to stop; as many in every process.
+            flags: whole numbers, such as whether to stop; the same number of them in every process.
         """
         if self.alone or not flags:
             return list(flags)
@@ -127,8 +127,8 @@ def all_together(processes: Processes, work: Callable[[], T]) -> T:
     """Run `work` in every process; if it fails in one, all fail.
 
     Raises:
-        AfinaError: the error of `work` in this process; or a PeerError if `work` failed only
-            elsewhere, or failed in process 0 too, which then reports it for all.
+        AfinaError: the error of `work` in this process; or a PeerError if `work` failed only in
+            others, or also in process 0, which then reports it for all.
     """
     if processes.alone:
         return work()

@@ -2,9 +2,9 @@
 
 A forward pass keeps its activations for the backward pass. Inside `recomputed`, only the inputs of
 a few parts of the model are kept, and each part is run again when its gradient is needed. This
-takes about the square root of the memory, for at most one more forward pass. The numbers are the
-same, bit for bit: a part is run again with the random numbers, the buffers and the attributes that
-it had the first time, and changes none of them a second time.
+takes about the square root of the memory, at the cost of at most one more forward pass. The numbers
+are the same, bit for bit: a part is run again with the random numbers, the buffers and the
+attributes that it had the first time, and changes none of them a second time.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,12 +25,12 @@ PartForward: TypeAlias = Callable[..., Any]
 
 @contextmanager
 def recomputed(model: nn.Module) -> Iterator[None]:
-    """Make the parts of a model recompute their activations in backward passes in the `with` block.
+    """Within the `with` block, let the parts of a model recompute activations in backward passes.
 
     The model is cut at its outermost `nn.Sequential` or `nn.ModuleList` of several parts with
     parameters, such as the blocks of an MLP, the stages of a ResNet or the layers of an encoder.
     A part that holds most of the parameters is itself cut if possible. Small layers in an
-    `nn.Sequential` are grouped. Without gradients nothing changes.
+    `nn.Sequential` are grouped. Without gradients, nothing changes.
 
     Side effects of a forward pass on objects outside the model happen twice.
 

@@ -56,7 +56,7 @@ class ModuleState:
         for part, attributes, buffers in self.attributes:
             vars(part).clear()
             vars(part).update(attributes)
-            part._buffers.clear()  # noqa: SLF001 - a tensor that replaced a buffer goes
+            part._buffers.clear()  # noqa: SLF001 - removes a tensor that replaced a buffer
             part._buffers.update(buffers)  # noqa: SLF001
         for values in self.buffers:
             values.restore()

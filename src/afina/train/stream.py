@@ -57,7 +57,8 @@ class StreamData:
         with Drawing():
             source = self._begin(epoch)
         for index in range(2**62):
-            # Items may draw random numbers while they are made: a function of their place.
+            # Items may draw random numbers while they are made; these depend only on the item's
+            # place.
             with Drawing():
                 reseed_everything(self.seed, f"data/{epoch}", index + start - skip)
                 window = self._take(source)
@@ -78,7 +79,7 @@ class StreamData:
         return iter(self.batches)
 
     def _look_ahead(self, source: Iterator[Any]) -> Iterator[Any]:
-        """Ask for one batch more than there should be: a sampler may draw a number once more."""
+        """Ask for one batch more than there should be: a sampler may draw one last number."""
         more = next(source, None)
         if more is not None:
             return chain([more], source)
@@ -133,7 +134,7 @@ class StreamData:
         return {"generators": self.at_start or self._generator_states()}
 
     def seek(self, position: Any) -> None:
-        """Return to a place that `position` has returned."""
+        """Return to a place that `position` returned."""
         if position is not None and not self.stateful:
             for generator, state in zip(self.generators, position["generators"], strict=True):
                 generator.set_state(torch.tensor(list(bytes.fromhex(state)), dtype=torch.uint8))
@@ -171,7 +172,7 @@ def restart_workers(batches: Any) -> None:
 
 
 def set_epoch(batches: Any, epoch: int) -> None:
-    """Call `set_epoch` of the iterable, its samplers and its dataset, where they have it."""
+    """Call `set_epoch` of the iterable, its samplers and its dataset, if they have this method."""
     sampler, batch_sampler = (getattr(batches, n, None) for n in ("sampler", "batch_sampler"))
     inner = getattr(batch_sampler, "sampler", None)
     called: list[Any] = []
@@ -182,5 +183,5 @@ def set_epoch(batches: Any, epoch: int) -> None:
 
 
 def _learnable(tensor: Tensor) -> Tensor:
-    """Return the tensor, or its copy if it was made in inference mode, where nothing is learned."""
+    """Return the tensor, or a copy if it was made in inference mode, which excludes learning."""
     return tensor.clone() if tensor.is_inference() else tensor

@@ -219,7 +219,7 @@ class Trainer:
 
     @property
     def convert(self) -> Callable[[Any], Batch]:
-        """The function that makes a batch of what the data yields."""
+        """The function that makes a batch from what the data yields."""
         return as_batch if self.batch_loss is None else as_whole_batch
 
     @property
@@ -228,30 +228,32 @@ class Trainer:
         return None if self.run_dir is None else Path(self.run_dir)
 
     def fit(self, data: Any, val: Any = None, *, resume: bool = False) -> Result:
-        """Train; the model ends on the best weights by `monitor` (the last without `val`).
+        """Train; the model ends on the best weights by `monitor` (without `val`, on the last ones).
 
         Args:
-            data: `(x, y)` or `(x, y, weights)` in memory, x and y a tensor, a tuple or a dict of
-                tensors; or an iterable of such batches, such as a DataLoader or a list.
+            data: `(x, y)` or `(x, y, weights)` in memory, where x and y are each a tensor, or a
+                tuple or dict of tensors; or an iterable of such batches, such as a DataLoader or a
+                list.
             val: rows to validate on, in the same forms.
-            resume: continue from the newest whole checkpoint in `run_dir` (from the start if there
-                is none), ending where the uninterrupted run ends, bit for bit. Model, data and
-                settings must be made as they were for the first `fit`.
+            resume: continue from the newest complete checkpoint in `run_dir` (from the start if
+                there is none), ending where the uninterrupted run ends, bit for bit. The model, the
+                data and the settings must be made as for the first `fit`.
 
         A second `fit` continues from the model's present weights. A named optimizer is made anew;
         an optimizer object keeps its moments. Learning rates, and a torch scheduler, start again
         where they were before the first `fit`.
 
         Raises:
-            ConfigError: the data has another form, does not fit the model, or cannot be resumed.
+            ConfigError: the data has an unsupported form, does not fit the model, or cannot be
+                resumed.
             NonFiniteError: the loss or gradient is NaN or infinite; the step was not taken.
-            Interrupted: Ctrl-C (with `run_dir`, also SIGTERM) came. The step was finished, the model
-                has its best weights, and `error.result` is the Result so far; with `run_dir`, the
-                state was saved first. A KeyboardInterrupt, as usual.
-            StorageError: `run_dir` cannot be written, or holds a run already.
+            Interrupted: Ctrl-C (with `run_dir`, also SIGTERM) was received. The step was finished,
+                the model has its best weights, and `error.result` is the Result so far; with
+                `run_dir`, the state was saved first. This is a KeyboardInterrupt.
+            StorageError: `run_dir` cannot be written, or already holds a run.
             LockedError: another process is using `run_dir`.
             CheckpointError: every checkpoint is damaged.
-            PeerError: another process of the run ended, or does not answer.
+            PeerError: another process of the run has ended, or does not respond.
         """
         settings = form_settings(self)
         gate.check_data(
@@ -280,8 +282,8 @@ class Trainer:
         """Compute the outputs for all rows, in eval mode and without gradients.
 
         Args:
-            x: a tensor or array, a tuple or dict of them, or an iterable of batches, of which
-                the inputs (the first of a tuple) are taken.
+            x: a tensor or array, a tuple or dict of them, or an iterable of batches. If a batch is
+                a tuple, its first item is the input.
             batch_size: most rows at a time. None: as in evaluation.
             allow_infinite: allow infinite outputs, such as logits of -inf; NaN is never allowed.
 
@@ -303,19 +305,19 @@ class Trainer:
     def find_lr(
         self, data: Any, *, lowest: float = 1e-6, highest: float = 1.0, n_steps: int = 100
     ) -> LrRange:
-        """Try rising learning rates on the first steps of training, and put everything back.
+        """Try rising learning rates on the first steps of training, then restore everything.
 
-        Model, optimizer and random numbers are afterwards bit for bit what they were, so that a
-        `fit` that follows is the same with and without it. Nothing is written.
+        Afterwards, model, optimizer and random numbers are what they were, bit for bit, so a later
+        `fit` is not affected. Nothing is written to disk.
 
         Args:
             data: as for `fit`.
             lowest: first learning rate.
-            highest: last learning rate, if the loss does not diverge before.
+            highest: last learning rate, unless the loss diverges earlier.
             n_steps: steps to take at most, at least 2.
 
         Raises:
-            ConfigError: rates or steps that cannot be.
+            ConfigError: the rates or the number of steps are out of range.
             NonFiniteError: the loss is not finite even at the lowest rate.
         """
         settings = form_settings(self)

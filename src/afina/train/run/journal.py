@@ -112,8 +112,8 @@ class Journal:
             self._end()
 
     def _begin(self, state: TrainState, value: float | None) -> None:
-        """Copy a checkpoint, which is written after its metrics while training continues."""
-        trees, extra = self.whole(state)  # where it is sharded, all ranks meet here
+        """Copy a checkpoint; it is written after its metrics, while training continues."""
+        trees, extra = self.whole(state)  # if the model is sharded, all ranks take part
         if self.keeper is None or self.metrics is None:
             return
         extra = {**extra, "metrics_bytes": self.metrics.flush()}
@@ -182,7 +182,7 @@ def open_journal(
             stack.callback(metrics.close)
             better = bool(settings.higher_is_better)
             keeper = Keeper(folder / "checkpoints", plan, higher_is_better=better)
-            return metrics, stack.enter_context(keeper)  # it waits before the log is closed
+            return metrics, stack.enter_context(keeper)  # its exit waits before the log closes
 
         files = None if folder is None else only_first(processes, open_files)
         metrics, keeper = files or (None, None)

@@ -78,7 +78,7 @@ def find_snapshot(
         return None
     _check_settings(record, snapshot.settings)
     for path in checkpoints:
-        if checkpoint_step(path) > checkpoint_step(snapshot.path):  # damaged, and warned of above
+        if checkpoint_step(path) > checkpoint_step(snapshot.path):  # damaged, with a warning above
             remove_folder(path)
     return snapshot
 
@@ -147,7 +147,7 @@ def same_conditions(
 
 
 def _name_changes(before: Mapping[str, Any], now: Mapping[str, Any], processes: Processes) -> None:
-    """Warn of the conditions that were others when the run was interrupted."""
+    """Warn of the conditions that have changed since the run was interrupted."""
     changed = [f"{k} was {before.get(k)}, is {now[k]}" for k in now if now[k] != before.get(k)]
     if changed and processes.first:
         recounted = before.get("n_processes") != now["n_processes"]

@@ -19,8 +19,8 @@ def load_weights(
 
     Args:
         run: the folder that was `run_dir`.
-        which: `best`: the weights that a fit ends on: the best ones by `monitor`, or without
-            validation rows the average (see `averaging`), or the last ones. `last`: the weights
+        which: `best`: the weights that a fit ends on: the best ones by `monitor` or, without
+            validation rows, the average (see `averaging`) or the last ones. `last`: the weights
             after the last step that was saved. A number: those of the checkpoint of this step.
 
     Raises:

@@ -64,7 +64,8 @@ class Lockstep(Generic[T]):
                 thread.start()
             self._batons[0].release()
             # An interrupt is raised here, in the caller's thread. One that comes just before the
-            # lock blocks would wake nobody: the wait is renewed, so that Python can look.
+            # lock blocks would wake nobody, so the wait is renewed at intervals, which lets Python
+            # notice it.
             while not self._over.acquire(timeout=_LOOK_EVERY_S):
                 pass
         finally:

@@ -26,7 +26,8 @@ N_GROUPS = 6
 """A sixth of the tensors that the large batch saves for its backward pass is in memory at once."""
 
 KEEP_BYTES = 16 * 2**20
-"""Up to this, saved tensors are kept: releasing them would save too little memory for the time."""
+"""Up to this size, saved tensors are kept: releasing them would save too little memory for the
+time."""
 
 
 class WindowNorm:

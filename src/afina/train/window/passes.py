@@ -101,7 +101,7 @@ class WindowPass:
                 starts = [None, torch.zeros_like(self._ticket)][: len(ends)]
                 torch.autograd.backward(ends, starts)
         finally:
-            self._ticket = torch.empty(0)  # it alone would keep a failed window's graph
+            self._ticket = torch.empty(0)  # otherwise it would keep a failed window's graph
         self._check_replays()
         return total.item(), sum(map(float, weights))  # sync: .item()
 

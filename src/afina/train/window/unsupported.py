@@ -1,4 +1,4 @@
-"""Refuse models that batch normalization over a window does not support, by name."""
+"""Refuse models that do not support batch normalization over a window, and name the module."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -45,7 +45,7 @@ def check_window_norm(model: nn.Module) -> None:
 
 
 class FunctionWatch(TorchFunctionMode):
-    """Refuse batch normalization that is called as a function within the `with` block.
+    """In the `with` block, refuse batch normalization that is called as a function.
 
     Args:
         names: names of the model's modules, for the message.
