@@ -71,7 +71,7 @@ class OneSidedShampoo(Optimizer):
         fused: use torch's fused kernel for AdamW.
 
     Raises:
-        ValueError: a matrix does not have two sides.
+        ValueError: a matrix does not have two dimensions.
 
     Example:
         >>> weight = nn.Parameter(torch.eye(2))
@@ -118,7 +118,7 @@ class OneSidedShampoo(Optimizer):
         super().__init__([dict(group) for group in params], defaults)
         flat = [p for g in self.param_groups if g["matrices"] for p in g["params"] if p.ndim < 2]
         if flat:
-            raise ValueError(f"matrices must have two sides; got {tuple(flat[0].shape)}.")
+            raise ValueError(f"matrices must have two dimensions; got {tuple(flat[0].shape)}.")
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]

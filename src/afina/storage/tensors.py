@@ -192,11 +192,11 @@ def _read_header(data: bytes) -> tuple[int, list[Span]]:
     if len(data) < 8 or n_header > len(data) - 8:
         raise _HeaderError("it is shorter than its header says")
     if n_header > MAX_HEADER_BYTES:
-        raise _HeaderError(f"its header of {n_header:,} bytes is over {MAX_HEADER_BYTES:,}")
+        raise _HeaderError(f"its header has {n_header:,} bytes; the limit is {MAX_HEADER_BYTES:,}")
     try:
         header = read_json(data[8 : 8 + n_header], on_object=_no_repeats)
     except ValueError as reason:
-        raise _HeaderError(f"of its header, {reason}") from None
+        raise _HeaderError(f"its header is invalid: {reason}") from None
     if not isinstance(header, dict):
         raise _HeaderError("its header is not a table of tensors")
     header.pop("__metadata__", None)  # only text, which afina does not use

@@ -68,7 +68,7 @@ def _flatten(value: Any, path: str, tensors: dict[str, Tensor], depth: int) -> A
         raise CheckpointError(
             f"A state must be nested at most {MAX_DEPTH} deep",
             but=f"{path[:80]}... is deeper, or contains itself",
-            fix="Make it flatter.",
+            fix="Nest it less deeply.",
         )
     kind = type(value)
     if value is None or kind in (bool, str) or (kind is int and -_MAX_INT < value < _MAX_INT):

@@ -88,7 +88,9 @@ def _check_memory(path: Path, entries: dict[str, Entry]) -> None:
     need = sum(entry.size for entry in entries.values())
     have = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if need > have:
-        raise _error(path, f"its files have {need:,} bytes, but this machine's memory {have:,}")
+        raise _error(
+            path, f"its files have {need:,} bytes, but this machine's memory has only {have:,}"
+        )
 
 
 def _checked(path: Path, folder: int, name: str, entry: Entry) -> bytes:

@@ -97,7 +97,7 @@ def choose_optimizer(
             raise ConfigError(
                 "The optimizer must hold parameters of the model",
                 but="it has none of them",
-                fix="Make it from model.parameters() of the model to train.",
+                fix="Make it from the parameters of the model that is to be trained.",
             )
     else:
         chosen = optimizer(model)
@@ -112,7 +112,7 @@ def choose_optimizer(
     trained = with_loss(model, loss, chosen)
     if settings.sharding is not None and trained is not model:
         raise ConfigError(
-            'sharding="fsdp2" does not go with a loss that has parameters or buffers',
+            'sharding="fsdp2" cannot be combined with a loss that has parameters or buffers',
             fix="Leave out one of the two.",
         )
     if settings.sharding is not None and isinstance(chosen, OneSidedShampoo):

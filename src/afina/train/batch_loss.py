@@ -32,7 +32,7 @@ def loss_of_batches(batch_loss: Any) -> WeightedLoss:
         raise ConfigError(
             "batch_loss must be a function (model, batch) -> (sum, weight)",
             got=type(batch_loss).__name__,
-            fix="Return the sum of the losses and the number of targets in it.",
+            fix="Return the sum of the losses and the number of targets that it adds up.",
         )
 
     def call(model: nn.Module, batch: Any) -> tuple[Tensor, Any, Mapping[str, Any]]:
@@ -97,7 +97,7 @@ def checked_sums(result: Any, name: str) -> tuple[Tensor, Any, Mapping[str, Any]
     raise ConfigError(
         "batch_loss must return (sum, weight) or (sum, weight, {name: sum}), each a single number",
         but=f"{name} returned {shown}",
-        fix="Multiply a mean by the number of targets it was taken over, and return both: "
+        fix="Multiply a mean by the number of targets that it averages, and return both: "
         "return mean * n, n.",
     )
 
@@ -125,7 +125,7 @@ def evaluate_sums(
                 raise ConfigError(
                     "the sums that batch_loss returns must have names other than loss",
                     got=f"{', '.join(map(str, named))}",
-                    fix="Rename it; the loss itself is val/loss.",
+                    fix="Rename that sum; the loss itself is val/loss.",
                 )
             for name, value in {"loss": total, **named}.items():
                 totals[name] = totals.get(name, 0.0) + float(value)

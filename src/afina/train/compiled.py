@@ -211,7 +211,7 @@ def _accumulate(params: Sequence[nn.Parameter], grads: Sequence[Tensor | None]) 
 def _cannot_compile(error: Exception, *, too_many: bool) -> ConfigError:
     if too_many:
         return ConfigError(
-            f"compile=True allows up to {MOST_SHAPES} shapes of a micro-batch",
+            f"compile=True allows micro-batches of at most {MOST_SHAPES} different shapes",
             but="there are more, or the model changes at every step",
             fix="Pad to fewer shapes, or leave compile out.",
         )

@@ -138,6 +138,6 @@ def _check_finite(name: str, output: Tensor, first_row: int, *, allow_infinite: 
         + (
             ""
             if allow_infinite or output.isnan().any()
-            else " Pass allow_infinite=True if the model rules out classes by -inf."
+            else " Pass allow_infinite=True if the model rules out classes with -inf."
         ),
     )

@@ -131,7 +131,7 @@ def reason_to_stop(returned: object) -> str | None:
     """
     if returned is Stop:
         raise ConfigError(
-            "an observer stops training by returning Stop(why)",
+            "an observer must return Stop(why) to stop training",
             got="the class Stop",
             fix='Return, for example, Stop("the loss is low enough").',
         )

@@ -341,7 +341,7 @@ def _check_readable(data: Any, what: str, *, once: bool, convert: Convert) -> No
     refuse_rows(data, what)
     if isinstance(data, Iterator) and not once:
         raise ConfigError(
-            f"{what.capitalize()} must be readable once an epoch",
+            f"{what.capitalize()} must be readable once per epoch",
             but=f"a {type(data).__name__} can be read only once",
             fix="Pass a list or a DataLoader.",
         )

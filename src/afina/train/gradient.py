@@ -231,7 +231,7 @@ def _lower_scale(state: TrainState) -> None:
     if scale < SMALLEST_SCALE:
         raise NonFiniteError(
             f"step {state.step + 1}: the gradient must be finite",
-            but="it overflows in fp16 at every scale of the loss",
+            but="it overflows in fp16 even with the smallest loss scale",
             fix='The step was not taken. Use precision="bf16" or "float32".',
         )
     state.loss_scale, state.n_unscaled = scale, 0

@@ -201,7 +201,7 @@ def _evaluate(
         value = metrics[setup.settings.monitor]
         if math.isnan(value):
             warnings.warn(
-                f"{setup.settings.monitor} is NaN after epoch {state.epoch}, which is never the best; "
+                f"{setup.settings.monitor} is NaN after epoch {state.epoch}, and NaN is never the best; "
                 "look for validation rows with a missing target or a NaN",
                 AfinaWarning,
                 stacklevel=2,

@@ -99,7 +99,7 @@ def make_weighted_loss(
         loss = _FUNCTIONS[loss]()
     if is_torchs(loss) and getattr(loss, "reduction", "") == "sum":
         raise ConfigError(
-            "the loss must be a mean, as a sum grows with the batch",
+            "the loss must be a mean, because a sum grows with the batch",
             got=f"{type(loss).__name__}(reduction='sum')",
             fix="Use reduction='mean' and scale the learning rate.",
         )
@@ -182,7 +182,7 @@ def _class_loss(loss: nn.CrossEntropyLoss | nn.NLLLoss) -> WeightedLoss:
         if isinstance(loss, nn.CrossEntropyLoss) and output.ndim > 1 and output.shape[1] == 1:
             raise ConfigError(
                 "cross entropy needs at least two outputs, one for each class",
-                got=f"outputs of shape {tuple(output.shape)}, of which the loss is always 0",
+                got=f"outputs of shape {tuple(output.shape)}, for which the loss is always 0",
                 fix="Give the model an output for each class, or use nn.BCEWithLogitsLoss.",
             )
 

@@ -65,7 +65,7 @@ def run_range(
         raise ConfigError(
             "find_lr needs 0 < lowest < highest and n_steps of at least 2",
             got=f"{lowest=}, {highest=}, {n_steps=}",
-            fix="Leave them out for their defaults.",
+            fix="Leave them out to use the defaults.",
         )
     lrs: list[float] = []
     losses: list[float] = []

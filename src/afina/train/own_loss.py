@@ -35,7 +35,7 @@ def own_values(loss: Callable[[Any, Any], Any]) -> Values:
         if result.ndim == 0:
             raise ConfigError(
                 "a loss must return one value per row or target",
-                but=f"{name} returned one number, which hides how many targets it was taken over",
+                but=f"{name} returned one number, which hides how many targets it averages",
                 fix=_advice_for_mean(target),
             )
         _check_count(name, result, output, target)
@@ -66,7 +66,7 @@ def stated_values(
             raise ConfigError(
                 "loss_weight must return one number",
                 got=f"shape {tuple(weight.shape)}",
-                fix="Return the number of targets that the mean was taken over.",
+                fix="Return the number of targets that the mean averages.",
             )
         return mean.view(1) * weight.view(1), weight.view(1)
 
@@ -186,12 +186,12 @@ def _advice_for_mean(target: Any) -> str:
     tokens = isinstance(target, Tensor) and not target.is_floating_point() and target.ndim > 1
     if tokens or (isinstance(target, Tensor) and bool((target == IGNORED).any())):
         return (
-            "Return the pair (sum, weight), or pass the count of targets that the mean is over: "
+            "Return the pair (sum, weight), or pass the number of targets that the mean averages: "
             f"loss_weight=lambda output, target: (target != {IGNORED}).sum()."
         )
     if isinstance(target, Tensor) and target.ndim > 1 and target.numel() != len(target):
         return (
-            "Return the values before the mean, or pass the count of targets: "
+            "Return the values before the mean, or pass the number of targets: "
             "loss_weight=lambda output, target: target.numel()."
         )
     return (

@@ -98,7 +98,7 @@ class StreamData:
             if self.batch_size is not None and isinstance(batch.x, Opaque):
                 raise ConfigError(
                     "batch_size needs batches whose rows can be counted",
-                    but="a batch has other parts than tensors, or different numbers of rows",
+                    but="a batch has parts that are not tensors, or that differ in their number of rows",
                     fix="Leave batch_size out, and use batches_per_step to merge batches.",
                 )
             if self.batch_size is not None and size > self.batch_size:

@@ -74,8 +74,8 @@ def shard_model(model: nn.Module, processes: Processes) -> nn.Module:
     scalars = [name for name, p in model.named_parameters() if p.ndim == 0]
     if scalars:
         raise ConfigError(
-            "every parameter must have a dimension to be sharded",
-            but=f"{', '.join(scalars)} has none",
+            "every parameter must have at least one dimension to be sharded",
+            but=f"there is none in {', '.join(scalars)}",
             fix="Make its shape (1,), or leave sharding out.",
         )
     mesh = init_device_mesh(processes.device.type, (processes.n_processes,))

@@ -34,7 +34,7 @@ class MetricsLog:
             raise CheckpointError(
                 f"{path} must have at least the {size:,} bytes recorded in the checkpoint",
                 but=f"it has {n_bytes:,}",
-                fix="Copy it again from a complete one, or start a new run.",
+                fix="Restore it from a complete copy, or start a new run.",
             )
         try:
             self.file = path.open("ab")

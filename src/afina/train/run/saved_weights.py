@@ -44,7 +44,7 @@ def load_weights(
         raise CheckpointError(
             f"{folder} must hold the checkpoints of a run",
             but="there are none",
-            fix="Pass the run_dir of a Trainer, in which a checkpoint was saved.",
+            fix="Pass the run_dir of a Trainer that has saved a checkpoint.",
         )
     steps = {checkpoint_step(path): path for path in paths}
     if which in ("best", "last"):
@@ -59,7 +59,7 @@ def load_weights(
         raise ConfigError(
             f'which must be "best", "last", or the step of a checkpoint: {shown}',
             got=f"{which!r}",
-            fix="CheckpointPlan(keep_last=..., keep_best=...) says which checkpoints stay.",
+            fix="CheckpointPlan(keep_last=..., keep_best=...) decides which checkpoints are kept.",
         )
     return {name: value for name, value in weights.items() if not name.startswith(LOSS)}
 

@@ -127,7 +127,7 @@ class Lockstep(Generic[T]):
             self._place = place
         elif place != self._place:
             raise ConfigError(
-                "every micro-batch must pass the same batch normalizations in the same order",
+                "every micro-batch must pass through the same batch normalizations in the same order",
                 but=f"micro-batch 1 reached {self._place} when micro-batch {self._turn + 1} "
                 f"reached {place}",
                 fix='Use batchnorm="microbatch".',

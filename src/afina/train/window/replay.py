@@ -186,7 +186,7 @@ class _Enough(BaseException):
 def replay_differs(difference: str) -> ConfigError:
     """Return the error for a forward that differs when it is run again."""
     return ConfigError(
-        'with batchnorm="window", the forward must do the same when it is run again',
+        'with batchnorm="window", the forward must compute the same when it is run again',
         but=difference,
         fix="Take random numbers from the global generators and keep nothing from call to call, "
         'or use batchnorm="microbatch".',
