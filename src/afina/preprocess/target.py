@@ -56,7 +56,7 @@ class Log(nn.Module):
         spread = third - first
         sides = ((low, middle - low), (high, high - middle))
         anchor, unit = min(sides, key=lambda side: side[1])
-        if unit > _FAR_TAIL * spread or unit == 0.0:  # no short tail, or half of it is one value
+        if unit > _FAR_TAIL * spread or unit == 0.0:  # no short tail, or half of y is one value
             anchor, unit = (middle if unit else anchor), spread / 2
         if not unit:
             unit = deviation(sample) / 2 or 0.5
