@@ -239,7 +239,7 @@ def explain(
     if name not in declarations(cls):
         return ConfigError(
             f"{name} must be a setting of {cls.__name__}",
-            but="it is not",
+            but="there is no such setting",
             fix=f"The settings are: {', '.join(declarations(cls))}.",
         )
     value = values.get(name)

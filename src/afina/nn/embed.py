@@ -205,5 +205,5 @@ def _check_levels(n_levels: Sequence[int], has_missing: Sequence[bool] | None = 
     if has_missing is not None and len(has_missing) != len(n_levels):
         raise ValueError(
             f"has_missing must have one value for each of the {len(n_levels)} columns; "
-            f"got {len(has_missing)}."
+            f"got {len(has_missing)} values."
         )

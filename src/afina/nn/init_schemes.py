@@ -26,7 +26,7 @@ def fans(weight: Tensor) -> tuple[int, int]:
     if weight.ndim < 2:
         raise ValueError(
             "weight must have at least two dimensions to have fans; got "
-            f"weight.shape={tuple(weight.shape)}. Use zeros, ones or constant for it."
+            f"weight.shape={tuple(weight.shape)}. Use the scheme zeros, ones or constant."
         )
     kernel = math.prod(weight.shape[2:])
     return weight.shape[1] * kernel, weight.shape[0] * kernel

@@ -75,7 +75,7 @@ class MemberScale(nn.Module):
         check_choice("start", start, get_args(MemberStart))
         if chunks is not None and len(chunks) != d:
             raise ValueError(
-                f"chunks must have one number for each of the {d} features; got {len(chunks)}."
+                f"chunks must have one number for each of the {d} features; got {len(chunks)} numbers."
             )
         super().__init__()
         self.start = start

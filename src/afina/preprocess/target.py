@@ -135,7 +135,7 @@ def fit_target(
 
 
 def _follow_lines(x: Tensor, knots: Tensor, values: Tensor) -> Tensor:
-    """Interpolate between knots along straight lines; the outer lines continue without end."""
+    """Interpolate between knots along straight lines; the outer lines extend beyond the knots."""
     below = last_knot_below(x[:, None], knots[:, None])[:, 0].clamp(max=len(knots) - 2)
     low, high = knots[below] / 2, knots[below + 1] / 2  # halved, because differences may overflow
     width = (high - low).clamp(min=_SMALLEST)  # half of the smallest number is 0

@@ -18,8 +18,8 @@ Unknown = Literal["ignore", "forbid"]
 FIX = "Restore the file, or fit again in a new run folder."
 _OTHER_VERSION = "It was written by another version of afina; use that one."
 _MUST = {  # by pydantic's type of error
-    "missing": "must be there",
-    "unexpected_keyword_argument": "must not be there",
+    "missing": "must be present",
+    "unexpected_keyword_argument": "must not be present",
     "dataclass_type": "must be an object",
     "dict_type": "must be an object",
     "tuple_type": "must be a list",
@@ -140,7 +140,7 @@ def read_bytes(path: Path) -> bytes | None:
         return None
     except OSError as reason:
         raise CheckpointError(
-            f"{path} must be a readable file", but=f"{reason.strerror}", fix=FIX
+            f"{path} must be a readable file", but=f"reading it failed: {reason.strerror}", fix=FIX
         ) from reason
 
 

@@ -29,7 +29,7 @@ def read_json(
         on_object: converts the pairs of an object to a value; by default, to a dict.
 
     Raises:
-        ValueError: the message is the part of a sentence that says what is wrong.
+        ValueError: the message is a clause that says what is wrong.
 
     Example:
         >>> read_json(b'{"step": 12}')

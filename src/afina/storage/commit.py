@@ -46,7 +46,7 @@ def commit_folder(goal: Path, files: Mapping[str, bytes | memoryview]) -> None:
     if os.path.lexists(goal):
         raise StorageError(
             "A folder must be written under a new name",
-            but=f"{goal} exists",
+            but=f"{goal} already exists",
             fix="Remove it, or choose another name.",
         )
     manifest = write_manifest({name: describe(data) for name, data in files.items()})

@@ -53,7 +53,7 @@ def read_manifest(data: bytes) -> dict[str, Entry]:
     """Decode a manifest without trusting it, in bounded time.
 
     Raises:
-        ValueError: the message is the part of a sentence that says what is wrong.
+        ValueError: the message is a clause that says what is wrong.
     """
     content = read_json(data, max_bytes=MAX_MANIFEST_BYTES)
     if not isinstance(content, dict):

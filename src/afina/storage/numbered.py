@@ -21,7 +21,7 @@ def claim_folder(goal: Path) -> tuple[Path, list[Path]]:
         The folder, and the folders that are new, the deepest first.
 
     Raises:
-        StorageError: it cannot be made or written.
+        StorageError: a folder cannot be made or written.
 
     Example:
         >>> import tempfile

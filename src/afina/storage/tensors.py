@@ -128,7 +128,7 @@ def load_tensors(data: bytes, *, source: str) -> dict[str, Tensor]:
 
 
 class _HeaderError(Exception):
-    """An error whose message is the part of a sentence that says what is wrong with a header."""
+    """An error whose message is a clause that says what is wrong with a header."""
 
 
 def _check_storable(name: str, tensor: Tensor) -> None:
@@ -177,7 +177,7 @@ def _write_header(spans: list[Span]) -> bytes:
     if large := why_too_large(text):
         raise CheckpointError(
             "The header of a file of tensors must be small enough to be read back",
-            but=f"for {len(spans):,} tensors {large}",
+            but=f"for {len(spans):,} tensors, {large}",
             fix="Keep the state in fewer tensors, or shorten their names.",
         )
     return len(text).to_bytes(8, "little") + text
@@ -211,7 +211,7 @@ def _read_header(data: bytes) -> tuple[int, list[Span]]:
         end = span.stop
     if end != len(data) - 8 - n_header:
         raise _HeaderError(
-            f"its header describes {end:,} bytes, but it has {len(data) - 8 - n_header:,}"
+            f"its header describes {end:,} bytes, but there are {len(data) - 8 - n_header:,}"
         )
     return 8 + n_header, spans
 
@@ -229,7 +229,7 @@ def _span(name: str, entry: Any) -> Span:
         raise _HeaderError(f"{shown(name)} does not have exactly dtype, shape and data_offsets")
     code, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(code, str) or code not in _DTYPES:
-        raise _HeaderError(f"{shown(name)} has the dtype {shown(code)}")
+        raise _HeaderError(f"{shown(name)} has the unknown dtype {shown(code)}")
     if not _are_counts(shape) or len(shape) > MAX_DIMENSIONS:
         raise _HeaderError(f"{shown(name)} has an impossible shape")
     if not _are_counts(offsets) or len(offsets) != 2:

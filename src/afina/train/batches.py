@@ -221,8 +221,8 @@ def check_weights(batch: Batch) -> None:
         problem = f"{bad.flatten()[0].item():g}"
     if problem is not None:
         raise ConfigError(
-            "the third part of a batch is its row weights: one floating-point number for each row, "
-            "finite and at least 0",
+            "the third part of a batch must be its row weights: one floating-point number for each "
+            "row, finite and at least 0",
             got=problem,
             fix="Put several inputs in one tuple, ((a, b), y), and several targets, (x, (y1, y2)); "
             "convert weights with .float().",

@@ -127,7 +127,7 @@ def reason_to_stop(returned: object) -> str | None:
     """Return the reason if an observer has returned `Stop(why)`, else None.
 
     Raises:
-        ConfigError: it has returned the class `Stop` itself.
+        ConfigError: the observer has returned the class `Stop` itself.
     """
     if returned is Stop:
         raise ConfigError(

@@ -174,7 +174,7 @@ def exactly(batch_size: int) -> EvalRows:
     """Return the same number of rows for rows in memory and for batches.
 
     Raises:
-        ConfigError: it is below 1.
+        ConfigError: the number is below 1.
     """
     if batch_size < 1:
         raise ConfigError("batch_size must be at least 1", got=f"{batch_size}", fix="Leave it out.")
@@ -371,7 +371,7 @@ def no_rows(what: str) -> ConfigError:
     return ConfigError(
         f"{what} must have at least one row",
         got="none",
-        fix="Pass one or more. A DataLoader with drop_last=True leaves out a batch that is not "
+        fix="Pass at least one. A DataLoader with drop_last=True leaves out a batch that is not "
         "full, and an iterator is empty once it has been read.",
     )
 

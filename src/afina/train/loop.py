@@ -112,7 +112,7 @@ def train(setup: TrainSetup, state: TrainState) -> StopEvent:  # noqa: C901, PLR
             if state.step_in_epoch != setup.data.steps_per_epoch:
                 setup.checkpoint(state, None)
         if state.step == n_before and state.step_in_epoch == 0:
-            raise ConfigError("training data must have rows", got="none", fix="Pass one or more.")
+            raise ConfigError("training data must have rows", got="none", fix="Pass at least one.")
         state.stop = _end_epoch(setup, state, rates, reason)
     return state.stop
 

@@ -138,9 +138,9 @@ def _warn_if_different(loss: WeightedLoss, whole: Sums, parts: Sequence[Sums]) -
     if not abs(apart - together) > TOLERANCE * max(abs(apart), abs(together)):
         return
     warnings.warn(
-        f"{loss_name(loss.own)} looks across the rows of a batch: it is {together:.4g} for two "
-        f"micro-batches together, but {apart:.4g} for one after the other. Micro-batches therefore "
-        "train a different loss, and the validation loss depends on how many rows are evaluated at "
+        f"{loss_name(loss.own)} looks across the rows of a batch: for two micro-batches, it is "
+        f"{together:.4g} if they are evaluated together, but {apart:.4g} if one after the other. "
+        "Micro-batches therefore train a different loss, and the validation loss depends on how many rows are evaluated at "
         "once. "
         "Leave microbatch_size out, or return a loss that is a sum over rows",
         AfinaWarning,

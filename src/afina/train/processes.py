@@ -248,7 +248,7 @@ def naming_lost_peers(advice: str = "") -> Iterator[None]:
         advice: what to do, such as how to resume the run.
 
     Raises:
-        PeerError: another process ended, or does not respond.
+        PeerError: another process has ended, or does not respond.
     """
     try:
         yield
@@ -256,7 +256,7 @@ def naming_lost_peers(advice: str = "") -> Iterator[None]:
         if not _is_lost_peer(error):
             raise
         raise PeerError(
-            "another process of the run ended or does not respond", fix=advice or None
+            "another process of the run has ended or does not respond", fix=advice or None
         ) from error
 
 

@@ -110,7 +110,7 @@ def test_killed_and_stopped_runs_go_on(tmp_path: Path) -> None:
     done = launch(2, "run", run, 0, 0)
 
     assert killed.returncode != 0
-    assert "PeerError: another process of the run ended or does not respond" in killed.stderr
+    assert "PeerError: another process of the run has ended or does not respond" in killed.stderr
     assert f"The last checkpoint is in {run / 'checkpoints'}" in killed.stderr
     for rank in (0, 1):
         assert f"{rank}: Interrupted: SIGTERM stopped the run after step 39" in stopped.stderr

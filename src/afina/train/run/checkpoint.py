@@ -229,7 +229,7 @@ def read_checkpoint(path: Path) -> Snapshot:
     """Read one checkpoint and check every byte of it.
 
     Raises:
-        CheckpointError: it is damaged, incomplete or not written by afina.
+        CheckpointError: the checkpoint is damaged, incomplete or not written by afina.
     """
     if path.is_symlink():
         raise CheckpointError(

@@ -168,7 +168,7 @@ def open_journal(
         metrics_bytes: number of bytes of metrics.jsonl to keep.
 
     Raises:
-        StorageError: it cannot be written.
+        StorageError: a file cannot be written.
     """
     own = tuple(observers) if processes.first else ()
     observed = processes.broadcast_json(bool(own))

@@ -57,7 +57,7 @@ def load_weights(
     else:
         shown = ", ".join(map(str, sorted(steps)))
         raise ConfigError(
-            f'which must be "best", "last", or the step of a checkpoint: {shown}',
+            f'which must be "best", "last" or the step of a checkpoint ({shown})',
             got=f"{which!r}",
             fix="CheckpointPlan(keep_last=..., keep_best=...) decides which checkpoints are kept.",
         )

@@ -235,7 +235,7 @@ class WindowPass:
         """Record how much a replay differs from the first forward, without a device sync."""
         if before.shape != now.shape:
             raise replay_differs(
-                f"an input has the shape {tuple(now.shape)} where it had {tuple(before.shape)}"
+                f"an input has the shape {tuple(now.shape)} instead of {tuple(before.shape)}"
             )
         if not before.numel():
             return

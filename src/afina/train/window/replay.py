@@ -173,7 +173,7 @@ class SavedTensors:
         self._position += 1
         if slot is not None:
             if slot.kind != _kind(tensor):
-                raise replay_differs(f"it computes {_kind(tensor)} where it computed {slot.kind}")
+                raise replay_differs(f"it computes {_kind(tensor)} instead of {slot.kind}")
             slot.fill(tensor)
             if not to_fill:
                 raise _Enough
