@@ -230,7 +230,7 @@ def explain(
     error: ValidationError,
     describe: Callable[[Declaration], str] | None = None,
 ) -> ConfigError:
-    """Turn pydantic's error into one that names the setting, the allowed values and the value.
+    """Turn pydantic's error into one that names the setting, what it allows, and what came instead.
 
     Args:
         describe: describes the values that a setting allows. None: derive them from its schema.

@@ -21,7 +21,8 @@ MISSING, UNKNOWN, FIRST_LEVEL = 0, 1, 2
 def embedding_width(n_levels: int) -> int:
     """Return the width for a column with n levels: the power of two nearest to 1.6 n^0.56.
 
-    The width is from 4 to 32. Powers of two let columns of similar size share a table.
+    The width is from 4 to 32. Powers of two let columns with similar numbers of levels share a
+    table.
 
     Example:
         >>> [embedding_width(n) for n in (2, 17, 50, 1000, 10**6)]

@@ -144,7 +144,7 @@ def rms_norm(x: Tensor, weight: Tensor | None = None, *, eps: float = 1e-5) -> T
 def make_norm(
     kind: NormKind, n_features: int, *, momentum: float = 0.1, eps: float = 1e-5
 ) -> nn.Module:
-    """Return torch's own module for a kind of normalization, because all tools recognize it.
+    """Return torch's own module for a kind of normalization; all tools recognize these modules.
 
     A training batch of one row has no variance, so torch's BatchNorm1d raises a ValueError.
     `afina.Trainer` avoids this: it merges a last batch of one row into the one before it.

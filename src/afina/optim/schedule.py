@@ -21,11 +21,11 @@ def make_schedule(
     the schedule then runs over the remaining steps. Steps after total_steps keep the last value.
 
     constant: 1. cosine: (1 + cos(pi s / n)) / 2, which is 0 at s = n, just after the last of n
-    steps. onecycle: a half cosine up from 1/25 to 1 over the first quarter, and one down to 1e-4
-    at the last step. flat_cos: 1 for the first half of the steps, then a half cosine down to 0 at
-    s = n. coslog4: (1 - cos(2 pi log2(1 + 15 t))) / 2 with t = (s + 1/2) / n: four waves from 0 to 1 and back, each
-    twice as long as the one before, near 0 at steps 0, n / 15, n / 5, 7 n / 15 and n; evaluated in
-    the middle of each step, so that no step has a factor of exactly 0.
+    steps. onecycle: a half cosine up from 1/25 to 1 over the first quarter, and one down to 1e-4 at
+    the last step. flat_cos: 1 for the first half of the steps, then a half cosine down to 0 at s =
+    n. coslog4: (1 - cos(2 pi log2(1 + 15 t))) / 2 with t = (s + 1/2) / n: four waves from 0 to 1
+    and back, each twice as long as the one before, near 0 at steps 0, n / 15, n / 5, 7 n / 15 and
+    n; evaluated in the middle of each step, so that no step has a factor of exactly 0.
 
     Args:
         total_steps: steps of the whole run, warm-up included, at least 1.

@@ -26,7 +26,7 @@ def loss_of_batches(batch_loss: Any) -> WeightedLoss:
     """Convert a batch loss to a form whose parts add up.
 
     Raises:
-        ConfigError: it is not callable.
+        ConfigError: `batch_loss` is not callable.
     """
     if not callable(batch_loss) or isinstance(batch_loss, type):
         raise ConfigError(

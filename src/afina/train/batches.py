@@ -216,7 +216,7 @@ def check_weights(batch: Batch) -> None:
         problem = f"{weights.dtype} of shape {tuple(weights.shape)}"
     elif weights.ndim == 0 or not weights.numel() == len(weights) == n_rows:
         problem = f"shape {tuple(weights.shape)} for {n_rows} rows"
-    elif not bool(((weights >= 0) & weights.isfinite()).all()):  # sync where they are on a GPU
+    elif not bool(((weights >= 0) & weights.isfinite()).all()):  # sync if they are on a GPU
         bad = weights[~((weights >= 0) & weights.isfinite())]
         problem = f"{bad.flatten()[0].item():g}"
     if problem is not None:

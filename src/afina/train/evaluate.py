@@ -67,7 +67,7 @@ def evaluate_blocks(
 def shared_metrics(
     evaluate: Callable[[], Mapping[str, float]], processes: Processes
 ) -> Callable[[], dict[str, float]]:
-    """Return a function that evaluates, with names `val/...`; all processes get rank 0's results."""
+    """Return a function that computes the metrics `val/...`; all processes get those of rank 0."""
 
     def metrics() -> dict[str, float]:
         own = {f"val/{name}": float(value) for name, value in evaluate().items()}
@@ -123,7 +123,7 @@ def _check_finite(name: str, output: Tensor, first_row: int, *, allow_infinite: 
     if not (output.is_floating_point() or output.is_complex()):
         return
     wrong = output.isnan() if allow_infinite else ~output.isfinite()
-    if not wrong.any():  # sync where it is on a GPU
+    if not wrong.any():  # sync if it is on a GPU
         return
     place = f" of {name!r}" if name else ""
     row, values = "", output

@@ -103,7 +103,7 @@ def mean_gradient(
 
 
 def fused_mean(loss: WeightedLoss, forward: Forward) -> MeanGradient:
-    """Make the shortcut for one micro-batch: it uses torch's fused mean if the loss has one."""
+    """Return the shortcut for one micro-batch: torch's fused mean is used if the loss has one."""
 
     def mean_gradient(batch: Batch) -> tuple[float, float]:
         output = forward(batch.x)
@@ -125,7 +125,7 @@ def accumulate(
     forward: Forward,
     before_part: Callable[[bool], None] = lambda _last: None,
 ) -> SumGradient:
-    """Make the plain method: one micro-batch after another, whose gradients add up in `.grad`.
+    """Return the plain method: run the micro-batches in order, and add up gradients in `.grad`.
 
     Args:
         loss: the loss, in a form whose parts add up.

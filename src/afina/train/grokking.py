@@ -145,8 +145,8 @@ def ends_in_norm(model: nn.Module) -> bool:
 
     If so, the scale of the weights before the normalization affects only how far a step turns them.
     Between the normalization and the last layer there may be activations, dropout, reshapes and
-    sums of normalized parts. The forward pass is traced; if it cannot be, the order in which layers
-    and normalizations were registered decides. A normalization is one of torch's modules or
+    sums of normalized parts. The forward pass is traced; if that is impossible, the order in which
+    layers and normalizations were registered decides. A normalization is one of torch's modules or
     functions, or any module with `norm` in the name of its class.
 
     Example:

@@ -277,7 +277,7 @@ def _non_finite_gradient(setup: TrainSetup, state: TrainState) -> NonFiniteError
     name = next(
         name
         for name, p in setup.model.named_parameters()
-        # By its norm, as in the loop: of a sharded gradient, only the norm is the same everywhere.
+        # By its norm, as in the loop: only the norm of a sharded gradient is the same everywhere.
         if p.grad is not None and not math.isfinite(float(grad_norm([p.grad])))
     )
     rows = setup.data.describe(state.epoch, state.step_in_epoch)

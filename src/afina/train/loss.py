@@ -214,7 +214,7 @@ def _elementwise_loss(loss: nn.modules.loss._Loss) -> WeightedLoss:
         _check_same_shape(loss, output, target)
         return each(output, target), None
 
-    by_row = isinstance(loss, nn.MultiLabelSoftMarginLoss)  # its values are means over a row
+    by_row = isinstance(loss, nn.MultiLabelSoftMarginLoss)  # its values are means over one row each
 
     def mean(output: Tensor, target: Tensor) -> tuple[Tensor, float]:
         _check_same_shape(loss, output, target)

@@ -102,7 +102,7 @@ def _suggest(lrs: Sequence[float], losses: Sequence[float], n_steps: int) -> flo
     later = range(min(n_first, len(losses) - 1), len(losses))
     smallest = min(losses[i] for i in later)
     if smallest < CLEARLY * start:
-        # The last one near the minimum: where it is flat, the position of the smallest is noise.
+        # The last rate near the minimum: if that is flat, the place of the smallest loss is noise.
         return lrs[max(i for i in later if losses[i] <= NEARLY * smallest)] / BELOW_EDGE
     warnings.warn(
         f"the loss did not fall clearly at any learning rate from {lrs[0]:.2g} to {lrs[-1]:.2g}; "

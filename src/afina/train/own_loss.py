@@ -154,7 +154,7 @@ def _check_count(name: str, values: Tensor, output: Any, target: Any) -> None:
 def _sizes(shape: tuple[int, ...]) -> set[int]:
     """Return the numbers of targets that a row may have: products of some of its dimensions.
 
-    One dimension may be shorter by one: a language model's targets are all tokens but the first.
+    One dimension may be shorter by one: a language model's targets are all tokens except the first.
     """
     dims = shape[:6]
     shifted = [(*dims[:at], dims[at] - 1, *dims[at + 1 :]) for at in range(len(dims))]

@@ -157,7 +157,7 @@ def share(n_rows: int, rank: int, n_processes: int, *, least: int = 1) -> range:
         rank: number of the process.
         n_processes: number of processes that share the rows.
         least: smallest number of rows in a share that is not empty (2 for batch normalization,
-            which cannot train on one). If there are too few rows, the last processes get none.
+            which cannot train on one row). If there are too few rows, the last processes get none.
 
     Example:
         >>> [share(7, rank, 3) for rank in range(3)]
@@ -211,8 +211,8 @@ def current_processes(device: torch.device = CPU) -> Iterator[Processes]:
 
 
 def _open_group(device: torch.device) -> None:
-    # The first optimizer imports this. If that happened while a group is open, it would keep the
-    # group alive, and gloo's threads could then abort the process when Python exits.
+    # The first optimizer imports this. An import while a group is open would keep the group alive,
+    # and gloo's threads could then abort the process when Python exits.
     importlib.import_module("torch._dynamo")
     store, rank, n_processes = next(rendezvous("env://"))
     # The launcher's store outlives a group: a second group would read the addresses of the first.

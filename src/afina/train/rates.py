@@ -34,7 +34,7 @@ class Rates:
         self._left: list[float] | None = None
 
     def begin_step(self, step: int) -> float:
-        """Set the rates for the step about to be taken; return the first group's.
+        """Set the rates for the step about to be taken; return the first group's rate.
 
         Raises:
             ConfigError: other code has changed a rate since the last step.
@@ -147,7 +147,7 @@ def kept_rates(optimizer: Optimizer, schedule: object) -> Iterator[None]:
 
 
 def scheduler_state(schedule: LRScheduler) -> dict[str, Any]:
-    """Return a scheduler's state as plain dicts and numbers."""
+    """Return a scheduler's state, made of plain Python values."""
     state: dict[str, Any] = _plain(schedule.state_dict())
     return state
 

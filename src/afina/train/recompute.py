@@ -45,7 +45,7 @@ def recomputed(model: nn.Module) -> Iterator[None]:
         >>> with recomputed(model):
         ...     model(torch.ones(1, 2)).sum().backward()
     """
-    parts = dict(cut(model))  # a module used twice is changed once
+    parts = dict(cut(model))  # a module used twice is changed only once
     if not parts:
         raise ConfigError(
             "activation_checkpointing=True needs a model that can be cut into parts",
@@ -104,8 +104,8 @@ def _cut_sequence(
 ) -> tuple[list[PartForward], list[tuple[nn.Module, PartForward]]] | None:
     """Return the forwards of groups in a chain of modules, and the cuts inside its modules.
 
-    With n modules of r layers each in groups of k, n / k inputs and k * r activations are held at
-    a time, which is smallest if k is the square root of n / r. Return None if the chain is too
+    With n modules of r layers each in groups of k, n / k inputs and k * r activations are held at a
+    time. This number is smallest if k is the square root of n / r. Return None if the chain is too
     short to cut.
     """
     if not children:
@@ -125,7 +125,7 @@ def _cut_sequence(
         groups[-1].append(child)
     if sum(any(map(n_numbers, group)) for group in groups) < 2:
         return None
-    # A layer that writes into its input would overwrite what is kept if it were first in a group.
+    # A layer that writes into its input would overwrite the kept input if it were first in a group.
     forwards = [
         _chained(group) if inner[group[0]] or in_place(group[0]) else _again(_chained(group), group)
         for group in groups

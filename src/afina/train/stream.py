@@ -109,7 +109,7 @@ class StreamData:
                     "microbatch_size to run it in parts.",
                 )
             n_rows += size
-            if not self.weighs:  # stop looking once a row of the epoch has a weight
+            if not self.weighs:  # stop looking once a row of the epoch has weight
                 self.weighs = batch.weights is None or bool((batch.weights > 0).any())
             window.append(move_batch(batch, self.device))
         return window
@@ -147,7 +147,7 @@ def length_of(batches: Any) -> int | None:
     """Return the number of batches; None if it is unknown."""
     try:
         return len(batches)
-    except (TypeError, NotImplementedError, AttributeError):  # a loader of a stream has none
+    except (TypeError, NotImplementedError, AttributeError):  # as for a loader of a stream
         return None
 
 

@@ -22,9 +22,9 @@ def sum_gradients(
 ) -> tuple[float, float, list[int]]:
     """Replace each process's gradient of its sum of losses with the sum over all processes.
 
-    If a parameter has a gradient only in other processes, it counts as zeros here; if it has none
-    anywhere, it stays without one. All processes end with the same bits. The caller takes the mean:
-    one division by the total weight, never a mean of means.
+    If a parameter has a gradient only in other processes, its gradient counts as zeros here; a
+    parameter without a gradient anywhere stays without one. All processes end with the same bits.
+    The caller takes the mean: one division by the total weight, never a mean of means.
 
     Args:
         processes: the participating processes.
@@ -100,7 +100,7 @@ class MovingBuffers:
         self.before = [buffer.clone() for buffer in self.buffers]
 
     def moved(self) -> list[int]:
-        """Return whether each buffer changed in this process; the processes have yet to agree."""
+        """Return for each buffer whether it changed in this process; other processes may differ."""
         # By value: torch's batch normalization leaves the version counter as it was.
         pairs = zip(self.buffers, self.before, strict=True)
         return [int(not torch.equal(now, before)) for now, before in pairs]
@@ -111,8 +111,8 @@ class MovingBuffers:
 
         Args:
             moved: for each buffer, whether it changed in any process.
-            n_rows: rows that this process has seen since the last call; 0 excludes it from the
-                mean.
+            n_rows: rows that this process has seen since the last call; 0 excludes this process
+                from the mean.
         """
         chosen = [i for i, flag in enumerate(moved) if flag]
         if not chosen:

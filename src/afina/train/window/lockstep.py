@@ -1,4 +1,4 @@
-"""Calls that take turns: each runs to the next meeting, where all arrive before any continues.
+"""Calls that take turns: each runs to the next meeting, where all must arrive before any continues.
 
 The forward pass of any module can be paused halfway by running it in its own thread. Only one of
 the threads runs at a time, and their order is fixed, so that nothing depends on the scheduler.

@@ -241,7 +241,7 @@ class WindowPass:
             return
         largest = before.abs().max() + torch.finfo(before.dtype).tiny
         off = (before - now).abs().max() / largest / torch.finfo(before.dtype).eps ** 0.5
-        off = off.float()  # all on the first one's device, if the model spans several
+        off = off.float()  # all on one device, if the model spans several
         self._worst = (
             off if self._worst is None else self._worst.maximum(off.to(self._worst.device))
         )

@@ -199,7 +199,7 @@ def _kind(tensor: Tensor) -> tuple[tuple[int, ...], torch.dtype, int]:
 
 
 def _memory(tensor: Tensor) -> Any:
-    """Return the address of a tensor's memory; None if it has no single one."""
+    """Return the address of a tensor's memory; None if there is no single address."""
     if tensor.layout is not torch.strided or not tensor.untyped_storage().nbytes():
         return None
     return tensor.untyped_storage().data_ptr()
