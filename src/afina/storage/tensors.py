@@ -67,8 +67,7 @@ class Memory:
         self._bytes = bytearray()
 
     def take(self, n_bytes: int) -> memoryview:
-        """Return the first `n_bytes` of the buffer, which still hold the bytes from its last
-        use."""
+        """Return the first `n_bytes` of the buffer, which still hold those of its last use."""
         if len(self._bytes) < n_bytes:
             self._bytes = bytearray(n_bytes)
         return memoryview(self._bytes)[:n_bytes]

@@ -56,7 +56,7 @@ def choose_loss(keywords: Any) -> WeightedLoss:
         keywords: the trainer, which has the keywords as attributes.
 
     Raises:
-        ConfigError: there is no loss, there are two, or it is invalid.
+        ConfigError: there is no loss, there are two, or the loss is invalid.
     """
     if keywords.batch_loss is None and keywords.loss is None:
         raise ConfigError(

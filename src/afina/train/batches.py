@@ -204,7 +204,7 @@ def check_weights(batch: Batch) -> None:
     """Check the third part of a batch, its row weights.
 
     Raises:
-        ConfigError: they are not one floating-point number of at least 0 for each row.
+        ConfigError: the weights are not one floating-point number of at least 0 for each row.
     """
     weights: Any = batch.weights
     if weights is None:
@@ -247,7 +247,7 @@ def count_rows(batch: Batch) -> int:
     """Count the rows of a batch; 1 if it cannot be cut.
 
     Raises:
-        ConfigError: its tensors differ in their number of rows.
+        ConfigError: the tensors of the batch differ in their number of rows.
     """
     if isinstance(batch.x, Opaque):
         return 1

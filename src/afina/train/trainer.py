@@ -216,7 +216,7 @@ class Trainer:
 
     @property
     def weighted_loss(self) -> WeightedLoss:
-        """The loss in the form whose parts add up."""
+        """The loss, in a form whose parts add up."""
         return choose_loss(self)
 
     @property
