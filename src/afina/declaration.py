@@ -205,7 +205,7 @@ def resolved(value: N | str) -> N:
     """Return a value unchanged, after making sure that it is neither "auto" nor "find".
 
     Raises:
-        TypeError: it is one of them.
+        TypeError: the value is "auto" or "find".
     """
     if isinstance(value, str):
         raise TypeError(f"A setting must be resolved before it is used; got {value!r}.")

@@ -220,7 +220,7 @@ def _init_stack_(
 def _unit_rows(
     module: nn.Module, graph: fx.Graph | None, generator: torch.Generator | None
 ) -> tuple[Tensor, ...] | None:
-    """Return unit-normal rows for a network that takes one (n, d) tensor; None for any other."""
+    """Return unit-normal rows if the network takes one (n, d) tensor, else None."""
     first = next((part for part in module.modules() if isinstance(part, nn.Linear)), None)
     if graph is None or first is None or not is_plain(graph, module):
         return None

@@ -57,7 +57,7 @@ class OwnLossCheck:
         """Raise if the loss uses parameters that are not trained.
 
         Raises:
-            ConfigError: one of them has a gradient.
+            ConfigError: a parameter that is not trained has a gradient.
         """
         if self.n_calls > 1:
             return

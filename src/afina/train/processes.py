@@ -242,7 +242,7 @@ def own_device(device: torch.device, environ: Mapping[str, str]) -> torch.device
 
 @contextmanager
 def naming_lost_peers(advice: str = "") -> Iterator[None]:
-    """Raise a PeerError in place of what gloo and nccl raise when another process is gone.
+    """Raise a PeerError in place of the errors of gloo and nccl when another process is gone.
 
     Args:
         advice: what to do, such as how to resume the run.

@@ -97,7 +97,7 @@ def check_scheduler(
         validates: whether there are validation rows.
 
     Raises:
-        ConfigError: it belongs to another optimizer, or has no metric to follow.
+        ConfigError: the scheduler belongs to another optimizer, or has no metric to follow.
     """
     if not isinstance(schedule, LRScheduler):
         return

@@ -1,4 +1,4 @@
-"""Train mode during a fit, and whether rows affect each other in it."""
+"""Train mode during a fit, and whether rows affect each other in train mode."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -197,7 +197,7 @@ class Keeper:
         """Wait until the last checkpoint is durable.
 
         Raises:
-            StorageError: it could not be written; earlier ones are unchanged.
+            StorageError: that checkpoint could not be written; earlier ones are unchanged.
         """
         self._settle(self._work.wait)
 

@@ -86,7 +86,7 @@ class Journal:
             value: the monitored metric, if it was just computed.
 
         Raises:
-            StorageError: it could not be written; earlier ones are unchanged.
+            StorageError: a checkpoint could not be written; earlier ones are unchanged.
             Interrupted: a signal arrived; the state is on disk if there is a run folder.
         """
         if self.folder is None:
@@ -134,8 +134,8 @@ def owned_folder(folder: Path | None, processes: Processes) -> Iterator[None]:
     """Make the run folder, if requested, and lock it within the `with` block.
 
     Raises:
-        LockedError: another process is using it.
-        StorageError: it cannot be created.
+        LockedError: another process is using the folder.
+        StorageError: the folder cannot be created.
     """
     with ExitStack() as stack:
 
