@@ -215,7 +215,7 @@ def test_the_watch_catches_a_reader_without_the_limit(
     data = many(200_000, b"left over")
     began = time.process_time()
 
-    with pytest.raises(CheckpointError, match="describes 0 bytes, but it has 9"):
+    with pytest.raises(CheckpointError, match="describes 0 bytes, but there are 9"):
         load_tensors(data, source="memory")
     assert time.process_time() - began > 8 * honest_s
 

@@ -264,7 +264,7 @@ def test_own_optimizer_keeps_its_rates() -> None:
     [
         ({"batch_size": 8, "microbatch_size": 9}, "must not exceed batch_size"),
         ({"batch_size": 0}, "batch_size must be a whole number"),
-        ({"monitor": "val/accuracy"}, "higher_is_better must be given"),
+        ({"monitor": "val/accuracy"}, "higher_is_better must be set"),
     ],
 )
 def test_wrong_settings_are_refused(settings, message) -> None:
