@@ -35,26 +35,27 @@ TRAINER_DOC = '''\
 """Train any `nn.Module`: exact, resumable, and ending on the best weights.
 
 One *step* is one optimizer update and sees `batch_size` rows; `microbatch_size` says how many
-of them go through the model at once. The result is that of the whole batch, for every model
-that does not look across rows (batch normalization does: see `batchnorm`).
+of them go through the model at once. The result is the same as for the whole batch, for every
+model that does not look across rows (batch normalization does: see `batchnorm`).
 
-The model trains in the modes it is in; a model that is in eval mode as a whole is put in train
-mode first. Submodules that you left in eval mode (frozen batch normalization, say) stay so.
+The model trains in the modes it is in; a model that is entirely in eval mode is put into train
+mode first. Submodules that you left in eval mode (frozen batch normalization, say) stay in it.
 
 Args:
     model: the network; it is trained in place.
     loss: a torch loss module or function, or `(outputs, targets) -> values`, one value per row or
         target; see `afina.train.make_weighted_loss`.
-    loss_weight: for a loss that returns a mean: the weight that the mean stands for.
+    loss_weight: for a loss that returns a mean: `(outputs, targets) -> weight` of that mean, such
+        as the number of targets that it averages.
     batch_loss: in place of `loss`: `(model, batch) -> (sum, weight)` or `(sum, weight, {{name:
-        sum}})`, which calls the model itself; `batch` is whatever the data yields. The weight is
-        the number of targets, say; the other sums appear as `val/<name>`, per unit of weight.
+        sum}})`, which calls the model itself; `batch` is whatever the data yields. The weight is,
+        for example, the number of targets; the other sums appear as `val/<name>`, per unit of weight.
 {settings}
     scores: `(outputs, targets, weights) -> {{name: value}}` over all validation rows; the names
         appear as `val/<name>`. Or a metric with `update`, `compute` and `reset`, such as those of
         torchmetrics, or several in a mapping by name.
     run_dir: folder for checkpoints and metrics.jsonl. None: nothing is written.
-    checkpoints: when checkpoints are written and which of them stay.
+    checkpoints: when checkpoints are written, and which of them are kept.
     observers: callables that get every event; see `afina.train.events`.
 
 Example:

@@ -74,7 +74,10 @@ def test_a_declaration_holds_everything() -> None:
         ),
         (
             {"fans": 1},
-            "fans must be a setting of Oven, but it is not. The settings are: heat, fan, label, racks.",
+            (
+                "fans must be a setting of Oven, but there is no such setting. "
+                "The settings are: heat, fan, label, racks."
+            ),
         ),
     ],
 )

@@ -222,7 +222,7 @@ def test_a_fit_that_another_waits_for_is_refused(
 
     trainer = afina.Trainer(make_net(), loss=loss, max_epochs=1)
     before = shared_state()
-    with pytest.raises(ConfigError, match="must not wait for a fit of another thread"):
+    with pytest.raises(ConfigError, match="must not wait for a fit in another thread"):
         trainer.fit(Loader())
 
     assert shared_state()[1:] == before[1:]  # waiting made layers

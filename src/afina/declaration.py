@@ -205,7 +205,7 @@ def resolved(value: N | str) -> N:
     """Return a value unchanged, after making sure that it is neither "auto" nor "find".
 
     Raises:
-        TypeError: it is one of them.
+        TypeError: the value is "auto" or "find".
     """
     if isinstance(value, str):
         raise TypeError(f"A setting must be resolved before it is used; got {value!r}.")
@@ -230,7 +230,7 @@ def explain(
     error: ValidationError,
     describe: Callable[[Declaration], str] | None = None,
 ) -> ConfigError:
-    """Turn pydantic's error into one that names the setting, the allowed values and the value.
+    """Turn pydantic's error into one that names the setting, what it allows, and what came instead.
 
     Args:
         describe: describes the values that a setting allows. None: derive them from its schema.
@@ -239,7 +239,7 @@ def explain(
     if name not in declarations(cls):
         return ConfigError(
             f"{name} must be a setting of {cls.__name__}",
-            but="it is not",
+            but="there is no such setting",
             fix=f"The settings are: {', '.join(declarations(cls))}.",
         )
     value = values.get(name)

@@ -5,7 +5,7 @@ r"""The errors that afina raises deliberately.
     ├── TableError (3, ValueError)        a file or frame that cannot be read as a table
     ├── SchemaError (3, ValueError)       a table that does not fit its schema or task
     ├── CheckpointError (4, ValueError)   a checkpoint or model that is damaged, missing or hostile
-    ├── StorageError (5, OSError)         a folder that is full, read-only or already in use
+    ├── StorageError (5, OSError)         a full disk, or a folder that is read-only or exists
     ├── LockedError (6, RuntimeError)     a run folder in use by another process
     ├── PeerError (7, RuntimeError)       another process of the same run has ended
     └── NonFiniteError (1, ArithmeticError)  a loss, gradient or value that is NaN or infinite
@@ -125,7 +125,7 @@ class Interrupted(KeyboardInterrupt):
         signum: the signal's number; the command line exits with 128 + signum.
 
     Attributes:
-        result: what `Trainer.fit` would have returned; None if it does not come from there.
+        result: what `Trainer.fit` would have returned; None if it was not raised there.
     """
 
     def __init__(self, message: str, signum: int) -> None:

@@ -189,7 +189,7 @@ def mae(y: ArrayLike, prediction: ArrayLike, weights: ArrayLike | None = None) -
 
 
 def r2(y: ArrayLike, prediction: ArrayLike, weights: ArrayLike | None = None) -> float:
-    """Return the explained share of the target's variance; below 0 is worse than the mean.
+    """Return the explained share of the target's variance; a negative value is worse than the mean.
 
     NaN if the target is constant.
     """
@@ -311,7 +311,7 @@ def _column(values: ArrayLike) -> Floats:
 def _kept(
     n_rows: int, weights: ArrayLike | None
 ) -> tuple[slice | NDArray[np.bool_], Floats | None]:
-    """Return which rows have a positive weight, and the weights; None if they are all equal."""
+    """Return which rows have a positive weight, and their weights (None if those are all equal)."""
     if weights is None:
         return slice(None), None
     w = _column(weights)

@@ -99,10 +99,11 @@ class _Draws:
                 now = self._waits()
                 if now is not None and now == before:
                     raise ConfigError(
-                        "A fit's loss, model and loader must not wait for a fit of another thread",
-                        but=f"one of them has kept the turn of all fits for {_PATIENCE_S:g} seconds "
-                        "while it waited",
-                        fix="Run the other fit in the same thread, in its own process, or before.",
+                        "A fit's loss, model and loader must not wait for a fit in another thread",
+                        but=f"one of them has waited for {_PATIENCE_S:g} seconds, during which no other "
+                        "fit could continue",
+                        fix="Run the other fit in the same thread, in its own process, or before "
+                        "this one.",
                     )
                 before = now
         self.holder = threading.get_ident()
@@ -131,8 +132,8 @@ _draws = _Draws()
 class Drawing(ContextDecorator):
     """Let the `with` block draw from the global generators, undisturbed by fits in other threads.
 
-    It can be reused and nested, and decorates functions. Inside a fit, the numbers are the fit's own; outside, they are the
-    caller's.
+    It can be reused and nested, and can decorate functions. Inside a fit, the numbers are the fit's
+    own; outside, they are the caller's.
 
     Args:
         with_gradients: switch gradients on in the block, in case an observer has switched them off.
@@ -237,7 +238,7 @@ _INITIALIZERS = (
 
 @contextmanager
 def _initialize_in_turn() -> Iterator[None]:
-    """Let the functions with which torch's layers draw their first weights wait for their turn."""
+    """Make the functions with which torch's layers draw their first weights wait for their turn."""
     places = [*((init, name) for name in _INITIALIZERS), (torch, "manual_seed")]
     originals = [getattr(place, name) for place, name in places]
     for (place, name), original in zip(places, originals, strict=True):
@@ -277,8 +278,8 @@ def torch_threads(n: int | None) -> Iterator[None]:
     here, the new thread gets the number from before that change.
 
     Args:
-        n: number of processor threads. None: this thread's number, which is 1 in a forked process:
-            OpenMP's other threads do not exist there, and torch would wait for them forever.
+        n: number of processor threads. None: this thread's number, which is 1 in a forked process,
+            because OpenMP's other threads do not exist there and torch would wait for them forever.
     """
     with _counts.lock:
         before = torch.get_num_threads()

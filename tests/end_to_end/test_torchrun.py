@@ -99,12 +99,12 @@ def test_two_processes_are_one_run(afina, loans, tmp_path):
 
     assert killed.returncode != 0
     assert "Signal 9" in killed.stderr or f"{-signal.SIGKILL}" in killed.stderr
-    assert "another process of the run ended or does not respond" in killed.stderr
+    assert "another process of the run has ended or does not respond" in killed.stderr
     assert "Continue with: afina resume run" in killed.stderr
     assert resumed.returncode == 0, resumed.stderr
     assert digest(tmp_path / "run") == digest(tmp_path / "whole")
     assert later.code == 0, later.err
-    assert "n_processes was 2, is 1" in later.err
+    assert "n_processes was 2 and is now 1" in later.err
     assert largest_difference(tmp_path / "later alone", tmp_path / "whole") < 100 * rounding
 
 

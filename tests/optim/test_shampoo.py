@@ -235,5 +235,5 @@ def test_a_closure_is_called_with_gradients() -> None:
 
 def test_a_vector_is_no_matrix() -> None:
     """A parameter without two sides is refused where matrices are asked for."""
-    with pytest.raises(ValueError, match=r"two sides; got \(3,\)"):
+    with pytest.raises(ValueError, match=r"two dimensions; got \(3,\)"):
         shampoo(nn.Parameter(torch.ones(3)))

@@ -65,7 +65,9 @@ def test_a_damaged_file_is_named(tmp_path: Path, data: bytes) -> None:
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """A folder in a file's place is an error that says so."""
     (tmp_path / "env.json").mkdir()
-    with pytest.raises(CheckpointError, match=r"env\.json must be a readable file, but Is a dir"):
+    with pytest.raises(
+        CheckpointError, match=r"env\.json must be a readable file, but reading it failed: Is a dir"
+    ):
         read_record(tmp_path / "env.json", Outer)
 
 
@@ -101,8 +103,8 @@ def test_a_wrong_value_is_named_with_its_key(kind: Any, value: Any, got: str) ->
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b'{"inner": {}}', "summary.json: name must be there. Restore the file"),
-        (b'{"name": "a"}', "inner must be there"),
+        (b'{"inner": {}}', "summary.json: name must be present. Restore the file"),
+        (b'{"name": "a"}', "inner must be present"),
         (b'{"name": "a", "inner": {"sizes": [1, "x"]}}', "inner.sizes.1 must be a valid integer"),
         (b'{"name": "a", "inner": {"sizes": 3}}', "inner.sizes must be a list; got 3"),
         (b'{"name": "a", "inner": null}', "inner must be an object; got None"),
@@ -120,7 +122,7 @@ def test_unknown_keys_are_ignored_or_refused() -> None:
     """Keys of a newer version are left out, or refused by name where that is asked for."""
     data = b'{"name": "a", "inner": {"color": 1}}'
     assert parse_record(data, Outer, source=HERE) == Outer("a", Inner())
-    with pytest.raises(CheckpointError, match=r"summary\.json: inner\.color must not be there"):
+    with pytest.raises(CheckpointError, match=r"summary\.json: inner\.color must not be present"):
         parse_record(data, Outer, source=HERE, unknown="forbid")
 
 

@@ -46,10 +46,10 @@ def test_what_is_within_the_limits_is_read(value: object) -> None:
     [
         (b" " * (MAX_BYTES + 1), "3,500,001 bytes long"),
         (b"[" + b"{}," * 200_000 + b"0]", "400,001 commas and brackets"),
-        (b"[" * 100_000, "not JSON that can be read"),
-        (b"1" * 5000, "not JSON that can be read"),
-        ("[1]".encode("utf-16"), "not JSON that can be read"),
-        (b"\x80\x04K\x01.", "not JSON that can be read"),
+        (b"[" * 100_000, "cannot be read as JSON"),
+        (b"1" * 5000, "cannot be read as JSON"),
+        ("[1]".encode("utf-16"), "cannot be read as JSON"),
+        (b"\x80\x04K\x01.", "cannot be read as JSON"),
     ],
 )
 def test_what_is_not_is_refused(data: bytes, why: str) -> None:

@@ -137,7 +137,7 @@ def test_what_cannot_be_stored_is_refused_by_name(tensor: torch.Tensor, why: str
 
 def test_what_could_not_be_loaded_is_refused_when_saved() -> None:
     """More names than the reader takes is an error at the save, not at the resume."""
-    with pytest.raises(CheckpointError, match=r"30,000 tensors it is 5,\d+,\d+ bytes long"):
+    with pytest.raises(CheckpointError, match=r"30,000 tensors, it is 5,\d+,\d+ bytes long"):
         save_tensors({f"{i}" * 30: torch.empty(0) for i in range(30_000)})
     with pytest.raises(CheckpointError, match=r"40,000 tensors it has .* commas and brackets"):
         save_tensors({f"{i}": torch.empty(0) for i in range(40_000)})
@@ -215,7 +215,7 @@ def test_the_watch_catches_a_reader_without_the_limit(
     data = many(200_000, b"left over")
     began = time.process_time()
 
-    with pytest.raises(CheckpointError, match="describes 0 bytes, but it has 9"):
+    with pytest.raises(CheckpointError, match="describes 0 bytes, but there are 9"):
         load_tensors(data, source="memory")
     assert time.process_time() - began > 8 * honest_s
 

@@ -48,5 +48,7 @@ def test_stop_has_a_reason(why) -> None:
 
 def test_the_class_in_place_of_a_stop_is_named() -> None:
     """An observer that forgets to call Stop is told so."""
-    with pytest.raises(ConfigError, match=r"by returning Stop\(why\); got the class Stop"):
+    with pytest.raises(
+        ConfigError, match=r"must return Stop\(why\) to stop training; got the class Stop"
+    ):
         fit([lambda _event: Stop])

@@ -179,7 +179,7 @@ def test_a_loader_of_a_stream_has_no_length() -> None:
     [
         ((X[:0], Y[:0]), "validation data must have at least one row"),
         (DataLoader(TensorDataset(X[:3], Y[:3]), 8, drop_last=True), "at least one row"),
-        (((X, Y) for _ in range(1)), "Validation data must be readable once an epoch"),
+        (((X, Y) for _ in range(1)), "Validation data must be readable once per epoch"),
         (zip([X], [Y], strict=True), "a zip can be read only once"),
         (TensorDataset(X, Y), "a Dataset .* yields single rows"),
         ((X, Y, torch.zeros(40)), "validation rows must have a weight above 0"),

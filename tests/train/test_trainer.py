@@ -264,7 +264,7 @@ def test_own_optimizer_keeps_its_rates() -> None:
     [
         ({"batch_size": 8, "microbatch_size": 9}, "must not exceed batch_size"),
         ({"batch_size": 0}, "batch_size must be a whole number"),
-        ({"monitor": "val/accuracy"}, "higher_is_better must be given"),
+        ({"monitor": "val/accuracy"}, "higher_is_better must be set"),
     ],
 )
 def test_wrong_settings_are_refused(settings, message) -> None:
@@ -313,7 +313,10 @@ def test_a_finished_run_goes_on_when_its_limit_is_raised(tmp_path) -> None:
         ({"data": ((x, y) for x, y in [rows()])}, "generator can be read only once"),
         ({"data": [rows()], "batch_size": 7}, "more rows than batch_size=7; got 60 rows"),
         ({"data": (rows()[0].tolist(), rows()[1])}, "tensors, numpy arrays.*; got float"),
-        ({"optimizer": lambda m: torch.optim.SGD(m.parameters()), "lr": 1.0}, "Set them there"),
+        (
+            {"optimizer": lambda m: torch.optim.SGD(m.parameters()), "lr": 1.0},
+            "Set them in that optimizer",
+        ),
     ],
 )
 def test_misunderstandings_are_named(settings, message) -> None:
@@ -404,7 +407,9 @@ def test_what_decides_is_the_same_at_resume(tmp_path, changed) -> None:
     settings = {"loss": nn.MSELoss(), "batch_size": 16, "run_dir": tmp_path / "run"}
     Trainer(network(), max_epochs=2, **settings).fit(rows(), rows(20, 1))
     (name,) = changed
-    with pytest.raises(ConfigError, match=rf"{name} was .*, is {changed[name]}\. Set them back"):
+    with pytest.raises(
+        ConfigError, match=rf"{name} was .* and is now {changed[name]}\. Restore them"
+    ):
         Trainer(network(), max_epochs=4, **settings, **changed).fit(
             rows(), rows(20, 1), resume=True
         )

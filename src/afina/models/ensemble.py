@@ -30,8 +30,8 @@ class Ensemble(nn.Module):
 
     Args:
         widths: widths of the hidden layers; empty for linear models.
-        d_own: number of inputs that belong to each network alone; they are the last k * d_own
-            inputs.
+        d_own: number of inputs that belong to a single network; the last k * d_own inputs are of
+            this kind.
         k: number of networks, at least 1; a multiple of `n_folds`.
         n_folds: number of folds, at least 2; or 1 if no rows are held out.
         activation: activation of the hidden layers.
@@ -49,8 +49,8 @@ class Ensemble(nn.Module):
         >>> net(x).shape, net(x, folds).shape, net.eval()(x, folds).shape
         (torch.Size([5, 4, 1]), torch.Size([5, 2, 1]), torch.Size([5, 1]))
 
-    Source: Krogh & Vedelsby 1995, NIPS 7 (each network of an ensemble leaves out different rows,
-        which measure how good it is).
+    Source: Krogh & Vedelsby 1995, NIPS 7 (each network of an ensemble holds out different rows, on
+        which it is then measured).
     """
 
     learning: Tensor

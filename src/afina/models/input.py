@@ -64,10 +64,10 @@ class InputLayer(nn.Module):
     Args:
         n_num: number of numeric columns, at least 0.
         cat_encodings: (encoding, n_levels, has_missing) for each categorical column. If a column
-            had no missing cells in training, later ones count as unknown.
+            had no missing cells in training, later missing cells count as unknown.
         embedding_dim: width of each embedded category. `auto`: depends on the number of levels; see
             `embedding_width`.
-        unknown_rate: probability that a category is replaced by unknown while training, in [0, 1).
+        unknown_rate: probability that a level is replaced by unknown while training, in [0, 1).
         normalize: apply batch normalization to raw numbers.
         embedded: which numbers are embedded, and how. None: none of them.
         scales: give each output a trained factor.

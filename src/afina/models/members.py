@@ -1,4 +1,4 @@
-"""Several networks in one: members that share most of their weights."""
+"""Several networks in one module: members that share most of their weights."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -86,7 +86,7 @@ def make_members(
         d_in: width of the input.
         d_out: number of outputs for each row; with more than one, the members' probabilities are
             averaged.
-        settings: the number of members, where they differ, and their blocks. Without blocks,
+        settings: the number of members, where they separate, and their blocks. Without blocks,
             `linear` and `block` mean `input`.
         chunks: the feature of the table to which each input belongs. None: each input is a feature.
 

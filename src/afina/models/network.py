@@ -26,7 +26,7 @@ class TabularNet(nn.Module):
 
     Shape:
         x_num (n, n_num) float, x_cat (n, n_cat) int64, folds (n,) int64 or None -> (n, d_out);
-        while training, a body of several members returns a set of outputs for each
+        while training, a body of several members returns separate outputs for each of them
 
     Args:
         input: maps numbers and codes to one row of floats.
@@ -139,7 +139,7 @@ def _make_body(head: InputLayer, shape: NetworkShape, model: ModelSettings) -> n
 def _sample_rows(
     n_num: int, cat_encodings: Sequence[CatEncoding], generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Draw rows like a scaled table's: unit-normal numbers, and levels with equal probability."""
+    """Draw rows like those of a scaled table: unit-normal numbers, levels with equal chances."""
     x_num = torch.empty(_N_SAMPLE_ROWS, n_num, dtype=torch.float32).normal_(generator=generator)
     chance = torch.rand(
         _N_SAMPLE_ROWS, len(cat_encodings), generator=generator, dtype=torch.float32

@@ -34,7 +34,7 @@ class EmbeddedNumbers:
 
 
 def embedded_numbers(shape: NetworkShape, model: ModelSettings) -> EmbeddedNumbers | None:
-    """Return which numbers are embedded, and how; None if none are."""
+    """Return which numbers are embedded, and how; None if there are no such numbers."""
     if model.numeric_embedding is None or not shape.embedded:
         return None
     return EmbeddedNumbers(

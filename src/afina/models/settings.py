@@ -16,7 +16,7 @@ class ModelSettings:
     """The network."""
 
     n_blocks: CountFromZero = 2
-    """Hidden blocks; 0 is a linear model."""
+    """Number of hidden blocks; 0 gives a linear model."""
 
     d_block: Count = 64
     """Units of each hidden block."""
@@ -48,16 +48,16 @@ class ModelSettings:
     """Let each hidden unit learn how much of the activation it applies."""
 
     numeric_embedding: NumericEmbedding | None = "piecewise"
-    """What each number becomes before the first block: a trained piecewise-linear curve between
-    quantiles, or trained waves. Columns with one or two values are not embedded. None: no
-    columns are embedded."""
+    """Embedding of each number before the first block: a trained piecewise-linear curve between
+    quantiles, or trained waves. Columns with one or two values are not embedded. None: no columns
+    are embedded."""
 
     n_bins: Count | Literal["auto"] = "auto"
     """Largest number of bins of a number's piecewise-linear curve. `auto`: one for each 64 training
     rows, at least 2 and at most 128 (if most rows are of one class, one for each 16 rows of the
     others). If that is 64 or more, a column with up to twice as many distinct values has an edge at
-    each of them, which keeps codes apart; so has a column of up to 256 where identical rows are
-    repeated observations, eight or more of each."""
+    each of them, which keeps codes apart; if identical rows are repeated observations, with a
+    mean of eight or more for each combination, so has a column of up to 256 distinct values."""
 
     d_numeric: Annotated[int, Field(ge=2)] | Literal["auto"] = "auto"
     """Width of a number's embedding. `auto`: 8, or 4 if more than 24 numbers are embedded."""
@@ -72,13 +72,13 @@ class ModelSettings:
     """Give each feature a trained factor before the first block."""
 
     members: Count = 6
-    """Number of networks in one, whose predictions are averaged."""
+    """Number of networks in one model; their predictions are averaged."""
 
     members_differ: MembersDiffer = "weights"
-    """Where members differ, besides their outputs. `weights`: in all weights after the input layer,
-    which is an ensemble; `input`: scales of the features; `linear`: scales and biases after a
-    shared first linear layer (several times faster with many features); `block`: scales after a
-    shared first block; `layers`: scales and biases in every layer."""
+    """Where members differ, besides their outputs. `weights`: in all weights after the input layer
+    (an ensemble); `input`: scales of the features; `linear`: scales and biases after a shared first
+    linear layer (several times faster with many features); `block`: scales after a shared first
+    block; `layers`: scales and biases in every layer."""
 
     linear_skip: bool = True
     """With `members_differ = "weights"`: add a linear model of the inputs to each member."""
@@ -89,7 +89,7 @@ class ModelSettings:
 
     init: Annotated[InitName, Setting(keeps_auto=True)] = "torch"
     """Initialization of weights. `auto` fits each layer to the activation that follows it, which
-    deep networks need; for shallow ones on tables, torch's smaller weights work better."""
+    deep networks need; for shallow networks on tables, torch's smaller weights work better."""
 
     init_constant: float = 0.01
     """The value of `init = "constant"`."""

@@ -13,7 +13,7 @@ Size = Annotated[int, Field(ge=1, le=10_000_000)]
 
 @settings_class
 class NetworkShape:
-    """The sizes of a network that depend on the data, except the levels of each category."""
+    """The sizes of a network that depend on the data, except the numbers of levels."""
 
     n_num: Width
     """Number of numeric columns that preprocessing returns. If it is 0 and there are no categories,

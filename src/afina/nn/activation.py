@@ -18,8 +18,8 @@ _MODULES: dict[str, type[nn.Module]] = {
     "mish": nn.Mish,
 }
 
-# gelu, silu, mish and elu: the g with E[f(g z)^2] = 1 for z ~ N(0, 1), so that inputs of unit mean
-# square still have it after the layer and its activation. For relu the same equation gives
+# gelu, silu, mish and elu: the g with E[f(g z)^2] = 1 for z ~ N(0, 1), so that inputs with a mean
+# square of 1 keep it through the layer and its activation. For relu the same equation gives
 # sqrt(2). The alternative, 1 / sqrt(E[f(z)^2]), keeps unit variance before the activation and is
 # much less stable with depth for these functions: docs/design/init.md.
 _GAINS: dict[str, float] = {
@@ -50,7 +50,7 @@ def make_activation(name: ActivationName) -> nn.Module:
 
 
 def activation_gain(name: str, *, negative_slope: float = 0.01) -> float:
-    """Return the factor on a layer's weights that makes up for the shrinkage by its activation.
+    """Return the factor for a layer's weights that offsets the shrinkage caused by its activation.
 
     relu, leaky_relu, gelu, silu, mish, elu: the g that solves E[f(g z)^2] = 1 for a standard normal
         z (in closed form: sqrt(2) for relu, sqrt(2 / (1 + slope^2)) for leaky_relu). tanh: 5/3,

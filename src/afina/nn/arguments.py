@@ -10,9 +10,9 @@ def check_choice(name: str, value: object, choices: Collection[str]) -> None:
 
 
 def check_probability(p: float, *, name: str = "p") -> None:
-    """Raise a ValueError unless a probability of dropping is in [0, 1)."""
+    """Raise a ValueError unless a probability is in [0, 1)."""
     if not 0.0 <= p < 1.0:
-        raise ValueError(f"{name} must be in [0, 1); got {name}={p}. Use 0.0 to disable.")
+        raise ValueError(f"{name} must be in [0, 1); got {name}={p}. Use 0.0 to disable it.")
 
 
 def check_sizes(**sizes: int) -> None:

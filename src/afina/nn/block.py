@@ -13,12 +13,12 @@ from afina.nn.norm import make_norm
 
 
 def needs_bias(norm: NormKind | None, norm_place: NormPlace) -> bool:
-    """Return whether the linear layer needs a bias: a batch norm right after it would cancel it."""
+    """Return whether the linear layer needs a bias, which a batch norm right after it cancels."""
     return not (norm == "batch" and norm_place == "post")
 
 
 class Block(nn.Module):
-    """Apply linear, activation and dropout, with normalization in one of three places.
+    """Apply a linear layer, an activation and dropout, with normalization in one of three places.
 
     pre: norm, linear, activation, dropout. post: linear, norm, activation, dropout.
     after: linear, activation, norm, dropout.
@@ -27,10 +27,10 @@ class Block(nn.Module):
         (n, d_in) -> (n, d_out)
 
     Args:
-        norm: kind of normalization; None leaves the step out.
+        norm: kind of normalization. None: no normalization.
         norm_place: where the normalization is applied.
         dropout: probability that an output is zeroed while training, in [0, 1).
-        residual: add the input to the result.
+        residual: add the input to the output.
         momentum: weight of the newest batch in batch normalization's running mean and variance,
             in (0, 1].
         eps: added to the variance before the square root.

@@ -45,7 +45,7 @@ def dropout(
 def quick_dropout(x: Tensor, p: float, *, training: bool) -> Tensor:
     """Apply dropout with 8 random bits for each value instead of a random float.
 
-    On a CPU, this takes a fifth of the time of torch's dropout, which costs more than the
+    On a CPU, this takes a fifth of the time of torch's dropout, which takes longer than the
     activation. p is rounded to a multiple of 1/256 other than 0, and the remaining values are
     scaled exactly.
 

@@ -1,4 +1,4 @@
-"""Turn category codes into numbers: one-hot, ordinal, and embeddings with a trained unknown.
+"""Turn category codes into numbers: one-hot, ordinal, and embeddings that include unknown levels.
 
 A code is 0 for missing, 1 for unknown, and 2, 3, ... for the levels of a column in order. Any other
 code, such as one from a damaged table, counts as unknown. Each module encodes all columns of its
@@ -21,7 +21,8 @@ MISSING, UNKNOWN, FIRST_LEVEL = 0, 1, 2
 def embedding_width(n_levels: int) -> int:
     """Return the width for a column with n levels: the power of two nearest to 1.6 n^0.56.
 
-    The width is from 4 to 32. Powers of two let columns of similar size share a table.
+    The width is from 4 to 32. Powers of two let columns with similar numbers of levels share a
+    table.
 
     Example:
         >>> [embedding_width(n) for n in (2, 17, 50, 1000, 10**6)]
@@ -51,7 +52,7 @@ def hide_codes(codes: Tensor, rate: float, *, training: bool) -> Tensor:
 
 
 class OneHot(nn.Module):
-    """Encode each level as a column that is 1 in its rows; an unknown level is 0 in all columns.
+    """Encode each level as a column of 0 and 1; an unknown level is 0 in all columns.
 
     The first column stands for missing cells, if there were any in training; otherwise they count
     as unknown.
@@ -93,10 +94,10 @@ class OneHot(nn.Module):
 
 
 class Ordinal(nn.Module):
-    """Encode each column as two numbers: the rank of its level from -1 to 1, and 1 if it is known.
+    """Encode each column as two numbers: the level's rank, from -1 to 1, and a mark: 1 if known.
 
-    Missing and unknown cells are (0, 0): the middle rank, marked as not known. All ranks come
-    first, then all marks.
+    Missing and unknown cells are (0, 0): the middle rank, with the mark of an unknown level. All
+    ranks come first, then all marks.
 
     Shape:
         (n, n_columns) int64 -> (n, 2 * n_columns)
@@ -135,10 +136,10 @@ class Ordinal(nn.Module):
 class CategoryEmbedding(nn.Module):
     """Encode each level of each column, "unknown" and "missing" as trained vectors.
 
-    Levels start as N(0, 1 / d_embedding), so each vector has a length of about 1, like a one-hot
-    row. "Unknown" and "missing" start at 0, the mean of the levels, and are separate 1-D
-    parameters, which weight decay does not shrink. In columns without missing cells in training,
-    missing cells count as unknown, so that no untrained vector is ever used.
+    The vectors of levels are drawn from N(0, 1 / d_embedding), so each has a length of about 1,
+    like a one-hot row. "Unknown" and "missing" start at 0, the mean of the levels, and are separate
+    1-D parameters, which weight decay does not shrink. In columns without missing cells in
+    training, missing cells count as unknown, so that no untrained vector is ever used.
 
     Shape:
         (n, n_columns) int64 -> (n, n_columns * d_embedding)
@@ -205,5 +206,5 @@ def _check_levels(n_levels: Sequence[int], has_missing: Sequence[bool] | None = 
     if has_missing is not None and len(has_missing) != len(n_levels):
         raise ValueError(
             f"has_missing must have one value for each of the {len(n_levels)} columns; "
-            f"got {len(has_missing)}."
+            f"got {len(has_missing)} values."
         )

@@ -1,4 +1,4 @@
-"""Switch to eval mode temporarily; afterwards, each module is back in its own mode."""
+"""Switch to eval mode temporarily, and then restore each module's own mode."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -78,12 +78,13 @@ class FollowedLayer:
     """A layer and what follows it.
 
     Args:
-        name: dotted name of the layer; empty if it is the module itself.
+        name: dotted name of the layer; empty if the layer is the module itself.
         layer: the layer.
         follows: name of the first activation after the layer; `output` if the network returns the
             layer's result; `none` if another layer or an unknown operation comes first.
         negative_slope: the slope of that activation, if it is a leaky_relu.
-        found: `trace`: by tracing the forward pass; `order`: from the order of registration.
+        found: how `follows` was determined. `trace`: by tracing the forward pass; `order`: by the
+            order of registration.
     """
 
     name: str
@@ -108,7 +109,7 @@ def find_layers(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.M
 
 
 def trace(module: nn.Module) -> fx.Graph | None:
-    """Trace the forward pass without its optional arguments; None if it cannot be traced."""
+    """Trace the forward pass without its optional arguments; return None if that fails."""
     try:
         with Drawing():  # two traces at once would not undo their changes to torch
             return _trace(module)
@@ -123,7 +124,7 @@ def _trace(module: nn.Module) -> fx.Graph:
 
 
 def follow_layers(module: nn.Module, graph: fx.Graph | None) -> tuple[FollowedLayer, ...]:
-    """Return the activation after each layer, looking past norms, dropout, adds and reshapes.
+    """Return the activation after each layer, looking past norms, dropout, additions and reshapes.
 
     Args:
         graph: the graph that `trace` returned. None: use the order of registration, which does not
@@ -183,10 +184,10 @@ def is_plain(graph: fx.Graph, module: nn.Module) -> bool:
 
 
 class _Tracer(fx.Tracer):
-    """Trace into all modules except torch's own, and those with weights but no layers.
+    """Trace into all modules except torch's own and those that have weights but no layers.
 
-    While it traces, torch calls it for modules in every thread; modules of other threads run as
-    usual.
+    During a trace, torch calls this tracer for modules in every thread; those in other threads run
+    as usual.
     """
 
     def __init__(self) -> None:

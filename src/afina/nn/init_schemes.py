@@ -11,7 +11,7 @@ from afina.nn.choices import FanMode, Scheme
 
 
 def fans(weight: Tensor) -> tuple[int, int]:
-    """Return the numbers of inputs that an output sums over, and of outputs that an input feeds.
+    """Return how many inputs an output sums over, and how many outputs an input feeds.
 
     Shape:
         (d_out, d_in, *kernel) -> fan_in = d_in * prod(kernel), fan_out = d_out * prod(kernel)
@@ -26,7 +26,7 @@ def fans(weight: Tensor) -> tuple[int, int]:
     if weight.ndim < 2:
         raise ValueError(
             "weight must have at least two dimensions to have fans; got "
-            f"weight.shape={tuple(weight.shape)}. Use zeros, ones or constant for it."
+            f"weight.shape={tuple(weight.shape)}. Use the scheme zeros, ones or constant."
         )
     kernel = math.prod(weight.shape[2:])
     return weight.shape[1] * kernel, weight.shape[0] * kernel
@@ -78,7 +78,7 @@ def init_weight_(
     constant: float = 0.01,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Fill a weight in place by a scheme; see `weight_std` for the formulas.
+    """Fill a weight in place according to a scheme; see `weight_std` for the formulas.
 
     Args:
         weight: (d_out, d_in, *kernel); any shape for zeros, ones and constant.

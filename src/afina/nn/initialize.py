@@ -33,7 +33,8 @@ _STARTING = (CategoryEmbedding, PiecewiseLinear, Periodic, MemberScale, MemberLi
 # A layer whose measured scale misses its target by more than this factor is corrected.
 _BAND = 1.1
 # Predictions start close to 0: the mean of a standardized target, or equal probabilities of all
-# classes. Better than 1 on 4 of 4 tables, and no worse than 0 or 0.03: docs/design/init.md.
+# classes. This was better than 1 on 4 of 4 tables, and no worse than 0 or 0.03; see
+# docs/design/init.md.
 _OUTPUT_GAIN = 0.1
 _N_SAMPLE_ROWS = 256
 
@@ -43,7 +44,7 @@ class InitRecord:
     """How one layer was initialized.
 
     Args:
-        layer: dotted name of the layer; empty if it is the module itself.
+        layer: dotted name of the layer; empty if the layer is the module itself.
         fan_in: number of inputs that one output sums over.
         fan_out: number of outputs that one input feeds.
         follows: the activation after the layer, `output` or `none`.
@@ -94,9 +95,9 @@ def initialize_(
     Args:
         constant: the value of the scheme `constant`.
         generator: source of every draw. None: torch's global one, which is otherwise not used.
-        sample: inputs like real ones (zero mean, unit variance), for `auto` to measure scales.
-            None: unit-normal rows if the network takes one (n, d) tensor; otherwise, no layer is
-            rescaled.
+        sample: inputs that resemble real ones (zero mean, unit variance), on which `auto` measures
+            scales. None: unit-normal rows if the network takes one (n, d) tensor; otherwise, no
+            layer is rescaled.
 
     Returns:
         A record for each layer.
@@ -194,10 +195,10 @@ def _init_layer_(
 def _start_parts_(
     module: nn.Module, scheme: InitName, constant: float, generator: torch.Generator | None
 ) -> None:
-    """Initialize everything but single layers: embeddings, parts of members, stacks of layers."""
+    """Initialize all but single layers: embeddings, parts of members, stacks of layers."""
     for part in module.modules():
         if isinstance(part, _STARTING) or getattr(part, "follows", "") == "zero":
-            part.reset_parameters(generator)  # type: ignore[operator] # all of them have it
+            part.reset_parameters(generator)  # type: ignore[operator] # all of these have it
         elif isinstance(part, StackedLinear):
             _init_stack_(part, scheme, constant, generator)
 
@@ -219,7 +220,7 @@ def _init_stack_(
 def _unit_rows(
     module: nn.Module, graph: fx.Graph | None, generator: torch.Generator | None
 ) -> tuple[Tensor, ...] | None:
-    """Return unit-normal rows for a network that takes one (n, d) tensor; None for any other."""
+    """Return unit-normal rows if the network takes one (n, d) tensor, else None."""
     first = next((part for part in module.modules() if isinstance(part, nn.Linear)), None)
     if graph is None or first is None or not is_plain(graph, module):
         return None

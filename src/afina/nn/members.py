@@ -1,8 +1,8 @@
-"""Members: several networks in one that share most of their weights.
+"""Members: several networks in one module, which share most of their weights.
 
-Between members, rows are (n * k, d): the first row for each of the k members, then the second, and
-so on, so that every row-wise layer serves all members. This file has the layers that differ between
-members.
+In the layers of members, rows are (n * k, d): the first row once for each of the k members, then
+the second row, and so on, so that every row-wise layer serves all members. This file has the layers
+that differ between members.
 """
 
 import math
@@ -24,8 +24,8 @@ def mean_of_members(outputs: Tensor, *, probabilities: bool) -> Tensor:
         (n, k, d_out) -> (n, d_out)
 
     Args:
-        probabilities: the outputs are logits; then the result is the logarithm of the mean
-            probability, which is a logit too.
+        probabilities: whether the outputs are logits. If so, the result is the logarithm of the
+            mean probability, which is also a logit.
 
     Example:
         >>> scores = torch.tensor([[[0.0, 0.0], [50.0, 0.0]]])
@@ -44,10 +44,10 @@ class MemberScale(nn.Module):
         (n, d) -> (n * k, d)
 
     Args:
-        d: features.
+        d: number of features.
         k: members, at least 1.
         start: factors start as N(0, 1), or as random 1 and -1.
-        chunks: number of the chunk to which each feature belongs. Features of one chunk, such as
+        chunks: index of the chunk to which each feature belongs. Features of one chunk, such as
             the outputs of one column's embedding, start with the same factor. None: each feature is
             a chunk.
         bias: also add a trained term for each member and feature, which starts at 0.
@@ -75,7 +75,7 @@ class MemberScale(nn.Module):
         check_choice("start", start, get_args(MemberStart))
         if chunks is not None and len(chunks) != d:
             raise ValueError(
-                f"chunks must have one number for each of the {d} features; got {len(chunks)}."
+                f"chunks must have one number for each of the {d} features; got {len(chunks)} numbers."
             )
         super().__init__()
         self.start = start
@@ -109,7 +109,7 @@ class MemberScale(nn.Module):
 class MemberLinear(nn.Module):
     """Apply a linear layer that differs by member: `((x * r) W^T) * s + b`, with W shared.
 
-    All members start the same: r and s are 1, and their biases are equal.
+    All members start identical: r and s are 1, and the biases are equal.
 
     Shape:
         (n * k, d_in) -> (n * k, d_out)
@@ -124,8 +124,8 @@ class MemberLinear(nn.Module):
         >>> MemberLinear(3, 2, 4)(torch.ones(8, 3)).shape
         torch.Size([8, 2])
 
-    Source: Wen, Tran & Ba 2020, arXiv:2002.06715 (BatchEnsemble); its start as in Gorishniy et al.
-        2024, arXiv:2410.24210 (TabM).
+    Source: Wen, Tran & Ba 2020, arXiv:2002.06715 (BatchEnsemble); the initial values are those of
+        Gorishniy et al. 2024, arXiv:2410.24210 (TabM).
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """Batch, layer and RMS normalization: the formulas in plain code, and torch's kernels for networks.
 
-The functions are for reading and checking; networks use torch's modules through `make_norm`, which
-compute the same numbers several times faster.
+The functions are for reading and checking; networks use torch's modules, from `make_norm`, because
+those compute the same numbers several times faster.
 """
 
 from typing import get_args
@@ -37,7 +37,7 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Center and scale each feature by the batch while training, or else by running statistics.
+    """Center and scale each feature: by the batch while training, otherwise by running statistics.
 
     While training, `running_mean` and `running_var` move in place toward the batch statistics by
     `momentum`. The batch is normalized with its biased variance (/N); the running variance uses the
@@ -144,9 +144,9 @@ def rms_norm(x: Tensor, weight: Tensor | None = None, *, eps: float = 1e-5) -> T
 def make_norm(
     kind: NormKind, n_features: int, *, momentum: float = 0.1, eps: float = 1e-5
 ) -> nn.Module:
-    """Return torch's module for a kind of normalization, which all tools recognize.
+    """Return torch's own module for a kind of normalization; all tools recognize these modules.
 
-    A training batch of one row has no batch statistics, and torch's BatchNorm1d raises ValueError.
+    A training batch of one row has no variance, so torch's BatchNorm1d raises a ValueError.
     `afina.Trainer` avoids this: it merges a last batch of one row into the one before it.
 
     Args:

@@ -1,4 +1,4 @@
-"""Periodic embeddings of numbers: mixed cosines with trained frequencies, and the number itself."""
+"""Periodic embeddings of numbers: mixed cosines of trained frequencies, and the number itself."""
 
 import math
 
@@ -18,8 +18,8 @@ class Periodic(nn.Module):
         n_columns: at least 1.
         d_embedding: outputs for each column, including the number itself, at least 2.
         n_frequencies: waves for each column, at least 1.
-        sigma: standard deviation of the initial frequencies, above 0; about the inverse of the
-            smallest relevant difference between numbers.
+        sigma: standard deviation of the initial frequencies, above 0; a good value is about the
+            inverse of the smallest relevant difference between numbers.
 
     Raises:
         ValueError: an argument is out of range.

@@ -71,7 +71,7 @@ def _add_looked_up(
 
 
 class PiecewiseLinear(nn.Module):
-    """Embed each number with a trained curve that is linear between edges from the training rows.
+    """Embed each number with a trained curve, linear between edges taken from the training rows.
 
     The curve starts as a line (W = 0), so that it bends only where that helps. Columns with fewer
     bins than others are padded with empty bins.
@@ -129,7 +129,7 @@ class PiecewiseLinear(nn.Module):
 
     @torch.no_grad()
     def set_edges_(self, edges: Sequence[Tensor]) -> None:
-        """Set the bin edges of each column, in ascending order: one more than it has bins."""
+        """Set the bin edges of each column, ascending: one edge more than the column has bins."""
         if [len(column) - 1 for column in edges] != list(self.n_bins):
             raise ValueError(
                 f"each column must have one more edge than bins; got n_bins={list(self.n_bins)} "

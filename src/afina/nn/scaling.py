@@ -9,8 +9,8 @@ from afina.nn.arguments import check_sizes
 class FeatureScale(nn.Module):
     """Multiply each feature by a trained factor, so that the network can select features.
 
-    The gradient of a factor sums over all weights that use the feature. With a learning rate
-    several times as high as the weights', features that do not help fade out early.
+    The gradient of a factor sums over all weights that use the feature. If the factors' learning
+    rate is several times that of the weights, features that do not help fade out early.
 
     Shape:
         (n, n_features) -> (n, n_features)

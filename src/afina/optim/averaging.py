@@ -102,7 +102,7 @@ class _Place(NamedTuple):
 
 
 def _find_places(model: nn.Module) -> list[_Place] | None:
-    """Find the module that owns each of the model's tensors; None if a name does not lead to it."""
+    """Find the module that owns each tensor; return None if a name does not lead to its tensor."""
     places = []
     for name, tensor in _tensors(model).items():
         path, _, leaf = name.rpartition(".")

@@ -68,7 +68,7 @@ class ParameterRole:
         module: class name of the module that holds the parameter.
         role: `weight`: a matrix or kernel; `embedding`: a table of vectors; `bias`; `norm`: any
             parameter of a normalization; `vector`: anything else with one dimension, such as a
-            layer scale or the vector for unknown categories; `numeric`: any parameter of an
+            layer scale or the vector for unknown levels; `numeric`: any parameter of an
             embedding of numbers; `scaling`: a parameter of `FeatureScale`; `activation`: a
             parameter of `ParametricActivation`; `member`: a scale in which members differ.
     """

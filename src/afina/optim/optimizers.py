@@ -1,4 +1,4 @@
-"""Optimizers by name, all with decoupled weight decay, and the gradient of the l2 penalty."""
+"""Optimizers by name, with decoupled weight decay, and the gradient of the l2 penalty."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
@@ -27,7 +27,7 @@ def make_optimizer(
 ) -> Optimizer:
     """Make an optimizer of a module's trainable parameters, in decay groups.
 
-    Torch's fused kernels are used if it has them (floating point on CPU or CUDA); on one CPU
+    Torch's fused kernels are used where they exist (floating point on CPU or CUDA); on one CPU
     thread, a fused step of AdamW takes a third of the time of torch's other implementations.
 
     Args:
@@ -35,7 +35,7 @@ def make_optimizer(
         weight_decay: decoupled decay of weight matrices: W <- (1 - lr * weight_decay) W at every
             step, with the learning rate of that step. Must be 0 for adam.
         momentum: momentum of sgd, in [0, 1).
-        beta1: decay of the mean gradient in adam and adamw, including the parameters that shampoo
+        beta1: decay of the mean gradient in adam and adamw, and for the parameters that shampoo
             leaves to adamw.
         beta2: decay of the mean squared gradient, for the same optimizers.
         eps: added to the root of the mean squared gradient, for the same optimizers.
@@ -64,7 +64,8 @@ def make_optimizer(
         case "sgd":
             for group in groups:  # torch's weight_decay for SGD would go through the momentum
                 group["decoupled_weight_decay"] = group.pop("weight_decay")
-            # Not fused: that crashes if a parameter gets its first gradient after step 1.
+            # Not fused: the fused kernel crashes if a parameter gets its first gradient after step
+            # 1.
             optimizer = SGD(groups, lr=lr, momentum=momentum, foreach=True)
             optimizer.register_step_pre_hook(_decay_first)
             return optimizer

@@ -15,17 +15,17 @@ ONECYCLE_END = 1e-4
 def make_schedule(
     name: ScheduleName, *, total_steps: int, warmup_steps: int = 0
 ) -> Callable[[int], float]:
-    """Return a function that takes the number of a step, from 0, and returns the factor of the lr.
+    """Return a function that maps a step, counted from 0, to the factor of its learning rate.
 
     With a warm-up, step s < warmup_steps has (s + 1) / warmup_steps of the schedule's first value;
     the schedule then runs over the remaining steps. Steps after total_steps keep the last value.
 
     constant: 1. cosine: (1 + cos(pi s / n)) / 2, which is 0 at s = n, just after the last of n
-    steps. onecycle: a half cosine up from 1/25 to 1 over the first quarter, and one down to 1e-4
-    at the last step. flat_cos: 1 for the first half of the steps, then a half cosine down to 0 at
-    s = n. coslog4: (1 - cos(2 pi log2(1 + 15 t))) / 2 with t = (s + 1/2) / n: four waves from 0 to 1 and back, each
-    twice as long as the one before, near 0 at steps 0, n / 15, n / 5, 7 n / 15 and n; evaluated in
-    the middle of each step, so that no step has a factor of exactly 0.
+    steps. onecycle: a half cosine up from 1/25 to 1 over the first quarter, and one down to 1e-4 at
+    the last step. flat_cos: 1 for the first half of the steps, then a half cosine down to 0 at s =
+    n. coslog4: (1 - cos(2 pi log2(1 + 15 t))) / 2 with t = (s + 1/2) / n: four waves from 0 to 1
+    and back, each twice as long as the one before, near 0 at steps 0, n / 15, n / 5, 7 n / 15 and
+    n; evaluated in the middle of each step, so that no step has a factor of exactly 0.
 
     Args:
         total_steps: steps of the whole run, warm-up included, at least 1.

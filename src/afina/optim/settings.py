@@ -21,7 +21,7 @@ DEFAULT_LR = 1e-3
 
 @settings_class
 class OptimSettings:
-    """Settings that turn a gradient into a step."""
+    """Settings for turning a gradient into a step."""
 
     optimizer: Annotated[
         OptimizerName,
@@ -32,8 +32,8 @@ class OptimSettings:
             trainer_takes_words="a torch optimizer, or a callable that makes one from the model",
             trainer_doc="The update rule by name (`shampoo`: matrices by one-sided Shampoo, "
             "everything else by adamw), a torch optimizer over the model's parameters, or a "
-            "callable `model -> optimizer`. `lr` to `weight_decay` apply only to "
-            "named ones.",
+            "callable `model -> optimizer`. The keywords from `lr` to `weight_decay` apply only to "
+            "optimizers chosen by name.",
         ),
     ] = "shampoo"
     """The update rule. `shampoo`: matrices by one-sided Shampoo, everything else by adamw."""
@@ -92,23 +92,24 @@ class OptimSettings:
             experimental_choices=("flat_cos", "coslog4"),
             trainer_takes="Callable[[int], float] | LRScheduler",
             trainer_takes_words="a function of the step, or a torch scheduler",
-            trainer_doc="Course of the learning rate over the run, by name, or a function of the "
-            "step number that returns the factor of the learning rate; or a torch scheduler made "
-            "from the optimizer that is passed, which takes a step after every step (after every "
-            "evaluation, on `monitor`, if it is `ReduceLROnPlateau`).",
+            trainer_doc="The learning rate's schedule, by name; a function that maps the step number "
+            "to the factor of the learning rate; or a torch scheduler made from the optimizer that "
+            "you pass. A scheduler advances after every step (`ReduceLROnPlateau`: after every "
+            "evaluation, on `monitor`).",
         ),
     ] = "constant"
     """Schedule of the learning rate over `max_epochs`."""
 
     warmup_steps: Annotated[CountFromZero, Setting(same_at_resume=True)] = 0
-    """Steps over which the learning rate rises linearly from near 0 to the schedule."""
+    """Steps over which the learning rate rises linearly from near 0 to the schedule's first
+    value."""
 
     max_grad_norm: Annotated[
         Positive | None,
         Setting(same_at_resume=True, trainer=None),
     ] = 1.0
-    """Largest norm of the gradient (2-norm over all parameters); a larger gradient is scaled down
-    to it. None: no limit."""
+    """Largest norm of the gradient (2-norm over all parameters); a gradient with a larger norm is
+    scaled down to it. None: no limit."""
 
 
 @settings_class

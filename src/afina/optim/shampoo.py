@@ -13,7 +13,7 @@ from torch.optim.adamw import adamw
 from afina.nn import StackedLinear
 
 SMALLEST_SIDE, LARGEST_SIDE = 32, 1024
-"""Bounds of the shorter side of the matrices that are preconditioned."""
+"""Bounds on the length of the shorter side of the matrices that are preconditioned."""
 
 _MOMENTUM = 0.95
 _COVARIANCE_DECAY = 0.99
@@ -28,8 +28,8 @@ def hidden_matrices(module: nn.Module) -> list[nn.Parameter]:
     """List the weights of linear layers that Shampoo preconditions, in the module's order.
 
     These are the weights of `nn.Linear` and `StackedLinear` whose shorter side is long enough to
-    have directions worth distinguishing, and short enough for computing a root; except those of a
-    stack's output layers, whose few columns the loss itself scales.
+    have directions worth distinguishing, and short enough for a root to be computed. The output
+    layers of a stack are excluded, because the loss itself scales their few columns.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(64, 48), nn.Linear(48, 2))
@@ -59,9 +59,9 @@ class OneSidedShampoo(Optimizer):
         U = (0.95 M + 0.05 G) (C / tr(C) + 1e-4 I)^(-1/2)
         W <- (1 - lr * weight_decay) W - 0.4 lr U / rms(U)
 
-    The root is renewed at steps 1 to 4, and then at every tenth step. The last line gives a step
+    The root is recomputed at steps 1 to 4, and then at every tenth step. The last line gives a step
     the size of an AdamW step, so that one learning rate suits all parameters. The cost is two
-    matrix products at each step, and an eigendecomposition of the shorter side at every tenth.
+    matrix products at each step, and an eigendecomposition of C at every tenth.
 
     Args:
         params: parameter groups, as for any torch optimizer. Groups with `matrices=True` hold
@@ -71,7 +71,7 @@ class OneSidedShampoo(Optimizer):
         fused: use torch's fused kernel for AdamW.
 
     Raises:
-        ValueError: a matrix does not have two sides.
+        ValueError: a matrix does not have two dimensions.
 
     Example:
         >>> weight = nn.Parameter(torch.eye(2))
@@ -88,7 +88,8 @@ class OneSidedShampoo(Optimizer):
     Evidence: docs/evidence/recipe.md.
     """
 
-    # Torch hides these from its compiler, and loads the compiler to do so, which takes seconds.
+    # Unwrapped: torch's wrappers hide these from its compiler, and load it for that, which takes
+    # seconds.
     add_param_group = inspect.unwrap(Optimizer.add_param_group)
     state_dict = inspect.unwrap(Optimizer.state_dict)
     load_state_dict = inspect.unwrap(Optimizer.load_state_dict)
@@ -117,7 +118,7 @@ class OneSidedShampoo(Optimizer):
         super().__init__([dict(group) for group in params], defaults)
         flat = [p for g in self.param_groups if g["matrices"] for p in g["params"] if p.ndim < 2]
         if flat:
-            raise ValueError(f"matrices must have two sides; got {tuple(flat[0].shape)}.")
+            raise ValueError(f"matrices must have two dimensions; got {tuple(flat[0].shape)}.")
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]

@@ -19,8 +19,8 @@ def column_edges(
 ) -> dict[int, Tensor]:
     """Return the bin edges of each column that has at least 3 distinct values.
 
-    With two values, a curve would be a line. If there are at most n_bins + 1 distinct values (or
-    `n_values`), each of them is an edge; otherwise, the edges are quantiles without repeats.
+    With two values, a curve would be a line. If there are at most n_bins + 1 distinct values (or at
+    most `n_values`), each of them is an edge; otherwise, the edges are quantiles without repeats.
 
     Shape:
         (n, d), (n,) -> a mapping from column to (n_edges,) float32, ascending, at least 3 edges
@@ -29,7 +29,8 @@ def column_edges(
         x: training rows as the network gets them; NaN is missing.
         weights: weight of each row; a weight of 2 counts the row twice.
         n_bins: largest number of bins for a column with many values, at least 1.
-        n_values: up to this number of distinct values, each is an edge; has no effect below n_bins + 1.
+        n_values: with up to this number of distinct values, each is an edge; has no effect below
+            n_bins + 1.
         columns: the columns of x to find edges for.
 
     Example:

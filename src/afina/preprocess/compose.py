@@ -1,4 +1,4 @@
-"""All of preprocessing: turn raw numbers and times into numbers for a network."""
+"""The whole of preprocessing: turn raw numbers and times into numbers for a network."""
 
 from collections.abc import Sequence
 from typing import Self, TypeAlias, get_args
@@ -103,7 +103,7 @@ class Preprocess(nn.Module):
 
     @property
     def n_quantiles(self) -> int:
-        """Number of knots of the `quantile` scaling; 0 for others."""
+        """Number of knots of the `quantile` scaling; 0 for other scalings."""
         return len(self.scale.knots) if isinstance(self.scale, QuantileNormal) else 0
 
     @classmethod
@@ -148,5 +148,7 @@ def _make_scaler(scaling: Scaling | None, n_features: int, n_quantiles: int) -> 
 def _names(names: Sequence[str] | None, default: str, n_columns: int) -> list[str]:
     chosen = [f"{default}{i}" for i in range(n_columns)] if names is None else list(names)
     if len(chosen) != n_columns:
-        raise ValueError(f"Each of the {n_columns} columns must have a name; got {len(chosen)}.")
+        raise ValueError(
+            f"Each of the {n_columns} columns must have a name; got {len(chosen)} names."
+        )
     return chosen

@@ -24,7 +24,7 @@ DAY_PARTS = ("day_sin", "day_cos")
 
 
 class DateParts(ColumnModule):
-    """Place times on the circles of the year, the week and, if it varies, the day.
+    """Place times on the circles of the year, of the week and, if times of day vary, of the day.
 
     For each column, the output has the sine and cosine of the day of the year and of the day of the
     week; then, for each column whose training values differ in the time of day, the sine and cosine
@@ -36,7 +36,7 @@ class DateParts(ColumnModule):
 
     Args:
         n_features: number of columns; `fit` sets it, and a module that loads a state needs it.
-        n_timed: number of columns with times of day; set and needed in the same cases.
+        n_timed: number of columns with times of day; set and needed like `n_features`.
 
     Example:
         >>> x = torch.tensor([[0.0]], dtype=torch.float64)  # Thursday, 1 January 1970

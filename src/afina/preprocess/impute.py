@@ -22,7 +22,7 @@ class Impute(ColumnModule):
         strategy: the value to fill in, computed from the training rows; 0 for a column without
             values.
         n_features: number of columns; `fit` sets it, and a module that loads a state needs it.
-        n_indicators: number of columns that had missing values; set and needed in the same cases.
+        n_indicators: number of columns that had missing values; set and needed like `n_features`.
 
     Example:
         >>> x = torch.tensor([[1.0], [float("nan")], [5.0]], dtype=torch.float64)

@@ -26,7 +26,7 @@ class QuantileNormal(ColumnModule):
 
     Args:
         n_features: number of columns; `fit` sets it, and a scaler that loads a state needs it.
-        n_quantiles: number of quantiles of each column; set and needed in the same cases.
+        n_quantiles: number of quantiles of each column; set and needed like `n_features`.
 
     Source: Gorishniy et al. 2021, arXiv:2106.11959, for the number of quantiles.
 

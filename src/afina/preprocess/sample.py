@@ -1,7 +1,7 @@
 """A sample of each column in the training rows: its distinct values and their weights.
 
-Every statistic is a function of this sample. Repeating rows and weighting them by whole numbers
-give the same sample, and therefore the same statistics, bit for bit; so does any order of the rows.
+Every statistic is a function of this sample. Repeated rows and whole-number weights give the same
+sample, and therefore the same statistics, bit for bit. The order of the rows has no effect.
 """
 
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ def column_samples(x: Tensor, weights: Tensor | None) -> list[Sample]:
 
 
 def mean(sample: Sample) -> float:
-    """Return the weighted mean, or 0 without values; precise even for close values far from 0."""
+    """Return the weighted mean, or 0 without values; close values far from 0 lose no precision."""
     if len(sample.values) == 0:
         return 0.0
     values, unit = _near(sample.values)
@@ -132,7 +132,7 @@ def _normalize_weights(weights: Tensor, n_rows: int) -> Tensor:
 
 def _sample(column: Tensor, w: Tensor | None, n_rows: float) -> Sample:
     has_value = ~column.isnan()
-    present = column[has_value] + 0.0  # turns -0.0 into 0.0, which are one value
+    present = column[has_value] + 0.0  # turns -0.0 into 0.0, because they are one value
     ordered, order = present.sort(stable=True)
     values, group, counts = torch.unique_consecutive(
         ordered, return_inverse=True, return_counts=True

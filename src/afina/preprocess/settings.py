@@ -21,7 +21,8 @@ class PreprocessSettings:
     scaler. None: numbers are not scaled."""
 
     categories: Encoding | Literal["auto"] = "auto"
-    """Encoding of categories. `auto`: one-hot up to `onehot_max` levels, an embedding above."""
+    """Encoding of categorical columns. `auto`: one-hot up to `onehot_max` levels, an embedding
+    above."""
 
     encodings: dict[str, Encoding] = Field(default_factory=dict)
     """Encoding by column name; overrides `categories`."""
@@ -30,22 +31,24 @@ class PreprocessSettings:
     """Largest number of levels that `auto` encodes one-hot."""
 
     embedding_dim: Annotated[Count | Literal["auto"], Setting(keeps_auto=True)] = 8
-    """Width of a category's embedding. `auto`: from 4 to 32, depending on the number of levels.
-    With `members_differ = "weights"` each member has its own embeddings."""
+    """Width of the embedding of a categorical column. `auto`: from 4 to 32, depending on the number
+    of levels. With `members_differ = "weights"` each member has its own embeddings."""
 
     min_count: Count = 2
-    """Levels in fewer training rows (by weight) than this share the unknown level."""
+    """A level must occur in at least this number of training rows (by weight); rarer levels count
+    as unknown."""
 
     unknown_rate: Rate = 0.02
-    """Probability that a category is replaced by unknown while training, so that the network learns
-    to handle unknown ones."""
+    """Probability that a level is replaced by "unknown" while training, so that the network learns
+    to handle unknown levels."""
 
     impute: Strategy = "median"
     """The value that replaces a missing number; an indicator column marks it as missing."""
 
     target_transform: TargetKind | Literal["auto"] | None = None
     """Transform of a regression target before training: logarithms, or a map to a normal
-    distribution. `auto`: logarithms if it is skewed. Scores stay in the target's own units."""
+    distribution. `auto`: logarithms if the target is skewed. Scores stay in the target's own
+    units."""
 
     clip_predictions: bool = False
     """Keep predicted numbers within the range of the training targets."""

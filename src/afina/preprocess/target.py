@@ -56,7 +56,7 @@ class Log(nn.Module):
         spread = third - first
         sides = ((low, middle - low), (high, high - middle))
         anchor, unit = min(sides, key=lambda side: side[1])
-        if unit > _FAR_TAIL * spread or unit == 0.0:  # no short tail, or one value fills half of it
+        if unit > _FAR_TAIL * spread or unit == 0.0:  # no short tail, or half of y is one value
             anchor, unit = (middle if unit else anchor), spread / 2
         if not unit:
             unit = deviation(sample) / 2 or 0.5
@@ -118,7 +118,7 @@ class Quantile(nn.Module):
 def fit_target(
     kind: TargetKind | Literal["auto"] | None, y: Tensor, weights: Tensor | None
 ) -> Log | Quantile | None:
-    """Fit a transform of the targets on training rows; None if they stay unchanged.
+    """Fit a transform of the targets on training rows; return None if they stay unchanged.
 
     Args:
         kind: kind of the transform. `auto`: `log` if the absolute skewness exceeds 2, otherwise
@@ -135,7 +135,7 @@ def fit_target(
 
 
 def _follow_lines(x: Tensor, knots: Tensor, values: Tensor) -> Tensor:
-    """Interpolate between knots along straight lines; the outer lines continue without end."""
+    """Interpolate between knots along straight lines; the outer lines extend beyond the knots."""
     below = last_knot_below(x[:, None], knots[:, None])[:, 0].clamp(max=len(knots) - 2)
     low, high = knots[below] / 2, knots[below + 1] / 2  # halved, because differences may overflow
     width = (high - low).clamp(min=_SMALLEST)  # half of the smallest number is 0

@@ -1,4 +1,4 @@
-"""The files of a run folder, each declared once, for writer, reader and report.
+"""The files of a run folder, each declared once, for the writer, the reader and the report.
 
 A record is a frozen dataclass. pydantic checks its types and bounds whenever one is created, by
 afina or from a file. Nothing here imports torch, pyarrow or numpy. `MANIFEST.json` is not among the

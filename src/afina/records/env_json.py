@@ -10,7 +10,7 @@ from afina.records.json_record import Count, Text
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(populate_by_name=True))
 class Environment:
-    """The conditions, besides its settings, on which the last bits of a run's numbers depend.
+    """The conditions, apart from the settings, that affect the last bits of a run's numbers.
 
     Args:
         cpu_capability: the vector instructions that torch uses.

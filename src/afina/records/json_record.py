@@ -18,8 +18,8 @@ Unknown = Literal["ignore", "forbid"]
 FIX = "Restore the file, or fit again in a new run folder."
 _OTHER_VERSION = "It was written by another version of afina; use that one."
 _MUST = {  # by pydantic's type of error
-    "missing": "must be there",
-    "unexpected_keyword_argument": "must not be there",
+    "missing": "must be present",
+    "unexpected_keyword_argument": "must not be present",
     "dataclass_type": "must be an object",
     "dict_type": "must be an object",
     "tuple_type": "must be a list",
@@ -27,7 +27,7 @@ _MUST = {  # by pydantic's type of error
 
 
 def _finite_or_none(value: Any) -> Any:
-    """Turn a number that is not finite into None; leave other values to the check of the type."""
+    """Turn a number that is not finite into None; leave all other values to the type check."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
     try:
@@ -41,7 +41,7 @@ Count = Annotated[int, Strict(), Field(ge=0)]
 Positive = Annotated[int, Strict(), Field(ge=1)]
 Flag = Annotated[bool, Strict()]
 Number = Annotated[Annotated[float, Strict()] | None, BeforeValidator(_finite_or_none)]
-"""A number; None if it is not finite, which is null in JSON."""
+"""A number, or None (null in JSON) if it is not finite."""
 
 
 def parse_record(
@@ -140,7 +140,7 @@ def read_bytes(path: Path) -> bytes | None:
         return None
     except OSError as reason:
         raise CheckpointError(
-            f"{path} must be a readable file", but=f"{reason.strerror}", fix=FIX
+            f"{path} must be a readable file", but=f"reading it failed: {reason.strerror}", fix=FIX
         ) from reason
 
 
@@ -162,7 +162,7 @@ def to_dict(record: object) -> dict[str, Any]:
 
 
 def write_record(record: object) -> bytes:
-    """Encode a record in ASCII, because UTF-8 cannot encode a lone surrogate in a text."""
+    """Encode a record in ASCII, because UTF-8 cannot encode a lone surrogate in a string."""
     return json.dumps(to_dict(record), indent=1, allow_nan=False).encode() + b"\n"
 
 

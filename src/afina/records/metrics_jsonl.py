@@ -1,4 +1,4 @@
-"""metrics.jsonl: a JSON object per line, for each step, epoch and evaluation, and for the end.
+"""metrics.jsonl: one JSON object per line, for each step, epoch and evaluation, and for the end.
 
     {"kind": "step", "step", "epoch", "train/loss", "lr", "grad_norm"}
     {"kind": "epoch", "step", "epoch", "train/loss"}
@@ -44,7 +44,7 @@ class StopRecord:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Read the records of metrics.jsonl, in order; a missing file has none.
+    """Read the records of metrics.jsonl, in order; a missing file counts as empty.
 
     An incomplete last line is skipped; a resumed run overwrites it.
 
@@ -65,5 +65,5 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def line_of(path: Path, number: int) -> str:
-    """Return the name of a line of metrics.jsonl for messages, counted from 1."""
+    """Return the name of a line of metrics.jsonl, counted from 1, for messages."""
     return f"{path}, line {number}"

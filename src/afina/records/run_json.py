@@ -55,7 +55,7 @@ class RunRecord:
 
 
 def read_run_record(run: Path) -> RunRecord:
-    """Read run.json without trusting it, in bounded time; reject keys of other versions.
+    """Read run.json without trusting it, in bounded time; reject unknown keys.
 
     Raises:
         CheckpointError: run.json is missing or damaged.

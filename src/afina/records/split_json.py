@@ -1,8 +1,8 @@
 """split.json: how each row of the table was assigned, in a compact, documented format.
 
-A mask is base64 of zlib of one bit per row (row 0 is the highest bit of the first byte; the last
-byte is padded with zeros). Rows are numbered from 0 in the table's order; a row in neither mask was
-left out.
+A mask holds one bit per row, compressed by zlib and encoded in base64 (row 0 is the highest bit of
+the first byte; the last byte is padded with zeros). Rows are numbered from 0 in the table's order;
+a row in neither mask was left out.
 """
 
 from typing import Annotated, Literal
@@ -24,8 +24,8 @@ class SplitRecord:
         n_rows: number of rows of the table.
         train: mask of the training rows.
         val: mask of the validation rows. None: they are a separate table, or there are folds.
-        folds: base64 of zlib of one byte for each training row, in order, which is its fold, from
-            0. None: there are no folds, and the key is absent.
+        folds: the fold of each training row, in order: one byte each, counted from 0, compressed
+            and encoded like a mask. None: there are no folds, and the key is absent.
         sha256: digest of `n_rows` in decimal digits, followed by the raw bytes of the masks,
             training rows first, and of the folds.
     """

@@ -89,7 +89,7 @@ class Summary:
         scatter: true and predicted values. None: the target has classes.
         stop: why training ended. None: unknown.
         model: what the model is; `constant` always predicts the baseline.
-        seconds: duration of the fit, or of its part since it was last resumed.
+        seconds: duration of the fit, counted from the last resume if there was one.
     """
 
     format: Literal[1] = 1

@@ -9,7 +9,7 @@ class Background:
 
     An error in it is raised once, in the caller's thread, by the next `start`, `check` or `wait`.
 
-    This is not a `ThreadPoolExecutor`: its worker stays alive between two pieces of work, so each
+    This is not a `ThreadPoolExecutor`, whose worker stays alive between two pieces of work. So each
         fork by a `DataLoader` would fork a process with threads (a warning since Python 3.12); and
         in a forked child, which does not have the worker, its future would never complete, so
         `wait` would hang.

@@ -29,7 +29,7 @@ def read_json(
         on_object: converts the pairs of an object to a value; by default, to a dict.
 
     Raises:
-        ValueError: the message is the part of a sentence that says what is wrong.
+        ValueError: the message is a clause that says what is wrong.
 
     Example:
         >>> read_json(b'{"step": 12}')
@@ -42,9 +42,9 @@ def read_json(
         return json.loads(data.decode("utf-8"), object_pairs_hook=on_object)
     except json.JSONDecodeError as reason:
         where = f"line {reason.lineno}, column {reason.colno}"
-        raise ValueError(f"it is not JSON that can be read ({where})") from None
+        raise ValueError(f"it cannot be read as JSON ({where})") from None
     except (ValueError, RecursionError):  # not UTF-8, too deep, too long a number
-        raise ValueError("it is not JSON that can be read") from None
+        raise ValueError("it cannot be read as JSON") from None
 
 
 def why_too_large(data: bytes, *, max_bytes: int = MAX_BYTES) -> str | None:

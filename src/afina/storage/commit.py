@@ -46,7 +46,7 @@ def commit_folder(goal: Path, files: Mapping[str, bytes | memoryview]) -> None:
     if os.path.lexists(goal):
         raise StorageError(
             "A folder must be written under a new name",
-            but=f"{goal} exists",
+            but=f"{goal} already exists",
             fix="Remove it, or choose another name.",
         )
     manifest = write_manifest({name: describe(data) for name, data in files.items()})
@@ -78,7 +78,7 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and its parents, which survive a power cut; they may already exist.
+    """Make a folder and its parents so that they survive a power cut; they may already exist.
 
     Raises:
         StorageError: the folder cannot be created.

@@ -69,7 +69,7 @@ def _take(path: Path) -> int:
 
 
 def _holder(descriptor: int) -> str:
-    """Describe the holder of the lock; its number is missing if it has only just taken the lock."""
+    """Describe the holder of the lock; a process that has only just taken it has no number yet."""
     for _ in range(_N_ATTEMPTS):
         written = os.pread(descriptor, 20, 0).strip()
         if written.isdigit() and is_alive(int(written)):

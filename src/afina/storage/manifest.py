@@ -53,14 +53,16 @@ def read_manifest(data: bytes) -> dict[str, Entry]:
     """Decode a manifest without trusting it, in bounded time.
 
     Raises:
-        ValueError: the message is the part of a sentence that says what is wrong.
+        ValueError: the message is a clause that says what is wrong.
     """
     content = read_json(data, max_bytes=MAX_MANIFEST_BYTES)
     if not isinstance(content, dict):
         content = {}
     format_, files = content.get("format"), content.get("files")
     if type(format_) is int and format_ > FORMAT:
-        raise ValueError(f"its format is {shown(format_)}, this version of afina reads {FORMAT}")
+        raise ValueError(
+            f"its format is {shown(format_)}, and this version of afina reads only {FORMAT}"
+        )
     if format_ != FORMAT or not isinstance(files, dict):
         raise ValueError("it does not have the shape of a manifest")
     entries = {name: _entry(name, entry) for name, entry in files.items()}
@@ -76,7 +78,7 @@ def why_bad_name(name: str) -> str | None:
     if any(letter in "/\\" or ord(letter) < 32 for letter in name):
         return "has a separator or a control character"
     if name == MANIFEST:
-        return "is the manifest's own"
+        return "is reserved for the manifest"
     try:
         length = len(name.encode())
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Folders for runs that begin in one place: the folder itself, then `0001`, `0002`, ... inside it."""
+"""Folders for runs with the same `run_dir`: the folder itself, then `0001`, ... inside it."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from afina.storage.os_errors import storage_error
 
 _NAME = re.compile(r"[0-9]{4,}")
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_MUST = "run_dir must be a folder that can be written"
+_MUST = "run_dir must be a writable folder"
 
 
 def claim_folder(goal: Path) -> tuple[Path, list[Path]]:
@@ -21,7 +21,7 @@ def claim_folder(goal: Path) -> tuple[Path, list[Path]]:
         The folder, and the folders that are new, the deepest first.
 
     Raises:
-        StorageError: it cannot be made or written.
+        StorageError: a folder cannot be made or written.
 
     Example:
         >>> import tempfile
@@ -74,7 +74,7 @@ def _claim(folder: Path) -> list[Path] | None:
         return None
     except OSError as reason:
         raise storage_error(
-            _MUST, reason, but=f"{folder} cannot: {reason.strerror}", fix="Choose another run_dir."
+            _MUST, reason, but=f"{folder} is not: {reason.strerror}", fix="Choose another run_dir."
         ) from reason
     return new_folders
 

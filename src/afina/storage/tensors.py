@@ -26,7 +26,7 @@ from afina.storage.manifest import shown
 MAX_HEADER_BYTES = bounded_json.MAX_BYTES
 MAX_DIMENSIONS = 64
 
-# In the library's order, the widest first, so that all are aligned.
+# In the library's order, the widest types first, so that all tensors are aligned.
 _DTYPES = {
     "U64": torch.uint64,
     "I64": torch.int64,
@@ -67,7 +67,7 @@ class Memory:
         self._bytes = bytearray()
 
     def take(self, n_bytes: int) -> memoryview:
-        """Return the first `n_bytes` of the buffer, which still hold the bytes of its last use."""
+        """Return the first `n_bytes` of the buffer, which still hold those of its last use."""
         if len(self._bytes) < n_bytes:
             self._bytes = bytearray(n_bytes)
         return memoryview(self._bytes)[:n_bytes]
@@ -128,7 +128,7 @@ def load_tensors(data: bytes, *, source: str) -> dict[str, Tensor]:
 
 
 class _HeaderError(Exception):
-    """An error whose message is the part of a sentence that says what is wrong with a header."""
+    """An error whose message is a clause that says what is wrong with a header."""
 
 
 def _check_storable(name: str, tensor: Tensor) -> None:
@@ -177,7 +177,7 @@ def _write_header(spans: list[Span]) -> bytes:
     if large := why_too_large(text):
         raise CheckpointError(
             "The header of a file of tensors must be small enough to be read back",
-            but=f"for {len(spans):,} tensors {large}",
+            but=f"for {len(spans):,} tensors, {large}",
             fix="Keep the state in fewer tensors, or shorten their names.",
         )
     return len(text).to_bytes(8, "little") + text
@@ -192,11 +192,11 @@ def _read_header(data: bytes) -> tuple[int, list[Span]]:
     if len(data) < 8 or n_header > len(data) - 8:
         raise _HeaderError("it is shorter than its header says")
     if n_header > MAX_HEADER_BYTES:
-        raise _HeaderError(f"its header of {n_header:,} bytes is over {MAX_HEADER_BYTES:,}")
+        raise _HeaderError(f"its header has {n_header:,} bytes; the limit is {MAX_HEADER_BYTES:,}")
     try:
         header = read_json(data[8 : 8 + n_header], on_object=_no_repeats)
     except ValueError as reason:
-        raise _HeaderError(f"of its header, {reason}") from None
+        raise _HeaderError(f"its header is invalid: {reason}") from None
     if not isinstance(header, dict):
         raise _HeaderError("its header is not a table of tensors")
     header.pop("__metadata__", None)  # only text, which afina does not use
@@ -211,7 +211,7 @@ def _read_header(data: bytes) -> tuple[int, list[Span]]:
         end = span.stop
     if end != len(data) - 8 - n_header:
         raise _HeaderError(
-            f"its header describes {end:,} bytes, but it has {len(data) - 8 - n_header:,}"
+            f"its header describes {end:,} bytes, but there are {len(data) - 8 - n_header:,}"
         )
     return 8 + n_header, spans
 
@@ -229,7 +229,7 @@ def _span(name: str, entry: Any) -> Span:
         raise _HeaderError(f"{shown(name)} does not have exactly dtype, shape and data_offsets")
     code, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(code, str) or code not in _DTYPES:
-        raise _HeaderError(f"{shown(name)} has the dtype {shown(code)}")
+        raise _HeaderError(f"{shown(name)} has the unknown dtype {shown(code)}")
     if not _are_counts(shape) or len(shape) > MAX_DIMENSIONS:
         raise _HeaderError(f"{shown(name)} has an impossible shape")
     if not _are_counts(offsets) or len(offsets) != 2:

@@ -7,8 +7,8 @@
     dict                       {"dict": [[key, value], ...]}, so that 0 and "0" stay apart
     tensor                     {"tensor": its name among the tensors}
 
-Nothing else can be stored. If restoring a state would take code, then saving it raises an error
-that names the path to the value, so that the problem does not surface only when the state is
+Nothing else can be stored. Saving a state that could be restored only by running code raises an
+error that names the path to the value, so that the problem does not surface only when the state is
 needed.
 """
 
@@ -68,7 +68,7 @@ def _flatten(value: Any, path: str, tensors: dict[str, Tensor], depth: int) -> A
         raise CheckpointError(
             f"A state must be nested at most {MAX_DEPTH} deep",
             but=f"{path[:80]}... is deeper, or contains itself",
-            fix="Make it flatter.",
+            fix="Nest it less deeply.",
         )
     kind = type(value)
     if value is None or kind in (bool, str) or (kind is int and -_MAX_INT < value < _MAX_INT):

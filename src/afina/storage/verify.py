@@ -59,7 +59,7 @@ def _opened(path: Path) -> Iterator[int]:
     try:
         folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as reason:
-        raise _error(path, f"it cannot be opened as a folder: {reason.strerror}") from reason
+        raise _error(path, f"opening the folder failed: {reason.strerror}") from reason
     try:
         yield folder
     finally:
@@ -80,7 +80,9 @@ def _check_names(path: Path, folder: int, entries: dict[str, Entry]) -> None:
     with os.scandir(folder) as items:  # stops at the first unexpected name
         for item in items:
             if item.name != MANIFEST and item.name not in entries:
-                raise _error(path, f"it has a file that is not in its manifest: {shown(item.name)}")
+                raise _error(
+                    path, f"there is a file that is not in its manifest: {shown(item.name)}"
+                )
 
 
 def _check_memory(path: Path, entries: dict[str, Entry]) -> None:
@@ -88,7 +90,9 @@ def _check_memory(path: Path, entries: dict[str, Entry]) -> None:
     need = sum(entry.size for entry in entries.values())
     have = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if need > have:
-        raise _error(path, f"its files have {need:,} bytes, but this machine's memory {have:,}")
+        raise _error(
+            path, f"the files have {need:,} bytes, but this machine's memory has only {have:,}"
+        )
 
 
 def _checked(path: Path, folder: int, name: str, entry: Entry) -> bytes:

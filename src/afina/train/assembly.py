@@ -36,7 +36,7 @@ Schedule: TypeAlias = Callable[[int], float] | LRScheduler
 
 @contextmanager
 def training_conditions(model: nn.Module, *others: nn.Module) -> Iterator[None]:
-    """Train reproducibly inside; afterwards, modes and random numbers are as they were.
+    """Train reproducibly in the `with` block; restore modes and random numbers afterwards.
 
     Args:
         model: the network to train.
@@ -78,14 +78,14 @@ def choose_optimizer(
     """Return the optimizer that was named or passed, or call the callable that makes it.
 
     Args:
-        loss: its parameters are trained as the model's are.
+        loss: the loss, whose parameters are trained like the model's.
 
     Returns:
-        The optimizer, and what it trains: the model, or it together with the loss.
+        The optimizer, and what it trains: the model, alone or together with the loss.
 
     Raises:
-        ConfigError: it holds none of the model's parameters, or not all of the loss's, needs a
-            closure, or cannot be sharded.
+        ConfigError: the optimizer holds none of the model's parameters or not all of the loss's,
+            needs a closure, or cannot be sharded.
     """
     trained = with_loss(model, loss)
     if isinstance(optimizer, str):
@@ -97,7 +97,7 @@ def choose_optimizer(
             raise ConfigError(
                 "The optimizer must hold parameters of the model",
                 but="it has none of them",
-                fix="Make it from model.parameters() of the model to train.",
+                fix="Make it from the parameters of the model that is to be trained.",
             )
     else:
         chosen = optimizer(model)
@@ -112,7 +112,7 @@ def choose_optimizer(
     trained = with_loss(model, loss, chosen)
     if settings.sharding is not None and trained is not model:
         raise ConfigError(
-            'sharding="fsdp2" does not go with a loss that has parameters or buffers',
+            'sharding="fsdp2" cannot be combined with a loss that has parameters or buffers',
             fix="Leave out one of the two.",
         )
     if settings.sharding is not None and isinstance(chosen, OneSidedShampoo):
@@ -171,7 +171,7 @@ def choose_sign_reader(setup: TrainSetup, val: Any, rows: EvalRows) -> SignReade
     """Return the function that measures the signs of late generalization, or None if not needed.
 
     Args:
-        val: the validation data; the outputs of its first rows are followed.
+        val: the validation data; the outputs for its first rows are measured.
         rows: number of rows that go through the model at a time.
     """
     if setup.settings.patience_extends_while is None:
@@ -222,7 +222,7 @@ def resume_record(
 def check_processes(
     settings: TrainerSettings, data: Any, processes: Processes, *, record: Mapping[str, Any]
 ) -> None:
-    """Refuse settings that several processes do not support, or in which they differ.
+    """Refuse settings that do not work with several processes, or that differ between them.
 
     Args:
         data: the training data, as passed.
@@ -230,7 +230,7 @@ def check_processes(
         record: what must be the same in every process.
 
     Raises:
-        ConfigError: the message names it; all processes raise together.
+        ConfigError: the message names the setting; all processes raise together.
     """
     if processes.alone:
         return

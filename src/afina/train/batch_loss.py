@@ -23,16 +23,16 @@ BatchLoss: TypeAlias = Callable[[nn.Module, Any], tuple[Any, ...]]
 
 
 def loss_of_batches(batch_loss: Any) -> WeightedLoss:
-    """Return a batch loss in the form whose parts add up.
+    """Convert a batch loss to a form whose parts add up.
 
     Raises:
-        ConfigError: it is not callable.
+        ConfigError: `batch_loss` is not callable.
     """
     if not callable(batch_loss) or isinstance(batch_loss, type):
         raise ConfigError(
             "batch_loss must be a function (model, batch) -> (sum, weight)",
             got=type(batch_loss).__name__,
-            fix="Return the sum of the losses and the number of targets in it.",
+            fix="Return the sum of the losses and the number of targets that it adds up.",
         )
 
     def call(model: nn.Module, batch: Any) -> tuple[Tensor, Any, Mapping[str, Any]]:
@@ -50,13 +50,13 @@ def loss_of_batches(batch_loss: Any) -> WeightedLoss:
 
 
 def choose_loss(keywords: Any) -> WeightedLoss:
-    """Return the trainer's loss in the form whose parts add up.
+    """Return the trainer's loss in a form whose parts add up.
 
     Args:
         keywords: the trainer, which has the keywords as attributes.
 
     Raises:
-        ConfigError: there is no loss, there are two, or it is invalid.
+        ConfigError: there is no loss, there are two, or the loss is invalid.
     """
     if keywords.batch_loss is None and keywords.loss is None:
         raise ConfigError(
@@ -76,7 +76,7 @@ def choose_loss(keywords: Any) -> WeightedLoss:
 
 
 def whole(batch: Any) -> Any:
-    """Return a batch as the loader has yielded it."""
+    """Return a batch as the loader yielded it."""
     return batch.value if isinstance(batch, Opaque) else batch
 
 
@@ -84,7 +84,7 @@ def checked_sums(result: Any, name: str) -> tuple[Tensor, Any, Mapping[str, Any]
     """Check the result of a batch loss; return a sum, its weight, and other sums by name.
 
     Raises:
-        ConfigError: it is something else.
+        ConfigError: the result has another form.
     """
     if isinstance(result, tuple | list) and len(result) in (2, 3):
         total, weight, named = (*result, {})[:3]
@@ -97,7 +97,7 @@ def checked_sums(result: Any, name: str) -> tuple[Tensor, Any, Mapping[str, Any]
     raise ConfigError(
         "batch_loss must return (sum, weight) or (sum, weight, {name: sum}), each a single number",
         but=f"{name} returned {shown}",
-        fix="Multiply a mean by the number of targets it was taken over, and return both: "
+        fix="Multiply a mean by the number of targets that it averages, and return both: "
         "return mean * n, n.",
     )
 
@@ -125,7 +125,7 @@ def evaluate_sums(
                 raise ConfigError(
                     "the sums that batch_loss returns must have names other than loss",
                     got=f"{', '.join(map(str, named))}",
-                    fix="Rename it; the loss itself is val/loss.",
+                    fix="Rename that sum; the loss itself is val/loss.",
                 )
             for name, value in {"loss": total, **named}.items():
                 totals[name] = totals.get(name, 0.0) + float(value)

@@ -17,13 +17,13 @@ from afina.train.nests import list_tensors, map_tensors
 from afina.train.rng import make_generator
 
 DEFAULT_BATCH_SIZE = 256
-"""Rows per step for data in memory, unless given."""
+"""Rows per step for data in memory, unless `batch_size` is set."""
 
 CHUNK_BYTES = 16 * 2**20
 """Rows are gathered for many windows at once, up to about this size, then split without a copy."""
 
 EVAL_ROWS = 2048
-"""Most rows at a time in evaluation and prediction, unless `eval_batch_size` says so."""
+"""Most rows at a time in evaluation and prediction, unless `eval_batch_size` is set."""
 
 
 class Batch(NamedTuple):
@@ -42,7 +42,7 @@ class Opaque:
 
 
 def as_whole_batch(item: Any) -> Batch:
-    """Make a batch of whatever a loader yields, for a loss that takes the whole batch.
+    """Make a batch from whatever a loader yields, for a loss that takes the whole batch.
 
     Rows can be cut if all parts of a mapping or tuple are tensors with the same number of rows.
     """
@@ -62,7 +62,7 @@ class Data(Protocol):
     steps_per_epoch: int | None
 
     def windows(self, epoch: int, start: int) -> Iterator[list[Batch]]:
-        """Yield the windows of an epoch from number `start` on: each is the batches of one step."""
+        """Yield the windows of an epoch from number `start` on, each the batches of a step."""
         ...
 
     def describe(self, epoch: int, index: int) -> str:
@@ -74,7 +74,7 @@ class Data(Protocol):
         ...
 
     def seek(self, position: Any) -> None:
-        """Return to a place that `position` has returned."""
+        """Return to a place that `position` returned."""
         ...
 
 
@@ -148,7 +148,7 @@ def as_batch(item: Any) -> Batch:
     """Make a batch from `(x, y)` or `(x, y, weights)`.
 
     Raises:
-        ConfigError: it is anything else, or its third part is not row weights.
+        ConfigError: the item has another form, or its third part is not row weights.
     """
     if isinstance(item, tuple | list) and len(item) in (2, 3):
         batch = Batch(*map(as_tensors, item))
@@ -204,7 +204,7 @@ def check_weights(batch: Batch) -> None:
     """Check the third part of a batch, its row weights.
 
     Raises:
-        ConfigError: they are not one floating-point number for each row, at least 0.
+        ConfigError: the weights are not one floating-point number of at least 0 for each row.
     """
     weights: Any = batch.weights
     if weights is None:
@@ -216,13 +216,13 @@ def check_weights(batch: Batch) -> None:
         problem = f"{weights.dtype} of shape {tuple(weights.shape)}"
     elif weights.ndim == 0 or not weights.numel() == len(weights) == n_rows:
         problem = f"shape {tuple(weights.shape)} for {n_rows} rows"
-    elif not bool(((weights >= 0) & weights.isfinite()).all()):  # sync where they are on a GPU
+    elif not bool(((weights >= 0) & weights.isfinite()).all()):  # sync if they are on a GPU
         bad = weights[~((weights >= 0) & weights.isfinite())]
         problem = f"{bad.flatten()[0].item():g}"
     if problem is not None:
         raise ConfigError(
-            "the third part of a batch is its row weights: one floating-point number for each row, "
-            "finite and at least 0",
+            "the third part of a batch must be its row weights: one floating-point number for each "
+            "row, finite and at least 0",
             got=problem,
             fix="Put several inputs in one tuple, ((a, b), y), and several targets, (x, (y1, y2)); "
             "convert weights with .float().",
@@ -247,7 +247,7 @@ def count_rows(batch: Batch) -> int:
     """Count the rows of a batch; 1 if it cannot be cut.
 
     Raises:
-        ConfigError: its tensors differ in their number of rows.
+        ConfigError: the tensors of the batch differ in their number of rows.
     """
     if isinstance(batch.x, Opaque):
         return 1
@@ -310,7 +310,7 @@ def call_model(model: nn.Module, x: Any) -> Any:
 
 
 def move_batch(batch: Batch, device: torch.device) -> Batch:
-    """Move a batch to the model's device; what is there already is not copied."""
+    """Move a batch to the model's device; tensors already there are not copied."""
     if device.type == "cpu":
         return batch
     if isinstance(batch.x, Opaque):

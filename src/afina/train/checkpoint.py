@@ -1,4 +1,4 @@
-"""`CheckpointPlan` under the address that scripts import it from: it moved to `run.checkpoint_plan`."""
+"""The old address of `CheckpointPlan`, for existing scripts; it moved to `run.checkpoint_plan`."""
 
 from afina.train.run.checkpoint_plan import CheckpointPlan
 

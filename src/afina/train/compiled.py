@@ -27,7 +27,7 @@ from afina.train.precision import Forward
 from afina.train.snapshots import kept_buffers
 
 MOST_SHAPES = 64
-"""Graphs that one fit may compile; an epoch of rows in memory needs two to four."""
+"""The most graphs that one fit may compile; an epoch of rows in memory needs two to four."""
 
 Sums = Callable[..., tuple[Tensor, Tensor | float, list[Tensor | None]]]
 
@@ -58,13 +58,14 @@ def compiled_gradient(
     torch's generator, the same ones as without compilation.
 
     Args:
-        model: the model whose gradient it is.
+        model: the model to differentiate.
         loss: loss in the form of sums and weights.
         forward: maps the inputs of a micro-batch to outputs.
         device: the model's device.
 
     Raises:
-        ConfigError: there is no compiler, or, when called, the model cannot be traced as a whole.
+        ConfigError: there is no compiler; or, at the first call, the model cannot be traced as a
+            whole.
     """
     check_compiler(device)
     with warnings.catch_warnings():
@@ -80,7 +81,7 @@ def compiled_gradient(
         try:
             total, weight, grads = sums(batch.x, batch.y, batch.weights, scale)
         except (exc.TorchDynamoException, exc.FailOnRecompileLimitHit) as error:
-            with torch.no_grad(), kept_buffers(model):  # if they raise themselves, that says more
+            with torch.no_grad(), kept_buffers(model):  # their own error says more
                 loss.values(forward(batch.x), batch.y)
             raise _cannot_compile(
                 error, too_many=isinstance(error, exc.FailOnRecompileLimitHit)
@@ -198,7 +199,7 @@ def _accumulate(params: Sequence[nn.Parameter], grads: Sequence[Tensor | None]) 
         if p.grad is not None:
             p.grad.add_(grad)
             continue
-        # Parameters that are added to each other share one gradient tensor; to divide it in place
+        # Parameters that are added to each other share one gradient tensor; dividing it in place
         # for each of them would divide it twice.
         place = grad.untyped_storage().data_ptr()
         if place in memory or grad.stride() != p.stride():
@@ -210,7 +211,7 @@ def _accumulate(params: Sequence[nn.Parameter], grads: Sequence[Tensor | None]) 
 def _cannot_compile(error: Exception, *, too_many: bool) -> ConfigError:
     if too_many:
         return ConfigError(
-            f"compile=True allows up to {MOST_SHAPES} shapes of a micro-batch",
+            f"compile=True allows micro-batches of at most {MOST_SHAPES} different shapes",
             but="there are more, or the model changes at every step",
             fix="Pad to fewer shapes, or leave compile out.",
         )

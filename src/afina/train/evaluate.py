@@ -17,7 +17,7 @@ from afina.train.processes import Processes
 from afina.train.score_keepers import Scores, keep_scores
 
 _Losses = tuple[Tensor, Tensor | None, Tensor | None]
-"""Of a batch: the values of the loss, their weights, and the weights of the rows."""
+"""For one batch: the values of the loss, their weights, and the weights of the rows."""
 
 
 @torch.no_grad()
@@ -30,7 +30,8 @@ def evaluate_blocks(
     """Compute the loss, and the scores of all outputs together, in eval mode.
 
     Args:
-        blocks: the rows; a batch goes through the model at a time, and losses are summed per block.
+        blocks: the rows; batches go through the model one at a time, and losses are summed per
+            block.
 
     Returns:
         `loss`, the weighted mean over all targets, and each score by its name.
@@ -66,7 +67,7 @@ def evaluate_blocks(
 def shared_metrics(
     evaluate: Callable[[], Mapping[str, float]], processes: Processes
 ) -> Callable[[], dict[str, float]]:
-    """Return a function that evaluates, with names `val/...`; all processes get rank 0's results."""
+    """Return a function that computes the metrics `val/...`; all processes get those of rank 0."""
 
     def metrics() -> dict[str, float]:
         own = {f"val/{name}": float(value) for name, value in evaluate().items()}
@@ -122,7 +123,7 @@ def _check_finite(name: str, output: Tensor, first_row: int, *, allow_infinite: 
     if not (output.is_floating_point() or output.is_complex()):
         return
     wrong = output.isnan() if allow_infinite else ~output.isfinite()
-    if not wrong.any():  # sync where it is on a GPU
+    if not wrong.any():  # sync if it is on a GPU
         return
     place = f" of {name!r}" if name else ""
     row, values = "", output
@@ -137,6 +138,6 @@ def _check_finite(name: str, output: Tensor, first_row: int, *, allow_infinite: 
         + (
             ""
             if allow_infinite or output.isnan().any()
-            else " Pass allow_infinite=True if the model rules out classes by -inf."
+            else " Pass allow_infinite=True if the model rules out classes with -inf."
         ),
     )

@@ -1,8 +1,8 @@
-"""The records that observers receive, in the order of what happens.
+"""The records that observers receive, in the order of the events.
 
-An observer is a callable that takes one record. It can read it, and can stop the run by returning
-`Stop(why)`; it cannot change anything. Any other return value is ignored: a progress bar, for
-example, returns True when it has redrawn itself.
+An observer is a callable that takes one record. It can stop the run by returning `Stop(why)`, but
+it cannot change anything. Any other return value is ignored: a progress bar, for example, returns
+True when it has redrawn itself.
 """
 
 from collections.abc import Callable, Mapping
@@ -82,8 +82,8 @@ class StopEvent(NamedTuple):
         why: a sentence.
         monitor: the metric that decided which weights are best; None without validation rows.
         best: its best value.
-        best_step: steps taken when it was reached.
-        best_epoch: epochs finished when it was reached.
+        best_step: steps taken when the best value was reached.
+        best_epoch: epochs finished when the best value was reached.
     """
 
     step: int
@@ -127,11 +127,11 @@ def reason_to_stop(returned: object) -> str | None:
     """Return the reason if an observer has returned `Stop(why)`, else None.
 
     Raises:
-        ConfigError: it has returned the class `Stop` itself.
+        ConfigError: the observer has returned the class `Stop` itself.
     """
     if returned is Stop:
         raise ConfigError(
-            "an observer stops training by returning Stop(why)",
+            "an observer must return Stop(why) to stop training",
             got="the class Stop",
             fix='Return, for example, Stop("the loss is low enough").',
         )

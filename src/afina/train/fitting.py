@@ -50,7 +50,7 @@ def run(
         trainer: the `Trainer`: its settings, folder and observers.
         setup: what is trained, and how.
         data: training data, as it was passed.
-        val: validation data. None: there is none.
+        val: validation data. None: no validation.
         resume: continue from the newest checkpoint, if there is one.
         request: the signal that asked for a stop, if any.
         processes: the processes that train together.
@@ -98,7 +98,7 @@ def run(
 
 
 def _train_to_end(setup: TrainSetup, state: TrainState, journal: Journal) -> Result:
-    """Train and end on the best weights, also after Ctrl-C."""
+    """Train and end on the best weights, even after Ctrl-C."""
     try:
         stop = train(setup, state)
         journal.save(state)

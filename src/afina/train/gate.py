@@ -1,7 +1,7 @@
-"""The gate for data: recognize what was passed to the trainer, or refuse it by name.
+"""The gate for data: recognize what was passed to the trainer, or name it and refuse it.
 
 A tuple `(x, y)` or `(x, y, weights)` is rows in memory; x and y may be tuples themselves. Any other
-iterable yields batches. Data that would be read as something else, such as a Dataset of rows or an
+iterable yields batches. Data that would be misread, such as a Dataset of rows or an
 iterator that is exhausted after one epoch, is refused here, before anything is trained.
 """
 
@@ -72,7 +72,7 @@ def make_data(
     """Make training data from what was passed to `Trainer.fit`; see the two classes.
 
     Args:
-        convert: makes a batch of what the data yields, or of rows in memory.
+        convert: makes a batch from what the data yields, or from rows in memory.
     """
     if is_in_memory(data, convert):
         if batches_per_step > 1:
@@ -174,7 +174,7 @@ def exactly(batch_size: int) -> EvalRows:
     """Return the same number of rows for rows in memory and for batches.
 
     Raises:
-        ConfigError: it is below 1.
+        ConfigError: the number is below 1.
     """
     if batch_size < 1:
         raise ConfigError("batch_size must be at least 1", got=f"{batch_size}", fix="Leave it out.")
@@ -193,7 +193,7 @@ def check_data(
 
     Args:
         data: training data, as passed.
-        val: validation data. None: there is none.
+        val: validation data. None: no validation.
         settings: how often the data is read, and whether validation rows are needed.
         resumable: whether a resumed run must be the same as one that was not interrupted.
         convert: as in `make_data`.
@@ -216,12 +216,12 @@ def check_data(
 
 
 def check_training_data(data: Any, *, once: bool, convert: Convert = as_batch) -> None:
-    """Raise a ConfigError for training data that would be read as something else or has no rows."""
+    """Raise a ConfigError for training data that would be misread or has no rows."""
     _check_readable(data, "training data", once=once, convert=convert)
 
 
 def check_validation_data(data: Any, *, once: bool, convert: Convert = as_batch) -> None:
-    """Raise a ConfigError for validation data that would be read as something else or has no rows."""
+    """Raise a ConfigError for validation data that would be misread or has no rows."""
     _check_readable(data, "validation data", once=once, convert=convert)
 
 
@@ -270,7 +270,7 @@ def rows_at_once(data: Any, convert: Convert = as_batch) -> int | None:
 
 @contextmanager
 def naming_mismatches() -> Iterator[None]:
-    """Replace torch's error by a ConfigError where data does not fit the model or the loss.
+    """Replace torch's error with a ConfigError if data does not fit the model or the loss.
 
     Raises:
         ConfigError: the message says what must hold, what torch says, and what to do.
@@ -341,7 +341,7 @@ def _check_readable(data: Any, what: str, *, once: bool, convert: Convert) -> No
     refuse_rows(data, what)
     if isinstance(data, Iterator) and not once:
         raise ConfigError(
-            f"{what.capitalize()} must be readable once an epoch",
+            f"{what.capitalize()} must be readable once per epoch",
             but=f"a {type(data).__name__} can be read only once",
             fix="Pass a list or a DataLoader.",
         )
@@ -371,7 +371,7 @@ def no_rows(what: str) -> ConfigError:
     return ConfigError(
         f"{what} must have at least one row",
         got="none",
-        fix="Pass one or more. A DataLoader with drop_last=True leaves out a batch that is not "
+        fix="Pass at least one. A DataLoader with drop_last=True leaves out a batch that is not "
         "full, and an iterator is empty once it has been read.",
     )
 

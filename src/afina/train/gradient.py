@@ -30,8 +30,8 @@ class GradientMethod:
     """How the gradient of a window is computed.
 
     Args:
-        model: the model whose gradient it is.
-        loss: in the form whose parts add up.
+        model: the model to differentiate.
+        loss: the loss, in a form whose parts add up.
         forward: maps a micro-batch's inputs to outputs.
         sum_gradient: `(micro-batches, scale) -> (sum of losses, sum of weights)`; leaves the
             gradient of scale times the sum of losses in `.grad`.
@@ -67,8 +67,8 @@ def mean_gradient(
 
     Args:
         window: the rows of one step.
-        state: has the step, the size of micro-batches and the loss scale; the last two may become
-            smaller.
+        state: holds the step, the size of micro-batches and the loss scale; the last two may be
+            reduced.
 
     Returns:
         The weighted mean loss, and the sum of the weights.
@@ -89,7 +89,7 @@ def mean_gradient(
             fits = False
         # Outside of `except`: the error's traceback would keep the failed attempt in memory.
         if fits and (
-            not math.isfinite(losses)  # left to the loop, which names it: no scale mends a loss
+            not math.isfinite(losses)  # left to the loop, which reports it: no scale helps
             or _divide(method.model, weight * scale, overflows=state.loss_scale is not None)
         ):
             return losses / weight if weight else 0.0, weight
@@ -103,7 +103,7 @@ def mean_gradient(
 
 
 def fused_mean(loss: WeightedLoss, forward: Forward) -> MeanGradient:
-    """Make the shortcut for one micro-batch: it uses torch's fused mean if the loss has one."""
+    """Return the shortcut for one micro-batch: torch's fused mean is used if the loss has one."""
 
     def mean_gradient(batch: Batch) -> tuple[float, float]:
         output = forward(batch.x)
@@ -125,12 +125,12 @@ def accumulate(
     forward: Forward,
     before_part: Callable[[bool], None] = lambda _last: None,
 ) -> SumGradient:
-    """Make the plain method: one micro-batch after another, whose gradients add up in `.grad`.
+    """Return the plain method: run the micro-batches in order, and add up gradients in `.grad`.
 
     Args:
-        loss: in the form whose parts add up.
+        loss: the loss, in a form whose parts add up.
         forward: maps a micro-batch's inputs to outputs.
-        before_part: called before each micro-batch with whether it is the window's last.
+        before_part: called before each micro-batch, with True if it is the window's last.
     """
 
     def sum_gradient(parts: Sequence[Batch], scale: float) -> tuple[float, float]:
@@ -155,7 +155,7 @@ def sum_of_batch(
 
 
 def cut_window(window: Sequence[Batch], most: int | None) -> Sequence[Batch]:
-    """Split each batch of a window into the fewest even parts of at most `most` rows, if any."""
+    """Split each batch of a window into the fewest even parts of at most `most` rows, if set."""
     if most is None:
         return window
     if any(isinstance(batch.x, Opaque) for batch in window):
@@ -168,7 +168,7 @@ def cut_window(window: Sequence[Batch], most: int | None) -> Sequence[Batch]:
 
 
 def own_parts(method: GradientMethod, window: Sequence[Batch], most: int | None) -> Sequence[Batch]:
-    """Return the micro-batches of a window that this process runs; all of them if it is alone."""
+    """Return the micro-batches of a window that this process runs: all of them if it is alone."""
     if method.processes.alone:
         return cut_window(window, most)
     n_rows, n_processes = sum(map(count_rows, window)), method.processes.n_processes
@@ -231,7 +231,7 @@ def _lower_scale(state: TrainState) -> None:
     if scale < SMALLEST_SCALE:
         raise NonFiniteError(
             f"step {state.step + 1}: the gradient must be finite",
-            but="it overflows in fp16 at every scale of the loss",
+            but="it overflows in fp16 even with the smallest loss scale",
             fix='The step was not taken. Use precision="bf16" or "float32".',
         )
     state.loss_scale, state.n_unscaled = scale, 0

@@ -29,7 +29,7 @@ def spread(
     """Return the model to train: the same in every process, and a sharded copy if requested.
 
     Raises:
-        ConfigError: it cannot be sharded.
+        ConfigError: the model cannot be sharded.
     """
     processes.broadcast_([*model.parameters(), *model.buffers()])
     if sharding is None:
@@ -87,7 +87,7 @@ def planned_gradient(
             sum_gradient = over_processes(
                 processes, model, sum_gradient, sharded=sharded, halve=halve
             )
-            mean_gradient = None  # the mean is the window's, not a process's
+            mean_gradient = None  # the mean is taken over the window, not over a process
         if loss.own is not None:
             check = OwnLossCheck(model, loss, forward, alone=processes.alone)
             sum_gradient = checked(check, sum_gradient, of_mean=False)

@@ -1,8 +1,8 @@
 """Signs that a network may still generalize late (grok): measurements, never a forecast.
 
 A network that has memorized its training rows can find the rule behind them much later, while
-weight decay shrinks its weights. As long as the weights shrink, the network still changes; when
-they stop, it does not. The norm of the weights shows this if it determines the scale of the
+weight decay shrinks its weights. As long as the weights shrink, the network still changes; once
+they stop, it no longer does. The norm of the weights shows this if it determines the scale of the
 outputs. Before a normalization it does not, so the scale of the outputs is measured instead.
 
 Source: Power et al. 2022, arXiv:2201.02177 (the phenomenon); Nanda et al. 2023, arXiv:2301.05217
@@ -97,7 +97,7 @@ def decayed_weights(
 
 
 def _decay_of(group: Mapping[str, Any]) -> float:
-    # Under this name, afina's sgd has a rate, and torch's AdamW a flag beside its weight_decay.
+    # Under this name, afina's sgd has a rate; torch's AdamW has a flag, next to its weight_decay.
     decoupled = group.get("decoupled_weight_decay", 0.0)
     plain = float(group.get("weight_decay", 0.0))
     return plain if isinstance(decoupled, bool) else max(plain, float(decoupled))
@@ -145,8 +145,8 @@ def ends_in_norm(model: nn.Module) -> bool:
 
     If so, the scale of the weights before the normalization affects only how far a step turns them.
     Between the normalization and the last layer there may be activations, dropout, reshapes and
-    sums of normalized parts. The forward pass is traced; if it cannot be, the order in which layers
-    and normalizations were registered decides. A normalization is one of torch's modules or
+    sums of normalized parts. The forward pass is traced; if that is impossible, the order in which
+    layers and normalizations were registered decides. A normalization is one of torch's modules or
     functions, or any module with `norm` in the name of its class.
 
     Example:

@@ -84,7 +84,7 @@ def _check_own_optimizer(optimizer: Any, lr: float | None, weight_decay: float |
         raise ConfigError(
             "lr and weight_decay must be left out with an optimizer of your own",
             got=f"{lr=}, {weight_decay=}",
-            fix="Set them there.",
+            fix="Set them in that optimizer.",
         )
 
 
@@ -102,13 +102,13 @@ def _check_own_schedule(schedule: Any, optimizer: Any, warmup_steps: int) -> Non
         )
     if scheduler and not isinstance(optimizer, Optimizer):
         raise ConfigError(
-            f"{type(schedule).__name__} must come with its optimizer",
+            f"{type(schedule).__name__} must be passed together with its optimizer",
             got=f"{optimizer=!r:.80}",
-            fix="Pass the optimizer that it was made from as optimizer=.",
+            fix="Pass the optimizer from which it was made as optimizer=.",
         )
     if warmup_steps:
         raise ConfigError(
-            "warmup_steps goes with named schedules only",
+            "warmup_steps works only with schedules chosen by name",
             got=f"{warmup_steps=}",
             fix="Let the schedule itself begin with a warm-up.",
         )
@@ -171,7 +171,7 @@ def _check_stop(settings: TrainerSettings) -> None:
         )
     if settings.higher_is_better is None and not settings.monitor.endswith("loss"):
         raise ConfigError(
-            "higher_is_better must be given for a metric that is not a loss",
+            "higher_is_better must be set if monitor is not a loss",
             got=f"monitor={settings.monitor!r}",
             fix="Pass higher_is_better=True or False.",
         )

@@ -38,7 +38,7 @@ class TrainSetup:
             is not extended.
         notify: sends an event to the observers; returns a reason if one of them asks to stop.
         checkpoint: called between steps, with the monitored metric if it was just computed; saves
-            what is due. Raises `Interrupted` after saving if a signal came.
+            what is due. Raises `Interrupted` after saving if a signal has arrived.
     """
 
     model: nn.Module
@@ -56,7 +56,7 @@ class TrainSetup:
 
 
 def train(setup: TrainSetup, state: TrainState) -> StopEvent:  # noqa: C901, PLR0912 - one straight function
-    """Take steps until a limit, patience or an observer ends it; leave the last weights in place.
+    """Train until a limit, patience or an observer ends the run; leave the last weights in place.
 
     Args:
         setup: what is trained, on which data, and how.
@@ -112,7 +112,7 @@ def train(setup: TrainSetup, state: TrainState) -> StopEvent:  # noqa: C901, PLR
             if state.step_in_epoch != setup.data.steps_per_epoch:
                 setup.checkpoint(state, None)
         if state.step == n_before and state.step_in_epoch == 0:
-            raise ConfigError("training data must have rows", got="none", fix="Pass one or more.")
+            raise ConfigError("training data must have rows", got="none", fix="Pass at least one.")
         state.stop = _end_epoch(setup, state, rates, reason)
     return state.stop
 
@@ -173,7 +173,7 @@ def _end_epoch(
 
 
 def _average(setup: TrainSetup, state: TrainState, name: AveragingName) -> None:
-    """Update the average of the weights if it is called `name` and its first epoch has come."""
+    """Update the average of the weights if it is of the kind `name` and has begun."""
     if (
         state.average is None
         or state.average.name != name
@@ -201,7 +201,7 @@ def _evaluate(
         value = metrics[setup.settings.monitor]
         if math.isnan(value):
             warnings.warn(
-                f"{setup.settings.monitor} is NaN after epoch {state.epoch}, which is never the best; "
+                f"{setup.settings.monitor} is NaN after epoch {state.epoch}, and NaN is never the best; "
                 "look for validation rows with a missing target or a NaN",
                 AfinaWarning,
                 stacklevel=2,
@@ -277,7 +277,7 @@ def _non_finite_gradient(setup: TrainSetup, state: TrainState) -> NonFiniteError
     name = next(
         name
         for name, p in setup.model.named_parameters()
-        # By its norm, as in the loop: of a sharded gradient, only the norm is the same everywhere.
+        # By its norm, as in the loop: only the norm of a sharded gradient is the same everywhere.
         if p.grad is not None and not math.isfinite(float(grad_norm([p.grad])))
     )
     rows = setup.data.describe(state.epoch, state.step_in_epoch)

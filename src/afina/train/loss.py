@@ -28,10 +28,10 @@ class WeightedLoss:
             the denominator. Weights of None: 1 each.
         mean: `(output, target) -> (mean, weight)`, the same numbers from torch's fused kernel, for
             a window that is one micro-batch without row weights. None: there is no such kernel.
-        own: the loss itself if the user has defined it: it may compare rows, and its module may
-            have parameters. None: it is torch's.
-        call: `(model, x) -> output`, which replaces calling the model with `x`, where the loss
-            itself calls the model. None: the model is called.
+        own: the loss itself if it is user-defined; it may compare rows, and its module may have
+            parameters. None: the loss is torch's.
+        call: `(model, x) -> output`, used instead of `model(x)` if the loss itself calls the model.
+            None: `model(x)` is called.
     """
 
     values: Callable[[Any, Any], tuple[Tensor, Tensor | None]]
@@ -80,8 +80,8 @@ def make_weighted_loss(
             row or per target, shape `(rows, ...)`; or a pair of such values and their weights; or
             a pair of the sum of the values and the weight of that sum. A subclass of a torch loss
             with its own `forward` is such a callable.
-        loss_weight: for a callable that returns one mean for all rows: `(output, target)` to the
-            weight of that mean, such as the number of targets it was taken over.
+        loss_weight: for a callable that returns one mean for all rows: maps `(output, target)` to
+            the weight of that mean, such as the number of targets that it averages.
 
     Raises:
         ConfigError: the sum of the loss cannot be computed from what it returns.
@@ -99,7 +99,7 @@ def make_weighted_loss(
         loss = _FUNCTIONS[loss]()
     if is_torchs(loss) and getattr(loss, "reduction", "") == "sum":
         raise ConfigError(
-            "the loss must be a mean, as a sum grows with the batch",
+            "the loss must be a mean, because a sum grows with the batch",
             got=f"{type(loss).__name__}(reduction='sum')",
             fix="Use reduction='mean' and scale the learning rate.",
         )
@@ -154,12 +154,12 @@ def weighted_sum(
         values (rows, ...), weights like values, row_weights (rows,) -> scalar, scalar
 
     Raises:
-        ConfigError: the values are not one row each, so that row weights have nothing to multiply.
+        ConfigError: there is not one row of values for each row weight.
     """
     if row_weights is None:
         return values.sum(), float(values.numel()) if weights is None else weights.sum()
     if len(values) != len(row_weights):
-        if not row_weights.any():  # rows that fill up a process's share
+        if not row_weights.any():  # rows that only pad a process's share
             return values.sum() * 0.0, 0.0
         raise ConfigError(
             "row weights need a loss with values for each row",
@@ -182,7 +182,7 @@ def _class_loss(loss: nn.CrossEntropyLoss | nn.NLLLoss) -> WeightedLoss:
         if isinstance(loss, nn.CrossEntropyLoss) and output.ndim > 1 and output.shape[1] == 1:
             raise ConfigError(
                 "cross entropy needs at least two outputs, one for each class",
-                got=f"outputs of shape {tuple(output.shape)}, of which the loss is always 0",
+                got=f"outputs of shape {tuple(output.shape)}, for which the loss is always 0",
                 fix="Give the model an output for each class, or use nn.BCEWithLogitsLoss.",
             )
 
@@ -214,7 +214,7 @@ def _elementwise_loss(loss: nn.modules.loss._Loss) -> WeightedLoss:
         _check_same_shape(loss, output, target)
         return each(output, target), None
 
-    by_row = isinstance(loss, nn.MultiLabelSoftMarginLoss)  # its values are means over a row
+    by_row = isinstance(loss, nn.MultiLabelSoftMarginLoss)  # its values are means over one row each
 
     def mean(output: Tensor, target: Tensor) -> tuple[Tensor, float]:
         _check_same_shape(loss, output, target)

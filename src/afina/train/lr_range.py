@@ -41,7 +41,7 @@ class LrRange:
         return f"LrRange({self._sentence()})"
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: the same with the loss over the rate."""
+        """Return what a notebook shows: the text, with a plot of the loss against the rate."""
         return draw_html("LrRange", self._sentence(), range_curve(self.lrs, self.losses))
 
     def _sentence(self) -> str:
@@ -55,17 +55,17 @@ def run_range(
     """Train while the learning rate rises from `lowest` to `highest`; stop when it diverges.
 
     Args:
-        setup: setup without validation rows; its model and optimizer are trained.
+        setup: a setup without validation rows, whose model is trained by its optimizer.
         state: a new state.
         lowest: first learning rate of the first parameter group; the others keep their ratio.
-        highest: learning rate of the last step, unless the loss diverges before.
+        highest: learning rate of the last step, unless the loss diverges earlier.
         n_steps: number of steps, at least 2.
     """
     if not (0.0 < lowest < highest < math.inf and n_steps >= 2):
         raise ConfigError(
             "find_lr needs 0 < lowest < highest and n_steps of at least 2",
             got=f"{lowest=}, {highest=}, {n_steps=}",
-            fix="Leave them out for their defaults.",
+            fix="Leave them out to use the defaults.",
         )
     lrs: list[float] = []
     losses: list[float] = []
@@ -102,7 +102,7 @@ def _suggest(lrs: Sequence[float], losses: Sequence[float], n_steps: int) -> flo
     later = range(min(n_first, len(losses) - 1), len(losses))
     smallest = min(losses[i] for i in later)
     if smallest < CLEARLY * start:
-        # The last one near the minimum: where it is flat, the position of the smallest is noise.
+        # The last rate near the minimum: if that is flat, the place of the smallest loss is noise.
         return lrs[max(i for i in later if losses[i] <= NEARLY * smallest)] / BELOW_EDGE
     warnings.warn(
         f"the loss did not fall clearly at any learning rate from {lrs[0]:.2g} to {lrs[-1]:.2g}; "

@@ -48,9 +48,9 @@ def named_tensors(value: Any, name: str = "") -> Iterable[tuple[str, Tensor]]:
 def join_nests(nests: Sequence[Any]) -> Any:
     """Concatenate the outputs of several batches along the rows, and keep their type.
 
-    Tensors that cannot be concatenated become lists: of rows if batches differ in another
-    dimension, of one entry per batch if a tensor has no rows. Values that are not tensors also
-    become a list of one entry per batch, but None stays None.
+    Tensors that cannot be concatenated become lists: a list of rows if batches differ in another
+    dimension, or a list of one entry per batch if a tensor has no rows. Values that are not tensors
+    also become a list of one entry per batch, but None stays None.
 
     Args:
         nests: one per batch, at least one; all have the same structure.

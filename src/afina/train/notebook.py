@@ -40,7 +40,7 @@ def loss_curves(history: Sequence[Event]) -> dict[str, Points]:
 
 
 def range_curve(lrs: Sequence[float], losses: Sequence[float]) -> dict[str, Points]:
-    """Return the losses of a range test over the logarithm of the rate, up to where they diverge."""
+    """Return the losses of a range test against the logarithm of the rate, until they diverge."""
     finite = [loss for loss in losses if math.isfinite(loss)]
     top = max(4 * abs(min(finite)), finite[0]) if finite else 0.0
     pairs = zip(lrs, losses, strict=True)
@@ -52,7 +52,7 @@ def draw_html(title: str, sentence: str, curves: Mapping[str, Points]) -> str:
 
     Args:
         title: the name of the class.
-        sentence: what came of it.
+        sentence: a summary of the result.
         curves: points by name; values that are not finite are left out, and so is a curve of fewer
             than two points.
     """
@@ -112,13 +112,13 @@ def _is_default(value: object, default: object) -> bool:
 
 
 def _short(value: object) -> str:
-    """Write a setting: objects by the name of their class, functions by their own."""
+    """Format a setting: objects by the name of their class, functions by their own name."""
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_short, value))}]"
     if value is None or isinstance(value, str | bool | int | float):
         text = repr(value)
     elif isinstance(value, nn.Module) and not list(value.children()):
-        text = repr(value)  # as with its arguments
+        text = repr(value)  # includes its arguments
     elif dataclasses.is_dataclass(value):
         text = repr(value)
     else:
@@ -130,7 +130,7 @@ def _thin(points: Points) -> Points:
     """Return the finite points, at most `MOST_POINTS` of them; none if there are fewer than two."""
     finite = [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]
     every = max(1, math.ceil(len(finite) / MOST_POINTS))
-    return finite[::-every][::-1] if len(finite) > 1 else []  # the last one is always there
+    return finite[::-every][::-1] if len(finite) > 1 else []  # always keeps the last one
 
 
 def _place(value: float, values: Sequence[float], size: int) -> float:

@@ -18,7 +18,7 @@ from afina.train.nests import list_tensors
 Values = Callable[[Any, Any], tuple[Tensor, Tensor | None]]
 
 IGNORED = -100
-"""The target that torch's losses ignore unless told otherwise."""
+"""The target that torch's losses ignore by default."""
 
 
 def own_values(loss: Callable[[Any, Any], Any]) -> Values:
@@ -35,7 +35,7 @@ def own_values(loss: Callable[[Any, Any], Any]) -> Values:
         if result.ndim == 0:
             raise ConfigError(
                 "a loss must return one value per row or target",
-                but=f"{name} returned one number, which hides how many targets it was taken over",
+                but=f"{name} returned one number, which hides how many targets it averages",
                 fix=_advice_for_mean(target),
             )
         _check_count(name, result, output, target)
@@ -66,7 +66,7 @@ def stated_values(
             raise ConfigError(
                 "loss_weight must return one number",
                 got=f"shape {tuple(weight.shape)}",
-                fix="Return the number of targets that the mean was taken over.",
+                fix="Return the number of targets that the mean averages.",
             )
         return mean.view(1) * weight.view(1), weight.view(1)
 
@@ -80,7 +80,7 @@ def loss_name(loss: object) -> str:
 
 
 def loss_module(loss: object) -> nn.Module | None:
-    """Return the module of a loss: the loss itself, or the one a method or partial is bound to."""
+    """Return the module of a loss: the loss itself, or the owner of a method or partial."""
     if isinstance(loss, nn.Module):
         return loss
     inner = getattr(loss, "func", None) or getattr(loss, "__self__", None)
@@ -154,7 +154,7 @@ def _check_count(name: str, values: Tensor, output: Any, target: Any) -> None:
 def _sizes(shape: tuple[int, ...]) -> set[int]:
     """Return the numbers of targets that a row may have: products of some of its dimensions.
 
-    One dimension may be shorter by one: a language model's targets are all tokens but the first.
+    One dimension may be shorter by one: a language model's targets are all tokens except the first.
     """
     dims = shape[:6]
     shifted = [(*dims[:at], dims[at] - 1, *dims[at + 1 :]) for at in range(len(dims))]
@@ -186,12 +186,12 @@ def _advice_for_mean(target: Any) -> str:
     tokens = isinstance(target, Tensor) and not target.is_floating_point() and target.ndim > 1
     if tokens or (isinstance(target, Tensor) and bool((target == IGNORED).any())):
         return (
-            "Return the pair (sum, weight), or pass the count of targets that the mean is over: "
+            "Return the pair (sum, weight), or pass the number of targets that the mean averages: "
             f"loss_weight=lambda output, target: (target != {IGNORED}).sum()."
         )
     if isinstance(target, Tensor) and target.ndim > 1 and target.numel() != len(target):
         return (
-            "Return the values before the mean, or pass the count of targets: "
+            "Return the values before the mean, or pass the number of targets: "
             "loss_weight=lambda output, target: target.numel()."
         )
     return (

@@ -18,7 +18,7 @@ from afina.train.rng import isolated
 from afina.train.snapshots import ModuleState
 
 TOLERANCE = 1e-4
-"""Smallest relative difference that counts as another loss; rounding is far below it."""
+"""Smallest relative difference that counts as a different loss; rounding is far below it."""
 
 Sums = tuple[float, float]
 
@@ -57,7 +57,7 @@ class OwnLossCheck:
         """Raise if the loss uses parameters that are not trained.
 
         Raises:
-            ConfigError: one of them has a gradient.
+            ConfigError: a parameter that is not trained has a gradient.
         """
         if self.n_calls > 1:
             return
@@ -119,7 +119,7 @@ def _empty_cell() -> Iterator[None]:
 def checked(
     check: OwnLossCheck, gradient: Callable[..., Sums], *, of_mean: bool
 ) -> Callable[..., Sums]:
-    """Return the same gradient function, which checks the loss in its first call."""
+    """Wrap a gradient function so that its first call also checks the loss."""
 
     def checked_gradient(parts: Any, *scale: float) -> Sums:
         check.before([parts] if of_mean else parts)
@@ -138,9 +138,10 @@ def _warn_if_different(loss: WeightedLoss, whole: Sums, parts: Sequence[Sums]) -
     if not abs(apart - together) > TOLERANCE * max(abs(apart), abs(together)):
         return
     warnings.warn(
-        f"{loss_name(loss.own)} looks across the rows of a batch: of two micro-batches it is "
-        f"{together:.4g} together and {apart:.4g} one after the other. With micro-batches another "
-        "loss is trained, and a loss on validation rows depends on how many are evaluated at once. "
+        f"{loss_name(loss.own)} looks across the rows of a batch: for two micro-batches, it is "
+        f"{together:.4g} if they are evaluated together, but {apart:.4g} if one after the other. "
+        "Micro-batches therefore train a different loss, and the validation loss depends on how many rows are evaluated at "
+        "once. "
         "Leave microbatch_size out, or return a loss that is a sum over rows",
         AfinaWarning,
         stacklevel=2,

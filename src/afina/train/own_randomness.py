@@ -20,8 +20,8 @@ def refuse_own_randomness(
     """Raise if the random numbers of data would differ after a resume.
 
     The trainer's `seed` determines the numbers that data draws from the global generators of torch,
-    numpy and `random`, but no checkpoint holds the state of a generator of the data's own. An
-    iterable with `state_dict` and `load_state_dict` keeps its own state.
+    numpy and `random`, but no checkpoint holds the state of a generator that belongs to the data.
+    An iterable with `state_dict` and `load_state_dict` keeps its own state.
 
     Args:
         data: data as passed to `Trainer.fit`, with `run_dir`.

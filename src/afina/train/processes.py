@@ -55,7 +55,7 @@ class Processes:
         """Return the maximum of each flag over all processes, so that all of them act alike.
 
         Args:
-            flags: whole numbers, such as whether to stop; as many in every process.
+            flags: whole numbers, such as whether to stop; the same number of them in every process.
         """
         if self.alone or not flags:
             return list(flags)
@@ -127,8 +127,8 @@ def all_together(processes: Processes, work: Callable[[], T]) -> T:
     """Run `work` in every process; if it fails in one, all fail.
 
     Raises:
-        AfinaError: the error of `work` in this process; or a PeerError if `work` failed only
-            elsewhere, or failed in process 0 too, which then reports it for all.
+        AfinaError: the error of `work` in this process; or a PeerError if `work` failed only in
+            others, or also in process 0, which then reports it for all.
     """
     if processes.alone:
         return work()
@@ -157,7 +157,7 @@ def share(n_rows: int, rank: int, n_processes: int, *, least: int = 1) -> range:
         rank: number of the process.
         n_processes: number of processes that share the rows.
         least: smallest number of rows in a share that is not empty (2 for batch normalization,
-            which cannot train on one). If there are too few rows, the last processes get none.
+            which cannot train on one row). If there are too few rows, the last processes get none.
 
     Example:
         >>> [share(7, rank, 3) for rank in range(3)]
@@ -211,8 +211,8 @@ def current_processes(device: torch.device = CPU) -> Iterator[Processes]:
 
 
 def _open_group(device: torch.device) -> None:
-    # The first optimizer imports this. If that happened while a group is open, it would keep the
-    # group alive, and gloo's threads could then abort the process when Python exits.
+    # The first optimizer imports this. An import while a group is open would keep the group alive,
+    # and gloo's threads could then abort the process when Python exits.
     importlib.import_module("torch._dynamo")
     store, rank, n_processes = next(rendezvous("env://"))
     # The launcher's store outlives a group: a second group would read the addresses of the first.
@@ -242,13 +242,13 @@ def own_device(device: torch.device, environ: Mapping[str, str]) -> torch.device
 
 @contextmanager
 def naming_lost_peers(advice: str = "") -> Iterator[None]:
-    """Raise a PeerError in place of what gloo and nccl raise when another process is gone.
+    """Raise a PeerError in place of the errors of gloo and nccl when another process is gone.
 
     Args:
         advice: what to do, such as how to resume the run.
 
     Raises:
-        PeerError: another process ended, or does not respond.
+        PeerError: another process has ended, or does not respond.
     """
     try:
         yield
@@ -256,7 +256,7 @@ def naming_lost_peers(advice: str = "") -> Iterator[None]:
         if not _is_lost_peer(error):
             raise
         raise PeerError(
-            "another process of the run ended or does not respond", fix=advice or None
+            "another process of the run has ended or does not respond", fix=advice or None
         ) from error
 
 

@@ -14,7 +14,7 @@ from afina.train.settings import StopSettings
 
 
 class Rates:
-    """Set every group's learning rate for each step, and notice if other code does.
+    """Set every group's learning rate for each step, and detect changes by other code.
 
     Args:
         optimizer: its groups are changed.
@@ -34,7 +34,7 @@ class Rates:
         self._left: list[float] | None = None
 
     def begin_step(self, step: int) -> float:
-        """Set the rates for the step about to be taken; return the first group's.
+        """Set the rates for the step about to be taken; return the first group's rate.
 
         Raises:
             ConfigError: other code has changed a rate since the last step.
@@ -48,13 +48,13 @@ class Rates:
         return first
 
     def end_step(self) -> None:
-        """Let the scheduler take its step, if it follows the steps."""
+        """Advance the scheduler, unless it follows the monitored metric."""
         if isinstance(self.schedule, LRScheduler) and not by_metric(self.schedule):
             _take_step(self.schedule)
         self._left = self._now()
 
     def after_evaluation(self, value: float) -> None:
-        """Pass the monitored metric to the scheduler, if it follows that.
+        """Advance the scheduler by the monitored metric, if it follows that metric.
 
         Raises:
             ConfigError: other code has changed a rate since the last step.
@@ -93,11 +93,11 @@ def check_scheduler(
     """Raise if a scheduler would have no effect, or would follow the metric in the wrong direction.
 
     Args:
-        settings: say whether more of the monitored metric is better.
+        settings: the settings, which say whether higher values of the metric are better.
         validates: whether there are validation rows.
 
     Raises:
-        ConfigError: it belongs to another optimizer, or has no metric to follow.
+        ConfigError: the scheduler belongs to another optimizer, or has no metric to follow.
     """
     if not isinstance(schedule, LRScheduler):
         return
@@ -129,7 +129,7 @@ def check_scheduler(
 def kept_rates(optimizer: Optimizer, schedule: object) -> Iterator[None]:
     """Restore an optimizer's learning rates afterwards, so that the next fit starts from them.
 
-    A scheduler is restored too, and with it all settings of the groups, as it may change others.
+    A scheduler is restored too, with all settings of the groups, because it may change any of them.
     """
     scheduled = isinstance(schedule, LRScheduler)
     groups = [
@@ -147,7 +147,7 @@ def kept_rates(optimizer: Optimizer, schedule: object) -> Iterator[None]:
 
 
 def scheduler_state(schedule: LRScheduler) -> dict[str, Any]:
-    """Return a scheduler's state as plain dicts and numbers."""
+    """Return a scheduler's state, made of plain Python values."""
     state: dict[str, Any] = _plain(schedule.state_dict())
     return state
 

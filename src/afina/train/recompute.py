@@ -2,9 +2,9 @@
 
 A forward pass keeps its activations for the backward pass. Inside `recomputed`, only the inputs of
 a few parts of the model are kept, and each part is run again when its gradient is needed. This
-takes about the square root of the memory, for at most one more forward pass. The numbers are the
-same, bit for bit: a part is run again with the random numbers, the buffers and the attributes that
-it had the first time, and changes none of them a second time.
+takes about the square root of the memory, at the cost of at most one more forward pass. The numbers
+are the same, bit for bit: a part is run again with the random numbers, the buffers and the
+attributes that it had the first time, and changes none of them a second time.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,12 +25,12 @@ PartForward: TypeAlias = Callable[..., Any]
 
 @contextmanager
 def recomputed(model: nn.Module) -> Iterator[None]:
-    """Make the parts of a model recompute their activations in backward passes in the `with` block.
+    """Within the `with` block, let the parts of a model recompute activations in backward passes.
 
     The model is cut at its outermost `nn.Sequential` or `nn.ModuleList` of several parts with
     parameters, such as the blocks of an MLP, the stages of a ResNet or the layers of an encoder.
     A part that holds most of the parameters is itself cut if possible. Small layers in an
-    `nn.Sequential` are grouped. Without gradients nothing changes.
+    `nn.Sequential` are grouped. Without gradients, nothing changes.
 
     Side effects of a forward pass on objects outside the model happen twice.
 
@@ -45,7 +45,7 @@ def recomputed(model: nn.Module) -> Iterator[None]:
         >>> with recomputed(model):
         ...     model(torch.ones(1, 2)).sum().backward()
     """
-    parts = dict(cut(model))  # a module used twice is changed once
+    parts = dict(cut(model))  # a module used twice is changed only once
     if not parts:
         raise ConfigError(
             "activation_checkpointing=True needs a model that can be cut into parts",
@@ -104,8 +104,8 @@ def _cut_sequence(
 ) -> tuple[list[PartForward], list[tuple[nn.Module, PartForward]]] | None:
     """Return the forwards of groups in a chain of modules, and the cuts inside its modules.
 
-    With n modules of r layers each in groups of k, n / k inputs and k * r activations are held at
-    a time, which is smallest if k is the square root of n / r. Return None if the chain is too
+    With n modules of r layers each in groups of k, n / k inputs and k * r activations are held at a
+    time. This number is smallest if k is the square root of n / r. Return None if the chain is too
     short to cut.
     """
     if not children:
@@ -125,7 +125,7 @@ def _cut_sequence(
         groups[-1].append(child)
     if sum(any(map(n_numbers, group)) for group in groups) < 2:
         return None
-    # A layer that writes into its input would overwrite what is kept if it were first in a group.
+    # A layer that writes into its input would overwrite the kept input if it were first in a group.
     forwards = [
         _chained(group) if inner[group[0]] or in_place(group[0]) else _again(_chained(group), group)
         for group in groups

@@ -10,7 +10,7 @@ from afina.train.notebook import describe_stop, draw_html, loss_curves
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a fit: why it ended, events since the last resume, trained parameters."""
+    """The result of a fit: why it ended, events since the last resume, trained parameters."""
 
     stop: StopEvent
     history: tuple[Event, ...]
@@ -20,7 +20,7 @@ class Result:
         return f"Result({describe_stop(self.stop, self.n_parameters)})"
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: the same with the loss curves."""
+        """Return what a notebook shows: the text, with the loss curves."""
         sentence = describe_stop(self.stop, self.n_parameters)
         return draw_html("Result", sentence, loss_curves(self.history))
 

@@ -1,4 +1,4 @@
-"""Randomness as a function of (seed, purpose, index).
+"""Random numbers as a function of (seed, purpose, index).
 
 Every stream is seeded from its purpose when it begins, so that a resumed run, a repeated window and
 a validation in between are exact by construction: no generator's state has to be restored.
@@ -70,11 +70,11 @@ def isolated() -> Iterator[None]:
 
 @contextmanager
 def deterministic() -> Iterator[None]:
-    """Use torch's deterministic kernels inside, and restore the setting afterwards.
+    """Use torch's deterministic kernels in the `with` block, and restore the setting afterwards.
 
-    Operations without one only warn: a run that cannot be repeated is better than no run, and the
-    warning names the operation. The setting is the whole process's: of fits that overlap in threads,
-    the first one changes it and the last one restores it.
+    Operations without such a kernel only warn: a run that cannot be repeated is better than no run,
+    and the warning names the operation. The setting applies to the whole process: if fits overlap
+    in threads, the first one changes it and the last one restores it.
     """
     # One flag is kept for each thread, so the last fit can restore it only for itself.
     before = torch.are_deterministic_algorithms_enabled()
@@ -105,7 +105,7 @@ def _deterministic_kernels() -> Iterator[None]:
 def _set_deterministic(mode: bool, *, warn_only: bool) -> None:  # noqa: FBT001 - as torch's
     """Do what `torch.use_deterministic_algorithms` does, without loading torch's compiler for it.
 
-    That takes seconds. Only the compiler reads the copy of the flag among its settings, and
+    Loading it takes seconds. Only the compiler reads the copy of the flag among its settings, and
     `compile` passes it there itself.
     """
     if _INDUCTOR in sys.modules or (warn_only and not mode):

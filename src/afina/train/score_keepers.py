@@ -72,7 +72,7 @@ def keep_scores(scores: Any) -> ScoreKeeper:
 
 
 class _Together:
-    """Keeps all outputs, for a function that sees them together."""
+    """Keep all outputs, for a function that sees them together."""
 
     def __init__(self, scores: Callable[[Any, Any, Any], Mapping[str, float]] | None) -> None:
         self.scores = scores
@@ -91,7 +91,7 @@ class _Together:
 
 
 class _Streamed:
-    """Updates metrics with every batch, so that no outputs are kept."""
+    """Update metrics with every batch, so that no outputs are kept."""
 
     def __init__(self, metrics: Mapping[str, StreamingMetric]) -> None:
         self.metrics = metrics

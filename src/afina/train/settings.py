@@ -40,13 +40,13 @@ class LoopSettings:
     """How long training lasts, and what a step sees."""
 
     seed: Annotated[int, Field(ge=0, lt=2**63), Setting(same_at_resume=True)] = 0
-    """Everything random follows from it."""
+    """Seed of all random numbers."""
 
     max_epochs: Annotated[Count, Setting(trainer=100)] = 256
-    """Most passes over the training rows."""
+    """Largest number of passes over the training rows."""
 
     max_steps: Annotated[Count | None, Setting(scope="trainer")] = None
-    """Most steps. None: only `max_epochs` counts."""
+    """Largest number of steps. None: only `max_epochs` limits it."""
 
     batch_size: Annotated[
         Count | Literal["auto"],
@@ -54,11 +54,12 @@ class LoopSettings:
             same_at_resume=True,
             trainer=None,
             none_means="auto",
-            trainer_doc="Rows per step. None: 256 for tensors; of an iterable, each batch is a "
+            trainer_doc="Rows per step. None: 256 for tensors; each batch of an iterable is a "
             "step. With a number, batches of an iterable are merged up to that many rows.",
         ),
     ] = "auto"
-    """Rows per optimizer step. `auto`: by the number of training rows and the optimizer."""
+    """Rows per optimizer step. `auto`: depends on the number of training rows and on
+    the optimizer."""
 
     batches_per_step: Annotated[Count, Setting(scope="trainer", same_at_resume=True)] = 1
     """Batches of an iterable that make up one step; each goes through the model by itself."""
@@ -67,11 +68,11 @@ class LoopSettings:
     """Epochs between evaluations."""
 
     eval_batch_size: Annotated[Count | None, Setting(scope="trainer", same_at_resume=True)] = None
-    """Most rows at a time in evaluation and prediction. None: as many as go through the model at
-    once in training, so that evaluation never needs more memory than a step."""
+    """Largest number of rows at a time in evaluation and prediction. None: as many as go through the
+    model at once in training, so that evaluation never needs more memory than a step."""
 
     log_every: Annotated[Count, Setting(scope="trainer")] = 1
-    """Write one of this many steps to metrics.jsonl."""
+    """Write only one out of this many steps to metrics.jsonl."""
 
 
 @settings_class
@@ -81,8 +82,8 @@ class ExecutionSettings:
     microbatch_size: Annotated[
         Count | Literal["auto"] | None, Setting(same_at_resume=True, keeps_auto=True)
     ] = None
-    """Most rows per forward and backward; the step stays that of `batch_size` rows. `auto`: halved
-    when memory does not suffice, and the same step is run again as if nothing had happened.
+    """Largest number of rows per forward and backward pass; a step still sees `batch_size` rows.
+    `auto`: halved when memory runs out, and the same step is run again as if nothing had happened.
     None: all rows of the step at once."""
 
     batchnorm: Annotated[BatchNormRows, Setting(same_at_resume=True)] = "microbatch"
@@ -94,15 +95,15 @@ class ExecutionSettings:
     Evaluation is in float32."""
 
     compile: Annotated[bool, Setting(same_at_resume=True)] = False
-    """Compile forward and loss with torch's compiler (needs a C++ compiler)."""
+    """Compile the forward pass and the loss with torch's compiler (needs a C++ compiler)."""
 
     activation_checkpointing: bool = False
     """Keep fewer activations in memory, and compute them again for the gradient (slower)."""
 
     sharding: Annotated[Sharding | None, Setting(experimental=True)] = None
-    """Under torchrun. `fsdp2`: keep only a share of parameters, gradients and moments in each
-    process. None: each process has them all. Either way each process takes its share of a step's
-    rows."""
+    """How torchrun's processes divide the model. `fsdp2`: each process keeps only a share of the
+    parameters, gradients and moments. None: each process keeps all of them. Either way, each process
+    takes its share of a step's rows."""
 
 
 @settings_class
@@ -115,7 +116,7 @@ class StopSettings:
 
     patience_share: Annotated[NonNegative, Setting(same_at_resume=True)] = 0.0
     """Make patience at least this share of the evaluations up to the last improvement: a run that
-    has improved for long is given more time."""
+    has improved for a long time is given more time."""
 
     patience_extends_while: Annotated[ExtendsWhile | None, Setting(same_at_resume=True)] = None
     """Wait longer than `patience` while the network may still generalize late (`grokking`): its
@@ -126,29 +127,29 @@ class StopSettings:
     """Extend patience to at most this many times the steps at which it first ran out."""
 
     min_delta: Annotated[NonNegative, Setting(same_at_resume=True)] = 0.0
-    """Smallest change of the monitored metric that counts as an improvement."""
+    """Smallest change in the monitored metric that counts as an improvement."""
 
     time_limit: Annotated[Positive | None, Setting(scope="table")] = None
     """Seconds for the whole fit, from the start of the command to the report; training stops early
     enough for the rest. A network that is no better than the baseline by then is replaced by the
-    baseline. Starts again when a run is resumed. Not set: no limit."""
+    baseline. The time starts again when a run is resumed. Not set: no limit."""
 
     monitor: Annotated[str, Setting(same_at_resume=True)] = "val/loss"
     """The metric that decides what is best: `val/loss`, or a score such as `val/accuracy`."""
 
     metric: Annotated[Metric | None, Setting(scope="table")] = None
-    """The score that decides what is best, in place of `monitor`, and that results lead with:
+    """The score that decides what is best, in place of `monitor`, and that comes first in results:
     `accuracy`, `balanced_accuracy`, `log_loss`, `auc`, `brier`, `f1` or `f1_macro` for classes;
-    `rmse`, `mae`, `r2` or `median_absolute_error` for numbers. `f1` is that of the second of two
-    classes, and the mean over more than two, as is `f1_macro`; `auc` with more than two is the mean
-    of each class against the rest. Not set: `monitor` decides."""
+    `rmse`, `mae`, `r2` or `median_absolute_error` for numbers. With two classes, `f1` is that of
+    the second class; with more, it is the mean over the classes, like `f1_macro`, and `auc` is the
+    mean of each class against the rest. Not set: `monitor` decides."""
 
     higher_is_better: Annotated[bool | None, Setting(scope="trainer", same_at_resume=True)] = None
-    """Whether more of `monitor` is better. None: known for losses, where less is better."""
+    """Whether higher values of `monitor` are better. None: only for losses, where lower is better."""
 
     @property
     def watched(self) -> str:
-        """What decides which weights are best, as it is called in the log."""
+        """The name in the log of the metric that decides which weights are best."""
         name = self.metric or self.monitor.removeprefix("val/")
         return f"val/{name}"
 

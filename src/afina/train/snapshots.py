@@ -56,7 +56,7 @@ class ModuleState:
         for part, attributes, buffers in self.attributes:
             vars(part).clear()
             vars(part).update(attributes)
-            part._buffers.clear()  # noqa: SLF001 - a tensor that replaced a buffer goes
+            part._buffers.clear()  # noqa: SLF001 - removes a tensor that replaced a buffer
             part._buffers.update(buffers)  # noqa: SLF001
         for values in self.buffers:
             values.restore()
@@ -105,7 +105,7 @@ def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
     optimizer.load_state_dict({**state})
     params = [p for group in optimizer.param_groups for p in group["params"]]
     numbers = [number for group in state.get("param_groups", ()) for number in group["params"]]
-    for number, param in zip(numbers, params, strict=False):  # an optimizer may have its own form
+    for number, param in zip(numbers, params, strict=False):  # its state may have its own form
         loaded = optimizer.state.get(param, {})
         for name, value in state.get("state", {}).get(number, {}).items():
             one = loaded.get(name)

@@ -1,7 +1,7 @@
 """The state of a run: all that a resume cannot compute from the settings and the step number.
 
 Learning rate, order of rows and random numbers are functions of (settings, step), so they are not
-here. The tensors of model and optimizer are read from these when a checkpoint is written.
+here. The tensors of the model and the optimizer are read directly when a checkpoint is written.
 """
 
 from collections.abc import Mapping
@@ -52,7 +52,7 @@ class TrainState:
     stop: StopEvent | None = None
 
     def averaged(self, model: nn.Module) -> AbstractContextManager[None]:
-        """Swap the average of the weights into the model inside, if there is one."""
+        """Swap the average of the weights, if there is one, into the model for the `with` block."""
         return nullcontext() if self.average is None else self.average.swapped_in(model)
 
     def to_dict(self) -> dict[str, Any]:

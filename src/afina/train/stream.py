@@ -57,7 +57,8 @@ class StreamData:
         with Drawing():
             source = self._begin(epoch)
         for index in range(2**62):
-            # Items may draw random numbers while they are made: a function of their place.
+            # Items may draw random numbers while they are made; these depend only on the item's
+            # place.
             with Drawing():
                 reseed_everything(self.seed, f"data/{epoch}", index + start - skip)
                 window = self._take(source)
@@ -78,7 +79,7 @@ class StreamData:
         return iter(self.batches)
 
     def _look_ahead(self, source: Iterator[Any]) -> Iterator[Any]:
-        """Ask for one batch more than there should be: a sampler may draw a number once more."""
+        """Ask for one batch more than there should be: a sampler may draw one last number."""
         more = next(source, None)
         if more is not None:
             return chain([more], source)
@@ -97,7 +98,7 @@ class StreamData:
             if self.batch_size is not None and isinstance(batch.x, Opaque):
                 raise ConfigError(
                     "batch_size needs batches whose rows can be counted",
-                    but="a batch has other parts than tensors, or different numbers of rows",
+                    but="a batch has parts that are not tensors, or that differ in their number of rows",
                     fix="Leave batch_size out, and use batches_per_step to merge batches.",
                 )
             if self.batch_size is not None and size > self.batch_size:
@@ -108,7 +109,7 @@ class StreamData:
                     "microbatch_size to run it in parts.",
                 )
             n_rows += size
-            if not self.weighs:  # stop looking once a row of the epoch has a weight
+            if not self.weighs:  # stop looking once a row of the epoch has weight
                 self.weighs = batch.weights is None or bool((batch.weights > 0).any())
             window.append(move_batch(batch, self.device))
         return window
@@ -133,7 +134,7 @@ class StreamData:
         return {"generators": self.at_start or self._generator_states()}
 
     def seek(self, position: Any) -> None:
-        """Return to a place that `position` has returned."""
+        """Return to a place that `position` returned."""
         if position is not None and not self.stateful:
             for generator, state in zip(self.generators, position["generators"], strict=True):
                 generator.set_state(torch.tensor(list(bytes.fromhex(state)), dtype=torch.uint8))
@@ -146,7 +147,7 @@ def length_of(batches: Any) -> int | None:
     """Return the number of batches; None if it is unknown."""
     try:
         return len(batches)
-    except (TypeError, NotImplementedError, AttributeError):  # a loader of a stream has none
+    except (TypeError, NotImplementedError, AttributeError):  # as for a loader of a stream
         return None
 
 
@@ -171,7 +172,7 @@ def restart_workers(batches: Any) -> None:
 
 
 def set_epoch(batches: Any, epoch: int) -> None:
-    """Call `set_epoch` of the iterable, its samplers and its dataset, where they have it."""
+    """Call `set_epoch` of the iterable, its samplers and its dataset, if they have this method."""
     sampler, batch_sampler = (getattr(batches, n, None) for n in ("sampler", "batch_sampler"))
     inner = getattr(batch_sampler, "sampler", None)
     called: list[Any] = []
@@ -182,5 +183,5 @@ def set_epoch(batches: Any, epoch: int) -> None:
 
 
 def _learnable(tensor: Tensor) -> Tensor:
-    """Return the tensor, or its copy if it was made in inference mode, where nothing is learned."""
+    """Return the tensor, or a copy if it was made in inference mode, which excludes learning."""
     return tensor.clone() if tensor.is_inference() else tensor

@@ -1,4 +1,4 @@
-"""Train mode during a fit, and whether rows affect each other in it."""
+"""Train mode during a fit, and whether rows affect each other in train mode."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,17 +9,17 @@ from torch import nn
 from afina.nn.eval_mode import restored_modes
 
 _frozen: WeakKeyDictionary[nn.Module, WeakSet[nn.Module]] = WeakKeyDictionary()
-"""By model: the modules that were in eval mode when the rest was trained last."""
+"""By model: the modules that were in eval mode when the rest was last trained."""
 
 AnyBatchNorm = nn.modules.batchnorm._BatchNorm  # noqa: SLF001 - the class all of them share
 
 
 @contextmanager
 def train_mode(model: nn.Module) -> Iterator[None]:
-    """Put a model that is entirely in eval mode in train mode for the `with` block.
+    """Put a model that is entirely in eval mode into train mode for the `with` block.
 
-    Where some modules are in train mode, those in eval mode stay so, because the user froze them.
-    They also stay so in a later fit if the whole model was put in eval mode in between.
+    Where some modules are in train mode, those in eval mode stay in it, because the user froze
+    them. They also stay in it in a later fit if the whole model was put in eval mode in between.
     """
     modules = list(model.modules())
     with restored_modes(model):

@@ -50,7 +50,7 @@ class TrainedModule(nn.Module):
         return state
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any:  # type: ignore[override]
-        """Load a state that `state_dict` has returned."""
+        """Load a state that `state_dict` returned."""
         other = f"{LOSS}other."
         own = {k: v for k, v in state_dict.items() if not k.startswith(LOSS)}
         others = {k.removeprefix(other): v for k, v in state_dict.items() if k.startswith(other)}
@@ -95,7 +95,7 @@ def loss_tensors(loss: WeightedLoss) -> list[nn.Module]:
 
 
 def model_of(trained: nn.Module) -> nn.Module:
-    """Return the user's model out of the module that is trained."""
+    """Return the user's model from the module that is trained."""
     return trained.model if isinstance(trained, TrainedModule) else trained
 
 

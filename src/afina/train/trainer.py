@@ -54,24 +54,25 @@ class Trainer:
     """Train any `nn.Module`: exact, resumable, and ending on the best weights.
 
     One *step* is one optimizer update and sees `batch_size` rows; `microbatch_size` says how many
-    of them go through the model at once. The result is that of the whole batch, for every model
-    that does not look across rows (batch normalization does: see `batchnorm`).
+    of them go through the model at once. The result is the same as for the whole batch, for every
+    model that does not look across rows (batch normalization does: see `batchnorm`).
 
-    The model trains in the modes it is in; a model that is in eval mode as a whole is put in train
-    mode first. Submodules that you left in eval mode (frozen batch normalization, say) stay so.
+    The model trains in the modes it is in; a model that is entirely in eval mode is put into train
+    mode first. Submodules that you left in eval mode (frozen batch normalization, say) stay in it.
 
     Args:
         model: the network; it is trained in place.
         loss: a torch loss module or function, or `(outputs, targets) -> values`, one value per row or
             target; see `afina.train.make_weighted_loss`.
-        loss_weight: for a loss that returns a mean: the weight that the mean stands for.
+        loss_weight: for a loss that returns a mean: `(outputs, targets) -> weight` of that mean, such
+            as the number of targets that it averages.
         batch_loss: in place of `loss`: `(model, batch) -> (sum, weight)` or `(sum, weight, {name:
-            sum})`, which calls the model itself; `batch` is whatever the data yields. The weight is
-            the number of targets, say; the other sums appear as `val/<name>`, per unit of weight.
+            sum})`, which calls the model itself; `batch` is whatever the data yields. The weight is,
+            for example, the number of targets; the other sums appear as `val/<name>`, per unit of weight.
         optimizer: the update rule by name (`shampoo`: matrices by one-sided Shampoo, everything
             else by adamw), a torch optimizer over the model's parameters, or a callable `model ->
-            optimizer`. `lr` to `weight_decay` apply only to named ones. One of `adamw`, `adam`,
-            `sgd`, `shampoo`.
+            optimizer`. The keywords from `lr` to `weight_decay` apply only to optimizers chosen by
+            name. One of `adamw`, `adam`, `sgd`, `shampoo`.
         lr: learning rate before the schedule, above 0. None: 1e-3.
         momentum: momentum of sgd.
         beta1: decay of the mean gradient in adam and adamw, including adamw within shampoo.
@@ -80,40 +81,41 @@ class Trainer:
         weight_decay: decoupled decay of weight matrices (not of biases and norms), times the
             learning rate, at every step. None: 0.
         l2: penalty in the loss: (l2 / 2) times the sum of squares of the weight matrices.
-        schedule: course of the learning rate over the run, by name, or a function of the step
-            number that returns the factor of the learning rate; or a torch scheduler made from the
-            optimizer that is passed, which takes a step after every step (after every evaluation,
-            on `monitor`, if it is `ReduceLROnPlateau`). One of `constant`, `cosine`, `onecycle`,
-            `flat_cos`, `coslog4`.
+        schedule: the learning rate's schedule, by name; a function that maps the step number to
+            the factor of the learning rate; or a torch scheduler made from the optimizer that you
+            pass. A scheduler advances after every step (`ReduceLROnPlateau`: after every
+            evaluation, on `monitor`). One of `constant`, `cosine`, `onecycle`, `flat_cos`,
+            `coslog4`.
         warmup_steps: steps over which the learning rate rises linearly from near 0 to the
-            schedule.
-        max_grad_norm: largest norm of the gradient (2-norm over all parameters); a larger gradient
-            is scaled down to it. None: no limit.
-        seed: everything random follows from it.
-        max_epochs: most passes over the training rows.
-        max_steps: most steps. None: only `max_epochs` counts.
-        batch_size: rows per step. None: 256 for tensors; of an iterable, each batch is a step.
-            With a number, batches of an iterable are merged up to that many rows.
+            schedule's first value.
+        max_grad_norm: largest norm of the gradient (2-norm over all parameters); a gradient with a
+            larger norm is scaled down to it. None: no limit.
+        seed: seed of all random numbers.
+        max_epochs: largest number of passes over the training rows.
+        max_steps: largest number of steps. None: only `max_epochs` limits it.
+        batch_size: rows per step. None: 256 for tensors; each batch of an iterable is a step. With
+            a number, batches of an iterable are merged up to that many rows.
         batches_per_step: batches of an iterable that make up one step; each goes through the model
             by itself.
         eval_every: epochs between evaluations.
-        eval_batch_size: most rows at a time in evaluation and prediction. None: as many as go
-            through the model at once in training, so that evaluation never needs more memory than
-            a step.
-        log_every: write one of this many steps to metrics.jsonl.
-        microbatch_size: most rows per forward and backward; the step stays that of `batch_size`
-            rows. `auto`: halved when memory does not suffice, and the same step is run again as if
-            nothing had happened. None: all rows of the step at once.
+        eval_batch_size: largest number of rows at a time in evaluation and prediction. None: as
+            many as go through the model at once in training, so that evaluation never needs more
+            memory than a step.
+        log_every: write only one out of this many steps to metrics.jsonl.
+        microbatch_size: largest number of rows per forward and backward pass; a step still sees
+            `batch_size` rows. `auto`: halved when memory runs out, and the same step is run again
+            as if nothing had happened. None: all rows of the step at once.
         batchnorm: what batch normalization sees while training. `microbatch`: each micro-batch
             alone; `window`: all rows of the step, exactly as without micro-batches (slower).
         precision: arithmetic of training: float32, or autocast to half precision (`fp16` with loss
             scaling). Evaluation is in float32. One of `float32`, `bf16`, `fp16`.
-        compile: compile forward and loss with torch's compiler (needs a C++ compiler).
+        compile: compile the forward pass and the loss with torch's compiler (needs a C++
+            compiler).
         activation_checkpointing: keep fewer activations in memory, and compute them again for the
             gradient (slower).
-        sharding: under torchrun. `fsdp2`: keep only a share of parameters, gradients and moments
-            in each process. None: each process has them all. Either way each process takes its
-            share of a step's rows.
+        sharding: how torchrun's processes divide the model. `fsdp2`: each process keeps only a
+            share of the parameters, gradients and moments. None: each process keeps all of them.
+            Either way, each process takes its share of a step's rows.
         averaging: evaluate, and end with, a running average of the weights: exponential (`ema`, at
             every step) or plain (`swa`, at the end of every epoch). None: the weights themselves.
         ema_decay: share of the average that is kept at each step of `ema`.
@@ -121,22 +123,22 @@ class Trainer:
         patience: evaluations without improvement before training stops (tables are evaluated once
             an epoch). None: never.
         patience_share: make patience at least this share of the evaluations up to the last
-            improvement: a run that has improved for long is given more time.
+            improvement: a run that has improved for a long time is given more time.
         patience_extends_while: wait longer than `patience` while the network may still generalize
             late (`grokking`): its training loss is at its floor, validation is far behind, and
             weight decay still shrinks it. None: patience is not extended.
         patience_budget: extend patience to at most this many times the steps at which it first ran
             out.
-        min_delta: smallest change of the monitored metric that counts as an improvement.
+        min_delta: smallest change in the monitored metric that counts as an improvement.
         monitor: the metric that decides what is best: `val/loss`, or a score such as
             `val/accuracy`.
-        higher_is_better: whether more of `monitor` is better. None: known for losses, where less
-            is better.
+        higher_is_better: whether higher values of `monitor` are better. None: only for losses,
+            where lower is better.
         scores: `(outputs, targets, weights) -> {name: value}` over all validation rows; the names
             appear as `val/<name>`. Or a metric with `update`, `compute` and `reset`, such as those of
             torchmetrics, or several in a mapping by name.
         run_dir: folder for checkpoints and metrics.jsonl. None: nothing is written.
-        checkpoints: when checkpoints are written and which of them stay.
+        checkpoints: when checkpoints are written, and which of them are kept.
         observers: callables that get every event; see `afina.train.events`.
 
     Example:
@@ -214,12 +216,12 @@ class Trainer:
 
     @property
     def weighted_loss(self) -> WeightedLoss:
-        """The loss in the form whose parts add up."""
+        """The loss, in a form whose parts add up."""
         return choose_loss(self)
 
     @property
     def convert(self) -> Callable[[Any], Batch]:
-        """The function that makes a batch of what the data yields."""
+        """The function that makes a batch from what the data yields."""
         return as_batch if self.batch_loss is None else as_whole_batch
 
     @property
@@ -228,30 +230,32 @@ class Trainer:
         return None if self.run_dir is None else Path(self.run_dir)
 
     def fit(self, data: Any, val: Any = None, *, resume: bool = False) -> Result:
-        """Train; the model ends on the best weights by `monitor` (the last without `val`).
+        """Train; the model ends on the best weights by `monitor` (without `val`, on the last ones).
 
         Args:
-            data: `(x, y)` or `(x, y, weights)` in memory, x and y a tensor, a tuple or a dict of
-                tensors; or an iterable of such batches, such as a DataLoader or a list.
+            data: `(x, y)` or `(x, y, weights)` in memory, where x and y are each a tensor, or a
+                tuple or dict of tensors; or an iterable of such batches, such as a DataLoader or a
+                list.
             val: rows to validate on, in the same forms.
-            resume: continue from the newest whole checkpoint in `run_dir` (from the start if there
-                is none), ending where the uninterrupted run ends, bit for bit. Model, data and
-                settings must be made as they were for the first `fit`.
+            resume: continue from the newest complete checkpoint in `run_dir` (from the start if
+                there is none), ending where the uninterrupted run ends, bit for bit. The model, the
+                data and the settings must be made as for the first `fit`.
 
         A second `fit` continues from the model's present weights. A named optimizer is made anew;
         an optimizer object keeps its moments. Learning rates, and a torch scheduler, start again
         where they were before the first `fit`.
 
         Raises:
-            ConfigError: the data has another form, does not fit the model, or cannot be resumed.
+            ConfigError: the data has an unsupported form, does not fit the model, or cannot be
+                resumed.
             NonFiniteError: the loss or gradient is NaN or infinite; the step was not taken.
-            Interrupted: Ctrl-C (with `run_dir`, also SIGTERM) came. The step was finished, the model
-                has its best weights, and `error.result` is the Result so far; with `run_dir`, the
-                state was saved first. A KeyboardInterrupt, as usual.
-            StorageError: `run_dir` cannot be written, or holds a run already.
+            Interrupted: Ctrl-C (with `run_dir`, also SIGTERM) was received. The step was finished,
+                the model has its best weights, and `error.result` is the Result so far; with
+                `run_dir`, the state was saved first. This is a KeyboardInterrupt.
+            StorageError: `run_dir` cannot be written, or already holds a run.
             LockedError: another process is using `run_dir`.
             CheckpointError: every checkpoint is damaged.
-            PeerError: another process of the run ended, or does not answer.
+            PeerError: another process of the run has ended, or does not respond.
         """
         settings = form_settings(self)
         gate.check_data(
@@ -260,7 +264,7 @@ class Trainer:
         self.loader_rows = gate.rows_at_once(data, self.convert)
         saved = "Nothing was saved, because there is no run_dir."
         if self.folder is not None:
-            saved = f"What was saved last is in {self.folder / 'checkpoints'}."
+            saved = f"The last checkpoint is in {self.folder / 'checkpoints'}."
         with (
             current_processes(device_of(self.model)) as processes,
             naming_lost_peers(saved),
@@ -280,8 +284,8 @@ class Trainer:
         """Compute the outputs for all rows, in eval mode and without gradients.
 
         Args:
-            x: a tensor or array, a tuple or dict of them, or an iterable of batches, of which
-                the inputs (the first of a tuple) are taken.
+            x: a tensor or array, a tuple or dict of them, or an iterable of batches. If a batch is
+                a tuple, its first item is the input.
             batch_size: most rows at a time. None: as in evaluation.
             allow_infinite: allow infinite outputs, such as logits of -inf; NaN is never allowed.
 
@@ -303,19 +307,19 @@ class Trainer:
     def find_lr(
         self, data: Any, *, lowest: float = 1e-6, highest: float = 1.0, n_steps: int = 100
     ) -> LrRange:
-        """Try rising learning rates on the first steps of training, and put everything back.
+        """Try rising learning rates on the first steps of training, then restore everything.
 
-        Model, optimizer and random numbers are afterwards bit for bit what they were, so that a
-        `fit` that follows is the same with and without it. Nothing is written.
+        Afterwards, model, optimizer and random numbers are what they were, bit for bit, so a later
+        `fit` is not affected. Nothing is written to disk.
 
         Args:
             data: as for `fit`.
             lowest: first learning rate.
-            highest: last learning rate, if the loss does not diverge before.
+            highest: last learning rate, unless the loss diverges earlier.
             n_steps: steps to take at most, at least 2.
 
         Raises:
-            ConfigError: rates or steps that cannot be.
+            ConfigError: the rates or the number of steps are out of range.
             NonFiniteError: the loss is not finite even at the lowest rate.
         """
         settings = form_settings(self)

@@ -333,7 +333,7 @@ def check_lost_peer(processes: Processes) -> None:
             for _ in range(3):
                 processes.agree([1])
     except PeerError as error:
-        assert "another process of the run ended" in str(error)
+        assert "another process of the run has ended" in str(error)
         assert str(error).endswith("Resume it.")
     else:
         raise AssertionError("nothing was raised")

@@ -110,8 +110,8 @@ def test_killed_and_stopped_runs_go_on(tmp_path: Path) -> None:
     done = launch(2, "run", run, 0, 0)
 
     assert killed.returncode != 0
-    assert "PeerError: another process of the run ended or does not respond" in killed.stderr
-    assert f"What was saved last is in {run / 'checkpoints'}" in killed.stderr
+    assert "PeerError: another process of the run has ended or does not respond" in killed.stderr
+    assert f"The last checkpoint is in {run / 'checkpoints'}" in killed.stderr
     for rank in (0, 1):
         assert f"{rank}: Interrupted: SIGTERM stopped the run after step 39" in stopped.stderr
     assert saved == "step-00000039"
@@ -128,7 +128,7 @@ def test_killed_and_stopped_runs_go_on(tmp_path: Path) -> None:
 
     alone = launch(1, "run", tmp_path / "alone", 0, 0)
     assert alone.returncode == 0, alone.stderr
-    assert "n_processes was 2, is 1; dropout draws different numbers" in alone.stderr
+    assert "n_processes was 2 and is now 1; dropout draws different numbers" in alone.stderr
     stops = [tmp_path / "alone-1-0.json", tmp_path / "whole-2-0.json"]
     steps = [json.loads(path.read_text())["stop"]["step"] for path in stops]
     assert steps[0] == steps[1]

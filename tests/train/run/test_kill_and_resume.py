@@ -223,7 +223,7 @@ def test_every_checkpoint_damaged_is_an_error(tmp_path: Path) -> None:
 def test_changed_settings_are_named(tmp_path: Path) -> None:
     """Another learning rate at resume is refused by name: it would be another run."""
     run = crashed_run(tmp_path)
-    with pytest.raises(ConfigError, match=r"lr was 0.001, is 0.01"):
+    with pytest.raises(ConfigError, match=r"lr was 0.001 and is now 0.01"):
         Trainer(**settings(run, lr=0.01)).fit(loader(), resume=True)
 
 

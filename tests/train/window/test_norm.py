@@ -478,7 +478,7 @@ def test_dropout_is_the_same_when_it_is_run_again() -> None:
 def test_fault_dropout_drawn_anew_is_caught(monkeypatch) -> None:
     """Seeded fault: a replay draws other masks: noticed by itself, and wrong where it is not."""
     monkeypatch.setattr(passes, "reseed_everything", lambda *_: None)
-    with pytest.raises(ConfigError, match="do the same when it is run again"):
+    with pytest.raises(ConfigError, match="compute the same when it is run again"):
         gap_with_dropout()
     monkeypatch.setattr(passes.WindowPass, "_check_replays", lambda _: None)
 

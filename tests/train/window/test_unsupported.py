@@ -119,9 +119,12 @@ def own_generator(net: Calling, x: Tensor) -> Tensor:
         (lambda net, x: net.norm(x) if len(x) == 4 else net.other(x), "reached 'other'"),
         (lambda net, x: checkpoint(net.other, x, use_reentrant=False), "'other' runs in"),
         (differentiating, "must not compute gradients in its forward"),
-        (lambda net, x: net.other(own_generator(net, x)), "do the same when it is run again"),
+        (lambda net, x: net.other(own_generator(net, x)), "compute the same when it is run again"),
         (own_generator, "it computes other values"),
-        (lambda net, x: x.tanh() if net.n_calls > 3 else x * x, "do the same when it is run again"),
+        (
+            lambda net, x: x.tanh() if net.n_calls > 3 else x * x,
+            "compute the same when it is run again",
+        ),
         (lambda net, x: net.norm(x) if net.n_calls > 3 else x, "it calls 'norm' again"),
     ],
 )

@@ -20,18 +20,18 @@ def sum_gradients(
     sum_of_weights: float,
     flags: Sequence[int] = (),
 ) -> tuple[float, float, list[int]]:
-    """Replace each process's gradient of its sum of losses by the sum over all processes.
+    """Replace each process's gradient of its sum of losses with the sum over all processes.
 
-    If a parameter has a gradient only in other processes, it counts as zeros here; if it has none
-    anywhere, it stays without one. All processes end with the same bits. The caller takes the mean:
-    one division by the total weight, never a mean of means.
+    If a parameter has a gradient only in other processes, its gradient counts as zeros here; a
+    parameter without a gradient anywhere stays without one. All processes end with the same bits.
+    The caller takes the mean: one division by the total weight, never a mean of means.
 
     Args:
         processes: the participating processes.
         params: the parameters, in the same order in every process.
         sum_of_losses: this process's losses times their weights.
         sum_of_weights: this process's weights.
-        flags: whole numbers sent along; a flag is 1 for all if any process raises it.
+        flags: whole numbers sent along; a flag is 1 for all processes if it is 1 in any.
 
     Returns:
         The two sums over all processes, added in float64, and the flags.
@@ -48,7 +48,7 @@ def sum_gradients(
             fix="Use sparse=False in nn.Embedding.",
         )
     present = [float(p.grad is not None) for p in params]
-    # Beside the gradients, not in them: float32 holds whole weights only up to 2**24.
+    # Next to the gradients, not in them: float32 is exact for whole weights only up to 2**24.
     head = torch.tensor(
         [sum_of_losses, sum_of_weights, *present, *flags],
         dtype=torch.float64,
@@ -100,7 +100,7 @@ class MovingBuffers:
         self.before = [buffer.clone() for buffer in self.buffers]
 
     def moved(self) -> list[int]:
-        """Return whether each buffer changed in this process; the processes must then agree."""
+        """Return for each buffer whether it changed in this process; other processes may differ."""
         # By value: torch's batch normalization leaves the version counter as it was.
         pairs = zip(self.buffers, self.before, strict=True)
         return [int(not torch.equal(now, before)) for now, before in pairs]
@@ -111,8 +111,8 @@ class MovingBuffers:
 
         Args:
             moved: for each buffer, whether it changed in any process.
-            n_rows: rows that this process has seen since the last call; 0 excludes it from the
-                mean.
+            n_rows: rows that this process has seen since the last call; 0 excludes this process
+                from the mean.
         """
         chosen = [i for i, flag in enumerate(moved) if flag]
         if not chosen:

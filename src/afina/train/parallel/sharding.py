@@ -59,7 +59,7 @@ def shard_model(model: nn.Module, processes: Processes) -> nn.Module:
     """Shard a model's parameters over the processes, in place; gradients become sums over all.
 
     Args:
-        model: gathered as one unit for each forward and backward.
+        model: the model; it is gathered as one unit for each forward and backward pass.
         processes: the processes to shard it over.
 
     Raises:
@@ -74,8 +74,8 @@ def shard_model(model: nn.Module, processes: Processes) -> nn.Module:
     scalars = [name for name, p in model.named_parameters() if p.ndim == 0]
     if scalars:
         raise ConfigError(
-            "every parameter must have a dimension to be sharded",
-            but=f"{', '.join(scalars)} has none",
+            "every parameter must have at least one dimension to be sharded",
+            but=f"there is none in {', '.join(scalars)}",
             fix="Make its shape (1,), or leave sharding out.",
         )
     mesh = init_device_mesh(processes.device.type, (processes.n_processes,))
@@ -150,5 +150,5 @@ def _shard(item: Any, like: Any) -> Any:
         moved = item.to(like.device)
         # src_data_rank=None: every process has the whole tensor, so nothing needs to be sent.
         shard = distribute_tensor(moved, like.device_mesh, like.placements, src_data_rank=None)
-        return shard.clone()  # a view would keep the whole in memory
+        return shard.clone()  # a view would keep the whole tensor in memory
     return item

@@ -58,7 +58,7 @@ class Snapshot:
 
 
 class Keeper:
-    """Write checkpoints into `<run>/checkpoints` by a plan, and remove those it does not keep.
+    """Write checkpoints into `<run>/checkpoints`, and remove those that the plan does not keep.
 
     A `with` statement ends only when the last write has ended. Errors in the background are raised
     by the next call of `due`, `save` or `wait`, or at the end of the `with` statement.
@@ -146,9 +146,9 @@ class Keeper:
             state: the current state of the run.
             trees: nested states of tensors by name, as in `Snapshot`.
             extra: the other fields of `Snapshot`: position, metrics_bytes, conditions, settings.
-            value: the monitored metric at this step, if evaluated.
-            first: called in the background before the checkpoint may appear, to make the metrics
-                durable that `extra` counts.
+            value: the monitored metric at this step, if it was evaluated.
+            first: called in the background before the checkpoint may appear, to make durable the
+                metrics that `extra` counts.
 
         Raises:
             StorageError: the checkpoint before this one could not be written.
@@ -158,7 +158,8 @@ class Keeper:
         goal = self._path(state.step)
         files: Files = {}
         known = goal in self.values  # written before a resume, or before this step's evaluation
-        # One without its metric is replaced while another one is there, should this be cut short.
+        # A checkpoint without its metric is replaced only if another exists, in case this is cut
+        # short.
         replaces = (
             known and self.values[goal] is None and value is not None and len(self.values) > 1
         )
@@ -169,7 +170,7 @@ class Keeper:
             self.values[goal] = value
         self.saved_at, self.saved_step = time.monotonic(), state.step
         self._known = dict(self.values)
-        # Decided here, so that what `due` says does not hang on how fast the disk is.
+        # Decided here, so that the result of `due` does not depend on the speed of the disk.
         gone = sorted(set(self.values) - self._kept())
         for path in gone:
             del self.values[path]
@@ -196,7 +197,7 @@ class Keeper:
         """Wait until the last checkpoint is durable.
 
         Raises:
-            StorageError: it could not be written; earlier ones are unchanged.
+            StorageError: that checkpoint could not be written; earlier ones are unchanged.
         """
         self._settle(self._work.wait)
 
@@ -228,7 +229,7 @@ def read_checkpoint(path: Path) -> Snapshot:
     """Read one checkpoint and check every byte of it.
 
     Raises:
-        CheckpointError: it is damaged, incomplete or not written by afina.
+        CheckpointError: the checkpoint is damaged, incomplete or not written by afina.
     """
     if path.is_symlink():
         raise CheckpointError(

@@ -23,7 +23,7 @@ class PackedTrees:
 
         Args:
             trees: nested tensors by name.
-            head: values for `state.json`, in addition to the form of the trees.
+            head: values for `state.json`, in addition to the structure of the trees.
 
         Raises:
             CheckpointError: a tree or `head` holds something that cannot be stored.

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first stops the run after the step, the second stops it at once.
+"""SIGINT and SIGTERM: the first stops the run after the current step, the second stops it at once.
 
 Without a run folder, only Ctrl-C is handled, and only where Python itself would handle it.
 """

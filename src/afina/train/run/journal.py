@@ -86,7 +86,7 @@ class Journal:
             value: the monitored metric, if it was just computed.
 
         Raises:
-            StorageError: it could not be written; earlier ones are unchanged.
+            StorageError: a checkpoint could not be written; earlier ones are unchanged.
             Interrupted: a signal arrived; the state is on disk if there is a run folder.
         """
         if self.folder is None:
@@ -112,8 +112,8 @@ class Journal:
             self._end()
 
     def _begin(self, state: TrainState, value: float | None) -> None:
-        """Copy a checkpoint, which is written after its metrics while training continues."""
-        trees, extra = self.whole(state)  # where it is sharded, all ranks meet here
+        """Copy a checkpoint; it is written after its metrics, while training continues."""
+        trees, extra = self.whole(state)  # if the model is sharded, all ranks take part
         if self.keeper is None or self.metrics is None:
             return
         extra = {**extra, "metrics_bytes": self.metrics.flush()}
@@ -134,8 +134,8 @@ def owned_folder(folder: Path | None, processes: Processes) -> Iterator[None]:
     """Make the run folder, if requested, and lock it within the `with` block.
 
     Raises:
-        LockedError: another process is using it.
-        StorageError: it cannot be created.
+        LockedError: another process is using the folder.
+        StorageError: the folder cannot be created.
     """
     with ExitStack() as stack:
 
@@ -168,7 +168,7 @@ def open_journal(
         metrics_bytes: number of bytes of metrics.jsonl to keep.
 
     Raises:
-        StorageError: it cannot be written.
+        StorageError: a file cannot be written.
     """
     own = tuple(observers) if processes.first else ()
     observed = processes.broadcast_json(bool(own))
@@ -182,7 +182,7 @@ def open_journal(
             stack.callback(metrics.close)
             better = bool(settings.higher_is_better)
             keeper = Keeper(folder / "checkpoints", plan, higher_is_better=better)
-            return metrics, stack.enter_context(keeper)  # it waits before the log is closed
+            return metrics, stack.enter_context(keeper)  # its exit waits before the log closes
 
         files = None if folder is None else only_first(processes, open_files)
         metrics, keeper = files or (None, None)

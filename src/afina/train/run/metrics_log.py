@@ -34,7 +34,7 @@ class MetricsLog:
             raise CheckpointError(
                 f"{path} must have at least the {size:,} bytes recorded in the checkpoint",
                 but=f"it has {n_bytes:,}",
-                fix="Copy it again from a complete one, or start a new run.",
+                fix="Restore it from a complete copy, or start a new run.",
             )
         try:
             self.file = path.open("ab")
@@ -87,7 +87,7 @@ class MetricsLog:
     def _failed(self, reason: OSError) -> StorageError:
         error = StorageError(
             f"{self.path} must be writable",
-            got=f"{reason.strerror or reason} "
+            but=f"writing failed: {reason.strerror or reason} "
             f"({errno.errorcode.get(reason.errno or 0, 'no code')})",
             fix="Make room, or choose another folder; the run can be resumed from its last "
             "checkpoint.",

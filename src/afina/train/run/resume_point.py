@@ -78,7 +78,7 @@ def find_snapshot(
         return None
     _check_settings(record, snapshot.settings)
     for path in checkpoints:
-        if checkpoint_step(path) > checkpoint_step(snapshot.path):  # damaged, and warned of above
+        if checkpoint_step(path) > checkpoint_step(snapshot.path):  # damaged, with a warning above
             remove_folder(path)
     return snapshot
 
@@ -147,8 +147,10 @@ def same_conditions(
 
 
 def _name_changes(before: Mapping[str, Any], now: Mapping[str, Any], processes: Processes) -> None:
-    """Warn of the conditions that were others when the run was interrupted."""
-    changed = [f"{k} was {before.get(k)}, is {now[k]}" for k in now if now[k] != before.get(k)]
+    """Warn of the conditions that have changed since the run was interrupted."""
+    changed = [
+        f"{k} was {before.get(k)} and is now {now[k]}" for k in now if now[k] != before.get(k)
+    ]
     if changed and processes.first:
         recounted = before.get("n_processes") != now["n_processes"]
         dropout = "; dropout draws different numbers" if recounted else ""
@@ -224,11 +226,13 @@ def _extend(state: TrainState, settings: LoopSettings) -> None:
 def _check_settings(now: Mapping[str, Any], before: Mapping[str, Any]) -> None:
     """Compare the keys that both have: an earlier version may not have recorded all of them."""
     changed = [
-        f"{k} was {before[k]}, is {now[k]}" for k in now if k in before and now[k] != before[k]
+        f"{k} was {before[k]} and is now {now[k]}"
+        for k in now
+        if k in before and now[k] != before[k]
     ]
     if changed:
         raise ConfigError(
             "A run must be resumed with the settings it was started with",
             but=", ".join(changed),
-            fix="Set them back, or start a new run.",
+            fix="Restore them, or start a new run.",
         )

@@ -19,8 +19,8 @@ def load_weights(
 
     Args:
         run: the folder that was `run_dir`.
-        which: `best`: the weights that a fit ends on: the best ones by `monitor`, or without
-            validation rows the average (see `averaging`), or the last ones. `last`: the weights
+        which: `best`: the weights that a fit ends on: the best ones by `monitor` or, without
+            validation rows, the average (see `averaging`) or the last ones. `last`: the weights
             after the last step that was saved. A number: those of the checkpoint of this step.
 
     Raises:
@@ -44,7 +44,7 @@ def load_weights(
         raise CheckpointError(
             f"{folder} must hold the checkpoints of a run",
             but="there are none",
-            fix="Pass the run_dir of a Trainer, in which a checkpoint was saved.",
+            fix="Pass the run_dir of a Trainer that has saved a checkpoint.",
         )
     steps = {checkpoint_step(path): path for path in paths}
     if which in ("best", "last"):
@@ -57,9 +57,9 @@ def load_weights(
     else:
         shown = ", ".join(map(str, sorted(steps)))
         raise ConfigError(
-            f'which must be "best", "last", or the step of a checkpoint: {shown}',
+            f'which must be "best", "last" or the step of a checkpoint ({shown})',
             got=f"{which!r}",
-            fix="CheckpointPlan(keep_last=..., keep_best=...) says which checkpoints stay.",
+            fix="CheckpointPlan(keep_last=..., keep_best=...) decides which checkpoints are kept.",
         )
     return {name: value for name, value in weights.items() if not name.startswith(LOSS)}
 

@@ -112,7 +112,7 @@ class JointNorm(torch.autograd.Function):
 
 
 class KnownNorm(torch.autograd.Function):
-    """Normalize one micro-batch again, with known statistics, only for its values.
+    """Normalize one micro-batch again, with known statistics, only to obtain the values.
 
     Maps `statistics, anchor, weight, bias, x` to `y`, which needs a gradient if the anchor does: the
     layers after it then save the same tensors for their backward pass as the first time.

@@ -1,4 +1,4 @@
-"""Calls that take turns: each runs to the next meeting, where all arrive before any continues.
+"""Calls that take turns: each runs to the next meeting, where all must arrive before any continues.
 
 The forward pass of any module can be paused halfway by running it in its own thread. Only one of
 the threads runs at a time, and their order is fixed, so that nothing depends on the scheduler.
@@ -64,7 +64,8 @@ class Lockstep(Generic[T]):
                 thread.start()
             self._batons[0].release()
             # An interrupt is raised here, in the caller's thread. One that comes just before the
-            # lock blocks would wake nobody: the wait is renewed, so that Python can look.
+            # lock blocks would wake nobody, so the wait is renewed at intervals, which lets Python
+            # notice it.
             while not self._over.acquire(timeout=_LOOK_EVERY_S):
                 pass
         finally:
@@ -126,7 +127,7 @@ class Lockstep(Generic[T]):
             self._place = place
         elif place != self._place:
             raise ConfigError(
-                "every micro-batch must pass the same batch normalizations in the same order",
+                "every micro-batch must pass through the same batch normalizations in the same order",
                 but=f"micro-batch 1 reached {self._place} when micro-batch {self._turn + 1} "
                 f"reached {place}",
                 fix='Use batchnorm="microbatch".',

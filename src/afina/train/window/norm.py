@@ -26,7 +26,8 @@ N_GROUPS = 6
 """A sixth of the tensors that the large batch saves for its backward pass is in memory at once."""
 
 KEEP_BYTES = 16 * 2**20
-"""Up to this, saved tensors are kept: releasing them would save too little memory for the time."""
+"""Up to this size, saved tensors are kept: releasing them would save too little memory for the
+time."""
 
 
 class WindowNorm:
@@ -40,7 +41,7 @@ class WindowNorm:
         loss: loss in the form of sums and weights.
         forward: maps the inputs of a micro-batch to outputs.
         n_groups: about one n-th of the saved tensors is in memory at a time; more groups take less
-            memory and more time, (3 + (n - 1) / 2) / 3 times that of the large batch.
+            memory and more time: (3 + (n - 1) / 2) / 3 times that of the large batch.
         keep_bytes: bytes of saved tensors that may always be in memory.
         sum_over_processes: sums a tensor over all processes, which then share statistics; every
             process must have at least one micro-batch. None: there is only one process.

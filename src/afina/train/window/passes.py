@@ -101,7 +101,7 @@ class WindowPass:
                 starts = [None, torch.zeros_like(self._ticket)][: len(ends)]
                 torch.autograd.backward(ends, starts)
         finally:
-            self._ticket = torch.empty(0)  # it alone would keep a failed window's graph
+            self._ticket = torch.empty(0)  # otherwise it would keep a failed window's graph
         self._check_replays()
         return total.item(), sum(map(float, weights))  # sync: .item()
 
@@ -235,13 +235,13 @@ class WindowPass:
         """Record how much a replay differs from the first forward, without a device sync."""
         if before.shape != now.shape:
             raise replay_differs(
-                f"an input has the shape {tuple(now.shape)} where it had {tuple(before.shape)}"
+                f"an input has the shape {tuple(now.shape)} instead of {tuple(before.shape)}"
             )
         if not before.numel():
             return
         largest = before.abs().max() + torch.finfo(before.dtype).tiny
         off = (before - now).abs().max() / largest / torch.finfo(before.dtype).eps ** 0.5
-        off = off.float()  # all on the first one's device, if the model spans several
+        off = off.float()  # all on one device, if the model spans several
         self._worst = (
             off if self._worst is None else self._worst.maximum(off.to(self._worst.device))
         )

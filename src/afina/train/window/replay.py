@@ -173,7 +173,7 @@ class SavedTensors:
         self._position += 1
         if slot is not None:
             if slot.kind != _kind(tensor):
-                raise replay_differs(f"it computes {_kind(tensor)} where it computed {slot.kind}")
+                raise replay_differs(f"it computes {_kind(tensor)} instead of {slot.kind}")
             slot.fill(tensor)
             if not to_fill:
                 raise _Enough
@@ -186,7 +186,7 @@ class _Enough(BaseException):
 def replay_differs(difference: str) -> ConfigError:
     """Return the error for a forward that differs when it is run again."""
     return ConfigError(
-        'with batchnorm="window", the forward must do the same when it is run again',
+        'with batchnorm="window", the forward must compute the same when it is run again',
         but=difference,
         fix="Take random numbers from the global generators and keep nothing from call to call, "
         'or use batchnorm="microbatch".',
@@ -199,7 +199,7 @@ def _kind(tensor: Tensor) -> tuple[tuple[int, ...], torch.dtype, int]:
 
 
 def _memory(tensor: Tensor) -> Any:
-    """Return the address of a tensor's memory; None if it has no single one."""
+    """Return the address of a tensor's memory; None if there is no single address."""
     if tensor.layout is not torch.strided or not tensor.untyped_storage().nbytes():
         return None
     return tensor.untyped_storage().data_ptr()

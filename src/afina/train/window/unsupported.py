@@ -1,4 +1,4 @@
-"""Refuse models that batch normalization over a window does not support, by name."""
+"""Refuse models that do not support batch normalization over a window, and name the module."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -45,7 +45,7 @@ def check_window_norm(model: nn.Module) -> None:
 
 
 class FunctionWatch(TorchFunctionMode):
-    """Refuse batch normalization that is called as a function within the `with` block.
+    """In the `with` block, refuse batch normalization that is called as a function.
 
     Args:
         names: names of the model's modules, for the message.
@@ -110,7 +110,7 @@ def _why_not(module: nn.Module) -> str | None:
     if "FSDPModule" in kinds or "FullyShardedDataParallel" in kinds:
         return 'Use batchnorm="microbatch", or do not shard the model.'
     if "OptimizedModule" in kinds or module._compiled_call_impl is not None:  # noqa: SLF001
-        return "Use the module from before torch.compile."
+        return "Use the module as it was before torch.compile."
     hooks = module._forward_pre_hooks.values()  # noqa: SLF001 - torch keeps old-style spectral norms there
     if "_SpectralNorm" in kinds or any(type(hook).__name__ == "SpectralNorm" for hook in hooks):
         return "Spectral normalization changes with every micro-batch; leave it out."
