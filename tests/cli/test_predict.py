@@ -130,7 +130,7 @@ def test_kept_columns(fitted, afina_here: Run, suffix: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("prediction", "'prediction' is one of theirs"), ("colour", "Did you mean 'color'?")],
+    [("prediction", "'prediction' is one of them"), ("colour", "Did you mean 'color'?")],
 )
 def test_a_column_that_cannot_be_kept(fitted, afina_here: Run, name: str, words: str) -> None:
     """A name of the output's, or one that is not there, is refused before anything is written."""

@@ -53,7 +53,7 @@ def repeated(cells: list[str], n_rows: int = 40) -> list[str]:
 NUMBERS = [f"{row * 1.5}" for row in range(40)]
 
 STRUCTURE = [
-    Case("empty", b"", says=("first line with column names", "empty")),
+    Case("empty", b"", says=("first line with column names", "has none")),
     Case("only newlines", b"\n\r\n\n", says=("first line with column names",)),
     Case("header only", b"a,b\n", says=("must have rows",)),
     Case("header without newline", b"a,b", says=("must have rows",)),

@@ -1,4 +1,4 @@
-"""Read CSV files as tables of text; check the structure, and alter no cell."""
+"""Read CSV files as tables of text; check their structure, and alter no cell."""
 
 import codecs
 import gzip
@@ -62,7 +62,7 @@ def read_csv(
     if line is None or not line[0].strip():
         raise TableError(
             f"{path}: a table must have a first line with column names",
-            but="it is empty",
+            but="this one has none",
             fix="Add the names, or name another file.",
         )
     mark = _check_delimiter(delimiter, path) if delimiter else _find_delimiter(line[0])

@@ -178,7 +178,7 @@ def _draw(classes: NDArray[np.int64], val_frac: float, seed: int) -> NDArray[np.
 def _quotas(counts: NDArray[np.int64], val_frac: float) -> NDArray[np.int64]:
     """Divide the held-out units among the classes, by the method of largest remainders.
 
-    Each side gets at least one unit of every class; a class with a single unit is used to train.
+    Each side gets at least one unit of every class; a class with a single unit is used for training.
     """
     exact = counts * val_frac
     quotas = np.floor(exact).astype(np.int64)

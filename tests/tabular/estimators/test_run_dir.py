@@ -30,7 +30,7 @@ def test_a_second_fit_has_a_folder_of_its_own(tmp_path):
     second = model.fit(X, 1 - Y).predict_proba(X)
 
     assert model.run_dir_ == run / "0001"
-    assert model.notes_ == (f"{run} is taken, so this run is in {run / '0001'}",)
+    assert model.notes_ == (f"{run} is not empty, so this run is in {run / '0001'}",)
     np.testing.assert_array_equal(afina.load(run / "model").predict_proba(X), first)
     np.testing.assert_array_equal(afina.load(model.run_dir_).predict_proba(X), second)
     assert afina.AfinaClassifier(**QUICK).fit(X, Y).run_dir_ is None

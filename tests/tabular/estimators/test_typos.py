@@ -44,7 +44,9 @@ def test_what_nothing_is_near_to():
 
 def test_arguments_go_by_name():
     """A value without a name is refused without a private class's name."""
-    with pytest.raises(TypeError, match=r"AfinaClassifier takes its arguments by name.*; got 0.01"):
+    with pytest.raises(
+        TypeError, match=r"AfinaClassifier accepts only keyword arguments.*; got 0.01"
+    ):
         AfinaClassifier(0.01)
 
 

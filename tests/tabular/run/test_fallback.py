@@ -29,7 +29,7 @@ def test_no_time_at_all_ends_in_the_baseline(tables, request, tmp_path, target, 
 
     assert (summary["model"], summary["stop"]["step"]) == ("constant", 0)
     assert (
-        "was over before training began, so the model is the baseline"
+        "ran out before training began, so the model is the baseline"
         in (summary["score"]["caution"])
     )
     assert summary["scores"][score] == pytest.approx(summary["baseline_scores"][score], rel=1e-6)

@@ -66,7 +66,7 @@ def _with_text_labels(class_weight: Any) -> Any:
     Raises:
         ConfigError: two labels are written alike, such as 1 and "1".
     """
-    if hasattr(class_weight, "to_dict"):  # a series of pandas, indexed by label
+    if hasattr(class_weight, "to_dict"):  # a pandas series, indexed by label
         class_weight = class_weight.to_dict()
     if not isinstance(class_weight, Mapping):
         return class_weight

@@ -1,4 +1,4 @@
-"""Read the shipped model: a folder that is rejected unless complete, and never runs code."""
+"""Read the shipped model: a folder that never runs code, and is rejected unless it is complete."""
 
 import contextlib
 import json
@@ -95,12 +95,12 @@ def find_model(path: Path) -> Path:
     raise CheckpointError(
         "A model must be a run folder or a model folder",
         but=f"{path} is neither",
-        fix="Name the folder that `afina fit`, or `save` in Python, has made.",
+        fix="Name a folder that `afina fit`, or `save` in Python, has written.",
     )
 
 
 def _can_resume(run: Path) -> bool:
-    """Return whether the table of a run is a file; what came otherwise cannot be read again."""
+    """Return whether a run's table is a file; rows from Python or stdin cannot be read again."""
     with contextlib.suppress(CheckpointError):
         table = read_run_record(run).table
         return table is not None and not is_stdin(table.path)

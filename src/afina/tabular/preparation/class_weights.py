@@ -30,7 +30,7 @@ def learn_class_weights(
         name: the target's name, for messages.
 
     Raises:
-        ConfigError: the target is a number, a label is unknown, or one has no weight.
+        ConfigError: the target is a number, a label is unknown, or a label has no weight.
     """
     if setting is None:
         return None
@@ -50,7 +50,7 @@ def learn_class_weights(
 
 
 def weigh_classes(given: Given, target: Target, class_weights: Floats | None) -> Given:
-    """Multiply the weight of each row by that of its class; scores keep the weights without it.
+    """Multiply the weight of each row by that of its class; scores use the rows' own weights.
 
     Raises:
         ConfigError: a product is too large or too small for a number.
@@ -62,7 +62,7 @@ def weigh_classes(given: Given, target: Target, class_weights: Floats | None) ->
     if not np.isfinite(weights).all() or ((weights == 0) & (given.weights > 0)).any():
         raise ConfigError(
             "class_weight times the weight of a row must be a finite number above 0",
-            but=f"for a row of {given.source} it is not",
+            but=f"it is not for a row of {given.source}",
             fix="Use weights nearer to 1.",
         )
     return replace(given, weights=weights, score_weights=given.weights)
@@ -78,7 +78,7 @@ def describe_class_weights(class_weights: Floats, classes: Sequence[Label]) -> s
     return (
         f"classes are weighted ({', '.join(shown[:_MOST_SHOWN])}{more}): predicted probabilities "
         "are those of rows weighted this way, not the shares to expect among new rows; scores "
-        "count each row without its class's weight"
+        "do not use the class weights"
     )
 
 

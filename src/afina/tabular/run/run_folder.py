@@ -46,7 +46,7 @@ def check_unchanged(file: SourceFile) -> Path:
     if is_stdin(path):
         raise SchemaError(
             must,
-            but="that came from stdin, which cannot be read again",
+            but="the table came from stdin, which cannot be read again",
             fix="Save the table as a file, and fit again.",
         )
     try:
@@ -199,4 +199,4 @@ def _remove_folders(run: Path, new_folders: Sequence[Path]) -> None:
                 shutil.rmtree(path)
     for folder in new_folders:
         with contextlib.suppress(OSError):
-            folder.rmdir()  # fails if something else has been put there meanwhile
+            folder.rmdir()  # fails if something else has been put there
