@@ -93,7 +93,7 @@ def _boolean_code(text: str) -> int:
 
 
 def _code_of_bool(column: CategoryColumn, text: str) -> int:
-    """Return the code of true or false in a categorical column, however the column spells it."""
+    """Return the code of true or false in a categorical column, as the column spells it."""
     spellings = (text, text.capitalize(), text.upper(), "1" if text == "true" else "0")
     return next((column.codes[word] for word in spellings if word in column.codes), UNKNOWN)
 
@@ -119,7 +119,7 @@ def unknown_fault(
         return ""
     as_type = f" (stored as {describe_type(kind)})" if retyped else ""
     return (
-        f"the model does not know any value of column {column.name!r}: the first is "
+        f"the model does not know any value of column {column.name!r}, whose first value is "
         f"{levels.show(0)}{as_type}; in training, the column held values such as "
         f"{show_cell(column.vocabulary[0])}. All are treated as unknown."
     )
