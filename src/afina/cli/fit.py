@@ -182,7 +182,7 @@ def _class_weight(options: list[str]) -> dict[str, float] | str | None:
             )
         if label in weights:
             raise ConfigError(
-                "--class-weight must weigh each label once",
+                "--class-weight must give each label one weight",
                 but=f"{label!r} has two weights",
                 fix="Leave one out.",
             )

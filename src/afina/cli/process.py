@@ -27,7 +27,7 @@ def process_start() -> float:
 
 
 def is_first_process() -> bool:
-    """Return whether this process prints: the only process, or the first one of a launcher.
+    """Return whether this process prints: it is the only one, or a launcher's first one.
 
     The rule is the same as in `afina.train.processes.current_processes`, without loading torch.
     """

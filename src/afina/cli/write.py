@@ -33,7 +33,7 @@ def check_out(out: Path, *, table: Path, overwrite: bool) -> None:
         )
     if out.is_dir():
         raise StorageError(
-            "--out must be a file", but=f"{out} is a folder", fix="Name a file inside it."
+            "--out must be a file", but=f"{out} is a folder", fix="Choose a file inside it."
         )
     if out.exists() and table.exists() and out.samefile(table):
         raise StorageError(

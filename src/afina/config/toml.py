@@ -165,7 +165,7 @@ def _read_text(path: Path) -> str:
         raise ConfigError(
             "The settings file must be readable",
             but=f"{path} cannot be read ({err.strerror})",
-            fix="Name another file.",
+            fix="Choose another file.",
         ) from err
 
 

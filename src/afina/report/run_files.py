@@ -83,7 +83,7 @@ def read_run(folder: Path) -> RunFiles:
             but=f"{folder} has neither config.toml nor metrics.jsonl"
             if folder.is_dir()
             else f"{folder} is not a folder",
-            fix="Name a folder that `afina fit` made, such as runs/<time>-<name>.",
+            fix="Choose a folder that `afina fit` made, such as runs/<time>-<name>.",
         )
     text, config = _read_config(folder / "config.toml")
     schema = read_bytes(folder / "schema.json")

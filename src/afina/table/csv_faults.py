@@ -22,7 +22,7 @@ def line_at(data: bytes, position: int) -> int:
 
 
 def row_at(data: bytes, position: int, delimiter: str) -> bytes:
-    """Return the row that starts at `position`, with its line end and line breaks in quotes."""
+    """Return the row at `position`, including its line end and any line breaks within quotes."""
     match = _row_pattern(delimiter).match(data, position)
     return match[0] if match else b""  # the pattern always matches
 
@@ -42,7 +42,7 @@ def _cell_pattern(delimiter: str) -> re.Pattern[bytes]:
 
 
 def split_row(row: bytes, delimiter: str) -> list[bytes]:
-    """Split a row into its cells, exactly as written, quotes included, without the line end.
+    """Split a row into its cells exactly as written, with quotes but without the line end.
 
     Example:
         >>> split_row(b'a,"b,c",d', ",")
@@ -192,6 +192,6 @@ def _width_fault(data: bytes, position: int, row: bytes, n_cells: int, n_columns
     return CsvFault(
         f"every row must have {n_columns} cell{'s' * (n_columns != 1)}, like the first line",
         f"{where} has {n_cells}",
-        f"{quote}Correct it, or name the delimiter with `--set table.delimiter=...` "
+        f"{quote}Correct it, or set the delimiter with `--set table.delimiter=...` "
         "(in Python: delimiter=...).",
     )

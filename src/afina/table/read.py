@@ -80,7 +80,7 @@ def _check_binary(table: pa.Table, path: Path) -> pa.Table:
         raise TableError(
             f"{path}: a table must have rows and columns",
             got=f"{table.num_rows} rows and {table.num_columns} columns",
-            fix="Name another file.",
+            fix="Choose another file.",
         )
     return clean_table(table, str(path))
 
@@ -90,7 +90,7 @@ def _check_file(path: Path) -> None:
         return
     if path.is_dir():
         raise TableError(
-            f"{path}: a table must be a file", got="a folder", fix="Name a file inside it."
+            f"{path}: a table must be a file", got="a folder", fix="Choose a file inside it."
         )
     if path.exists():
         raise TableError(

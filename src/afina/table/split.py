@@ -202,7 +202,7 @@ def _latest(
         raise SchemaError(
             "a split by time needs at least two different times",
             but="all times are equal",
-            fix="Name another column, or leave out `--time` (in Python: the setting table.time).",
+            fix="Choose another column, or leave out `--time` (in Python: the setting table.time).",
         )
     n_late = np.cumsum(counts[::-1])[::-1]  # units held out if the split is before each time
     border = 1 + int(np.argmin(np.abs(n_late[1:] - n_units * val_frac)))

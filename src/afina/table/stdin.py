@@ -1,4 +1,4 @@
-"""A table from standard input: its path is `-`, and its name in messages `stdin`."""
+"""A table from standard input: its path is `-`, and messages call it `stdin`."""
 
 import sys
 from functools import lru_cache

@@ -182,7 +182,7 @@ def _check_number_of_classes(target: Target, task: RequestedTask, where: str) ->
     raise SchemaError(
         f"{where} must have {must} for the task {task}",
         but=f"it has {len(target.classes)}: {shown}",
-        fix=f"Use `--task {target.task}` (in Python: AfinaClassifier), or name another target "
+        fix=f"Use `--task {target.task}` (in Python: AfinaClassifier), or choose another target "
         "column.",
     )
 
@@ -232,7 +232,7 @@ def _check_some(has_value: NDArray[np.bool_], where: str) -> None:
         raise SchemaError(
             f"{where} must have values",
             but="every cell is missing",
-            fix="Name another target column, or fill it in.",
+            fix="Choose another target column, or fill it in.",
         )
 
 
@@ -303,7 +303,7 @@ def _numbers(numbers: NDArray[np.float64], where: str, *, may_be_constant: bool)
         raise SchemaError(
             f"{where} must vary",
             but=f"every value is {low:g}",
-            fix="Name another target column.",
+            fix="Choose another target column.",
         )
     return Target("regression", numbers, (), missing)
 
@@ -315,14 +315,14 @@ def _class_target(target: _TargetColumn, *, auto: bool, allow_single: bool) -> T
         raise SchemaError(
             f"{target.where} must have at least two classes",
             but=f"every value is {labels[0]!r}",
-            fix="Name another target column.",
+            fix="Choose another target column.",
         )
     if auto and len(labels) > _MOST_AUTO_CLASSES and len(labels) > 0.5 * counts.sum():
         raise SchemaError(
             f"{target.where} must hold classes or numbers",
             but=f"it has {len(labels)} different values in {counts.sum()} rows, such as "
             f"{target.levels.show(0)}",
-            fix="Name another target column.",
+            fix="Choose another target column.",
         )
     numbers = target.numbers
     fractions = numbers is not None and bool((numbers[~np.isnan(numbers)] % 1).any())

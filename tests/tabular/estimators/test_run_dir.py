@@ -83,7 +83,7 @@ def test_loading_one_of_several_runs(tmp_path):
         afina.load(run)
     assert record[0].filename == __file__
     (run / "model").rename(tmp_path / "model")
-    with pytest.raises(CheckpointError, match=r"it holds 1\. Name one of them, such as .*0001"):
+    with pytest.raises(CheckpointError, match=r"it holds 1\. Choose one of them, such as .*0001"):
         afina.load(run)
 
 

@@ -115,7 +115,7 @@ def _summarize(
         notes.append(f"{rare}, treated as unknown")
     notes += [
         f"{levels.texts[int(at)].as_py()!r} ({count_cells(counts[at])}) is a level like any "
-        "other: name it in table.missing_values if it means missing"
+        "other: add it to table.missing_values if it means missing"
         for at in np.flatnonzero(missing_word_mask(levels.texts))
     ]
     return "; ".join(notes)

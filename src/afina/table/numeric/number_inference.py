@@ -107,9 +107,7 @@ def _why_too_long(
     """Return a note if whole numbers are too long to be exact; empty if some have a fraction."""
     long = exceeds_int64(plain)
     if long.any() and (long | whole_cells(plain)[1])[fits].all():
-        return (
-            f"read as text, because of {context.quote(levels, int(np.argmax(long)))} beyond 64 bits"
-        )
+        return f"read as text because {context.quote(levels, int(np.argmax(long)))} exceeds 64 bits"
     return ""
 
 

@@ -75,7 +75,7 @@ def _with_text_labels(class_weight: Any) -> Any:
         text = cell_text(_as_plain(label))
         if text in by_text:
             raise ConfigError(
-                "class_weight must weigh each label once",
+                "class_weight must give each label one weight",
                 but=f"{text!r} has two weights",
                 fix="Leave one out.",
             )

@@ -200,7 +200,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
         `afina.load` returns a `Predictor`, whose `classes` may be in a different order from `classes_`.
 
         Args:
-            path: a new or empty folder; missing parents are made.
+            path: a new or empty folder; missing parent folders are created.
             overwrite: replace a saved model that is already there.
 
         Raises:
@@ -344,7 +344,7 @@ class AfinaRegressor(RegressorMixin, _Estimator):  # type: ignore[misc] # as abo
         eval_set: Any = None,
         groups: ArrayLike | None = None,
     ) -> Self:
-        """Train; the arguments are those of `AfinaClassifier.fit`, with numbers for labels."""
+        """Train; the arguments are those of `AfinaClassifier.fit`, with numbers instead of labels."""
         val = choose_val_rows(X_val, y_val, eval_set)
         with untouched_on_failure(self):
             return self._fit(X, y, sample_weight, val, groups)

@@ -52,7 +52,7 @@ def save_folder(path: Path, files: Mapping[str, bytes], *, overwrite: bool) -> N
     """Write a model folder: complete, or not at all.
 
     Args:
-        path: a new or empty folder; missing parents are made.
+        path: a new or empty folder; missing parent folders are created.
         files: from `model_files`.
         overwrite: replace a model that is already there.
 

@@ -142,7 +142,7 @@ def check_fits(
     if not _fits(record, schema, tensors):
         raise CheckpointError(
             f"{source} must describe the model whose tensors are stored with it",
-            but="it does not fit them or the schema",
+            but="it does not match them or the schema",
             fix="Copy the whole folder again from an undamaged original.",
         )
 

@@ -161,7 +161,7 @@ class Predictor:
         the order of its `classes`.
 
         Args:
-            path: a new or empty folder; missing parents are made.
+            path: a new or empty folder; missing parent folders are created.
             overwrite: replace a saved model that is already there.
 
         Raises:

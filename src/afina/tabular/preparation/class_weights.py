@@ -53,7 +53,7 @@ def weigh_classes(given: Given, target: Target, class_weights: Floats | None) ->
     """Multiply the weight of each row by that of its class; scores use the rows' own weights.
 
     Raises:
-        ConfigError: a product is too large or too small for a number.
+        ConfigError: a product is too large or too small for a float.
     """
     if class_weights is None:
         return given
@@ -63,7 +63,7 @@ def weigh_classes(given: Given, target: Target, class_weights: Floats | None) ->
         raise ConfigError(
             "class_weight times the weight of a row must be a finite number above 0",
             but=f"it is not for a row of {given.source}",
-            fix="Use weights nearer to 1.",
+            fix="Use weights closer to 1.",
         )
     return replace(given, weights=weights, score_weights=given.weights)
 
@@ -83,7 +83,7 @@ def describe_class_weights(class_weights: Floats, classes: Sequence[Label]) -> s
 
 
 def _by_label(setting: Mapping[str, float], classes: Sequence[Label], name: str) -> Floats:
-    """Return the weight of each class; each label must have one, and only known labels may."""
+    """Return the weight of each class; every class must get one, and every label must be known."""
     texts = list(map(cell_text, classes))
     weights = np.full(len(classes), np.nan)
     for label, weight in setting.items():
@@ -104,7 +104,7 @@ def _by_label(setting: Mapping[str, float], classes: Sequence[Label], name: str)
             )
         if not np.isnan(weights[code]):
             raise ConfigError(
-                "class_weight must weigh each label once",
+                "class_weight must give each label one weight",
                 but=f"{texts[code]!r} has two weights",
                 fix="Leave one out.",
             )

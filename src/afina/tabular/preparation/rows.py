@@ -1,7 +1,7 @@
 """Rows as arrays, and the merging of identical rows.
 
-Training uses each distinct row once, with the sum of its weights, and divides heavy rows into equal
-parts; the order of these rows depends on nothing else. So a weight of 2 has the same effect, bit
+Training uses each distinct row once, with the sum of its weights, and divides heavy rows into
+equal parts; the order of these rows depends on nothing else. So a weight of 2 has the same effect, bit
 for bit, as two identical rows, and the order of rows in a table changes nothing.
 """
 

@@ -117,7 +117,7 @@ def keep_together(
 ) -> Decided:
     """Number the units that a split must not separate, and decide what identical rows are.
 
-    Identical rows stay together where they are copies, and stand for themselves where they are
+    Identical rows stay together where they are copies, and are units of their own where they are
     observations that turned out alike: see `find_repeats`. The target does not make rows different.
     If it did, rows identical to a held-out row would train with other targets; where a few
     combinations of features repeat often, that would teach the opposite of what validation checks.

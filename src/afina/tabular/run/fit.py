@@ -186,7 +186,7 @@ def _check_stdin(path: Path, val: Path | None, processes: Processes) -> None:
         raise ConfigError(
             "stdin can be read only once, by one process",
             but=reason,
-            fix="Save the table as a file, and name the file.",
+            fix="Save the table as a file, and pass the path of the file.",
         )
 
 

@@ -240,7 +240,7 @@ def choose_encodings(schema: Schema, settings: PreprocessSettings) -> tuple[Enco
             hint = "" if kind else did_you_mean(name, schema.names).strip()
             raise SchemaError(
                 "preprocess.encodings must name categorical columns",
-                got=f"{name!r}, which is {kind or 'no feature column'}",
+                got=f"{name!r}, which is {kind or 'not a feature column'}",
                 fix=hint or "Set its kind with --kind (in Python: kinds=...), or leave it out.",
             )
     return tuple(
