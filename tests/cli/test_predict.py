@@ -57,7 +57,7 @@ def test_the_model_folder_alone(fitted, afina_here: Run) -> None:
         (["narrow.csv", "--out", "old.csv", "--overwrite"], 3, "'color'"),
         (["cars.csv", "--out", "old.csv"], 5, "add --overwrite"),
         (["cars.csv", "--out", "cars.csv", "--overwrite"], 5, "must not be the table"),
-        (["cars.csv", "--out", "absent/p.csv"], 5, "there is no absent"),
+        (["cars.csv", "--out", "absent/p.csv"], 5, "there is no folder absent"),
         (["absent.csv"], 3, "absent.csv"),
     ],
 )

@@ -63,7 +63,6 @@ def test_a_fit_from_stdin(fitted, pipe: Run) -> None:
 
     assert done.stderr.startswith("stdin: 160 rows, 4 columns\n")
     assert "afina resume" not in done.stderr
-    assert "afina predict" not in done.stderr
     assert records[1] == {**records[0], "path": "-"}
     for name in ("model/model.safetensors", "schema.json", "metrics.jsonl"):
         ours, theirs = (fitted.folder / run / name for run in ("piped", "a run"))
