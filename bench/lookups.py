@@ -7,7 +7,7 @@ noise. Each row is a draw of a combination. The error is the expected log-loss o
 (no test rows are needed, as the probabilities are known), beside that of a look-up that adds one row of
 each class to every combination. *Copies*: a table, and the same with each row five times. The error
 is log-loss or RMSE on 20,000 new rows. Both are means over draws. With `--check`, the script exits with
-1 unless look-ups with ten rows a combination or more are within 2 % or 0.01 of the add-one look-up,
+1 unless look-ups with ten rows per combination or more are within 2 % or 0.01 of the add-one look-up,
 whichever is larger, and copies are within 1 % of the table without them.
 """
 
@@ -101,7 +101,7 @@ def errors(lookup: LookUp, seed: int) -> tuple[float, float]:
 
 def lookups(seeds: int, most_rows: int) -> Iterator[bool]:
     """Print a row for each kind of look-up; yield whether it is close enough."""
-    print("| levels | rows a combination | noise | afina | add-one look-up | difference |")
+    print("| levels | rows per combination | noise | afina | add-one look-up | difference |")
     print("|---|---|---|---|---|---|")
     for sizes in SIZES:
         for repeats in REPEATS:

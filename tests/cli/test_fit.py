@@ -264,7 +264,7 @@ def test_a_metric_leads(cars: Path, afina_here: Run) -> None:
     assert summary["score"]["name"] == next(iter(summary["scores"])) == "f1"
     assert evaluation["score"] == next(iter(evaluation["scores"])) == "f1"
     assert "Validation f1 0." in run.stderr
-    assert "note: f1 is that of class '02'" in run.stderr
+    assert "note: f1 is computed for class '02'" in run.stderr
     assert "note: classes are weighted (01 1, 02 3)" in run.stderr
     assert ", validation f1 0." in run.stderr
 
@@ -281,5 +281,5 @@ def test_too_little_time_is_told_loudly(cars: Path, afina_here: Run) -> None:
     run = afina_here("fit", cars, "--target", "class", "--time-limit", "0.01", "--out", "r")
 
     assert run.returncode == 0
-    assert "\nwarning: The time limit of 0.01 s was over before training began" in run.stderr
+    assert "\nwarning: The time limit of 0.01 s ran out before training began" in run.stderr
     assert "are kept" not in run.stderr

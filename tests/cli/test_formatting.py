@@ -14,7 +14,7 @@ def summary(name: str, value: float | None, baseline: float, *, higher: bool) ->
         "value": value,
         "baseline": baseline,
         "higher_is_better": higher,
-        "baseline_is": "the commonest class",
+        "baseline_is": "the most common class",
     }
     return {"score": score, "on": "val"}
 
@@ -38,7 +38,7 @@ def test_score_sentence(value: float | None, baseline: float, higher: bool, verd
 
     assert sentence.startswith("Validation accuracy ")
     assert "against 0.6" in sentence
-    assert sentence.endswith(f"(the commonest class){verdict}")
+    assert sentence.endswith(f"(the most common class){verdict}")
 
 
 def test_a_model_that_was_not_tested() -> None:
@@ -47,7 +47,8 @@ def test_a_model_that_was_not_tested() -> None:
 
     assert sentence.startswith("No rows were held out, so it is not known how good the model is")
     assert (
-        "On its training rows, r2 is 0.999; the baseline's (the commonest class) is 0." in sentence
+        "On its training rows, r2 is 0.999; the baseline's (the most common class) is 0."
+        in sentence
     )
     assert "less error" not in sentence
 

@@ -57,7 +57,7 @@ def test_the_model_folder_alone(fitted, afina_here: Run) -> None:
         (["narrow.csv", "--out", "old.csv", "--overwrite"], 3, "'color'"),
         (["cars.csv", "--out", "old.csv"], 5, "add --overwrite"),
         (["cars.csv", "--out", "cars.csv", "--overwrite"], 5, "must not be the table"),
-        (["cars.csv", "--out", "absent/p.csv"], 5, "there is no absent"),
+        (["cars.csv", "--out", "absent/p.csv"], 5, "there is no folder absent"),
         (["absent.csv"], 3, "absent.csv"),
     ],
 )
@@ -130,7 +130,7 @@ def test_kept_columns(fitted, afina_here: Run, suffix: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("prediction", "'prediction' is one of theirs"), ("colour", "Did you mean 'color'?")],
+    [("prediction", "'prediction' is one of them"), ("colour", "Did you mean 'color'?")],
 )
 def test_a_column_that_cannot_be_kept(fitted, afina_here: Run, name: str, words: str) -> None:
     """A name of the output's, or one that is not there, is refused before anything is written."""

@@ -83,7 +83,7 @@ def test_settings_of_the_model_stay(fitted, afina_here: Run, command: str) -> No
     run = afina_here(command, "a run", "cars.csv", "--set", "train.lr=1")
 
     assert run.returncode == 2
-    assert "--set can only be table.delimiter or table.encoding; got train.lr." in run.stderr
+    assert "--set can only change table.delimiter or table.encoding; got train.lr." in run.stderr
 
 
 def test_overwrite(fitted, afina_here: Run) -> None:

@@ -21,7 +21,7 @@ SUMMARY = Summary(
         value=0.81,
         baseline=float("nan"),
         higher_is_better=True,
-        baseline_is="always 'good', the commonest class",
+        baseline_is="always 'good', the most common class",
     ),
     scores={"accuracy": 0.81, "auc": float("nan")},
     baseline_scores={"accuracy": 0.72},

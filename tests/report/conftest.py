@@ -84,7 +84,7 @@ def summary(task: str, target: str, records: list[Record], **more: Any) -> Recor
         "format": 1, "task": task, "target": target, "table": "data/credit.csv",
         "rows": {"train": 3564, "val": 890, "left_out": 0},
         "score": {"name": "accuracy", "value": 0.8146, "baseline": 0.7191,
-                  "higher_is_better": True, "baseline_is": "always 'good', the commonest class"},
+                  "higher_is_better": True, "baseline_is": "always 'good', the most common class"},
         "scores": {"accuracy": 0.8146, "log_loss": 0.4312, "roc_auc": 0.8441},
         "baseline_scores": {"accuracy": 0.7191, "log_loss": 0.5938, "roc_auc": 0.5},
         "on": "val", "stop": {k: v for k, v in records[-1].items() if k != "kind"},

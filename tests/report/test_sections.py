@@ -28,7 +28,7 @@ def _score(**more: Any) -> dict[str, Any]:
         "value": 0.81,
         "baseline": 0.72,
         "higher_is_better": True,
-        "baseline_is": "always 'good', the commonest class",
+        "baseline_is": "always 'good', the most common class",
     }
     return {"score": score | more}
 
@@ -57,7 +57,7 @@ def test_the_score_in_a_sentence(make_run: Maker) -> None:
     text = score_section(_summary(make_run, _score()))
     assert (
         "On 890 validation rows, the model&#39;s accuracy is 0.810; the baseline&#39;s "
-        "(always &#39;good&#39;, the commonest class) is 0.720. The model has 32 % less error than its baseline."
+        "(always &#39;good&#39;, the most common class) is 0.720. The model has 32 % less error than its baseline."
     ) in text
 
 
@@ -71,7 +71,7 @@ def test_the_score_in_a_sentence(make_run: Maker) -> None:
             "The model has 3 % less error than its baseline",
         ),
         (_score(value=None), "accuracy is not finite"),
-        (_score(baseline=None), "the commonest class) is not finite"),
+        (_score(baseline=None), "the most common class) is not finite"),
         (
             _score() | {"on": "train"},
             "On the 3,564 training rows, which it learned from, its accuracy is 0.810",
@@ -89,7 +89,7 @@ def test_why_it_stopped(make_run: Maker) -> None:
     text = stop_section(read_run(make_run("binary")))
     assert "val/loss has not improved for 16 evaluations." in text
     assert "the weights of epoch 28, where val/loss was 0.4575" in text
-    assert "Training went to epoch 44, step 616, and took 11.4 s." in text
+    assert "Training ended at epoch 44, step 616, and took 11.4 s." in text
 
 
 def test_a_run_without_validation_has_the_last_weights(make_run: Maker) -> None:

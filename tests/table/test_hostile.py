@@ -53,7 +53,7 @@ def repeated(cells: list[str], n_rows: int = 40) -> list[str]:
 NUMBERS = [f"{row * 1.5}" for row in range(40)]
 
 STRUCTURE = [
-    Case("empty", b"", says=("first line with column names", "empty")),
+    Case("empty", b"", says=("first line with column names", "has none")),
     Case("only newlines", b"\n\r\n\n", says=("first line with column names",)),
     Case("header only", b"a,b\n", says=("must have rows",)),
     Case("header without newline", b"a,b", says=("must have rows",)),
@@ -75,7 +75,7 @@ STRUCTURE = [
     Case("duplicate names", b"a,b,a,b,c\n1,2,3,4,5\n", says=("'a', 'b'", "more than once")),
     Case("empty name", b",a\n1,2\n", says=("column 1 of 2", "index=False")),
     Case("blank name", b"a, ,c\n1,2,3\n", says=("column 2 of 3",)),
-    Case("wrong delimiter in the rows", b"a\n1,2\n3,4\n", says=("line 2", "1 cell ", "has 2")),
+    Case("wrong delimiter in the rows", b"a\n1,2\n3,4\n", says=("line 2", "1 cell, ", "has 2")),
     Case("an image", b"\x89PNG\r\n\x1a\n\x00\x00", says=("NUL",)),
     Case("a page", b"<!DOCTYPE html>\n<html><p>a, b</p>\n", says=("line 2", "has 2")),
     Case("garbage as Parquet", b"PAR1 no", suffix=".parquet", says=("Parquet", "complete")),

@@ -191,7 +191,7 @@ def test_unknown_kinds() -> None:
         infer_schema(table, kinds={"prise": "numeric"})
     with pytest.raises(SchemaError, match=r"one of numeric.*Did you mean 'categorical'\?"):
         infer_schema(table, kinds={"price": "categoric"})  # type: ignore[dict-item]
-    with pytest.raises(SchemaError, match="none of the 1 is named 'y'"):
+    with pytest.raises(SchemaError, match="none of the 1 feature columns is named 'y'"):
         infer_schema(table, kinds={"y": "numeric"}, skip=["y"])
 
 

@@ -29,7 +29,7 @@ def test_dates_of_either_order() -> None:
 def test_empty_text_and_null() -> None:
     """A file or frame that tells empty text from null is told that both are missing."""
     assert notes(["x", "y", "", None, "", "x"] * 3) == [
-        "column 'a': 6 cells with an empty text and 3 without a value are all treated as missing"
+        "column 'a': 6 cells with empty text and 3 without a value are all treated as missing"
     ]
     assert notes(["x", "y", None, "x"] * 3) == notes(["x", "y", "", "x"] * 3) == []
 

@@ -9,14 +9,14 @@ from afina.table import read_target, to_table
     ("labels", "says"),
     [
         (["1", "1.0", "2"], ["'1', '1.0' are the same number and one class"]),
-        (["01", "1", "2"], ["'01', '1' are the same number, and are classes of their own"]),
+        (["01", "1", "2"], ["'01', '1' are the same number, and are separate classes"]),
         (
             ["yes", "Yes ", "no"],
-            ["'yes', 'Yes ' differ only in case or spaces, and are classes of their own"],
+            ["'yes', 'Yes ' differ only in case or spaces, and are separate classes"],
         ),
         (
             ["-0.50", "-.5", "x"],
-            ["'-0.50', '-.5' are the same number, and are classes of their own"],
+            ["'-0.50', '-.5' are the same number, and are separate classes"],
         ),
         (["a", "b", "ab"], []),
         (["10", "100", "1"], []),

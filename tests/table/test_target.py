@@ -116,7 +116,7 @@ def test_equal_numbers_are_one_class() -> None:
         (["a", "b", "c"] * 2, "binary", "two classes for the task binary, but it has 3: 'a', 'b'"),
         (["a", "b"] * 2, "multiclass", r"three classes or more .* it has 2.*Use `--task binary`"),
         ([row + 0.5 for row in range(9)], "multiclass", "9 different numbers.*--task regression"),
-        ([f"name {row}" for row in range(1500)], "auto", "1500 different texts in 1500 rows"),
+        ([f"name {row}" for row in range(1500)], "auto", "1500 different values in 1500 rows"),
         (np.array(["2024-01-31", "2024-02-01"], "M8[s]"), "auto", "got dates"),
     ],
 )

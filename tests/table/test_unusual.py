@@ -53,7 +53,9 @@ def test_far_numbers_and_dates(name: str, near: list, far: list, says: str) -> N
     """A value more than the whole range away is told, a nearer one is not."""
     assert notes({name: near}) == []
     [note] = notes({name: far})
-    assert note.startswith(f"column {name!r}: 1 cell far outside of what the model learned from (")
+    assert note.startswith(
+        f"column {name!r}: 1 cell far outside the range that the model learned from ("
+    )
     assert says in note
 
 

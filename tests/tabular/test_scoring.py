@@ -66,7 +66,7 @@ def test_a_judgement_stands_beside_the_baseline(rng):
     assert found.score.name == "accuracy"
     assert found.score.value == found.scores["accuracy"] == np.trace(counts) / 40
     assert found.score.baseline == np.mean(y == 0)
-    assert found.score.baseline_is == "always 'a', the commonest class"
+    assert found.score.baseline_is == "always 'a', the most common class"
     assert counts.sum(axis=1).tolist() == np.bincount(y, minlength=3).tolist()
     assert found.scatter is None
 

@@ -14,8 +14,8 @@ def evaluate(
 ) -> None:
     """Score a model on a table whose targets are known.
 
-    Each score is shown next to the score of a baseline, which always predicts the mean of the
-    training rows or the share of each class among them.
+    Each score is shown next to the score of a baseline, which always predicts the mean target of
+    the training rows, or the share of each class among them.
     """
     reading = reading_arguments(settings)
 

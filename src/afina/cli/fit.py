@@ -155,7 +155,7 @@ def _one_target(targets: list[str]) -> str | None:
         raise ConfigError(
             "--target must name one column, because a model predicts one target",
             got=", ".join(map(repr, targets)),
-            fix="Fit a model for each, and leave the other out of its features: --kind "
+            fix="Fit a model for each, and leave the other target out of its features: --kind "
             f"{targets[1]}=ignored.",
         )
     return targets[0] if targets else None
@@ -182,7 +182,7 @@ def _class_weight(options: list[str]) -> dict[str, float] | str | None:
             )
         if label in weights:
             raise ConfigError(
-                "--class-weight must weigh each label once",
+                "--class-weight must give each label one weight",
                 but=f"{label!r} has two weights",
                 fix="Leave one out.",
             )
@@ -217,6 +217,6 @@ def _no_target(table: Path, config: "Config") -> ConfigError:
     )
     return ConfigError(
         "--target must name the column to predict",
-        but="it is missing",
+        but="the option is missing",
         fix=f"The columns of {table_name(table)} are: {shown}.",
     )

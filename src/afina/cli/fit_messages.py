@@ -153,7 +153,7 @@ def print_end(
 
 
 def next_commands(run: Path) -> list[str]:
-    """Return what to type next, for a table of new rows; the training rows are of no use."""
+    """Return the commands to type next, for a table of new rows rather than the training rows."""
     folder = shlex.quote(str(run))
     return [
         f"afina predict {folder} NEW.csv --out {_free_name()}  # NEW.csv: rows to predict",

@@ -17,7 +17,7 @@ FitTable = Annotated[
     ),
 ]
 Target = Annotated[
-    list[str] | None,  # a list, so that a second one is refused rather than taken in its place
+    list[str] | None,  # a list, so that a second one is refused instead of replacing the first
     value_option("COL", "The column to predict."),
 ]
 Metric = Annotated[
@@ -32,7 +32,7 @@ ClassWeights = Annotated[
     list[str] | None,
     value_option(
         "LABEL=WEIGHT",
-        "How much a row of a class counts in training, once for each label; or `balanced`: "
+        "How much a row of a class counts in training; repeat for each label. Or `balanced`: "
         "table.class_weight.",
         "--class-weight",
     ),

@@ -28,7 +28,7 @@ app = typer.Typer(
     name="afina",
     help="Train a neural network on a table, and predict with it.",
     epilog="Start with `afina fit`, which trains on a small table that comes with afina.",
-    rich_markup_mode=None,  # plain help: quick, the same everywhere, and good to generate from
+    rich_markup_mode=None,  # plain help: quick, the same everywhere, and easy to turn into a page
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

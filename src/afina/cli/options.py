@@ -39,7 +39,7 @@ def _switch_debug(context: typer.Context, value: bool) -> bool:
     return value
 
 
-def value_option(metavar: str, help: str, *names: str) -> Any:  # noqa: A002 - as typer has it
+def value_option(metavar: str, help: str, *names: str) -> Any:  # noqa: A002 - typer's name for it
     """Declare an option that takes a value."""
     return typer.Option(*names, metavar=metavar, show_default=False, help=help)
 
@@ -104,7 +104,7 @@ ReadingSettings = Annotated[
     list[str] | None,
     value_option(
         "table.KEY=VALUE",
-        "Read the table otherwise than for training: table.delimiter or table.encoding.",
+        "Read the table differently than in training: table.delimiter or table.encoding.",
         "--set",
     ),
 ]
@@ -122,7 +122,7 @@ def reading_arguments(settings: list[str] | None) -> dict[str, str]:
     for name in names:
         if name not in ("table.delimiter", "table.encoding"):
             raise ConfigError(
-                "Here --set can only be table.delimiter or table.encoding",
+                "Here, --set can only change table.delimiter or table.encoding",
                 got=name,
                 fix="Leave it out: the model has its settings from `afina fit`.",
             )

@@ -12,8 +12,9 @@ _LONGEST_START_S = 120.0
 def process_start() -> float:
     """Return the `time.monotonic()` at which this process started.
 
-    So the time that Python takes to start and to import counts, which a user waits for too. Where
-    the system does not tell (it does on Linux), it is the time at which this module was loaded.
+    The time that Python takes to start and to import modules then counts, because users wait for it
+    too. Where the system does not report the start (Linux does), return the time at which this
+    module was loaded.
     """
     now = time.monotonic()
     with contextlib.suppress(OSError, ValueError, IndexError, AttributeError):
@@ -26,7 +27,7 @@ def process_start() -> float:
 
 
 def is_first_process() -> bool:
-    """Return whether this process prints: the only process, or the first one of a launcher.
+    """Return whether this process prints: it is the only one, or a launcher's first one.
 
     The rule is the same as in `afina.train.processes.current_processes`, without loading torch.
     """

@@ -145,7 +145,7 @@ def is_round(epoch: int) -> bool:
 
 def _line(event: EvalEvent, training_loss: float | None, monitor: str) -> str:
     loss = "" if training_loss is None else f", loss {figure(training_loss)}"
-    # The metric that decides, and one score more: people understand a score better than a loss.
+    # The metric that decides, and one more score: people understand a score better than a loss.
     names = [monitor, *(name for name in event.metrics if name != monitor)][:2]
     mark = ", the best so far" if event.best else ""
     return f"epoch {event.epoch}{loss}, {_scores(event, names)}{mark}"

@@ -33,7 +33,7 @@ def check_out(out: Path, *, table: Path, overwrite: bool) -> None:
         )
     if out.is_dir():
         raise StorageError(
-            "--out must be a file", but=f"{out} is a folder", fix="Name a file inside it."
+            "--out must be a file", but=f"{out} is a folder", fix="Choose a file inside it."
         )
     if out.exists() and table.exists() and out.samefile(table):
         raise StorageError(
@@ -50,7 +50,7 @@ def check_out(out: Path, *, table: Path, overwrite: bool) -> None:
     if not out.parent.is_dir():
         raise StorageError(
             "--out must be in an existing folder",
-            but=f"there is no {out.parent}",
+            but=f"there is no folder {out.parent}",
             fix="Make the folder, or choose another.",
         )
     if not os.access(out.parent, os.W_OK):
@@ -89,12 +89,12 @@ def write_table(table: pa.Table, out: Path) -> None:
 def shorten(table: pa.Table, *, classes: bool, kept: Sequence[str] = ()) -> pa.Table:
     """Round predictions to float32 for a text format, which writes it in nine digits or fewer.
 
-    A model's weights are float32, so the other eight digits of a float64 would say nothing.
+    A model's weights are float32, so the other eight digits of a float64 would mean nothing.
 
     Args:
         table: predictions.
-        classes: whether they are classes, whose labels keep their digits; probabilities do not.
-        kept: columns that stand beside the predictions, and stay as they are.
+        classes: whether classes are predicted; their labels keep all digits, probabilities do not.
+        kept: columns copied from the table, which are not rounded.
     """
     for at, name in enumerate(table.column_names):
         if name in kept or not (
@@ -123,7 +123,7 @@ def write_csv(table: pa.Table, file: BinaryIO, *, delimiter: str = ",") -> None:
 def _line(cells: Iterable[str | None], delimiter: str) -> str:
     """Return a row as CSV; Python's csv writer would leave a lone carriage return unquoted.
 
-    An empty text is quoted, and a missing cell is empty.
+    Empty text is quoted, and a missing cell is left empty.
     """
     special = {delimiter, '"', "\r", "\n"}
     quoted = (

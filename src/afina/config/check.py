@@ -105,7 +105,7 @@ def _table_rules(config: Config) -> Rules:
 def _model_rules(config: Config) -> Rules:
     model = config.model
     is_ensemble = model.members > 1 and model.members_differ == "weights"
-    one_network = "take one network: --preset plain (in Python: from_preset)."
+    one_network = "use one network: --preset plain (in Python: from_preset)."
     return (
         (
             config.n_folds > 1 and model.members % config.n_folds > 0,

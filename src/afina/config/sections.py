@@ -1,6 +1,6 @@
 """All settings of a fit, composed of the classes that the packages declare.
 
-Every setting's name is unique over all sections, so that the estimators can take the settings as
+Every setting's name is unique across all sections, so that the estimators can take the settings as
 plain keyword arguments.
 """
 
@@ -25,9 +25,9 @@ class TrainSettings(AveragingSettings, OptimSettings, ExecutionSettings, LoopSet
 
     label_smoothing: Annotated[Rate | Literal["auto"], Setting(scope="table")] = "auto"
     """Share of the target probability spread evenly over all classes. `auto`: 0, unless
-    identical rows are repeated observations. Then it stands for two more rows of each class and one
-    for every two combinations of features after the first, at most 32, so that a few rows of one
-    class do not make a prediction certain."""
+    identical rows are repeated observations. Then it has the effect of two more rows of each class,
+    and of one row for every two combinations of features after the first (at most 32), so that a
+    few rows of one class do not make a prediction certain."""
 
     threads: Annotated[Count | Literal["auto"], Setting(scope="table")] = "auto"
     """Processor threads of torch. `auto`: 1, or up to 4 for large steps of large networks."""

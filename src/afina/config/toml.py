@@ -165,7 +165,7 @@ def _read_text(path: Path) -> str:
         raise ConfigError(
             "The settings file must be readable",
             but=f"{path} cannot be read ({err.strerror})",
-            fix="Name another file.",
+            fix="Choose another file.",
         ) from err
 
 
@@ -226,7 +226,7 @@ def _can_be_table(section: str, key: str) -> bool:
 
 
 def _can_be_none(section: str, key: str) -> bool:
-    """Return whether the word "none" means None: the setting allows it, but not free text."""
+    """Return whether "none" means None: the setting can be unset, and is not free text."""
     declared = places()[section][key].declared
     return declared.optional and not declared.takes_text
 

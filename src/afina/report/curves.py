@@ -147,7 +147,7 @@ def _marks(
 
 
 def _moment(metrics: Metrics, epoch: int, step: int) -> str:
-    """Name an evaluation; one within an epoch by its step as well."""
+    """Name an evaluation by its epoch and, within an epoch, also by its step."""
     within = metrics.place(epoch, step) != epoch
     return f"epoch {epoch + 1:,}, step {step:,}" if within else f"epoch {epoch:,}"
 
@@ -204,7 +204,7 @@ def _by_step(
             alt.Chart(alt.NamedData("limit")).mark_rule(color=INK, strokeDash=[4, 3]).encode(y=y)
         )
         caption = f"Above the dashed line, {limit:g}, the gradient is clipped. {caption}"
-    # Frames of charts side by side line up, so each chart leaves room for the labels of marks.
+    # The frames of side-by-side charts line up, so each leaves room for the labels of marks.
     spec = finish(alt.layer(*layers), data, 200, top=4 if stop is None else 30)
     return Chart(name, title, spec, caption=caption.strip())
 
@@ -214,7 +214,7 @@ def _x_axis(places: list[float], title: str) -> alt.X:
     if first == last:  # one point: give it room on both sides
         first, last = first - 1, last + 1
     scale = alt.Scale(domain=[first, last], nice=False, zero=False)
-    # Few ticks are listed: an axis might else put some between whole numbers, and round them.
+    # A few ticks are listed, because an axis might put some between whole numbers and round them.
     few = list(range(math.ceil(first), math.floor(last) + 1)) if last - first <= _FEW_TICKS else []
     axis = alt.Axis(
         title=title,
@@ -239,4 +239,8 @@ def _y_axis(values: list[float], title: str, *, zero: bool = False) -> alt.Y:
 
 def _left_out(curves: Iterable[Curve]) -> str:
     n = sum(value is None for curve in curves for value in curve.y)
-    return f"{n:,} of the values cannot be drawn: 0 on a log scale, or not finite." if n else ""
+    return (
+        f"{n:,} of the values cannot be drawn: they are 0 on a log scale, or not finite."
+        if n
+        else ""
+    )

@@ -34,7 +34,7 @@ class RunFiles:
         metrics: the curves of training.
         summary: scores, and the data of plots.
         trainer_settings: settings of `afina.Trainer` that the newest checkpoint records; empty
-            without one.
+            if there is none.
     """
 
     folder: Path
@@ -83,7 +83,7 @@ def read_run(folder: Path) -> RunFiles:
             but=f"{folder} has neither config.toml nor metrics.jsonl"
             if folder.is_dir()
             else f"{folder} is not a folder",
-            fix="Name a folder that `afina fit` made, such as runs/<time>-<name>.",
+            fix="Choose a folder that `afina fit` made, such as runs/<time>-<name>.",
         )
     text, config = _read_config(folder / "config.toml")
     schema = read_bytes(folder / "schema.json")
@@ -104,7 +104,7 @@ def read_run(folder: Path) -> RunFiles:
 def _read_trainer_settings(checkpoints: Path) -> dict[str, Any]:
     """Read the settings from the newest checkpoint that can be read."""
     for path in reversed(list_checkpoints(checkpoints)):
-        # A checkpoint may be damaged, or be removed just now by the run that owns it.
+        # A checkpoint may be damaged, or the run that owns it may be removing it right now.
         with suppress(CheckpointError):
             data = read_bytes(path / "state.json")
             if data is not None:

@@ -81,7 +81,7 @@ def score_section(run: RunFiles) -> Markup:
 
 
 def _untested(summary: Summary, value: str, baseline: str) -> Markup:
-    """Return that nothing was held out; scores on training rows do not stand in large type."""
+    """Say that no rows were held out; scores on training rows are not shown in large type."""
     name = clean(summary.score.name)
     return fill(
         "text",
@@ -129,7 +129,7 @@ def stop_section(run: RunFiles) -> Markup:
         parts.append(f"The model has the weights of epoch {stop.best_epoch:,}{best}.")
     took = run.summary.seconds if run.summary is not None else None
     ending = "" if took is None else f", and took {seconds(took)}"
-    parts.append(f"Training went to epoch {stop.epoch:,}, step {stop.step:,}{ending}.")
+    parts.append(f"Training ended at epoch {stop.epoch:,}, step {stop.step:,}{ending}.")
     return fill("text", title="Why it stopped", text=" ".join(parts))
 
 

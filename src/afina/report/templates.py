@@ -40,7 +40,7 @@ def _read(name: str) -> str:
 
 
 def breakable(text: str) -> Markup:
-    """Let a name break after an underscore, and not within a word.
+    """Let a name break after an underscore, but not within a word.
 
     Example:
         >>> breakable("log_<b>")

@@ -29,13 +29,13 @@ def _summary(run: RunFiles) -> Markup:
     stop, metrics = run.metrics.stop, run.metrics
     if stop is None:
         text = (
-            f"The last record is of epoch {metrics.epoch:,}, step {metrics.step:,}. The run is "
+            f"The last record is from epoch {metrics.epoch:,}, step {metrics.step:,}. The run is "
             "still training, or was interrupted; a Trainer can continue it (see below)."
         )
         return fill("text", title="This run has not ended", text=text)
     why = clean((stop.why or stop.reason or "The run folder does not say why.").strip(), 400)
     parts = [why + ("" if why[-1] in ".!?" else "."), _weights(stop)]
-    parts.append(f"Training went to epoch {stop.epoch:,}, step {stop.step:,}.")
+    parts.append(f"Training ended at epoch {stop.epoch:,}, step {stop.step:,}.")
     return fill("text", title="Why it stopped", text=" ".join(parts))
 
 

@@ -1,7 +1,7 @@
 """Read tables, and learn about their columns before anything is trained.
 
-This package imports neither torch nor scikit-learn. A value passes through `read_table` or
-`to_table`, `row_ids` and `split_rows`, `infer_schema` on training rows, and `encode`. See
+This package imports neither torch nor scikit-learn. Data passes through `read_table` or `to_table`,
+`row_ids` and `split_rows`, `infer_schema` (on training rows only), and `encode`. See
 docs/design/schema.md for the rules.
 """
 

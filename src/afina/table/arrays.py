@@ -58,7 +58,7 @@ def has_no_names(data: Any) -> bool:
 def name_columns(data: Any) -> Any:
     """Turn a structured array, or a list of mappings, into a mapping from names to columns.
 
-    A cell that a mapping lacks is missing. Anything else is returned unchanged.
+    A name that a mapping lacks becomes a missing cell. Anything else is returned unchanged.
 
     Example:
         >>> name_columns([{"a": 1, "b": "x"}, {"a": 2}])
@@ -101,7 +101,7 @@ def fill_masked(data: Any) -> Any:
 
 
 def is_missing_cell(cell: object) -> bool:
-    """Return whether a single value of Python, numpy or pandas stands for a missing cell.
+    """Return whether a Python, numpy or pandas scalar stands for a missing cell.
 
     Example:
         >>> is_missing_cell(None), is_missing_cell(float("nan")), is_missing_cell("")

@@ -36,7 +36,7 @@ class Levels:
     codes: NDArray[np.int64]
 
     def count(self, repeats: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Count each level; `repeats` is the number of times that each row counts."""
+        """Count the rows of each level; `repeats` is the number of times that each row counts."""
         has_level = self.codes >= 0
         return np.bincount(self.codes[has_level], repeats[has_level], len(self.texts)).astype(
             np.float64
@@ -93,7 +93,7 @@ def read_levels(column: pa.ChunkedArray, missing_values: Sequence[str] = ()) -> 
         texts = pa.array([_short_time(text) for text in texts.cast(pa.string()).to_pylist()])
     elif not is_text(texts.type):
         texts = pa.array([cell_text(cell) for cell in texts.to_pylist()], pa.string())
-    if not is_text(column.type):  # two values may have one spelling, such as 0.0 and -0.0
+    if not is_text(column.type):  # two values, such as 0.0 and -0.0, may share a spelling
         shared = texts.dictionary_encode()
         texts, codes = shared.dictionary, np.append(to_codes(shared.indices), -1)[codes]
     if not missing_values and pc.index(texts, "").as_py() < 0:
@@ -108,7 +108,7 @@ def to_codes(indices: pa.Array) -> NDArray[np.int64]:
 
 
 def is_in(texts: pa.Array, words: tuple[str, ...]) -> NDArray[np.bool_]:
-    """Mark the texts that are among the words."""
+    """Mark the text values that are among the words."""
     return as_mask(pc.is_in(texts, _word_array(words, texts.type)))
 
 
@@ -118,20 +118,20 @@ def _word_array(words: tuple[str, ...], kind: pa.DataType) -> pa.Array:
 
 
 def missing_word_mask(texts: pa.Array, words: Sequence[str] = ()) -> NDArray[np.bool_]:
-    """Mark texts that mean "missing" among numbers and dates: the usual words, blanks, `words`."""
+    """Mark text that means "missing" among numbers and dates: usual words, blanks and `words`."""
     trimmed = pc.utf8_trim_whitespace(texts)
     usual = is_in(pc.ascii_lower(trimmed), ("", *MISSING_WORDS))
     return usual | is_in(trimmed, tuple(words)) if words else usual
 
 
 def is_missing_word(text: str) -> bool:
-    """Return whether a text is a usual word for "missing", or blank."""
+    """Return whether text is blank or one of the usual words for "missing"."""
     word = text.strip()
     return not word or (word.isascii() and word.lower() in MISSING_WORDS)
 
 
 def is_infinite(texts: pa.Array) -> NDArray[np.bool_]:
-    """Mark the texts that are a word for infinity."""
+    """Mark the text values that spell infinity."""
     return as_mask(pc.match_substring_regex(pc.utf8_trim_whitespace(texts), _INFINITE))
 
 

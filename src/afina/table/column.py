@@ -19,7 +19,7 @@ def _check_utf8(text: str) -> str:
 
 def _check_distinct(texts: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(texts)) != len(texts):
-        raise ValueError("texts must differ")
+        raise ValueError("the values must differ")
     return texts
 
 
@@ -49,6 +49,6 @@ class Column:
 
 @dataclass(frozen=True)
 class UnusedColumn(Column):
-    """A column that the network does not see: free text, or without anything to learn from."""
+    """A column that the network does not see: it holds free text, or nothing to learn from."""
 
     kind: Literal["text", "ignored"]

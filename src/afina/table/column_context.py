@@ -1,4 +1,4 @@
-"""Everything besides its cells on which inference and encoding of a column depend."""
+"""What the inference and encoding of a column depend on besides its cells."""
 
 from dataclasses import dataclass, field
 from typing import NoReturn
@@ -43,7 +43,7 @@ class InferContext:
         rows: the rows of the table to learn from.
         requested: the kind that the user requested. None: infer it.
         missing_values: words that mean "missing" in every column.
-        min_count: least number of rows of a level that gets its own code.
+        min_count: least number of rows that a level needs to get its own code.
         declared: whether the frame or file declares the column as categorical.
         notes: collects a sentence for each decision that the user may want to change.
     """
@@ -86,7 +86,7 @@ class InferContext:
         )
 
     def explain(self, why: str) -> str:
-        """Append to a sentence that the kind was requested, if it was."""
+        """Add "as requested" to a sentence if the user requested the kind."""
         return f"{why}; {self.requested}, as requested" if self.requested else why
 
 
@@ -131,7 +131,7 @@ class EncodeContext:
         content: str,
         missing_words: tuple[str, ...] = (),
     ) -> None:
-        """Raise for the first cell that neither fits nor is missing; in tolerant mode, note a few.
+        """Raise for the first cell that neither fits nor is missing; if tolerant, only note a few.
 
         Args:
             texts: the cells, as text.
@@ -150,8 +150,8 @@ class EncodeContext:
         infinite = is_infinite(texts.take(bad)).any()
         if self.tolerant and not infinite and len(bad) <= max(1, _MOST_BAD * n_values):
             self.notes.append(
-                f"column {self.name!r}: {count_cells(len(bad))} treated as missing because not "
-                f"{content} ({first})"
+                f"column {self.name!r}: {count_cells(len(bad))} treated as missing because the "
+                f"column must hold {content} ({first})"
             )
             return
         more = f" (and {count_cells(len(bad) - 1)} more)" if len(bad) > 1 else ""

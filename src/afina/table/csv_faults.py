@@ -1,4 +1,4 @@
-"""Find where a CSV file is malformed: a slow search, only made after the fast reader fails."""
+"""Find where a CSV file is malformed: a slow search, made only after the fast checks fail."""
 
 import re
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ def line_at(data: bytes, position: int) -> int:
 
 
 def row_at(data: bytes, position: int, delimiter: str) -> bytes:
-    """Return the row that starts at `position`, with its line end and line breaks in quotes."""
+    """Return the row at `position`, including its line end and any line breaks within quotes."""
     match = _row_pattern(delimiter).match(data, position)
     return match[0] if match else b""  # the pattern always matches
 
@@ -42,7 +42,7 @@ def _cell_pattern(delimiter: str) -> re.Pattern[bytes]:
 
 
 def split_row(row: bytes, delimiter: str) -> list[bytes]:
-    """Split a row into its cells, exactly as written, quotes included, without the line end.
+    """Split a row into its cells exactly as written, with quotes but without the line end.
 
     Example:
         >>> split_row(b'a,"b,c",d', ",")
@@ -68,8 +68,8 @@ def unquote(cell: bytes) -> bytes:
 def has_quote_fault(data: bytes, start: int, delimiter: str) -> bool:
     r"""Return whether text follows a closing quote, or a quote is never closed.
 
-    pyarrow accepts both faults. This test is exact and fast. A run of quotes of even length leaves
-    the position inside or outside a quoted cell, as it was. A run of odd length ends a quoted cell,
+    pyarrow accepts both faults. This test is exact and fast. A run of quotes of even length does not
+    change whether the position is inside a quoted cell. A run of odd length ends a quoted cell,
     begins one after a delimiter, or is text.
 
     Example:
@@ -136,7 +136,7 @@ def find_fault(data: bytes, start: int, *, delimiter: str, n_columns: int) -> Cs
 
 
 def blank_lines_note(data: bytes, start: int, delimiter: str) -> str:
-    r"""Say how many lines between rows are blank, as no row stands for them; "" if none is.
+    r"""Return a note that counts the blank lines between rows, or "" if there are none.
 
     Blank lines at the end of the file are not counted.
 
@@ -175,7 +175,7 @@ def _quote_fault(data: bytes, position: int, cells: list[bytes], n_columns: int)
             if closed.end() < len(cell):
                 return CsvFault(
                     "a closing quote must end its cell",
-                    f"in line {line_at(data, at + closed.end())} text follows it",
+                    f"text follows one in line {line_at(data, at + closed.end())}",
                     "Double the quotes inside a quoted cell, or close an earlier quote.",
                 )
         at += len(cell) + 1
@@ -190,8 +190,8 @@ def _width_fault(data: bytes, position: int, row: bytes, n_cells: int, n_columns
     where = f"line {first}" if first == last else f"the row of lines {first} to {last}"
     quote = "" if first == last else "A closing quote may be missing there. "
     return CsvFault(
-        f"every row must have {n_columns} cell{'s' * (n_columns != 1)} like the first line",
+        f"every row must have {n_columns} cell{'s' * (n_columns != 1)}, like the first line",
         f"{where} has {n_cells}",
-        f"{quote}Correct it, or name the delimiter with `--set table.delimiter=...` "
+        f"{quote}Correct it, or set the delimiter with `--set table.delimiter=...` "
         "(in Python: delimiter=...).",
     )

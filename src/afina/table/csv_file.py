@@ -1,4 +1,4 @@
-"""Read CSV files as tables of text; check the structure, and alter no cell."""
+"""Read CSV files as tables of text; check their structure, and alter no cell."""
 
 import codecs
 import gzip
@@ -62,8 +62,8 @@ def read_csv(
     if line is None or not line[0].strip():
         raise TableError(
             f"{path}: a table must have a first line with column names",
-            but="it is empty",
-            fix="Add the names, or name another file.",
+            but="this one has none",
+            fix="Add the names, or choose another file.",
         )
     mark = _check_delimiter(delimiter, path) if delimiter else _find_delimiter(line[0])
     header = row_at(data, start, mark)
@@ -75,7 +75,7 @@ def read_csv(
         raise TableError(
             f"{path}: a table must have rows",
             but=f"there is only a first line with {len(names)} names",
-            fix="Add rows, or name another file.",
+            fix="Add rows, or choose another file.",
         )
     return _parse(data, start + len(header), mark, names, path)
 
@@ -109,7 +109,7 @@ def _to_utf8(data: bytes, encoding: str, path: Path) -> bytes:
         raise TableError(
             f"{path}: the file must be {encoding} text",
             but=f"it cannot be decoded ({error})",
-            fix="Name its encoding with `--set table.encoding=...` (in Python: encoding=...).",
+            fix="Set its encoding with `--set table.encoding=...` (in Python: encoding=...).",
         ) from error
 
 

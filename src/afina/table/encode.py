@@ -40,18 +40,18 @@ class Features:
 
 
 def encode(table: pa.Table, schema: Schema, *, source: str, tolerant: bool = False) -> Features:
-    """Turn rows into arrays; find columns by name, in any order.
+    """Turn rows into arrays; columns are found by name, in any order.
 
     Args:
         table: a table from `read_table` or `to_table`.
         schema: the schema learned from the training rows.
         source: the table's name for messages.
-        tolerant: if few cells do not parse (up to 5 % of a column, or one cell), treat them as
-            missing, with a sentence in `notes`; for validation rows of the same fit.
+        tolerant: if only a few cells do not parse (up to 5 % of a column, or one cell), treat them
+            as missing and say so in `notes`; used for the validation rows of a fit.
 
     Raises:
-        SchemaError: a column is missing, a cell is not a number or date as it must be, or a number
-            is infinite; the message names source, row (from 1), column and cell.
+        SchemaError: a column is missing, a cell is not the number or date that its column requires,
+            or a number is infinite; the message names the source, row (from 1), column and cell.
     """
     _check_columns(table, schema, source, tolerant=tolerant)
     notes: list[str] = []

@@ -164,7 +164,7 @@ def _from_columns(columns: Mapping[str, Any]) -> pa.Table:
 def _from_frame(data: object) -> pa.Table:
     if hasattr(data, "tocsr"):
         raise TableError(
-            "sparse matrices are not supported", fix="Use .toarray() if it fits memory."
+            "sparse matrices are not supported", fix="Use .toarray() if the result fits in memory."
         )
     try:
         frame: nw.DataFrame[Any] = nw.from_native(data, eager_only=True)

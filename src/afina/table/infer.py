@@ -56,7 +56,7 @@ def infer_schema(
             2 counts the row twice; a weight of 0 leaves it out. Shape (n_rows,).
         kinds: kinds of columns by name, to override inferred ones.
         missing_values: words that mean "missing" in every column.
-        min_count: least number of rows of a level that gets its own code.
+        min_count: least number of rows that a level needs to get its own code.
         skip: columns that are not features: target, group, weight.
         source: the table's name for messages.
         notes: receives a sentence for each decision that the user may want to change.
@@ -131,14 +131,14 @@ def _infer_levels(context: InferContext, levels: Levels) -> AnyColumn:
 
 
 def _note_two_blanks(context: InferContext, column: pa.ChunkedArray) -> None:
-    """Say that a file or frame tells two kinds of empty cell apart, which are taken as one."""
+    """Note that a column holds both empty text and nulls, which are all treated as missing."""
     n_null = column.null_count
     if not n_null or not is_text(column.type):
         return
     n_empty = pc.sum(pc.equal(column, "")).as_py() or 0
     if n_empty:
         context.note(
-            f"{count_cells(n_empty)} with an empty text and {n_null:,} without a value are all "
+            f"{count_cells(n_empty)} with empty text and {n_null:,} without a value are all "
             "treated as missing"
         )
 
@@ -184,8 +184,8 @@ def _check_kinds(kinds: Mapping[str, Kind], features: Sequence[str], source: str
     for name, kind in kinds.items():
         if name not in features:
             raise SchemaError(
-                f"{source}: a kind must be requested for a feature column",
-                but=f"none of the {len(features)} is named {name!r}",
+                f"{source}: a kind can only be requested for a feature column",
+                but=f"none of the {len(features)} feature columns is named {name!r}",
                 fix=did_you_mean(name, features).strip() or "`afina inspect` lists the columns.",
             )
         if kind not in KINDS:

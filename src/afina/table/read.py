@@ -23,7 +23,7 @@ _KNOWN = ".csv, .tsv, .txt (also with .gz), .parquet, .pq, .feather, .arrow, .ip
 def read_table(
     path: str | Path, *, delimiter: str | None = None, encoding: str = "utf-8"
 ) -> pa.Table:
-    """Read a table file in the format that its ending names; CSV cells stay text, as written.
+    """Read a table file in the format that its extension names; CSV cells stay text, as written.
 
     Args:
         path: `.csv`, `.tsv` or `.txt` (each also with `.gz`), `.parquet`, `.pq`, `.feather`,
@@ -80,7 +80,7 @@ def _check_binary(table: pa.Table, path: Path) -> pa.Table:
         raise TableError(
             f"{path}: a table must have rows and columns",
             got=f"{table.num_rows} rows and {table.num_columns} columns",
-            fix="Name another file.",
+            fix="Choose another file.",
         )
     return clean_table(table, str(path))
 
@@ -90,11 +90,11 @@ def _check_file(path: Path) -> None:
         return
     if path.is_dir():
         raise TableError(
-            f"{path}: a table must be a file", got="a folder", fix="Name a file inside it."
+            f"{path}: a table must be a file", got="a folder", fix="Choose a file inside it."
         )
     if path.exists():
         raise TableError(
-            f"{path}: a table must be a regular file", but="this is not one", fix="Copy it to one."
+            f"{path}: a table must be a regular file", but="it is not", fix="Copy it to one."
         )
     folder = path.parent
     if not folder.is_dir():

@@ -1,8 +1,8 @@
 """Identical rows: are they copies of one row, or did several rows turn out alike?
 
-A copy must stay on the side of the row that it copies, or the held-out rows are known before. Rows that
-turned out alike must not: what can be looked up is then never learned, because every row like a
-held-out one is held out too.
+A copy must stay on the side of the row that it copies; otherwise held-out rows are also among the
+training rows. Rows that merely turned out alike must be free to separate. If they were kept
+together, every row like a held-out one would be held out too, and a look-up could not be learned.
 """
 
 import math
@@ -25,18 +25,18 @@ from afina.table.rows import cell_codes, rank_first, row_ids, scramble
 Integers = NDArray[np.int64]
 Targets = NDArray[np.int64] | NDArray[np.float64]
 
-_FEW = 0.25  # share of rows with an identical one up to which they are kept together
-_LEAST_DISTINCT = 10  # distinct rows whose counts can have a common divisor by design
+_FEW = 0.25  # up to this share of rows with an identical one, they are kept together
+_LEAST_DISTINCT = 10  # of fewer distinct rows, the counts may share a divisor by chance
 _EXPLAINED = 0.5  # share of the identical pairs that chance must explain
-_MOST_COMPARED = 12  # columns up to which each is compared with each other one
-_NUMBERS = 0.95  # share of the distinct texts that must be numbers
-_DENSE = 0.1  # share of the numbers from the smallest to the largest that occur
+_MOST_COMPARED = 12  # up to this many columns, each is compared with every other
+_NUMBERS = 0.95  # share of the distinct text values that must be numbers
+_DENSE = 0.1  # share of the grid from the smallest to the largest number that must occur
 _MOST_DECIMALS = 6
 
 
 @dataclass(frozen=True)
 class Observations:
-    """How many rows observe how many combinations of features."""
+    """The number of rows, and of distinct combinations of features among them."""
 
     n_rows: int
     n_distinct: int
@@ -49,12 +49,12 @@ class Repeats:
     Args:
         units: rows with the same number stay together; numbered by first occurrence. Shape
             (n_rows,).
-        meaning: "few": it does not matter, and they are kept together. "copies": they are kept
-            together. "observations": each row stands for itself, or with its copies if there
-            are some.
-        n_identical: rows that are identical in all features to another row.
-        n_distinct: distinct rows.
-        n_copies: how often each observation occurs.
+        meaning: "few": there are too few to matter, and they are kept together. "copies": they are
+            kept together. "observations": each row is a unit of its own, with its copies if it has
+            any.
+        n_identical: number of rows that agree with another row in all features.
+        n_distinct: number of distinct rows.
+        n_copies: number of times that each observation occurs.
     """
 
     units: Integers
@@ -67,16 +67,16 @@ class Repeats:
 def find_repeats(
     features: pa.Table, target: Targets, *, categorical: Collection[str] = ()
 ) -> Repeats:
-    """Judge by the table whether identical rows are copies or observations that turned out alike.
+    """Decide from the table whether identical rows are copies or observations that turned out alike.
 
     Chance makes near misses too: where two rows agree in all columns by chance, others agree in all
     columns but one. If two rows agree in a column with probability c, then m pairs of rows that
     agree in all other columns and differ in this one come with about m c / (1 - c) identical
     pairs. If no column explains half of the identical pairs in this way, they are copies.
 
-    Where the count of each row, target included, is a multiple of k, they are k copies of a
-    smaller table, which alone is judged. Neither the order of the rows nor that of the columns
-    matters, and neither does the target, besides those counts.
+    If the count of every distinct row, target included, is a multiple of k, the table is k copies
+    of a smaller one, and only that one is judged. The order of the rows and of the columns does not
+    matter, and the target matters only for those counts.
 
     Args:
         features: the columns that a network may learn from.
@@ -127,7 +127,7 @@ def _pairs(values: NDArray[np.uint64] | Integers) -> float:
 
 
 def _find_copies(units: Integers, target: Targets) -> tuple[Integers, int]:
-    """Number the rows of the smaller table of which this one is k copies; return k too."""
+    """Number the rows of the smaller table that this one holds k times; return k too."""
     values = np.unique(target, return_inverse=True)[1].ravel()
     rows, _ = rank_first(units * (int(values.max(initial=0)) + 1) + values)
     counts = np.bincount(rows)
@@ -135,7 +135,7 @@ def _find_copies(units: Integers, target: Targets) -> tuple[Integers, int]:
     if k == 1 or len(counts) < _LEAST_DISTINCT:
         return np.arange(len(rows)), 1
     order = np.argsort(rows, kind="stable")
-    place = np.empty(len(rows), dtype=np.int64)  # of each row among those that are identical
+    place = np.empty(len(rows), dtype=np.int64)  # of each row among those identical to it
     place[order] = np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows[order]]
     return rank_first(rows * len(rows) + place // k)[0], k
 
@@ -147,7 +147,7 @@ def _explains(codes: list[Integers], dense: list[bool]) -> bool:
         return True
     n_rows = len(codes[0])
     space = [len(np.unique(codes[i])) if dense[i] else math.inf for i in kept]
-    if math.prod(space) <= n_rows:  # as many rows as there can be different ones
+    if math.prod(space) <= n_rows:  # no fewer rows than there can be distinct ones
         return True
     hashes = _hash_cells([codes[i] for i in kept])
     whole = _sum(hashes, n_rows)
@@ -162,10 +162,10 @@ def _explains(codes: list[Integers], dense: list[bool]) -> bool:
 
 
 def _independent(codes: list[Integers]) -> list[int]:
-    """Leave out constant columns, and those that only tell a level of another column.
+    """Leave out constant columns, and those that another column determines.
 
-    A region beside its city is a coarser city, and a code beside a name the same. But where a column
-    determines several that do not determine each other, it numbers records.
+    A region beside a city is only a coarser city, and a code beside a name repeats the name. But a
+    column that determines several others, which do not determine each other, numbers the rows.
     """
     n_levels = [len(np.unique(column)) for column in codes]
     order = sorted((i for i, n in enumerate(n_levels) if n > 1), key=lambda i: -n_levels[i])
@@ -186,7 +186,7 @@ def _independent(codes: list[Integers]) -> list[int]:
 
 
 def _is_dense(features: pa.Table, i: int) -> bool:
-    """Return whether a column repeats by nature: categories, or numbers with few in between."""
+    """Return whether a column naturally repeats: categories, or numbers that fill a grid."""
     column, field = features.column(i), features.schema.field(i)
     if is_declared_category(field) or pa.types.is_boolean(field.type):
         return True

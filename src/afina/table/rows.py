@@ -95,7 +95,7 @@ def _text_moments(levels: Levels, where: str) -> NDArray[np.int64] | NDArray[np.
             return parse_dates(texts, date_format)[0]
     odd = int(np.argmin(max(formats.values(), key=np.sum, default=fits)))
     raise SchemaError(
-        f"{where} must hold numbers or dates of one format",
+        f"{where} must hold numbers or dates in one format",
         but=f"row {levels.first_row(odd) + 1} holds {levels.show(odd)}",
         fix="Correct the cell.",
     )

@@ -1,4 +1,4 @@
-"""Labels of a target that look alike, and may be one class by mistake, or several."""
+"""Labels of a target that look alike, and may by mistake be one class or several."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -13,16 +13,16 @@ def notes_on_labels(texts: Sequence[str], where: str, *, are_numbers: bool) -> l
 
     Args:
         texts: the distinct labels, as written.
-        where: names table and target.
+        where: the table and the target, for messages.
         are_numbers: whether all labels are numbers, so that equal ones are one class.
 
     Example:
         >>> notes_on_labels(["1", "1.0", "2"], "t.csv: target 'y'", are_numbers=True)
         ["t.csv: target 'y': '1', '1.0' are the same number and one class"]
         >>> notes_on_labels(["yes", "Yes", "no"], "t.csv: target 'y'", are_numbers=False)
-        ["t.csv: target 'y': 'yes', 'Yes' differ only in case or spaces, and are classes of their own"]
+        ["t.csv: target 'y': 'yes', 'Yes' differ only in case or spaces, and are separate classes"]
     """
-    apart = "and are classes of their own"
+    apart = "and are separate classes"
     rules = [(_number, "are the same number and one class")]
     if not are_numbers:
         rules = [
@@ -44,7 +44,7 @@ def _alike(texts: Sequence[str], key: Callable[[str], str]) -> Iterator[list[str
 
 
 def _number(text: str) -> str:
-    """Return one spelling for each number; any other text is its own."""
+    """Return one spelling for each number; any other text is returned unchanged."""
     word = text.strip()
     sign = "-" if word.startswith("-") else ""
     digits = word.lstrip("+-").lstrip("0") or "0"

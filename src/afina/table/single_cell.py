@@ -1,6 +1,6 @@
 """The parts that readers of single cells share, for any kind of column.
 
-A reader returns the same as encoding a table with that one row, bit for bit, or raises
+A reader returns what encoding a table with that one row would return, bit for bit, or raises
 `OddCellError` for a cell of an unusual type, or one that calls for an error or a warning.
 """
 
@@ -52,7 +52,7 @@ def check_range(number: int) -> int:
 
 
 def is_encodable(text: str) -> bool:
-    """Return whether a text is free of lone surrogates, which no file can hold."""
+    """Return whether text is free of lone surrogates, which no file can hold."""
     return text.isascii() or text == text.encode(errors="ignore").decode()
 
 

@@ -178,7 +178,7 @@ def _draw(classes: NDArray[np.int64], val_frac: float, seed: int) -> NDArray[np.
 def _quotas(counts: NDArray[np.int64], val_frac: float) -> NDArray[np.int64]:
     """Divide the held-out units among the classes, by the method of largest remainders.
 
-    Each side gets at least one unit of every class; a class with a single unit is used to train.
+    Each side gets at least one unit of every class; a class with a single unit is used for training.
     """
     exact = counts * val_frac
     quotas = np.floor(exact).astype(np.int64)
@@ -202,7 +202,7 @@ def _latest(
         raise SchemaError(
             "a split by time needs at least two different times",
             but="all times are equal",
-            fix="Name another column, or leave out `--time` (in Python: the setting table.time).",
+            fix="Choose another column, or leave out `--time` (in Python: the setting table.time).",
         )
     n_late = np.cumsum(counts[::-1])[::-1]  # units held out if the split is before each time
     border = 1 + int(np.argmin(np.abs(n_late[1:] - n_units * val_frac)))

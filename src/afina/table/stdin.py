@@ -1,4 +1,4 @@
-"""A table from standard input: its path is `-`, and its name in messages `stdin`."""
+"""A table from standard input: its path is `-`, and messages call it `stdin`."""
 
 import sys
 from functools import lru_cache
@@ -10,7 +10,7 @@ _BINARY = {
     b"PAR1": ".parquet",
     b"ARRO": ".arrow",
     b"FEA1": ".feather",
-    b"\xff\xff\xff\xff": ".arrow",  # a stream of Arrow
+    b"\xff\xff\xff\xff": ".arrow",  # an Arrow stream
 }
 
 
@@ -30,12 +30,12 @@ def table_name(path: str | Path) -> str:
 
 
 def stdin_bytes() -> bytes:
-    """Return all of standard input; it is read once, and kept for whoever asks again."""
+    """Return all of standard input; it is read once and then kept for later calls."""
     return _read(sys.stdin)
 
 
 def ending_of(data: bytes) -> str:
-    """Return the ending of a file with this content, which has no name.
+    """Return the file extension that fits the content of a table without a name.
 
     Example:
         >>> ending_of(b"PAR1..."), ending_of(b"a,b")

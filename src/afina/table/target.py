@@ -35,7 +35,7 @@ TargetTask = Literal["binary", "multiclass", "regression"]
 RequestedTask = Literal["auto", "classification", "binary", "multiclass", "regression"]
 _Reading = Literal["auto", "classification", "regression"]
 _MOST_WHOLE_CLASSES, _MOST_AUTO_CLASSES = 10, 1000
-_MOST_DOUBTFUL = 30  # distinct whole numbers that may be classes all the same
+_MOST_DOUBTFUL = 30  # up to this many distinct whole numbers, either reading is plausible
 _AS_CLASSES = "`--task classification` (in Python: AfinaClassifier)"
 _AS_NUMBERS = "`--task regression` (in Python: AfinaRegressor)"
 
@@ -49,7 +49,7 @@ class Target:
         values: numbers (NaN where missing), or class codes (-1 where missing). Shape (n_rows,).
         classes: label of each code, as in the table; empty for regression.
         missing: rows without a target. Shape (n_rows,).
-        note: why the target became classes or numbers, where the other was possible; else empty.
+        note: why the target became classes or numbers, if both were possible; otherwise empty.
         notes: sentences on labels that look alike.
     """
 
@@ -102,8 +102,8 @@ def read_target(
 
     Raises:
         SchemaError: the column has no value, is constant or infinite, holds text although numbers
-            were requested, has a class with a single row, or another number of classes than
-            requested.
+            were requested, has a class with a single row, or does not have the requested number of
+            classes.
     """
     reading: _Reading = "classification" if task in ("binary", "multiclass") else task  # type: ignore[assignment] # the others are the same words
     if is_number(column.type) and not missing_values and reading != "classification":
@@ -131,7 +131,7 @@ def match_target(
     source: str,
     missing_values: Sequence[str] = (),
 ) -> Target:
-    """Read the target column of another table as the classes that a model learned.
+    """Read the target column of another table, using the classes that a model learned.
 
     Raises:
         SchemaError: the model does not know a label; the message names its row.
@@ -168,7 +168,7 @@ def _with_note(target: Target, numbers: NDArray[np.float64], name: str) -> Targe
         f"{what}, so each is a class; add --task regression to predict a number (in Python: "
         "AfinaRegressor)"
         if target.classes
-        else f"{what}, and a number is predicted; add --task multiclass to predict classes (in "
+        else f"{what}, so a number is predicted; add --task multiclass to predict classes (in "
         "Python: AfinaClassifier)"
     )
     return replace(target, note=note)
@@ -182,7 +182,7 @@ def _check_number_of_classes(target: Target, task: RequestedTask, where: str) ->
     raise SchemaError(
         f"{where} must have {must} for the task {task}",
         but=f"it has {len(target.classes)}: {shown}",
-        fix=f"Use `--task {target.task}` (in Python: AfinaClassifier), or name another target "
+        fix=f"Use `--task {target.task}` (in Python: AfinaClassifier), or choose another target "
         "column.",
     )
 
@@ -232,7 +232,7 @@ def _check_some(has_value: NDArray[np.bool_], where: str) -> None:
         raise SchemaError(
             f"{where} must have values",
             but="every cell is missing",
-            fix="Name another target column, or fill it in.",
+            fix="Choose another target column, or fill it in.",
         )
 
 
@@ -245,7 +245,7 @@ def _typed_labels(column: pa.ChunkedArray, levels: Levels) -> tuple[Label, ...]:
 def _text_numbers(
     levels: Levels, task: _Reading, where: str
 ) -> tuple[NDArray[np.float64] | None, Levels]:
-    """Read text as numbers if all cells are; only then do the usual words mean "missing"."""
+    """Read text as numbers if every cell is one; only then do the usual words mean "missing"."""
     present = levels.keep(~missing_word_mask(levels.texts))
     if not len(present.texts):
         return None, levels
@@ -289,7 +289,7 @@ def _are_class_numbers(numbers: NDArray[np.float64]) -> bool:
 def _number_target(target: _TargetColumn, *, may_be_constant: bool = False) -> Target:
     if target.numbers is None:
         raise SchemaError(
-            f"{target.where} must hold numbers for a regression",
+            f"{target.where} must hold numbers for regression",
             got=f"text such as {target.levels.show(0)}",
             fix=f"Use {_AS_CLASSES}.",
         )
@@ -303,7 +303,7 @@ def _numbers(numbers: NDArray[np.float64], where: str, *, may_be_constant: bool)
         raise SchemaError(
             f"{where} must vary",
             but=f"every value is {low:g}",
-            fix="Name another target column.",
+            fix="Choose another target column.",
         )
     return Target("regression", numbers, (), missing)
 
@@ -315,14 +315,14 @@ def _class_target(target: _TargetColumn, *, auto: bool, allow_single: bool) -> T
         raise SchemaError(
             f"{target.where} must have at least two classes",
             but=f"every value is {labels[0]!r}",
-            fix="Name another target column.",
+            fix="Choose another target column.",
         )
     if auto and len(labels) > _MOST_AUTO_CLASSES and len(labels) > 0.5 * counts.sum():
         raise SchemaError(
             f"{target.where} must hold classes or numbers",
-            but=f"it has {len(labels)} different texts in {counts.sum()} rows, such as "
+            but=f"it has {len(labels)} different values in {counts.sum()} rows, such as "
             f"{target.levels.show(0)}",
-            fix="Name another target column.",
+            fix="Choose another target column.",
         )
     numbers = target.numbers
     fractions = numbers is not None and bool((numbers[~np.isnan(numbers)] % 1).any())
@@ -368,7 +368,7 @@ def _check_no_single(
 
 
 def _merge_equal_numbers(target: _TargetColumn) -> tuple[NDArray[np.int64], list[Label]]:
-    """Merge equal numbers that are written differently, such as 1 and 1.0, as the first one."""
+    """Merge equal numbers that are written differently, such as 1 and 1.0; keep the first."""
     if target.numbers is None:
         return target.levels.codes, list(target.labels)
     keys = [canonical_number(text.strip()) or text for text in target.levels.texts.to_pylist()]

@@ -1,4 +1,4 @@
-"""Cells to predict that are unlike all training rows: levels never learned, numbers far away."""
+"""Cells of rows to predict that differ from all training rows: unknown levels, distant numbers."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ from afina.table.names import count_cells, show_cell
 from afina.table.numeric import NumberColumn
 from afina.table.schema import Schema
 
-_MOST_NOTES = 5  # columns of each sort
+_MOST_NOTES = 5  # columns of each kind
 _USUAL_SHARE = 0.1  # of unknown cells, in a column that had rare levels in training
 
 
@@ -23,7 +23,7 @@ def unusual_notes(table: pa.Table, schema: Schema, features: Features) -> list[s
     Args:
         table: the rows.
         schema: the schema learned from the training rows.
-        features: the rows, as `encode` gives them.
+        features: the rows, as `encode` returns them.
     """
     return [
         *_cut(_unknown_levels(table, schema, features)),
@@ -67,9 +67,9 @@ def _far_values(table: pa.Table, schema: Schema, features: Features) -> Iterator
         rows = np.flatnonzero(far)
         if len(rows):
             yield (
-                f"column {column.name!r}: {count_cells(len(rows))} far outside of what the model "
-                f"learned from ({_range(column, low, high)}), such as "
-                f"{_example(table, column.name, rows[0])}; such a prediction is a guess"
+                f"column {column.name!r}: {count_cells(len(rows))} far outside the range that the "
+                f"model learned from ({_range(column, low, high)}), such as "
+                f"{_example(table, column.name, rows[0])}; predictions for such rows are guesses"
             )
 
 

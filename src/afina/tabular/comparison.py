@@ -1,4 +1,4 @@
-"""Whether a model is clearly better than its baseline, or only by as much as chance explains."""
+"""Decide whether a model is clearly better than its baseline, or only by chance."""
 
 import math
 from typing import Any
@@ -18,7 +18,7 @@ _ABSOLUTE = ("mae", "median_absolute_error")
 
 
 def is_gain(name: str, score: float, other: float) -> bool:
-    """Return whether a score is better than another; one that is not finite is not.
+    """Return whether a score is better than another; a score of NaN never is.
 
     Example:
         >>> is_gain("auc", 0.6, 0.5), is_gain("rmse", 0.6, 0.5), is_gain("auc", float("nan"), 0.5)
@@ -30,12 +30,13 @@ def is_gain(name: str, score: float, other: float) -> bool:
 def mean_gain(
     name: str, predictions: Floats, others: Floats, y: NDArray[Any], weights: Floats
 ) -> tuple[float, float]:
-    """Return by how much less predictions lose than others in the mean, and its standard error.
+    """Return how much lower the mean loss of predictions is than that of others, and the error.
 
-    What is lost in a row is the part of a score that the row contributes: 1 for a wrong class for
-    accuracy, the absolute error for `mae` and `median_absolute_error`, the squared error for every
-    other score of numbers, and the logarithm of the true class's probability for every other score
-    of classes.
+    The loss of a row is what the row contributes to the score. For classes, it is 1 for a wrong
+    class with `accuracy`, the squared distance from the true class with `brier`, and the negative
+    logarithm of the true class's probability with any other score. For numbers, it is the absolute
+    error with `mae` and `median_absolute_error`, and the squared error with any other score. The
+    second value returned is the standard error of the difference.
 
     Args:
         name: the score.
@@ -72,20 +73,20 @@ def describe_doubt(
     *,
     weighted_classes: bool = False,
 ) -> str:
-    """Say where a model whose headline score is better than its baseline's is not clearly better.
+    """Say in which scores a model with a better headline score is not clearly better.
 
-    Its log_loss counts too, unless classes are weighted, which changes probabilities on purpose.
+    The log_loss is checked too, unless classes are weighted, which changes probabilities on purpose.
 
     Args:
         name: the headline score.
-        predictions: of the model.
-        others: of the baseline.
+        predictions: the model's predictions.
+        others: the baseline's predictions.
         y: targets of the rows that were scored.
         weights: weights of these rows.
         weighted_classes: whether classes are weighted.
 
     Returns:
-        A sentence, or nothing if it is clearly better.
+        A sentence, or "" if the model is clearly better.
     """
     if len(y) < 2:
         return ""
@@ -101,8 +102,8 @@ def describe_doubt(
         return ""
     if unclear.get("log_loss", 1.0) <= 0:
         return (
-            "The log_loss is no better than the baseline's: the probabilities are worth no more "
-            "than the shares of the classes."
+            "The log_loss is no better than the baseline's: the probabilities tell no more than the "
+            "shares of the classes."
         )
     if len(unclear) == len(set(checked)):
         return (

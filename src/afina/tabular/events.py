@@ -1,6 +1,6 @@
 """The records for observers of a fit, in addition to the records of training.
 
-An observer is a callable that takes one record: `Read`, `Learned`, `Started`, then the records of
+An observer is a callable that accepts one record: `Read`, `Learned`, `Started`, then the records of
 `afina.train` (steps, evaluations, checkpoints, the stop), then `Finished`.
 """
 

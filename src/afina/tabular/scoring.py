@@ -107,7 +107,7 @@ def scores_of_task(n_classes: int) -> tuple[str, ...]:
 
 
 def check_watched(settings: StopSettings, n_classes: int) -> bool | None:
-    """Return whether higher values of what decides are better; None for the loss.
+    """Return whether higher values of the metric that decides are better; None for the loss.
 
     Raises:
         ConfigError: there is no such score for this task.
@@ -176,7 +176,7 @@ def describe_baseline(baseline: Baseline, classes: tuple[Label, ...]) -> str:
     """Describe what the baseline predicts, in words."""
     if baseline.mean is not None:
         return f"always the mean of the training rows, {baseline.mean:.5g}"
-    return f"always {str(classes[np.argmax(baseline.shares)])!r:.60}, the commonest class"
+    return f"always {str(classes[np.argmax(baseline.shares)])!r:.60}, the most common class"
 
 
 def judge(

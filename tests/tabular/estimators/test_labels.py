@@ -167,7 +167,7 @@ def test_labels_of_several_types_are_refused():
 @pytest.mark.parametrize("y", [{"t": CODES}, np.array([(0,), (1,)] * 30, dtype=[("t", int)])])
 def test_targets_with_names_are_refused(y):
     """A mapping or a structured array as y gets a remedy that works."""
-    with pytest.raises(SchemaError, match="y must be one column; got columns with names"):
+    with pytest.raises(SchemaError, match="y must be one column; got named columns"):
         afina.AfinaClassifier(**QUICK).fit(X, y)
     afina.AfinaClassifier(**QUICK).fit(X, y["t"])
 

@@ -30,7 +30,7 @@ def test_a_second_fit_has_a_folder_of_its_own(tmp_path):
     second = model.fit(X, 1 - Y).predict_proba(X)
 
     assert model.run_dir_ == run / "0001"
-    assert model.notes_ == (f"{run} is taken, so this run is in {run / '0001'}",)
+    assert model.notes_ == (f"{run} is not empty, so this run is in {run / '0001'}",)
     np.testing.assert_array_equal(afina.load(run / "model").predict_proba(X), first)
     np.testing.assert_array_equal(afina.load(model.run_dir_).predict_proba(X), second)
     assert afina.AfinaClassifier(**QUICK).fit(X, Y).run_dir_ is None
@@ -83,7 +83,7 @@ def test_loading_one_of_several_runs(tmp_path):
         afina.load(run)
     assert record[0].filename == __file__
     (run / "model").rename(tmp_path / "model")
-    with pytest.raises(CheckpointError, match=r"it holds 1\. Name one of them, such as .*0001"):
+    with pytest.raises(CheckpointError, match=r"it holds 1\. Choose one of them, such as .*0001"):
         afina.load(run)
 
 

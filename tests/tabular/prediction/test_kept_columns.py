@@ -57,7 +57,9 @@ def test_typed_columns_keep_their_type(predictor, tables, tmp_path):
 def test_a_name_of_the_output_is_refused(predictor, tables, tmp_path, name):
     """A kept column that would be taken for a prediction is refused by name."""
     path = with_columns(tables, tmp_path / "new.csv", **{name: ["1"] * 120})
-    with pytest.raises(SchemaError, match=f"another name .*'{name}' is one of theirs. Rename"):
+    with pytest.raises(
+        SchemaError, match=f"must not have the name .*'{name}' is one of them. Rename"
+    ):
         predictor.predict_table(path, keep=[name])
     with pytest.warns(UserWarning, match=name):
         assert predictor.predict_table(path).num_rows == 120

@@ -29,12 +29,12 @@ def test_no_time_at_all_ends_in_the_baseline(tables, request, tmp_path, target, 
 
     assert (summary["model"], summary["stop"]["step"]) == ("constant", 0)
     assert (
-        "was over before training began, so the model is the baseline"
+        "ran out before training began, so the model is the baseline"
         in (summary["score"]["caution"])
     )
     assert summary["scores"][score] == pytest.approx(summary["baseline_scores"][score], rel=1e-6)
     assert summary["seconds"] >= 9
-    assert "over before training began" in page
+    assert "ran out before training began" in page
     assert "The model is the baseline, not a network." in page
     evaluation = load(tmp_path / "run").evaluate_table(table)
     assert evaluation["scores"][score] == pytest.approx(

@@ -45,7 +45,7 @@ class CategoryColumn(Column):
 
     @cached_property
     def number_codes(self) -> dict[str, int]:
-        """Codes of levels that are numbers, by canonical spelling, if only one level has it."""
+        """Codes of numeric levels by canonical spelling, without spellings that levels share."""
         by_number: dict[str, int] = {}
         shared: set[str] = set()
         for level, code in self.codes.items():
@@ -55,7 +55,7 @@ class CategoryColumn(Column):
         return {number: code for number, code in by_number.items() if number not in shared}
 
 
-_MANY_CELLS = 20  # from here on, it is no accident if a column has no known level
+_MANY_CELLS = 20  # with this many cells, it is no accident if none has a known level
 
 
 def encode_categories(
@@ -83,7 +83,7 @@ def encode_categories(
 
 
 def _boolean_code(text: str) -> int:
-    """Return the code of a text in a boolean column."""
+    """Return the code of a text value in a boolean column."""
     if is_missing_word(text):
         return MISSING
     word = text.strip()
@@ -93,7 +93,7 @@ def _boolean_code(text: str) -> int:
 
 
 def _code_of_bool(column: CategoryColumn, text: str) -> int:
-    """Return the code of true or false in a categorical column, in whichever spelling it has."""
+    """Return the code of true or false in a categorical column, as the column spells it."""
     spellings = (text, text.capitalize(), text.upper(), "1" if text == "true" else "0")
     return next((column.codes[word] for word in spellings if word in column.codes), UNKNOWN)
 
@@ -101,12 +101,12 @@ def _code_of_bool(column: CategoryColumn, text: str) -> int:
 def unknown_fault(
     column: CategoryColumn, kind: pa.DataType, levels: Levels, codes: Sequence[int]
 ) -> str:
-    """Say that all values of a column are unknown, or codes without leading zeros; "" if neither.
+    """Return a message if all values are unknown or codes have lost leading zeros, otherwise "".
 
     Args:
         column: the column as learned.
         kind: the type of its cells.
-        levels: its cells.
+        levels: its distinct cells.
         codes: the code of each level.
     """
     if not column.vocabulary or UNKNOWN not in codes:
@@ -117,16 +117,16 @@ def unknown_fault(
     retyped = not is_text(kind)
     if not retyped and np.count_nonzero(levels.codes >= 0) < _MANY_CELLS:
         return ""
-    as_type = f" as {describe_type(kind)}" if retyped else ""
+    as_type = f" (stored as {describe_type(kind)})" if retyped else ""
     return (
-        f"no value of column {column.name!r} is known to the model, such as "
-        f"{levels.show(0)}{as_type}; in training it held values such as "
+        f"the model does not know any value of column {column.name!r}, whose first value is "
+        f"{levels.show(0)}{as_type}; in training, the column held values such as "
         f"{show_cell(column.vocabulary[0])}. All are treated as unknown."
     )
 
 
 def _lost_zeros(column: CategoryColumn, levels: Levels, codes: Sequence[int]) -> str:
-    """Say that unknown values are known ones without their leading zeros; "" if none are."""
+    """Return a message if unknown values are known ones without leading zeros, otherwise ""."""
     padded = {level.lstrip("0"): level for level in column.vocabulary if level.startswith("0")}
     texts = levels.texts.to_pylist()
     lost = [at for at, code in enumerate(codes) if code == UNKNOWN and texts[at] in padded]

@@ -11,7 +11,7 @@ from afina.table.column import UnusedColumn
 from afina.table.column_context import InferContext
 from afina.table.names import count_cells
 
-_MANY_ROWS = 20  # from here on, it is no accident if all values differ
+_MANY_ROWS = 20  # in more rows than this, it is no accident if all values differ
 _MANY_TEXTS, _LONG = 100, 20  # levels; characters
 
 
@@ -72,7 +72,7 @@ def infer_categories(
         if n_levels == 1 and not missing.any():
             return context.ignore(f"every cell is {levels.texts[0].as_py()[:60]!r}", n_unique=1)
         if not context.declared and _is_free_text(levels, counts):
-            why = f"free text is not used yet: {n_levels} different texts{because}"
+            why = f"free text is not used yet: {n_levels} different values{because}"
             return UnusedColumn(context.name, "text", why, missing_frac, n_levels)
         if counts.sum() > _MANY_ROWS and counts.max() <= 1:
             return context.ignore(
@@ -115,7 +115,7 @@ def _summarize(
         notes.append(f"{rare}, treated as unknown")
     notes += [
         f"{levels.texts[int(at)].as_py()!r} ({count_cells(counts[at])}) is a level like any "
-        "other: name it in table.missing_values if it means missing"
+        "other: add it to table.missing_values if it means missing"
         for at in np.flatnonzero(missing_word_mask(levels.texts))
     ]
     return "; ".join(notes)

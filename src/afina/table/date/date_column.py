@@ -35,7 +35,7 @@ from afina.table.single_cell import (
 
 def _check_format(form: str) -> str:
     if form not in FORMATS:
-        raise ValueError(f"a format of dates must be one of {', '.join(FORMATS)}")
+        raise ValueError(f"a date format must be one of {', '.join(FORMATS)}")
     return form
 
 

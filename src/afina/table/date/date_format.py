@@ -36,16 +36,16 @@ _MAYBE = re.compile(r"\s*[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}")
 
 
 def maybe_date(text: str) -> bool:
-    """Return whether a text starts like a date, as a cheap first check."""
+    """Return whether text starts like a date, as a cheap first check."""
     return _MAYBE.match(text) is not None
 
 
 def parse_dates(texts: pa.Array, form: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Read texts as dates in one of the `FORMATS`.
+    """Read text values as dates in one of the `FORMATS`.
 
     Returns:
-        Seconds since 1970 in UTC (NaN for a text that is not a date in that format, or not a day of
-        the calendar), and which texts are dates.
+        Seconds since 1970 in UTC (NaN for a value that is not a date in that format, or not a day
+        of the calendar), and which values are dates.
 
     Example:
         >>> parse_dates(pa.array(["1970-01-02 00:00:01.5", "1970-02-30"]), "YYYY-MM-DD")[0]
@@ -82,7 +82,7 @@ def parse_dates(texts: pa.Array, form: str) -> tuple[NDArray[np.float64], NDArra
 
 
 def parse_date(text: str, form: str) -> float | None:
-    """Read one text as `parse_dates` does, a hundred times as fast; None if it is not a date.
+    """Read one value as `parse_dates` does, a hundred times as fast; None if it is not a date.
 
     Example:
         >>> parse_date("1970-01-02 00:00:01.5", "YYYY-MM-DD"), parse_date("1970-02-30", "YYYY-MM-DD")
@@ -128,7 +128,7 @@ def typed_seconds(column: pa.Array) -> NDArray[np.float64]:
 
 
 def find_date_formats(texts: pa.Array) -> dict[str, NDArray[np.bool_]]:
-    """Return which texts fit each format, in order of preference; omit formats that fit none."""
+    """Return which values fit each format, in order of preference; omit formats that fit none."""
     fits = {form: parse_dates(texts, form)[1] for form in FORMATS if form != COMPACT}
     return {form: mask for form, mask in fits.items() if mask.any()}
 

@@ -57,7 +57,9 @@ def infer_text_dates(context: InferContext, levels: Levels) -> DateColumn | Unus
         return _describe(context, levels.spread(seconds), whole[0], notes * twins)
     if context.requested:
         best = max(formats.values(), key=np.sum, default=np.zeros(len(texts), bool))
-        context.refuse(levels, int(np.argmin(best)), f"dates in one format of {', '.join(FORMATS)}")
+        context.refuse(
+            levels, int(np.argmin(best)), f"dates in one of the formats {', '.join(FORMATS)}"
+        )
     return _why_no_dates(context, levels, formats)
 
 

@@ -34,9 +34,9 @@ _ROWS_A_CODE, _SPARSE = 5, 3
 def look_like_codes(name: str, whole: NDArray[np.int64]) -> bool:
     """Return whether a column's name or its values suggest codes.
 
-    The name has a word such as "id", "code" or "zip". Or the numbers have one length, occur often,
-    and are sparse and irregular: codes of an industry, say, but neither ages, nor grades, nor
-    multiples of five, nor years.
+    Either the name has a word such as "id", "code" or "zip", or the numbers all have the same
+    number of digits, repeat often, and are sparse and irregular, as industry codes are. Ages,
+    grades, multiples of five and years are not.
 
     Args:
         name: name of the column.

@@ -51,7 +51,7 @@ def whole_cells(plain: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
 
 
 def exceeds_int64(plain: pa.Array) -> NDArray[np.bool_]:
-    """Mark the plain texts that are whole numbers outside the range of int64."""
+    """Mark the plain text that is a whole number outside the range of int64."""
     mask = as_mask(pc.match_substring_regex(plain, r"^[+-]?[0-9]{19,}$").fill_null(False)).copy()
     for at in np.flatnonzero(mask):
         digits = plain[int(at)].as_py()
@@ -89,8 +89,8 @@ def typed_numbers(
     """Read a numeric or boolean column.
 
     Returns:
-        The numbers (NaN where missing); and, if all are whole and fit int64, the same as exact
-        integers (0 where missing), otherwise None.
+        The numbers (NaN where missing); and, if all are whole and fit int64, the same numbers
+        as exact integers (0 where missing), otherwise None.
     """
     array = as_one(column)
     if pa.types.is_boolean(array.type):

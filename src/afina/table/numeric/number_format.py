@@ -108,11 +108,11 @@ PLAIN = NumberFormat()
 def parse_numbers(
     texts: pa.Array, form: NumberFormat
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], pa.Array]:
-    """Read texts as numbers in one format.
+    """Read text values as numbers in one format.
 
     Returns:
-        The numbers (NaN for a text that is not a number, infinity for a number that is too large);
-        which texts are numbers; and the numbers as plain text (null for a text that is not a
+        The numbers (NaN for text that is not a number, infinity for a number that is too large);
+        which values are numbers; and the numbers as plain text (null for text that is not a
         number).
 
     Example:
@@ -128,10 +128,10 @@ def parse_numbers(
 
 
 def parse_number(text: str, form: NumberFormat) -> tuple[float, str] | None:
-    """Read one text as `parse_numbers` does, a hundred times as fast.
+    """Read one value as `parse_numbers` does, a hundred times as fast.
 
     Returns:
-        The number (infinity if it is too large) and its plain text; None for a text that is not a
+        The number (infinity if it is too large) and its plain text; None for text that is not a
         number.
 
     Example:
@@ -151,12 +151,12 @@ def parse_number(text: str, form: NumberFormat) -> tuple[float, str] | None:
 
 
 def has_leading_zero(texts: pa.Array) -> NDArray[np.bool_]:
-    """Mark the texts that start with a zero and another digit, like the code 01234."""
+    """Mark the values that start with a zero and another digit, like the code 01234."""
     return as_mask(pc.match_substring_regex(texts, _LEADING_ZERO))
 
 
 def all_plain(texts: pa.Array) -> bool:
-    """Return whether every text is a plain number, as a cheap first check."""
+    """Return whether every value is a plain number, as a cheap first check."""
     return bool(pc.all(pc.match_substring_regex(texts, _PLAIN_NUMBER)).as_py())
 
 
@@ -207,7 +207,7 @@ def find_format(
         counts: number of rows with each of them.
 
     Returns:
-        The format, and which texts fit it.
+        The format, and which values fit it.
     """
     trimmed = pc.utf8_trim_whitespace(texts)
     best, fits = PLAIN, as_mask(pc.match_substring_regex(trimmed, _PLAIN_NUMBER))

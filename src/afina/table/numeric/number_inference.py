@@ -104,10 +104,10 @@ def _why_codes(context: InferContext, levels: Levels, fits: NDArray[np.bool_]) -
 def _why_too_long(
     context: InferContext, levels: Levels, fits: NDArray[np.bool_], plain: pa.Array
 ) -> str:
-    """Return a note that whole numbers are too long to be exact; empty if some have a fraction."""
+    """Return a note if whole numbers are too long to be exact; empty if some have a fraction."""
     long = exceeds_int64(plain)
     if long.any() and (long | whole_cells(plain)[1])[fits].all():
-        return f"beyond 64 bits, as {context.quote(levels, int(np.argmax(long)))}, so read as text"
+        return f"read as text because {context.quote(levels, int(np.argmax(long)))} exceeds 64 bits"
     return ""
 
 
@@ -127,7 +127,7 @@ def _describe(
     words: tuple[str, ...] = (),
     notes: list[str] | None = None,
 ) -> NumberColumn | UnusedColumn:
-    """Learn range, offset, and whether all are whole, from every row's number (NaN if missing)."""
+    """Learn the range, the offset, and whether all are whole from each row's number or NaN."""
     check_finite(values, source=context.source, name=context.name, rows=context.rows.numbers)
     values = blank_marked(values, context.missing_values)
     missing = np.isnan(values)

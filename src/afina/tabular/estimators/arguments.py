@@ -66,7 +66,7 @@ def _with_text_labels(class_weight: Any) -> Any:
     Raises:
         ConfigError: two labels are written alike, such as 1 and "1".
     """
-    if hasattr(class_weight, "to_dict"):  # a series of pandas, indexed by label
+    if hasattr(class_weight, "to_dict"):  # a pandas series, indexed by label
         class_weight = class_weight.to_dict()
     if not isinstance(class_weight, Mapping):
         return class_weight
@@ -75,7 +75,7 @@ def _with_text_labels(class_weight: Any) -> Any:
         text = cell_text(_as_plain(label))
         if text in by_text:
             raise ConfigError(
-                "class_weight must weigh each label once",
+                "class_weight must give each label one weight",
                 but=f"{text!r} has two weights",
                 fix="Leave one out.",
             )

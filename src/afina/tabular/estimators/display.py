@@ -1,4 +1,4 @@
-"""Show the progress of a fit from Python: one line, and only where a person watches."""
+"""Show the progress of a fit from Python: one line, shown only where a person is watching."""
 
 import contextlib
 import multiprocessing
@@ -28,12 +28,12 @@ class Screen(Protocol):
         """Replace the line."""
 
     def end(self, text: str) -> None:
-        """Show what stays after the fit; nothing if it is empty."""
+        """Show the text that stays after the fit; show nothing if it is empty."""
 
 
 @contextlib.contextmanager
 def show_progress(verbose: object, *, monitor: str) -> Iterator[FitObserver]:
-    """Show the progress of the fit inside, if `verbose` or the place it runs in asks for that.
+    """Show the progress of the fit in the `with` body, if `verbose` or the place calls for it.
 
     Args:
         verbose: True or a whole number above 0: show it. False or 0: show nothing. None or
@@ -60,7 +60,7 @@ def show_progress(verbose: object, *, monitor: str) -> Iterator[FitObserver]:
 
 
 def check_verbose(verbose: object) -> bool | None:
-    """Return whether to show progress; None if that depends on who watches.
+    """Return whether to show progress; None if that depends on whether a person is watching.
 
     Raises:
         ConfigError: it is neither true, false, a whole number, None nor "auto".
@@ -77,9 +77,10 @@ def check_verbose(verbose: object) -> bool | None:
 
 
 def choose_screen(*, verbose: bool | None) -> Screen | None:
-    """Return where to show progress; None if nobody watches, or stderr is closed.
+    """Return where to show progress; None if nobody is watching, or stderr is closed.
 
-    Only the main thread of the main process shows it unasked: others would write over each other.
+    Unless it is requested, only the main thread of the main process shows progress: other threads
+    and processes would overwrite each other's lines.
     """
     alone = multiprocessing.parent_process() is None and (
         threading.current_thread() is threading.main_thread()
@@ -122,7 +123,7 @@ class ProgressLine:
         screen.show("afina: preparing the table")
 
     def __call__(self, event: object) -> None:
-        """Note an event; draw if the last drawing is old enough."""
+        """Record an event; redraw the line if the last drawing is old enough."""
         match event:
             case StepEvent():
                 self._draw()
@@ -155,11 +156,11 @@ class ProgressLine:
 
 
 class TerminalScreen:
-    """A line of a terminal, drawn over again and removed at the end.
+    """A line in a terminal, redrawn in place and removed at the end.
 
     Args:
         stream: the terminal.
-        keeps: leave the last line.
+        keeps: whether to leave the last line in place.
     """
 
     def __init__(self, stream: Any, *, keeps: bool) -> None:
@@ -174,13 +175,13 @@ class TerminalScreen:
         self._width = len(text)
 
     def end(self, text: str) -> None:
-        """Remove the line, or replace it by the last one."""
+        """Remove the line, or replace it with the last one."""
         self.show(text if self._keeps else "")
         _write(self._stream, "\n" if self._keeps and text else "\r")
 
 
 class PlainScreen:
-    """A log file or pipe: a line every ten seconds, and the last one.
+    """A log file or pipe, which gets a line every ten seconds, and the last one.
 
     Args:
         stream: where to write.
@@ -224,7 +225,7 @@ class NotebookScreen:
             display = sys.modules["IPython.display"].display
             _SHOWN_IN_CELL.clear()
             _SHOWN_IN_CELL[self._cell] = display(bundle, raw=True, display_id=True)
-        except Exception:  # noqa: BLE001 - whatever a notebook does, the fit goes on
+        except Exception:  # noqa: BLE001 - whatever a notebook does, the fit continues
             return
 
     def end(self, text: str) -> None:
@@ -247,7 +248,7 @@ def _is_terminal(stream: Any) -> bool:
 
 
 def _write(stream: Any, text: str) -> None:
-    """Write, unless the stream was closed meanwhile."""
+    """Write, unless the stream has been closed."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         stream.write(text)
         stream.flush()

@@ -197,14 +197,14 @@ class _Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no t
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Save the fitted model in a folder, which `afina.load` and the command line read.
 
-        `afina.load` returns a `Predictor`, whose `classes` may be in another order than `classes_`.
+        `afina.load` returns a `Predictor`, whose `classes` may be in a different order from `classes_`.
 
         Args:
-            path: a new or empty folder; missing parents are made.
-            overwrite: replace a saved model that is there.
+            path: a new or empty folder; missing parent folders are created.
+            overwrite: replace a saved model that is already there.
 
         Raises:
-            StorageError: something is there already, or the folder cannot be written.
+            StorageError: something else is already there, or the folder cannot be written.
         """
         check_is_fitted(self)
         self.predictor_.save(path, overwrite=overwrite)
@@ -238,12 +238,12 @@ class AfinaClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc] # as a
         class_weight: weight by label, or "balanced": how much each row of a class counts in
             training and in `val/loss`, as `sample_weight` does. Predicted probabilities are then
             those of rows weighted this way. Scores are not weighted.
-        val_frac: share of the distinct rows to hold out, which decide when to stop, unless `X_val`
-            is given. With fewer than 40 distinct rows, none is held out.
+        val_frac: share of the distinct rows to hold out; these rows decide when to stop, unless
+            `X_val` is given. With fewer than 40 distinct rows, none are held out.
         random_state: the seed of everything random. None: a new seed for each fit.
-        run_dir: folder for checkpoints, metrics, model and report. If it is taken, as in a second
-            fit or a cross-validation, the run goes to a folder inside it: `0001`, `0002` and so on.
-            None: nothing is written.
+        run_dir: folder for checkpoints, metrics, model and report. If it is not
+            empty, as in a second fit or in cross-validation, the run goes into a folder inside it:
+            `0001`, `0002` and so on. None: nothing is written.
         verbose: True, or a whole number above 0: show the progress of training on one line. False or
             0: show nothing. None: show it in a terminal or notebook.
 
@@ -251,8 +251,8 @@ class AfinaClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc] # as a
         classes_: the labels, sorted.
         n_features_in_: number of columns.
         feature_names_in_: names of the columns, if they have names.
-        columns_: what became of each column: a list of mappings with its name, kind and reason,
-            from which pandas makes a table.
+        columns_: how each column was treated: a list of mappings, each with a column's name, kind
+            and reason. pandas.DataFrame turns it into a table.
         schema_: how each column was read, as `predictor_` uses it.
         predictor_: the fitted model, a `Predictor` like those that `afina.load` returns.
         n_iter_: epochs trained.
@@ -287,7 +287,7 @@ class AfinaClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc] # as a
             sample_weight: weight of each row, at least 0; a weight of 2 counts the row twice.
             X_val: rows that decide when to stop, instead of held-out training rows.
             y_val: labels of `X_val`.
-            eval_set: another way to pass them: `(X_val, y_val)`, or a list of one such pair.
+            eval_set: another way to pass both: `(X_val, y_val)`, or a list of one such pair.
             groups: one value for each row; rows with the same value stay on one side of the split.
         """
         val = choose_val_rows(X_val, y_val, eval_set)
@@ -305,7 +305,7 @@ class AfinaClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc] # as a
         return self._predict(X)[:, self._class_numbers]
 
     def predict_row(self, row: Mapping[str, object]) -> Any:
-        """Predict the label of one row, much faster than a table of one row.
+        """Predict the label of one row, much faster than `predict` with a table of one row.
 
         Args:
             row: cells by column name; the columns of an array are called `x0`, `x1`, ...
@@ -344,7 +344,7 @@ class AfinaRegressor(RegressorMixin, _Estimator):  # type: ignore[misc] # as abo
         eval_set: Any = None,
         groups: ArrayLike | None = None,
     ) -> Self:
-        """Train; the arguments are those of `AfinaClassifier.fit`, with numbers for labels."""
+        """Train; the arguments are those of `AfinaClassifier.fit`, with numbers instead of labels."""
         val = choose_val_rows(X_val, y_val, eval_set)
         with untouched_on_failure(self):
             return self._fit(X, y, sample_weight, val, groups)

@@ -56,7 +56,7 @@ def fit_rows(
         given: the training rows; some of them are held out if `val` is None.
         val: rows that decide when to stop. None: hold out some of the given rows.
         config: all settings.
-        run_dir: folder for the run; if it is taken, a numbered folder inside it. None: write
+        run_dir: folder for the run; if it is not empty, a numbered folder inside it. None: write
             nothing.
         listen: an observer of training.
     """
@@ -85,7 +85,7 @@ def _fit_rows(
         files = run_files(None, None, config, prepared, plan)
         folder, new_folders = claim_folder(run_dir)
         if folder != run_dir:
-            notes = (*notes, f"{run_dir} is taken, so this run is in {folder}")
+            notes = (*notes, f"{run_dir} is not empty, so this run is in {folder}")
         run = Run(folder, _SOURCE, config, prepared, plan, started, can_resume=False)
         with begin_folder(folder, files, new_folders=new_folders):
             result, outcome = train_run(run, listen)

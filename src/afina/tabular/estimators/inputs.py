@@ -48,7 +48,7 @@ def check_rows(
     """Check the arguments of `fit`, and join them into one record.
 
     Raises:
-        ValueError: X and y do not fit each other or the estimator.
+        ValueError: X and y do not match each other, or do not suit the estimator.
     """
     features = check_x(estimator, x, reset=True)
     target = check_y(estimator, y, len(features))
@@ -100,13 +100,13 @@ def check_val_rows(
     """Check the validation rows passed to `fit`, and join them; None if there are none.
 
     Args:
-        estimator: it has already checked the training rows.
+        estimator: the estimator, which has already checked the training rows.
         x: features.
         y: targets.
         names: names of the training columns, in order.
 
     Raises:
-        ValueError: only one of the two was passed, or they do not fit X and y.
+        ValueError: only one of the two was passed, or they do not match X and y.
     """
     if x is None and y is None:
         return None
@@ -128,8 +128,8 @@ def check_x(estimator: BaseEstimator, x: Any, *, reset: bool) -> pa.Table | NDAr
     """Check features; return them as a table, or unchanged if they are an array of numbers.
 
     Args:
-        estimator: its `n_features_in_` and `feature_names_in_` are set in a fit, compared
-            otherwise.
+        estimator: its `n_features_in_` and `feature_names_in_` are set in a fit, and otherwise
+            compared.
         x: a pandas, polars or pyarrow frame; a mapping of columns, a list of mappings or a
             structured array; or anything numpy can turn into a 2-D array.
         reset: whether this is a fit, which needs at least two rows.
@@ -169,11 +169,11 @@ def predict_one_row(estimator: BaseEstimator, x: Any, predictor: Predictor) -> F
     """Predict a pandas frame of one ordinary row; return None for any other input.
 
     Raises:
-        ValueError: other columns than in the fit.
+        ValueError: the columns differ from the fit's.
     """
     row = only_row(x)
     if row is None or list(row) != [column.name for column in predictor.schema.columns]:
-        return None  # the columns go by position, or are wrong
+        return None  # the columns are matched by position, or are wrong
     prediction = predictor.predict_row_quickly(row)
     if prediction is not None:
         _check_frame(estimator, x, reset=False)
@@ -200,7 +200,7 @@ def as_table(x: pa.Table | NDArray[Any], names: Sequence[str] | None = None) -> 
 
 
 def quick_features(x: pa.Table | NDArray[Any], schema: Schema) -> Features | None:
-    """Encode an array of numbers as a whole; return None if it must go column by column."""
+    """Encode an array of numbers as a whole; return None if each column must be encoded alone."""
     if isinstance(x, pa.Table) or len(schema.num_columns) != x.shape[1]:
         return None
     if schema.missing_values or any(column.offset for column in schema.num_columns):
@@ -211,7 +211,7 @@ def quick_features(x: pa.Table | NDArray[Any], schema: Schema) -> Features | Non
 
 
 def _name_columns(x: Any) -> Any:
-    """Turn data whose columns have names, but that is no frame, into a table.
+    """Turn data that has named columns but is not a frame into a table.
 
     Raises:
         TableError: it is a path, or its columns do not make a table.
@@ -223,7 +223,7 @@ def _name_columns(x: Any) -> Any:
             fix="Read the file first, for example with pandas.read_csv.",
         )
     columns = name_columns(x)
-    is_mapping = isinstance(columns, Mapping) and not hasattr(x, "tocsr")  # no sparse matrix
+    is_mapping = isinstance(columns, Mapping) and not hasattr(x, "tocsr")  # not a sparse matrix
     return to_table(columns) if is_mapping else x
 
 
@@ -283,11 +283,12 @@ def _check_shape(values: NDArray[Any], name: str, n_rows: int) -> NDArray[Any]:
 
 
 def _cells(column: NDArray[Any], *, typed: bool) -> Any:
-    """Return a column as times if that is its type, as numbers if all cells are, else as text.
+    """Return a column as times if that is its type, else as numbers if possible, else as text.
 
     Args:
         column: a column of a non-numeric array.
-        typed: do not turn Python booleans and times into numbers or text, as for a frame.
+        typed: keep Python booleans and times, as in a frame, instead of turning them into numbers
+            or text.
     """
     if column.dtype.kind in _TIMES:
         return column

@@ -48,7 +48,7 @@ def check_y(estimator: BaseEstimator, y: ArrayLike | None, n_rows: int) -> NDArr
 
 
 def _check_present(estimator: BaseEstimator, cells: NDArray[Any]) -> NDArray[Any]:
-    """Check targets of which none is missing."""
+    """Check targets without missing cells."""
     classifies = isinstance(estimator, ClassifierMixin)
     must = f"y must hold {'labels: text, numbers or booleans' if classifies else 'numbers'}"
     odd = _odd_type(cells)
@@ -78,23 +78,23 @@ def _check_present(estimator: BaseEstimator, cells: NDArray[Any]) -> NDArray[Any
         raise SchemaError(
             must,
             but=f"it holds several types: {', '.join(types)}",
-            fix="Make them one type, for example with y.astype(str).",
+            fix="Convert them to one type, for example with y.astype(str).",
         )
     check_classification_targets(present)
     return present
 
 
 def _one_column(y: NDArray[Any]) -> NDArray[Any]:
-    """Return the targets unchanged, having checked that they are one column.
+    """Check that the targets are one column, and return them unchanged.
 
     Raises:
-        SchemaError: there are several.
+        SchemaError: there are several columns.
     """
     if y.ndim > 1 and y.shape[1:] != (1,):
         raise SchemaError(
             "y must be one column, because a model predicts one target",
             got=f"an array of shape {y.shape}",
-            fix="Fit a model for each column; of classes in one-hot columns, pass "
+            fix="Fit a model for each column; if the columns are one-hot classes, pass "
             "y.argmax(axis=1).",
         )
     return y
@@ -118,7 +118,7 @@ def _as_array(y: Any) -> NDArray[Any]:
     if isinstance(y, Mapping) or getattr(getattr(y, "dtype", None), "names", None):
         raise SchemaError(
             "y must be one column",
-            got="columns with names",
+            got="named columns",
             fix="Pass the column with the targets, such as y['target'].",
         )
     if isinstance(y, str):
@@ -141,7 +141,7 @@ def _as_array(y: Any) -> NDArray[Any]:
 
 
 def _whole_numbers(y: Any, array: NDArray[Any]) -> NDArray[Any]:
-    """Return whole numbers that became floats beside missing cells as objects; else the array."""
+    """Return objects if missing cells turned whole numbers into floats; else return the array."""
     if isinstance(y, np.ndarray) or not np.isnan(array).any() or not hasattr(y, "__len__"):
         return array
     columns = y if isinstance(y, pa.Table) or hasattr(y, "columns") else {"y": y}
@@ -153,7 +153,7 @@ def _whole_numbers(y: Any, array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _odd_type(cells: NDArray[Any]) -> str | None:
-    """Name a type of cell that is neither label nor number; None if there is none."""
+    """Name a type of cell that is neither a label nor a number; None if there is none."""
     if cells.dtype.kind != "O":
         return _TYPES.get(cells.dtype.kind)
     plain = (str, bool, int, float, complex, decimal.Decimal, np.bool_, np.number)

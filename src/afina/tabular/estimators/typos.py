@@ -43,11 +43,11 @@ ELSEWHERE = {
     "output_dir": "run_dir",
     "preset": "from_preset",
 }
-"""The arguments of other libraries, and the one that does the same, or nearly so, here."""
+"""Arguments of other libraries, each with afina's argument for the same, or nearly the same."""
 
 
 def names_typos(init: Init) -> Init:
-    """Let an `__init__` whose arguments go by name say which one does not exist.
+    """Let an `__init__` with keyword arguments say which one does not exist.
 
     Python's own message would name the private class that defines it.
     """
@@ -57,7 +57,7 @@ def names_typos(init: Init) -> Init:
     def checked(self: object, *args: object, **arguments: object) -> None:
         kind = type(self).__name__
         if args:
-            message = f"{kind} takes its arguments by name, such as {kind}(lr=0.01)"
+            message = f"{kind} accepts only keyword arguments, as in {kind}(lr=0.01)"
             raise TypeError(f"{message}; got {args[0]!r:.80}.")
         unknown = next((name for name in arguments if name not in names), None)
         if unknown is not None:
@@ -87,11 +87,11 @@ def unknown_argument(name: str, names: Iterable[str], kind: str) -> ConfigError:
         >>> print(unknown_argument("lerning_rate", ["lr", "dropout"], "AfinaClassifier"))
         AfinaClassifier has no argument 'lerning_rate'. Did you mean 'lr'?
     """
-    fix = f"{kind}().get_params() has all of them."
+    fix = f"{kind}().get_params() returns all of them."
     near = nearest_name(name, [*names, *ELSEWHERE])
     near = near if near is None else ELSEWHERE.get(near, near)
     if near is not None:
         fix = f"Did you mean {near!r}?"
     if near == "from_preset":
-        fix = f"A preset is chosen by {kind}.from_preset('fast')."
+        fix = f"Use {kind}.from_preset('fast') to choose a preset."
     return ConfigError(f"{kind} has no argument {name!r}", fix=fix)

@@ -1,4 +1,4 @@
-"""Read the shipped model: a folder that is rejected unless complete, and never runs code."""
+"""Read the shipped model: a folder that never runs code, and is rejected unless it is complete."""
 
 import contextlib
 import json
@@ -54,7 +54,7 @@ def load(path: str | Path) -> Predictor:
     except (ValueError, TypeError, KeyError, IndexError, RuntimeError, MemoryError) as reason:
         what = " ".join(str(reason).split())[:200]
         raise CheckpointError(
-            "A model must fit its own description",
+            "A model must match its own description",
             but=f"the one in {folder} does not ({what or 'out of memory'})",
             fix="Copy the whole folder again from an undamaged original, or fit again.",
         ) from None
@@ -67,7 +67,7 @@ def find_model(path: Path) -> Path:
         if later:
             warnings.warn(
                 f"{path} holds several runs, and this is the model of the first. The last one is "
-                f"{later[-1]}; name the run that you mean.",
+                f"{later[-1]}; choose the run that you mean.",
                 AfinaWarning,
                 stacklevel=4,
             )
@@ -84,7 +84,7 @@ def find_model(path: Path) -> Path:
         raise CheckpointError(
             f"{path} must be the folder of one run",
             but=f"it holds {len(later):,}",
-            fix=f"Name one of them, such as {later[-1]}.",
+            fix=f"Choose one of them, such as {later[-1]}.",
         )
     if (path / "run.json").is_file():
         raise CheckpointError(
@@ -95,12 +95,12 @@ def find_model(path: Path) -> Path:
     raise CheckpointError(
         "A model must be a run folder or a model folder",
         but=f"{path} is neither",
-        fix="Name the folder that `afina fit`, or `save` in Python, has made.",
+        fix="Choose a folder that `afina fit`, or `save` in Python, has written.",
     )
 
 
 def _can_resume(run: Path) -> bool:
-    """Return whether the table of a run is a file; what came otherwise cannot be read again."""
+    """Return whether a run's table is a file; rows from Python or stdin cannot be read again."""
     with contextlib.suppress(CheckpointError):
         table = read_run_record(run).table
         return table is not None and not is_stdin(table.path)

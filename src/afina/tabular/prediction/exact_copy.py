@@ -1,4 +1,4 @@
-"""The copy of a model that predicts, and how many rows it takes at once."""
+"""The copy of a model that makes predictions, and how many rows it predicts at once."""
 
 import copy
 
@@ -17,8 +17,8 @@ _MOST_ROWS = 4096
 def exact_copy(model: TabularModel) -> TabularModel:
     """Copy a model for prediction.
 
-    Weights are float32; computing in float64 makes a row's prediction the same in any batch, to
-    1e-12.
+    Weights are float32, but computing in float64 makes a row's predictions in different batches
+    agree to within 1e-12.
     """
     exact = copy.deepcopy(model).double().eval()
     for layer in exact.modules():

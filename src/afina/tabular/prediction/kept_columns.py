@@ -20,7 +20,7 @@ def take_kept(
         source: the table's name in messages.
 
     Raises:
-        SchemaError: a column is not in the table, or is called like one of the predictions.
+        SchemaError: a column is not in the table, or has the name of a column of predictions.
     """
     for name in keep:
         if name not in table.column_names:
@@ -32,8 +32,8 @@ def take_kept(
             )
         if name in outputs:
             raise SchemaError(
-                f"{source}: a column to keep must have another name than the predictions",
-                but=f"{name!r} is one of theirs",
+                f"{source}: a column to keep must not have the name of a column of predictions",
+                but=f"{name!r} is one of them",
                 fix="Rename the column in the table, or do not keep it.",
             )
     return {name: table.column(name) for name in keep}

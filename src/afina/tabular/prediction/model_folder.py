@@ -52,9 +52,9 @@ def save_folder(path: Path, files: Mapping[str, bytes], *, overwrite: bool) -> N
     """Write a model folder: complete, or not at all.
 
     Args:
-        path: a new or empty folder; missing parents are made.
+        path: a new or empty folder; missing parent folders are created.
         files: from `model_files`.
-        overwrite: replace a model that is there.
+        overwrite: replace a model that is already there.
 
     Raises:
         StorageError: something else is there, or the folder cannot be written.
@@ -81,7 +81,7 @@ def save_folder(path: Path, files: Mapping[str, bytes], *, overwrite: bool) -> N
 
 
 def _check_may_replace(path: Path, *, overwrite: bool) -> None:
-    must = "A model is saved to a new or empty folder"
+    must = "A model must be saved to a new or empty folder"
     is_model = path.is_dir() and {file.name for file in path.iterdir()} == {*FILES, MANIFEST}
     if not is_model:
         raise StorageError(

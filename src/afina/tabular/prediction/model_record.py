@@ -38,7 +38,7 @@ class Facts:
         delimiter: delimiter of CSV files.
         encoding: encoding of CSV files.
         shares: share of each class among the training rows.
-        mean: mean of a regression's target in the training rows.
+        mean: mean of a regression target in the training rows.
         metric: the score that results lead with. None: the usual one.
     """
 
@@ -142,13 +142,13 @@ def check_fits(
     if not _fits(record, schema, tensors):
         raise CheckpointError(
             f"{source} must describe the model whose tensors are stored with it",
-            but="it does not fit them or the schema",
+            but="it does not match them or the schema",
             fix="Copy the whole folder again from an undamaged original.",
         )
 
 
 def _check_format(data: bytes, source: str) -> None:
-    """Raise an error about the format if it is an earlier one, before its values look invalid."""
+    """Raise an error for an earlier format, rather than for values that it makes invalid."""
     content = json.loads(data)
     number = content.get("format") if isinstance(content, dict) else None
     if type(number) is int and number < FORMAT:

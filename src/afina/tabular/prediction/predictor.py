@@ -157,15 +157,15 @@ class Predictor:
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Save the model in a folder, which `afina.load` and the command line read.
 
-        The folder holds tensors and JSON, no pickle. What is loaded returns probabilities in the
-        order of its `classes`.
+        The folder holds tensors and JSON, no pickle. A loaded model returns probabilities in
+        the order of its `classes`.
 
         Args:
-            path: a new or empty folder; missing parents are made.
-            overwrite: replace a saved model that is there.
+            path: a new or empty folder; missing parent folders are created.
+            overwrite: replace a saved model that is already there.
 
         Raises:
-            StorageError: something is there already, or the folder cannot be written.
+            StorageError: something else is already there, or the folder cannot be written.
         """
         save_folder(Path(path), self.files(), overwrite=overwrite)
 
@@ -198,7 +198,7 @@ class Predictor:
             `probability_<label>` for each class.
 
         Raises:
-            SchemaError: a column to keep is missing, or is called like one of the predictions.
+            SchemaError: a column to keep is missing, or has the name of a column of predictions.
         """
         table, source = self._read(path, delimiter, encoding), table_name(path)
         labels = [f"probability_{label_text(label)}" for label in self.classes]
@@ -289,8 +289,8 @@ class Predictor:
             row = int(np.argmax(bad))
             raise NonFiniteError(
                 "every prediction must be finite",
-                but=f"row {row + 1} of {source} gave {predictions[row]}",
-                fix="Look at this row, and fit again with a lower train.lr.",
+                but=f"that for row {row + 1} of {source} is {predictions[row]}",
+                fix="Check this row, and fit again with a lower train.lr.",
             )
         return predictions
 
@@ -317,7 +317,7 @@ class Predictor:
         return self._predict_table(self._name_by_position(data, to_table(data)), "the table")
 
     def _name_by_position(self, data: object, table: pa.Table) -> pa.Table:
-        """Rename columns that are only numbered to the names of the training columns."""
+        """Give numbered columns the names of the training columns."""
         names = [column.name for column in self.schema.columns]
         if not has_no_names(data) or table.num_columns != len(names):
             return table

@@ -1,4 +1,4 @@
-"""One row as users pass it: a mapping, a row of pandas, or a named tuple."""
+"""One row as users pass it: a mapping, a pandas row, or a named tuple."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

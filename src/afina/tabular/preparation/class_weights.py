@@ -30,7 +30,7 @@ def learn_class_weights(
         name: the target's name, for messages.
 
     Raises:
-        ConfigError: the target is a number, a label is unknown, or one has no weight.
+        ConfigError: the target is a number, a label is unknown, or a label has no weight.
     """
     if setting is None:
         return None
@@ -50,10 +50,10 @@ def learn_class_weights(
 
 
 def weigh_classes(given: Given, target: Target, class_weights: Floats | None) -> Given:
-    """Multiply the weight of each row by that of its class; scores keep the weights without it.
+    """Multiply the weight of each row by that of its class; scores use the rows' own weights.
 
     Raises:
-        ConfigError: a product is too large or too small for a number.
+        ConfigError: a product is too large or too small for a float.
     """
     if class_weights is None:
         return given
@@ -62,8 +62,8 @@ def weigh_classes(given: Given, target: Target, class_weights: Floats | None) ->
     if not np.isfinite(weights).all() or ((weights == 0) & (given.weights > 0)).any():
         raise ConfigError(
             "class_weight times the weight of a row must be a finite number above 0",
-            but=f"for a row of {given.source} it is not",
-            fix="Use weights nearer to 1.",
+            but=f"it is not for a row of {given.source}",
+            fix="Use weights closer to 1.",
         )
     return replace(given, weights=weights, score_weights=given.weights)
 
@@ -78,12 +78,12 @@ def describe_class_weights(class_weights: Floats, classes: Sequence[Label]) -> s
     return (
         f"classes are weighted ({', '.join(shown[:_MOST_SHOWN])}{more}): predicted probabilities "
         "are those of rows weighted this way, not the shares to expect among new rows; scores "
-        "count each row without its class's weight"
+        "do not use the class weights"
     )
 
 
 def _by_label(setting: Mapping[str, float], classes: Sequence[Label], name: str) -> Floats:
-    """Return the weight of each class; each label must have one, and only known labels may."""
+    """Return the weight of each class; every class must get one, and every label must be known."""
     texts = list(map(cell_text, classes))
     weights = np.full(len(classes), np.nan)
     for label, weight in setting.items():
@@ -104,7 +104,7 @@ def _by_label(setting: Mapping[str, float], classes: Sequence[Label], name: str)
             )
         if not np.isnan(weights[code]):
             raise ConfigError(
-                "class_weight must weigh each label once",
+                "class_weight must give each label one weight",
                 but=f"{texts[code]!r} has two weights",
                 fix="Leave one out.",
             )

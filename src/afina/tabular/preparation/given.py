@@ -1,7 +1,7 @@
 """A table from a file or from Python, in one form.
 
 `take_columns` makes a `Given` from a table that holds all columns, such as a file; `join_arrays`
-makes one from features, target, weights and groups passed separately, as to an estimator.
+makes one from features, target, weights and groups passed separately, as they are to an estimator.
 """
 
 from collections.abc import Mapping

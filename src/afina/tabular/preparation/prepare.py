@@ -67,12 +67,12 @@ class Prepared:
 
 
 def prepare(given: Given, val: Given | None, config: Config) -> Prepared:
-    """Learn everything from a table that must be known before training.
+    """Learn from a table everything that must be known before training.
 
     Args:
         given: the training rows; some of them are held out if `val` is None.
         val: rows that decide when to stop. None: hold out some of the given rows, unless there are
-            few.
+            too few.
         config: all settings.
 
     Raises:
@@ -105,7 +105,7 @@ def prepare(given: Given, val: Given | None, config: Config) -> Prepared:
     if class_weights is not None:
         notes.append(describe_class_weights(class_weights, target.classes))
     if config.stop.metric == "f1" and target.task == "binary":
-        notes.append(f"f1 is that of class {cell_text(target.classes[1])!r}")
+        notes.append(f"f1 is computed for class {cell_text(target.classes[1])!r}")
     if held_out is None:
         notes.append(
             f"nothing is held out, because there are fewer than {LEAST_TO_SPLIT} distinct rows: "
@@ -131,7 +131,7 @@ def learn_schema(
     """Learn the columns from the training rows, and raise if there is no column to learn from.
 
     Args:
-        notes: gets a sentence for each decision that the user may want to change.
+        notes: receives a sentence for each decision that the user may want to change.
 
     Raises:
         SchemaError: there is no column to learn from, or a kind does not exist or does not fit.
@@ -161,7 +161,7 @@ def describe_left_out(schema: Schema, kinds: Mapping[str, str]) -> str | None:
 
     Args:
         schema: the columns.
-        kinds: kinds that the user has set; what they leave out is no surprise.
+        kinds: kinds that the user has set; columns left out because of them are not named.
     """
     columns = [c for c in schema.columns if isinstance(c, UnusedColumn) and c.name not in kinds]
     if not columns:

@@ -1,8 +1,8 @@
 """Rows as arrays, and the merging of identical rows.
 
-Training uses each distinct row once, with the sum of its weights, and heavy rows in equal parts;
-their order depends on the rows alone. So a weight of 2 equals having the row twice, to the bit, and
-the order of rows in a table changes nothing.
+Training uses each distinct row once, with the sum of its weights, and divides heavy rows into
+equal parts; the order of these rows depends on nothing else. So a weight of 2 has the same effect, bit
+for bit, as two identical rows, and the order of rows in a table changes nothing.
 """
 
 from collections.abc import Callable, Sequence
@@ -49,7 +49,7 @@ class Rows:
 
     @property
     def for_scores(self) -> Floats:
-        """The weights without those of classes."""
+        """The weights that scores use: those of rows, without those of classes."""
         return self.weights if self.score_weights is None else self.score_weights
 
 
@@ -77,10 +77,10 @@ def part_heavy(rows: Rows) -> Rows:
     """Divide rows that are heavier than the mean into equal parts.
 
     If a batch has a few heavy rows and many light ones, the step learns from few rows; and with few
-    distinct rows, an epoch would be only a step or two. So a row that is heavier than the mean
-    weight (with fewer than a thousand rows: than a thousandth of the total weight) is divided into
-    equal parts, none lighter than the lightest row. At most, this doubles the number of rows, or
-    adds a thousand.
+    distinct rows, an epoch would be only a step or two. So a row is divided into equal parts, none
+    lighter than the lightest row, if it is heavier than the mean weight or, with fewer than a
+    thousand rows, heavier than a thousandth of the total weight. At most, this doubles the number
+    of rows, or adds a thousand.
 
     Example:
         >>> none = np.empty((3, 0))

@@ -28,8 +28,8 @@ LEAST_TO_SPLIT = 40
 """With fewer distinct rows, none is held out unless a group or time column is set."""
 
 _OFTEN = 20  # above this mean count per distinct row, rows may be repeated observations
-_CONTRADICTED = 1.25  # and from this mean number of targets per distinct row on, they are
-_NOTED = 0.05  # share of rows with an identical one above which that is noted
+_CONTRADICTED = 1.25  # with at least this mean number of targets per distinct row, they are
+_NOTED = 0.05  # above this share of rows with an identical one, a note says so
 _VAL_FRAC = 0.2
 
 
@@ -43,9 +43,9 @@ class Sides:
             or the training rows are in folds.
         how: a sentence for users.
         folds: the fold of each training row. None: there are no folds.
-        observations: how many rows, without copies, observe how many combinations. None: identical
-            rows are not repeated observations.
-        notes: what was decided that may not be expected.
+        observations: the number of rows, without copies, and of distinct combinations of features.
+            None: identical rows are not repeated observations.
+        notes: sentences about decisions that users may not expect.
     """
 
     train: NDArray[np.int64]
@@ -70,18 +70,18 @@ def choose_sides(given: Given, target: Target, config: Config, *, has_val: bool)
     """
     kept = np.flatnonzero(~target.missing)
     if has_val:
-        return Sides(kept, None, f"all {len(kept):,} rows train, a separate table validates")
+        return Sides(kept, None, f"all {len(kept):,} rows train; a separate table validates")
     features = _take(given.features, kept)
     groups = None if given.groups is None else _take(given.groups, kept)
     identity = features if groups is None else features.append_column("\x00group", groups)
     kinds = {**given.kinds, **config.table.kinds}
     categorical = [name for name, kind in kinds.items() if kind == "categorical"]
     decided = keep_together(identity, target.values[kept], categorical=categorical)
-    if groups is not None:  # whoever names them has decided
+    if groups is not None:  # the user has decided by naming them
         decided = Decided(decided.units)
     ids, times = decided.units, given.times
     if groups is None and times is None and ids.max() + 1 < LEAST_TO_SPLIT:
-        how = f"all {len(kept):,} rows train, nothing is held out"
+        how = f"all {len(kept):,} rows train; nothing is held out"
         return Sides(kept, None, how, observations=decided.observations)
     sides = divide_units(
         kept,
@@ -115,12 +115,12 @@ class Decided:
 def keep_together(
     features: pa.Table, target: Targets, *, categorical: Collection[str] = ()
 ) -> Decided:
-    """Number what a split must not separate, and say what was decided about identical rows.
+    """Number the units that a split must not separate, and decide what identical rows are.
 
-    Identical rows stay together where they are copies, and stand for themselves where they are
+    Identical rows stay together where they are copies, and are units of their own where they are
     observations that turned out alike: see `find_repeats`. The target does not make rows different.
-    If it did, rows identical to a held-out row would train with other targets; where few features
-    repeat often, that teaches the opposite of what validation asks.
+    If it did, rows identical to a held-out row would train with other targets; where a few
+    combinations of features repeat often, that would teach the opposite of what validation checks.
 
     Args:
         features: the rows' features, and their group if they have one.

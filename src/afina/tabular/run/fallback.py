@@ -1,4 +1,4 @@
-"""What a fit with a time limit ends in: the network, or the baseline if the network is no better."""
+"""Choose the model of a fit with a time limit: the baseline if the network is no better."""
 
 from typing import NamedTuple
 
@@ -34,13 +34,13 @@ class Settled(NamedTuple):
 def settle_model(
     predictor: Predictor, prepared: Prepared, config: Config, stop: StopEvent
 ) -> Settled:
-    """Replace a network that time did not suffice to train by the baseline.
+    """Replace a network that there was not enough time to train with the baseline.
 
     Without a time limit, the network always stays. With one, it stays if it is better
     than the baseline on the validation rows: in the loss, by more than the standard error of the
     gain (by twice as much if it has not seen all training rows once), or in the metric that was
-    requested. So rows that it has not seen are hardly predicted worse than by the baseline, whatever
-    the limit. Without validation rows, it stays if one epoch was finished.
+    requested. So, whatever the limit, rows that it has not seen are rarely predicted worse than by the
+    baseline. Without validation rows, it stays if one epoch was finished.
     """
     limit = config.stop.time_limit
     if limit is None:
@@ -69,13 +69,13 @@ def settle_model(
 
 
 def predict_rows(predictor: Predictor, rows: Rows) -> Floats:
-    """Predict validation rows, each by the members that held it out where there are folds."""
+    """Predict validation rows; with folds, each is predicted by the members that held it out."""
     features = Features(rows.x_num, rows.x_cat, rows.x_time)
     return predictor.predict_features(features, "the table", rows.folds)
 
 
 def _predict_alike(constant: Predictor, rows: Rows) -> Floats:
-    """Predict one row, and the others like it."""
+    """Predict one row, and repeat its prediction for all others."""
     first = Features(rows.x_num[:1], rows.x_cat[:1], rows.x_time[:1])
     return np.repeat(constant.predict_features(first, "the table"), len(rows), axis=0)
 
@@ -83,7 +83,7 @@ def _predict_alike(constant: Predictor, rows: Rows) -> Floats:
 def _explain_baseline(limit: float, stop: StopEvent, what: str) -> str:
     """Say why the model is the baseline, and what to do."""
     if stop.step == 0:
-        why = f"The time limit of {limit:g} s was over before training began"
+        why = f"The time limit of {limit:g} s ran out before training began"
     elif stop.epoch == 0:
         why = (
             f"The time limit of {limit:g} s ended training in the first epoch, with a network no "
@@ -95,8 +95,8 @@ def _explain_baseline(limit: float, stop: StopEvent, what: str) -> str:
             f"baseline when training ended, after epoch {stop.epoch:,}"
         )
     return (
-        f"{why}, so the model is the baseline: it predicts {what}, whatever the features. Give it "
-        "more time, or leave the limit out."
+        f"{why}, so the model is the baseline: {what}, whatever the features. Give it more time, or "
+        "leave the limit out."
     )
 
 

@@ -84,7 +84,7 @@ def fit_table(
         )
         plan = plan.with_train(
             lr=processes.broadcast_json(plan.lr)
-        )  # each process may find another last bit
+        )  # the last bit may differ between processes
         folder = _share_folder(
             processes, lambda: _beside(final) if final.exists() and any(final.iterdir()) else final
         )
@@ -184,9 +184,9 @@ def _check_stdin(path: Path, val: Path | None, processes: Processes) -> None:
         reason = f"{processes.n_processes} processes need it"
     if reason is not None:
         raise ConfigError(
-            "stdin can be read as one table by one process",
+            "stdin can be read only once, by one process",
             but=reason,
-            fix="Save the table as a file, and name that.",
+            fix="Save the table as a file, and pass the path of the file.",
         )
 
 

@@ -125,6 +125,6 @@ def _check_same(folder: Path, begun: RunRecord, prepared: Prepared) -> None:
             raise CheckpointError(
                 f"a run must be resumed with the {name} that it began with",
                 but=f"the {name} of {folder} would now differ: config.toml was changed, or this is "
-                "another version of afina",
+                "a different version of afina",
                 fix="Restore config.toml, use the version in env.json, or fit again.",
             )

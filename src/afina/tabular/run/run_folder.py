@@ -1,4 +1,4 @@
-"""The run folder: made right before training, removed if training fails before a checkpoint."""
+"""The run folder: created right before training, removed if training fails before a checkpoint."""
 
 import contextlib
 import hashlib
@@ -46,7 +46,7 @@ def check_unchanged(file: SourceFile) -> Path:
     if is_stdin(path):
         raise SchemaError(
             must,
-            but="that came from stdin, which cannot be read again",
+            but="the table came from stdin, which cannot be read again",
             fix="Save the table as a file, and fit again.",
         )
     try:
@@ -55,7 +55,7 @@ def check_unchanged(file: SourceFile) -> Path:
         raise SchemaError(
             must,
             but=f"{path} cannot be read ({reason.strerror})",
-            fix="Put the table back, or fit again.",
+            fix="Restore the table, or fit again.",
         ) from None
     if (now.size, now.sha256) != (file.size, file.sha256):
         raise SchemaError(
@@ -103,7 +103,7 @@ def begin_folder(
     Args:
         run: the run folder.
         files: content by name.
-        new_folders: the folders that `claim_folder` has made. None: make the folder.
+        new_folders: the folders that `claim_folder` has created. None: create the folder.
 
     Raises:
         StorageError: the folder cannot be made or written.
@@ -199,4 +199,4 @@ def _remove_folders(run: Path, new_folders: Sequence[Path]) -> None:
                 shutil.rmtree(path)
     for folder in new_folders:
         with contextlib.suppress(OSError):
-            folder.rmdir()  # fails if something else has been put there meanwhile
+            folder.rmdir()  # fails if something else has been put there

@@ -142,9 +142,9 @@ def _explaining_failures(run: Run, processes: Processes) -> Iterator[None]:
         log(folder, f"stopped: {error}")
         saved = has_checkpoint(folder)
         if isinstance(error, NonFiniteError):
-            error.add_fix("Row numbers count rows after identical ones were merged.")
+            error.add_fix("Row numbers refer to the rows after identical rows were merged.")
             if saved:
-                error.add_fix(f"Its checkpoints stay in {folder}.")
+                error.add_fix(f"The run's checkpoints stay in {folder}.")
         elif saved and run.can_resume:
             error.add_fix(f"Continue with: afina resume {folder}")
         elif saved:
@@ -153,8 +153,8 @@ def _explaining_failures(run: Run, processes: Processes) -> Iterator[None]:
     except KeyboardInterrupt:
         if not has_checkpoint(folder) or not run.can_resume:
             raise
-        log(folder, "stopped while results were written")
+        log(folder, "stopped while results were being written")
         raise Interrupted(
-            f"Stopped while results were written. Continue with: afina resume {folder}",
+            f"Stopped while results were being written. Continue with: afina resume {folder}",
             signal.SIGINT,
         ) from None

@@ -152,7 +152,7 @@ def train_model(
 ) -> Result:
     """Train the plan's network, and leave the best weights in it.
 
-    If the time limit is over before the first step, the network stays untrained, at step 0.
+    If the time limit runs out before the first step, the network stays untrained, at step 0.
 
     Args:
         started: `time.monotonic()` at which `stop.time_limit` starts to count. None: now.
@@ -184,7 +184,7 @@ def _time_limit(plan: Plan, limit_s: float, started: float | None, finishing_s: 
 
 
 def _expect_look_s(plan: Plan, inputs: tuple[Tensor, ...]) -> float:
-    """Measure how long the network takes for some rows, and return how long for all of them."""
+    """Time the network on some rows, and return the expected time for all of them."""
     some = tuple(part[:EVAL_ROWS] for part in inputs)
     trainer = make_trainer(plan)
     times = []
@@ -267,7 +267,7 @@ def score_with(
     Args:
         model: the model that the network belongs to.
         watched: what decides which weights are best; it must be among the scores.
-        score_weights: weights of all rows, in place of those that the loss has.
+        score_weights: weights of all rows, instead of those that the loss uses.
     """
     extra = "f1" if watched == "val/f1" else None  # not among the usual scores
 

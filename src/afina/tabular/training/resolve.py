@@ -33,9 +33,9 @@ _MOST_LOGGED = 20_000
 _DROPOUT = 0.1
 _MANY_NUMBERS = 24
 _ROWS_A_BIN, _LEAST_BINS, _MOST_BINS = 64, 2, 128
-_OTHERS = 4  # rows that count for each row outside the most common class, at most
-_MANY_BINS = 64  # from here on, a column with up to twice as many values holds codes
-_OFTEN = 8  # rows of each combination from which it can be looked up
+_OTHERS = 4  # at most this many rows count for each row outside the most common class
+_MANY_BINS = 64  # with this many bins, a column with up to twice as many values holds codes
+_OFTEN = 8  # with this many rows per combination, each can be looked up
 _ADDED_TO_CLASS, _MOST_ADDED = 2, 32  # rows that smoothing stands for (docs/log.md)
 
 
@@ -51,8 +51,8 @@ class DataFacts:
         n_bins: largest number of bins for a numeric column.
         n_embedded: number of embedded numeric columns.
         target_kind: the fitted transform of the target.
-        observations: how many rows observe how many combinations, if identical rows are repeated
-            observations. None: they are not.
+        observations: the number of rows, and of distinct combinations of features, if identical
+            rows are repeated observations. None: they are not.
     """
 
     n_rows: int
@@ -68,7 +68,7 @@ class DataFacts:
 def resolve(config: Config, facts: DataFacts) -> Config:
     """Replace every `auto` with a value for this data, and switch off settings that have no effect.
 
-    Two settings remain, because choosing them takes a network: `threads` (see `choose_threads`) and
+    Two settings remain, because choosing them requires a network: `threads` (see `choose_threads`) and
     `lr = "find"`.
 
     Example:
@@ -147,8 +147,8 @@ def _resolve_stop(config: Config, facts: DataFacts) -> StopSettings:
 def choose_smoothing(setting: float | Literal["auto"], facts: DataFacts) -> float:
     """Choose the share of the target probability spread over the classes.
 
-    Where a few combinations are observed often, nothing else keeps a network from being certain
-    of one whose few rows are all of one class.
+    Where a few combinations are observed often, one of them may have only a few rows, all of one
+    class. Nothing but smoothing then keeps a network from being certain of that class.
     """
     if not isinstance(setting, str):
         return setting
@@ -184,12 +184,12 @@ def choose_threads(work: int) -> int:
 def choose_n_bins(
     n_bins: int | Literal["auto"], n_rows: int, n_most_common: int | None = None
 ) -> int:
-    """Choose the largest number of bins from the distinct training rows: curves take rows to learn.
+    """Choose the largest number of bins from the distinct training rows: finer curves need more rows.
 
     Args:
         n_bins: the setting.
         n_rows: distinct training rows.
-        n_most_common: rows of the most common class; more than three for each row of the other
+        n_most_common: rows of the most common class; those beyond three for each row of the other
             classes add little.
 
     Example:
@@ -206,10 +206,10 @@ def choose_n_bins(
 
 
 def choose_n_values(n_bins: int, observations: Observations | None) -> int:
-    """Choose up to how many distinct values of a number each have an edge of their own.
+    """Choose how many distinct values a column may have for each to get an edge of its own.
 
-    With many bins, up to twice as many values are codes rather than quantities. Where each
-    combination is observed often, it can be looked up.
+    With many bins, a column with up to twice as many values holds codes rather than quantities.
+    Where each combination is observed often, it can be looked up.
 
     Example:
         >>> choose_n_values(10, None), choose_n_values(100, None)
@@ -240,7 +240,7 @@ def choose_encodings(schema: Schema, settings: PreprocessSettings) -> tuple[Enco
             hint = "" if kind else did_you_mean(name, schema.names).strip()
             raise SchemaError(
                 "preprocess.encodings must name categorical columns",
-                got=f"{name!r}, which is {kind or 'no feature column'}",
+                got=f"{name!r}, which is {kind or 'not a feature column'}",
                 fix=hint or "Set its kind with --kind (in Python: kinds=...), or leave it out.",
             )
     return tuple(

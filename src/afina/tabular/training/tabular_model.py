@@ -203,7 +203,7 @@ def make_table_network(
     preprocess: PreprocessSettings,
     generator: torch.Generator,
 ) -> TabularNet:
-    """Build the network; the schema has the number of levels of each category."""
+    """Build the network; the schema has the levels of each categorical column."""
     levels = [len(column.vocabulary) for column in schema.cat_columns]
     return make_network(shape, levels, model=model, preprocess=preprocess, generator=generator)
 
@@ -216,7 +216,7 @@ def _edges(
     n_bins: int,
     observations: Observations | None,
 ) -> dict[int, Tensor]:
-    """Find the bin edges of the numbers that the network gets, those made from times included."""
+    """Find the bin edges of the network's numeric inputs, including those made from times."""
     n_scaled = len(preprocess.num_names) + len(preprocess.time_names)
     if model.numeric_embedding is None or n_scaled == 0:
         return {}

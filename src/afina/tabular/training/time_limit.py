@@ -12,7 +12,7 @@ FINISHING_IN_MEMORY_S = 0.1
 """The same where nothing is written."""
 
 _FINISHING_TO_STARTUP = 1.5
-"""Least of the same in times of what Python took to start: on a busy machine, both take longer."""
+"""The least of the same, as a multiple of Python's startup time: on a busy machine, both grow."""
 
 _LOOKS_AFTER = 3.0
 """Evaluations to allow for after training: one in training's precision, and one in
@@ -38,7 +38,7 @@ class TimeLimit:
         limit_s: seconds from `started` to the end of the fit, report included.
         started: when the fit began, by `clock`.
         finishing_s: seconds for the work after training other than evaluations.
-        look_s: seconds that an evaluation takes, as well as that is known before the first.
+        look_s: seconds that an evaluation is expected to take, until the first one is measured.
         clock: returns monotonic seconds.
 
     Example:
