@@ -37,7 +37,8 @@ class Learned:
         task: "binary", "multiclass" or "regression".
         n_train: number of rows to train on.
         n_val: number of rows that decide when to stop.
-        n_folds: number of folds; with folds, all rows train and decide when to stop. 1: no folds.
+        n_folds: number of folds; with folds, every row is used both to train and to decide when to
+            stop. 1: no folds.
         n_left_out: number of rows without a target or with weight 0.
         how_split: a sentence about how training and validation rows were separated.
         notes: sentences about choices that users might not expect.
