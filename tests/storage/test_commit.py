@@ -63,7 +63,7 @@ def test_an_existing_goal_is_refused_and_left_alone(
     make(tmp_path / "goal")
     before = (tmp_path / "goal").lstat()
 
-    with pytest.raises(StorageError, match="goal exists"):
+    with pytest.raises(StorageError, match="goal already exists"):
         commit_folder(tmp_path / "goal", FILES)
 
     assert before.st_ino == (tmp_path / "goal").lstat().st_ino

@@ -139,7 +139,7 @@ def test_what_could_not_be_loaded_is_refused_when_saved() -> None:
     """More names than the reader takes is an error at the save, not at the resume."""
     with pytest.raises(CheckpointError, match=r"30,000 tensors, it is 5,\d+,\d+ bytes long"):
         save_tensors({f"{i}" * 30: torch.empty(0) for i in range(30_000)})
-    with pytest.raises(CheckpointError, match=r"40,000 tensors it has .* commas and brackets"):
+    with pytest.raises(CheckpointError, match=r"40,000 tensors, it has .* commas and brackets"):
         save_tensors({f"{i}": torch.empty(0) for i in range(40_000)})
     with pytest.raises(CheckpointError, match="__metadata__"):
         save_tensors({"__metadata__": torch.empty(0)})
