@@ -33,8 +33,7 @@ _STARTING = (CategoryEmbedding, PiecewiseLinear, Periodic, MemberScale, MemberLi
 # A layer whose measured scale misses its target by more than this factor is corrected.
 _BAND = 1.1
 # Predictions start close to 0: the mean of a standardized target, or equal probabilities of all
-# classes. This was better than 1 on 4 of 4 tables, and no worse than 0 or 0.03; see
-# docs/design/init.md.
+# classes. Chosen by an experiment that was not kept: docs/design/init.md claims no figure for it.
 _OUTPUT_GAIN = 0.1
 _N_SAMPLE_ROWS = 256
 
