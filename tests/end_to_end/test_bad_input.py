@@ -72,7 +72,7 @@ BAD = [
     Case("no file", None, 3, ("must exist",)),
     Case("not a table", b"\x89PNG\r\n\x1a\n\x00\x00", 3, ("NUL",)),
     Case("not a table, by its name", GOOD, 3, (".xlsx", ".parquet"), suffix=".xlsx"),
-    Case("empty", b"", 3, ("empty",)),
+    Case("empty", b"", 3, ("first line with column names",)),
     Case("header only", b"x,y\n", 3, ("rows",)),
     Case("one row", b"x,y\n1,2\n", 3, ("y",)),
     Case("no such target", GOOD, 3, ("Did you mean 'y'",), target="Y"),

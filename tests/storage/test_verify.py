@@ -186,11 +186,14 @@ def test_hostile_manifests_are_refused_quickly(
     """
     (tmp_path / "secret").touch()
     (folder / MANIFEST).write_bytes(hostile_manifests()[kind])
-    began = time.process_time()
+    seconds = []
+    for _ in range(3):  # a shared machine may count time in which it did not run; never too little
+        began = time.process_time()
+        with pytest.raises(CheckpointError):
+            verify_folder(folder)
+        seconds.append(time.process_time() - began)
 
-    with pytest.raises(CheckpointError):
-        verify_folder(folder)
-    assert time.process_time() - began < 8 * honest_s
+    assert min(seconds) < 8 * honest_s
 
 
 def test_a_huge_sparse_file_is_refused_by_its_size(folder: Path) -> None:

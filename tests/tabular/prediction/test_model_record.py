@@ -95,7 +95,7 @@ def test_what_is_large_together_is_refused(run, case):
     content = json.loads(files["model.json"])
     tensors = dict(model.model.state_dict())
     change(content, TOGETHER[case](sum(tensor.numel() for tensor in tensors.values())))
-    with pytest.raises(CheckpointError, match="does not fit"):
+    with pytest.raises(CheckpointError, match="does not match"):
         refused_by(content, model.schema, tensors)
 
 
@@ -108,7 +108,7 @@ def test_a_table_of_folds_costs_no_more_than_the_tensors(run):
     change(content, small | {"members": 1_000, "folds": 1_000})
     refused_by(content, schema, few)
     change(content, {"members": 2_000, "folds": 2_000})
-    with pytest.raises(CheckpointError, match="does not fit"):
+    with pytest.raises(CheckpointError, match="does not match"):
         refused_by(content, schema, few)
 
 
