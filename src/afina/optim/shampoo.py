@@ -71,7 +71,7 @@ class OneSidedShampoo(Optimizer):
         fused: use torch's fused kernel for AdamW.
 
     Raises:
-        ValueError: a matrix does not have two dimensions.
+        ValueError: a matrix has fewer than two dimensions.
 
     Example:
         >>> weight = nn.Parameter(torch.eye(2))
