@@ -98,7 +98,7 @@ def test_ignored_columns_need_not_be_there() -> None:
 def test_missing_column() -> None:
     """A column that is not there is an error with the nearest name that is."""
     table = TRAIN.rename_columns(["Price ", *TRAIN.column_names[1:]])
-    says = r"new\.csv: .*'price' is missing\. Did you mean 'Price '\?"
+    says = r"new\.csv must have .*'price' is missing\. Did you mean 'Price '\?"
     with pytest.raises(SchemaError, match=says):
         encode(table, SCHEMA, source="new.csv")
 

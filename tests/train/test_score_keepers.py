@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -142,3 +143,39 @@ def test_row_weights_and_matrices_are_refused() -> None:
         make_trainer(Accuracy()).evaluate((X, Y, torch.ones(50)))
     with pytest.raises(ConfigError, match=r"'Matrix' must be a single number; got shape \(2, 2\)"):
         make_trainer(Matrix()).evaluate((X, Y))
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (0.5, "a mapping of numbers by name; got float"),
+        (None, "a mapping of numbers by name; got NoneType"),
+        ({"a": torch.ones(2)}, r"'a' must be a single number; got shape \(2,\)\. Average"),
+        ({"a": "x"}, "'a' must be a single number; got 'x'"),
+        ({"a": None}, "'a' must be a single number; got None"),
+    ],
+)
+def test_what_a_function_returns_in_place_of_scores_is_named(returned, message) -> None:
+    """A fit and an evaluation refuse alike whatever is not a mapping to single numbers."""
+    trainer = Trainer(
+        nn.Linear(4, 2), loss=nn.CrossEntropyLoss(), max_epochs=1, scores=lambda *_: returned
+    )
+
+    with pytest.raises(ConfigError, match=message):
+        trainer.fit((X, Y), (X, Y))
+    with pytest.raises(ConfigError, match=message):
+        trainer.evaluate((X, Y))
+
+
+def test_evaluate_returns_numbers_of_python() -> None:
+    """A score that is a tensor or a number of numpy becomes a float."""
+    trainer = Trainer(
+        nn.Linear(4, 2),
+        loss=nn.CrossEntropyLoss(),
+        scores=lambda *_: {"a": torch.tensor([0.5]), "b": np.float32(2)},
+    )
+
+    scores = trainer.evaluate((X, Y))
+
+    assert (scores["a"], scores["b"]) == (0.5, 2.0)
+    assert {type(score) for score in scores.values()} == {float}

@@ -10,8 +10,6 @@ from afina.report.metrics import Curve
 from afina.report.run_files import RunFiles
 from afina.report.templates import fill
 
-_LAST = "last"
-
 
 def trainer_sections(run: RunFiles) -> list[Markup]:
     """Return all sections of the page, from the title to the next commands."""

@@ -86,7 +86,7 @@ def _check_columns(table: pa.Table, schema: Schema, source: str, *, tolerant: bo
     if absent := [name for name in used if name not in distinct]:
         hint = suggest_names(absent, [name for name in names if name not in schema.names])
         raise SchemaError(
-            f"{source}: the table must have every column that the model learned from",
+            f"{source} must have every column that the model learned from",
             but=f"{list_names(absent)} {'is' if len(absent) == 1 else 'are'} missing",
             fix=hint or "Add the missing columns; empty cells are allowed.",
         )

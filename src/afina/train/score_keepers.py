@@ -87,7 +87,14 @@ class _Together:
             return {}
         outputs, targets, weights = zip(*self.kept, strict=True)
         joined = _join_weights(weights, targets, outputs)
-        return self.scores(join_nests(outputs), join_nests(targets), joined)
+        scores = self.scores(join_nests(outputs), join_nests(targets), joined)
+        if not isinstance(scores, Mapping):
+            raise ConfigError(
+                "scores must return a mapping of numbers by name",
+                got=type(scores).__name__,
+                fix='Return {"accuracy": value}, for example.',
+            )
+        return _as_numbers(scores)
 
 
 class _Streamed:
@@ -124,14 +131,23 @@ class _Streamed:
                 numbers |= {f"{prefix}{key}": one for key, one in value.items()}
             else:
                 numbers[name or type(metric).__name__] = value
-        for name, number in numbers.items():
-            if isinstance(number, Tensor) and number.numel() != 1:
-                raise ConfigError(
-                    f"the score {name!r} must be a single number",
-                    got=f"shape {tuple(number.shape)}",
-                    fix="Let the metric average over classes.",
-                )
-        return {name: float(number) for name, number in numbers.items()}
+        return _as_numbers(numbers)
+
+
+def _as_numbers(scores: Mapping[str, Any]) -> dict[str, float]:
+    """Return scores as Python numbers."""
+    numbers = {}
+    for name, score in scores.items():
+        try:
+            numbers[name] = float(score)
+        except (TypeError, ValueError, RuntimeError):  # torch and numpy raise different ones
+            shape = getattr(score, "shape", None)
+            raise ConfigError(
+                f"the score {name!r} must be a single number",
+                got=f"shape {tuple(shape)}" if shape else f"{score!r:.80}",
+                fix="Average it over classes or rows." if shape else "Return a number.",
+            ) from None
+    return numbers
 
 
 def _moved(nest: Any, device: torch.device) -> Any:

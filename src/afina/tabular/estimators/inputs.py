@@ -80,12 +80,13 @@ def choose_val_rows(x_val: Any, y_val: Any, eval_set: Any) -> tuple[Any, Any]:
         )
     pair = eval_set[0] if _has_parts(eval_set) and len(eval_set) == 1 else eval_set
     several = _has_parts(pair) and all(isinstance(p, tuple) and len(p) == 2 for p in pair)
-    if several or not _has_parts(pair) or len(pair) != 2 or any(part is None for part in pair):
+    incomplete = _has_parts(pair) and any(part is None for part in pair)
+    if several or incomplete or not _has_parts(pair) or len(pair) != 2:
         size = f" of {len(pair)}" if _has_parts(pair) else ""
         raise ConfigError(
             "eval_set must be one pair of rows and their targets",
             got=f"{len(pair)} pairs" if several else f"a {type(pair).__name__}{size}",
-            fix="Pass eval_set=(X_val, y_val), without None.",
+            fix=f"Pass eval_set=(X_val, y_val){', without None' * incomplete}.",
         )
     return pair[0], pair[1]
 
