@@ -265,7 +265,7 @@ def test_a_metric_leads(cars: Path, afina_here: Run) -> None:
     assert evaluation["score"] == next(iter(evaluation["scores"])) == "f1"
     assert "Validation f1 0." in run.stderr
     assert "note: f1 is computed for class '02'" in run.stderr
-    assert "note: classes are weighted (01 1, 02 3)" in run.stderr
+    assert "note: classes are weighted (01: 1, 02: 3)" in run.stderr
     assert ", validation f1 0." in run.stderr
 
 

@@ -36,7 +36,7 @@ def test_class_weights_equal_row_weights(class_weight, holds_out):
         record["val/loss"] for record in other.history_
     ]
     assert np.abs(one.predict_proba(x) - plain.predict_proba(x)).max() > 0.01
-    assert "classes are weighted (rare " in one.notes_[-1]
+    assert "classes are weighted (rare: " in one.notes_[-1]
 
 
 def test_scores_count_each_row_once():

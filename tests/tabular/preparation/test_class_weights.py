@@ -93,7 +93,7 @@ def test_rows_are_weighted_for_training_and_not_for_scores(tables):
         assert rows.weights.tolist() == (without.weights * np.array([5, 2, 1])[rows.y]).tolist()
         assert rows.for_scores.tolist() == without.weights.tolist()
 
-    assert "classes are weighted (cheap 5, dear 2, fair 1)" in weighted.notes[-1]
+    assert "classes are weighted (cheap: 5, dear: 2, fair: 1)" in weighted.notes[-1]
     assert not [note for note in plain.notes if "weighted" in note]
 
 

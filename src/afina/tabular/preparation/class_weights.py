@@ -71,7 +71,7 @@ def weigh_classes(given: Given, target: Target, class_weights: Floats | None) ->
 def describe_class_weights(class_weights: Floats, classes: Sequence[Label]) -> str:
     """Say which weights the classes have, and what that does to probabilities."""
     shown = [
-        f"{cell_text(label):.40} {weight:.4g}"
+        f"{cell_text(label):.40}: {weight:.4g}"
         for label, weight in zip(classes, class_weights, strict=True)
     ]
     more = f" and {len(shown) - _MOST_SHOWN} more" if len(shown) > _MOST_SHOWN else ""
