@@ -91,7 +91,6 @@ def find_repeats(
         >>> find_repeats(pa.table({"x": x, "y": -x}), np.arange(60) // 2).meaning
         'copies'
     """
-    codes = [cell_codes(column) for column in features.columns]
     units = row_ids(features)
     counts = np.bincount(units)
     n_identical, n_distinct = int(counts[counts > 1].sum()), len(counts)
@@ -101,6 +100,7 @@ def find_repeats(
     first = np.unique(base, return_index=True)[1]
     if len(first) == n_distinct:  # one of each row would be left: nothing to judge by
         first, n_copies, base = np.arange(len(units)), 1, np.arange(len(units))
+    codes = [cell_codes(column) for column in features.columns]
     dense = [
         features.schema.field(i).name in categorical or _is_dense(features, i)
         for i in range(features.num_columns)
